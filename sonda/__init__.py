@@ -1,0 +1,87 @@
+"""Sonda: send one log or metric event now, and know that it landed.
+
+    import sonda
+
+    sonda.emit({"signal_type": "logs", ...})              # in a script
+    await sonda.emit_async(sonda.Log(message="...", ...)) # in a notebook
+
+    async with sonda.Pipeline() as pipeline:              # keeps its connections
+        await pipeline.emit(...)
+
+Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sonda.library import emit as emit
+    from sonda.library import emit_async as emit_async
+    from sonda.library import encode as encode
+    from sonda.pipeline import encoders as encoders
+    from sonda.pipeline import problems as problems
+    from sonda.pipeline import sinks as sinks
+    from sonda.pipeline.deliver import Pipeline as Pipeline
+    from sonda.pipeline.events import Log as Log
+    from sonda.pipeline.events import Metric as Metric
+    from sonda.pipeline.model import Confirmed as Confirmed
+    from sonda.pipeline.model import Receipt as Receipt
+    from sonda.pipeline.transport.tls import Tls as Tls
+    from sonda.pipeline.transport.tries import Retry as Retry
+
+__all__ = [
+    "Confirmed",
+    "Log",
+    "Metric",
+    "Pipeline",
+    "Receipt",
+    "Retry",
+    "Tls",
+    "emit",
+    "emit_async",
+    "encode",
+    "encoders",
+    "problems",
+    "sinks",
+    "version",
+]
+
+_HOMES: Final = {
+    "Confirmed": "sonda.pipeline.model",
+    "Log": "sonda.pipeline.events",
+    "Metric": "sonda.pipeline.events",
+    "Pipeline": "sonda.pipeline.deliver",
+    "Receipt": "sonda.pipeline.model",
+    "Retry": "sonda.pipeline.transport.tries",
+    "Tls": "sonda.pipeline.transport.tls",
+    "emit": "sonda.library",
+    "emit_async": "sonda.library",
+    "encode": "sonda.library",
+}
+
+
+@cache
+def version() -> str:
+    """The installed version."""
+    from importlib.metadata import version as installed
+
+    return installed("sonda")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `import sonda` costs next to nothing."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in __all__:
+        value = import_module(f"sonda.pipeline.{name}")
+    else:
+        raise AttributeError(f"module 'sonda' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,71 @@
+"""The line itself: parse, validate, preflight, encode, push, flush."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Self
+
+from returns.result import Result
+
+from sonda.pipeline.events import AnyEvent, to_json
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.result import then
+from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.stages.flush import flush
+from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.push import push
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.timestamps import unique_clock
+from sonda.pipeline.transport import Confinement, Transport
+
+now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
+
+
+class Pipeline:
+    """The line from bytes to a receipt, and the connections it keeps.
+
+    Use it as an async context manager; it serves any number of events at once. A server confines
+    it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
+    """
+
+    def __init__(self, *, confinement: Confinement | None = None, in_server: bool = False) -> None:
+        self._transport = Transport(confinement)
+        self._in_server = in_server
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._transport.aclose()
+
+    async def emit(self, event: AnyEvent) -> Result[Receipt, Problem]:
+        """Deliver one event, typed or as the mapping that the HTTP body would be."""
+        return await then(to_json(event), self.deliver)
+
+    async def deliver(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Receipt, Problem]:
+        """Deliver one event; succeed only once the destination has confirmed it.
+
+        *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
+        Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
+        """
+        received_ns = now_ns()
+        order = (
+            parse(raw)
+            .bind(partial(validate, received_ns=received_ns))
+            .bind(partial(preflight, in_server=self._in_server))
+        )
+        began_ns = perf_counter_ns()
+        pushing = partial(push, transport=self._transport, until_s=until_s)
+        pushed = await then(order.bind(encode), pushing)  # the first I/O
+        return await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes

@@ -1,0 +1,48 @@
+"""Wire formats: one module each, its file name is its wire name.
+
+`sonda.encoders.JsonLines` and its like are the options of `json_lines` and its like, found by
+name, so that a new module needs no entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sonda.pipeline.extras import need
+from sonda.pipeline.names import options_class
+
+if TYPE_CHECKING:
+    from returns.result import Result
+
+    from sonda.pipeline.model import Event, Record, Sample
+    from sonda.pipeline.encoders.influx_lp import InfluxLp as InfluxLp
+    from sonda.pipeline.encoders.json_lines import JsonLines as JsonLines
+    from sonda.pipeline.encoders.prometheus_text import PrometheusText as PrometheusText
+    from sonda.pipeline.encoders.syslog import Syslog as Syslog
+    from sonda.pipeline.problems import Problem
+
+    E = TypeVar("E", Record, Sample, Event)
+else:
+    E = TypeVar("E")
+O = TypeVar("O")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder(Generic[E, O]):
+    """One wire format: its options, its content type, and the pure function that renders it."""
+
+    options: type[O]
+    content_type: str
+    encode: Callable[[E, O], Result[bytes, Problem]]
+
+
+def load(name: str) -> Encoder[Any, Any] | None:
+    """Import the encoder *name*; `None` if its extra is not installed."""
+    module = need(f"{__name__}.{name}")
+    return module and module.ENCODER
+
+
+def __getattr__(name: str) -> Any:
+    return options_class(__name__, name)

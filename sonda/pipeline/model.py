@@ -1,0 +1,127 @@
+"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from returns.result import Result
+
+    from sonda.pipeline.problems import Problem
+
+Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
+Signal: TypeAlias = Literal["logs", "metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One log record; *time_ns* counts from the epoch."""
+
+    severity: Severity
+    message: str
+    labels: Mapping[str, str]
+    fields: Mapping[str, str]
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of the series that *name* and *labels* identify; the value is finite."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str]
+    time_ns: int
+
+
+Event: TypeAlias = Record | Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The encoder or the sink that a body names: its plug-in, and the options as its own class."""
+
+    name: str
+    plugin: Any
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A body that has been validated: the event, how to render it, and where to deliver it.
+
+    *sink_options* are the sink's as the client wrote them.
+    """
+
+    event: Event
+    encoder: Chosen
+    sink: Chosen
+    sink_options: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """An encoded event: the bytes, what they are, and the event they came from."""
+
+    event: Event
+    encoder: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A payload, and the order it belongs to."""
+
+    order: Order
+    payload: Payload
+
+
+class Confirmed(Enum):
+    """How much a destination's yes proves."""
+
+    HANDED_OFF = "handed off"
+    """The operating system or the network took it; nobody further has answered."""
+    ACCEPTED = "accepted"
+    """The destination itself said yes."""
+    STORED = "stored"
+    """The destination said that it is on durable storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A destination's yes: what it proves, after how many tries, and its own status if it has one."""
+
+    confirmed: Confirmed
+    tries: int = 1
+    status: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+Pending: TypeAlias = "Callable[[], Awaitable[Result[Acknowledged, Problem]]]"
+"""What a sink's push gives back: call and await it for the destination's verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """An order under way, and the wait for its destination's verdict."""
+
+    order: Order
+    pending: Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of delivery. *latency_us* runs from the start of encoding to the acknowledgement."""
+
+    signal_type: Signal
+    confirmed: Confirmed
+    time_ns: int
+    tries: int
+    latency_us: int
+    status: int | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,127 @@
+"""Every failure that a user or a destination can cause, as data.
+
+A problem says what happened and what the caller may conclude; `str(problem)` is the
+contract's `detail`. Wrong assumptions of our own are no problems: they raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sonda.pipeline.timestamps import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing wrong with a body; *path* is empty where the reason names its subject itself."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class MissingExtra:
+    """The body asks for an encoder or a sink whose extra is not installed."""
+
+    kind: Literal["encoder", "sink"]
+    type: str
+    extra: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} type '{self.type}' requires the '{self.extra}' feature: "
+            f"pip install 'sonda[{self.extra}]'"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotJson:
+    """The body is no JSON text that could be sent on; nothing was sent."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the body is not valid JSON: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """The body's structure is wrong: a type, a field's name, an enumerated value; nothing was sent."""
+
+    flaws: tuple[Flaw, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.flaws))
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """The structure is right, but no configuration allows these values; nothing was sent."""
+
+    flaws: tuple[Flaw | MissingExtra, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.flaws))
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """The operator does not allow what the body asks for; nothing was sent."""
+
+    subject: str
+    remedy: str = ""
+    """Which flag would allow it, if one would."""
+
+    def __str__(self) -> str:
+        return f"{self.subject}; {self.remedy}" if self.remedy else self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No byte of the event left, or what had left was taken back: the destination has nothing."""
+
+    attempt: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"sink error: {self.attempt}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The destination answered, and its answer was no."""
+
+    target: str
+    status: str
+    answer: str = ""
+
+    def __str__(self) -> str:
+        quoted = f": {self.answer}" if self.answer else ""
+        return f"sink error: {self.target} answered {self.status}{quoted}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """Bytes of the event left and no complete answer came; the destination may have kept it.
+
+    *reason* continues "no acknowledgement from <target>": "within 10s", "(Broken pipe)".
+    """
+
+    target: str
+    reason: str
+    time_ns: int
+
+    def __str__(self) -> str:
+        return (
+            f"sink error: no acknowledgement from {self.target} {self.reason}; "
+            f"the event (timestamp {rfc3339(self.time_ns)}) may or may not have been delivered"
+        )
+
+
+Problem: TypeAlias = (
+    NotJson | Malformed | Invalid | Forbidden | Unreachable | Refused | OutcomeUnknown
+)

@@ -1,0 +1,65 @@
+"""Destinations: one module each, its file name is its wire name. Only they do I/O.
+
+`sonda.sinks.Loki` and its like are the options of `loki` and its like, found by name, so that a
+new module needs no entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sonda.pipeline.extras import need
+from sonda.pipeline.names import options_class
+
+if TYPE_CHECKING:
+    from returns.result import Result
+
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import Payload, Pending
+    from sonda.pipeline.problems import Flaw, Problem
+    from sonda.pipeline.sinks.file import File as File
+    from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
+    from sonda.pipeline.sinks.loki import Loki as Loki
+    from sonda.pipeline.sinks.stdout import Stdout as Stdout
+    from sonda.pipeline.sinks.tcp import Tcp as Tcp
+    from sonda.pipeline.sinks.udp import Udp as Udp
+    from sonda.pipeline.transport import Transport
+
+O = TypeVar("O")
+
+
+def no_flaws(options: object) -> tuple[Flaw, ...]:
+    """For a sink whose schema says all there is to say about its options."""
+    return ()
+
+
+def never(options: object) -> bool:
+    """For a sink whose frames do not end with a line feed."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Sink(Generic[O]):
+    """One kind of destination.
+
+    *push* starts a delivery and gives what flush awaits. *flaws* names the wrong values that the
+    schema cannot see. *ends_with_lf* tells whether a line feed ends a frame, so that none may
+    stand inside an event.
+    """
+
+    options: type[O]
+    push: Callable[[Payload, O, Transport, Deadline], Awaitable[Result[Pending, Problem]]]
+    flaws: Callable[[O], tuple[Flaw, ...]] = no_flaws
+    ends_with_lf: Callable[[O], bool] = never
+
+
+def load(name: str) -> Sink[Any] | None:
+    """Import the sink *name*; `None` if its extra is not installed."""
+    module = need(f"{__name__}.{name}")
+    return module and module.SINK
+
+
+def __getattr__(name: str) -> Any:
+    return options_class(__name__, name)

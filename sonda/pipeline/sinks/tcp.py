@@ -1,0 +1,120 @@
+"""A TCP or TLS connection that events are written to, such as a syslog receiver's.
+
+**Confirmed:** the operating system has every byte, for a connection that was alive right before
+the write: handed off. TCP has no answer that could say more.
+Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.org/rfc/rfc5425 (TLS)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.addresses import Address, parse_address
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.sockets import timed_out, words
+from sonda.pipeline.transport.streams import Route, Secure
+from sonda.pipeline.transport.tls import Tls
+from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tcp:
+    """Options of the `tcp` sink; with *tls* and octet counting it is syslog over TLS."""
+
+    address: str
+    framing: Literal["lf", "octet_counting"] = "lf"
+    tls: Tls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+
+
+async def push(
+    payload: Payload, options: Tcp, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Get ready to write one frame; fails with `Forbidden` or `Unreachable` for the TLS files."""
+    route = await _route(parse_address(options.address), options.tls, transport)
+    frame = _frame(payload.body, options.framing)
+    return route.map(
+        lambda way: partial(
+            deliver_in_tries,
+            partial(_attempt, payload, options.address, frame, way, transport, deadline),
+            options.retry,
+            deadline,
+        )
+    )
+
+
+def _frame(body: bytes, framing: str) -> bytes:
+    if framing == "lf":
+        return body
+    message = body.removesuffix(b"\n")
+    return b"%d %b" % (len(message), message)
+
+
+async def _route(
+    address: Address, tls: Tls | None, transport: Transport
+) -> Result[Route, Problem]:
+    if tls is None:
+        return Success(Route(address))
+    name = (tls.server_name or address.host).rstrip(".")
+    newest = await transport.tls.load(tls)
+    until_1_2 = await transport.tls.load(tls, until_1_2=True)
+    return newest.bind(
+        lambda context: until_1_2.map(lambda older: Route(address, Secure(context, name, older)))
+    )
+
+
+async def _attempt(
+    payload: Payload,
+    target: str,
+    frame: bytes,
+    route: Route,
+    transport: Transport,
+    deadline: Deadline,
+) -> Result[Acknowledged, Setback]:
+    """Write the frame to a live connection; a kept one that dies first is replaced once."""
+    sent = False
+    where = f"TCP connect to {target}"
+    try:
+        async with asyncio.timeout_at(deadline.at_s):
+            for fresh in (False, True):
+                async with transport.streams.lease(
+                    route, peer_may_talk=True, fresh=fresh
+                ) as stream:
+                    mark, where = stream.sent_bytes, f"TCP write to {target}"
+                    try:
+                        await stream.send(frame)
+                        break
+                    except OSError:
+                        if not stream.reused or stream.sent_bytes > mark:
+                            raise
+                        stream.close()
+                    finally:
+                        sent = stream.sent_bytes > mark
+    except TimeoutError as exc:
+        if sent:
+            reason = f"within {deadline}"
+            return Failure(Setback(OutcomeUnknown(target, reason, payload.event.time_ns)))
+        return Failure(Setback(Unreachable(where, timed_out(exc, deadline)), may_pass=True))
+    except OSError as exc:
+        problem: Problem = Unreachable(where, words(exc))
+        if sent:
+            problem = OutcomeUnknown(target, f"({words(exc)})", payload.event.time_ns)
+        return Failure(Setback(problem, may_pass=True))
+    return Success(Acknowledged(Confirmed.HANDED_OFF))
+
+
+def _ends_with_lf(options: Tcp) -> bool:
+    return options.framing == "lf"
+
+
+SINK: Final = Sink(Tcp, push, ends_with_lf=_ends_with_lf)

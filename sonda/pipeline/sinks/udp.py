@@ -1,0 +1,84 @@
+"""One datagram per event.
+
+**Confirmed:** the datagram was handed to the network whole: handed off. UDP has no answer.
+Spec: https://www.rfc-editor.org/rfc/rfc5426 (syslog over UDP)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.addresses import parse_address
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.problems import Problem, Unreachable
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.sockets import resolve, timed_out, words
+
+LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Udp:
+    """Options of the `udp` sink."""
+
+    address: str
+    timeout: str = "10s"
+
+
+async def push(
+    payload: Payload, options: Udp, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Get ready to send the encoder's bytes; a syslog message goes without its line feed."""
+    datagram = payload.body.removesuffix(b"\n") if payload.encoder == "syslog" else payload.body
+    if len(datagram) > LARGEST_DATAGRAM_BYTES:
+        reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
+        return Failure(Unreachable(f"UDP send to {options.address}", reason))
+    return Success(partial(_send, datagram, options.address, deadline))
+
+
+async def _send(
+    datagram: bytes, target: str, deadline: Deadline
+) -> Result[Acknowledged, Problem]:
+    where = f"UDP send to {target}"
+    try:
+        async with asyncio.timeout_at(deadline.at_s):
+            addresses = await resolve(*parse_address(target), socket.SOCK_DGRAM)
+    except TimeoutError as exc:
+        return Failure(Unreachable(where, timed_out(exc, deadline)))
+    except OSError as exc:
+        return Failure(Unreachable(where, words(exc)))
+    problem: Problem = Unreachable(where, "the name has no address")
+    for family, _, protocol, _, address in addresses:
+        try:
+            _send_once(datagram, family, protocol, address)
+        except OSError as exc:
+            problem = Unreachable(where, words(exc))
+        else:
+            return Success(Acknowledged(Confirmed.HANDED_OFF))
+    return Failure(problem)
+
+
+def _send_once(datagram: bytes, family: int, protocol: int, address: object) -> None:
+    """Send from a socket of its own.
+
+    A kept, connected socket would report the refusal of one datagram when the next is sent, and
+    not send that one.
+    """
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol) as sock:
+        sock.connect(address)
+        sock.send(datagram)
+        refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # known at once on this machine
+        if refused:
+            raise OSError(refused, os.strerror(refused))
+
+
+SINK: Final = Sink(Udp, push)

@@ -1,0 +1,26 @@
+"""Stage 4: an order to the bytes that will travel."""
+
+from __future__ import annotations
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.model import Order, Parcel, Payload
+from sonda.pipeline.problems import Flaw, Invalid, Problem
+
+
+def encode(order: Order) -> Result[Parcel, Problem]:
+    """Render the event; fails with `Invalid` if the format or the sink's framing cannot carry it."""
+    encoder = order.encoder.plugin
+    rendered: Result[bytes, Problem] = encoder.encode(order.event, order.encoder.options)
+    return rendered.bind(lambda body: _frame(order, body))
+
+
+def _frame(order: Order, body: bytes) -> Result[Parcel, Problem]:
+    payload = Payload(order.event, order.encoder.name, order.encoder.plugin.content_type, body)
+    if order.sink.plugin.ends_with_lf(order.sink.options) and b"\n" in body[:-1]:
+        reason = (
+            f"a line feed ends an event here, and this {order.encoder.name} event holds one inside; "
+            "a tcp sink with framing octet_counting can carry it"
+        )
+        return Failure(Invalid((Flaw("sink", reason),)))
+    return Success(Parcel(order, payload))

@@ -1,0 +1,32 @@
+"""Stage 6: wait until the destination has said yes or no."""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+from returns.result import Result
+
+from sonda.pipeline.model import Acknowledged, Pushed, Receipt, Record
+from sonda.pipeline.problems import Problem
+
+
+async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
+    """Wait for the verdict; *began_ns* is when encoding began, on `perf_counter_ns`.
+
+    Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
+    """
+    verdict = await pushed.pending()
+    event, warnings = pushed.order.event, pushed.order.warnings
+
+    def receipt(yes: Acknowledged) -> Receipt:
+        return Receipt(
+            signal_type="logs" if isinstance(event, Record) else "metrics",
+            confirmed=yes.confirmed,
+            time_ns=event.time_ns,
+            tries=yes.tries,
+            latency_us=(perf_counter_ns() - began_ns) // 1000,
+            status=yes.status,
+            warnings=warnings + yes.warnings,
+        )
+
+    return verdict.map(receipt)

@@ -1,0 +1,22 @@
+"""Stage 5: hand the payload to its sink. The first stage that touches the world."""
+
+from __future__ import annotations
+
+from returns.result import Result
+
+from sonda.pipeline.deadline import LONGEST_S, Deadline
+from sonda.pipeline.durations import seconds
+from sonda.pipeline.model import Parcel, Pushed
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.transport import Transport
+
+
+async def push(
+    parcel: Parcel, *, transport: Transport, until_s: float | None
+) -> Result[Pushed, Problem]:
+    """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
+    sink = parcel.order.sink
+    timeout = getattr(sink.options, "timeout", None)  # stdout and file have none of their own
+    deadline = Deadline.within(seconds(timeout) if timeout else LONGEST_S, until_s)
+    pending = await sink.plugin.push(parcel.payload, sink.options, transport, deadline)
+    return pending.map(lambda verdict: Pushed(parcel.order, verdict))

@@ -1,0 +1,130 @@
+"""Stage 2: a JSON object to an order whose every value some configuration allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline import encoders, sinks
+from sonda.pipeline.flaws import Finding, find_flaws, finding, unknown_variant
+from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
+from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, validator
+from sonda.pipeline.timestamps import parse_rfc3339
+
+
+def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Problem]:
+    """Check a body and make an order of it; fails with `Malformed` or `Invalid`.
+
+    An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
+    named, those of structure alone where there are any.
+    """
+    flaws = [
+        *find_flaws(validator(), document),
+        *_plugin_flaws("encoder", document),
+        *_plugin_flaws("sink", document),
+    ]
+    if any(found.structural for found in flaws):
+        return Failure(Malformed(_in_order(found for found in flaws if found.structural)))
+    encoder, sink = _choose("encoder", document), _choose("sink", document)
+    flaws += _misfits(document, encoder, sink)
+    if flaws or encoder is None or sink is None:
+        return Failure(Invalid(_in_order(iter(flaws))))
+    return Success(Order(_event(document, received_ns), encoder, sink, document["sink"]))
+
+
+def _in_order(flaws: Iterator[Finding]) -> tuple[Any, ...]:
+    return tuple(found.flaw for found in sorted(flaws, key=lambda found: found.turn))
+
+
+def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
+    """Check a plug-in's options by its own schema, once the envelope's has found its `type`."""
+    options = document.get(kind)
+    name = options.get("type") if isinstance(options, dict) else None
+    if not isinstance(name, str):
+        return []
+    if name not in PLUGINS[kind]:
+        reason = unknown_variant(name, PLUGINS[kind])
+        return [finding((kind, "type"), reason, structural=True)]
+    return find_flaws(validator(kind, name), options, kind)
+
+
+def _choose(kind: Kind, document: Mapping[str, Any]) -> Chosen | None:
+    """Load a plug-in and read its options; `None` if its extra is not installed."""
+    options: Mapping[str, Any] = document[kind]
+    name = options["type"]
+    plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
+    if plugin is None:
+        return None
+    return Chosen(name, plugin, msgspec.convert(_with_integers(options), plugin.options))
+
+
+def _with_integers(value: Any) -> Any:
+    """Turn integral floats into integers: JSON knows no difference, and no option is a fraction."""
+    if isinstance(value, dict):
+        return {name: _with_integers(inner) for name, inner in value.items()}
+    return int(value) if isinstance(value, float) else value
+
+
+def _misfits(
+    document: Mapping[str, Any], encoder: Chosen | None, sink: Chosen | None
+) -> Iterator[Finding]:
+    """Name what is wrong only together, and what is not installed."""
+    if encoder is None:
+        yield _missing("encoder", document)
+    elif document["signal_type"] not in _facts("encoder", document)["x-signals"]:
+        yield _cannot_encode(document)
+    if sink is None:
+        yield _missing("sink", document)
+    else:
+        for flaw in sink.plugin.flaws(sink.options):
+            yield Finding(3, structural=False, flaw=flaw)
+    if encoder and sink:
+        payload = _facts("encoder", document)["x-payload"]
+        if payload not in _facts("sink", document)["x-payloads"]:
+            yield _does_not_fit(document)
+
+
+def _facts(kind: Kind, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return PLUGINS[kind][document[kind]["type"]]
+
+
+def _missing(kind: Literal["encoder", "sink"], document: Mapping[str, Any]) -> Finding:
+    name, extra = document[kind]["type"], _facts(kind, document)["x-extra"]
+    return Finding(2 if kind == "encoder" else 3, False, MissingExtra(kind, name, extra))
+
+
+def _cannot_encode(document: Mapping[str, Any]) -> Finding:
+    name, signal = document["encoder"]["type"], document["signal_type"]
+    able = [name for name, facts in PLUGINS["encoder"].items() if signal in facts["x-signals"]]
+    return finding(
+        ("encoder", "type"), f"'{name}' cannot encode {signal}; these can: {', '.join(able)}"
+    )
+
+
+def _does_not_fit(document: Mapping[str, Any]) -> Finding:
+    encoder, sink = document["encoder"]["type"], document["sink"]["type"]
+    takes = _facts("sink", document)["x-payloads"]
+    fitting = [name for name, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
+    return finding(
+        ("sink", "type"),
+        f"'{sink}' does not take what encoder '{encoder}' makes; these fit: {', '.join(fitting)}",
+    )
+
+
+def _event(document: Mapping[str, Any], received_ns: int) -> Event:
+    timestamp = document.get("timestamp")
+    time_ns = received_ns if timestamp is None else parse_rfc3339(timestamp)
+    labels = document["labels"]
+    if document["signal_type"] == "metrics":
+        metric = document["metric"]
+        return Sample(metric["name"], float(metric["value"]), labels, time_ns)
+    log = document["log"]
+    severity = _ALIASES.get(log["severity"], log["severity"])
+    return Record(severity, log["message"], labels, log.get("fields", {}), time_ns)
+
+
+_ALIASES: Mapping[str, Any] = REQUEST["$defs"]["log"]["properties"]["severity"]["x-aliases"]

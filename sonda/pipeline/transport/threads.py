@@ -1,0 +1,43 @@
+"""Blocking calls, kept off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Run a blocking *call* in a daemon thread of its own and wait for what it gives.
+
+    The executors of the standard library and of anyio join their threads when the interpreter
+    exits: one that hangs, on a full pipe or on a slow name server, would keep the process alive.
+    Cancelling the wait leaves the call running.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if outcome.done():  # the wait was cancelled
+            return
+        if error is None:
+            outcome.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+        else:
+            outcome.set_exception(error)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = call()
+        except BaseException as exc:  # noqa: BLE001  # handed on to whoever waits
+            error = exc
+        try:
+            loop.call_soon_threadsafe(settle, value, error)
+        except RuntimeError:  # the loop has been closed: nobody waits any more
+            pass
+
+    Thread(target=run, daemon=True).start()
+    return await outcome

@@ -1,0 +1,70 @@
+"""Tries: one, or as many as `retry` and the deadline allow, and one verdict on them all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.durations import seconds
+from sonda.pipeline.model import Acknowledged
+from sonda.pipeline.problems import OutcomeUnknown, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often to try again, and how long to wait before."""
+
+    max_attempts: int
+    initial_backoff: str
+    max_backoff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """A try that failed; *wait_s* is the wait before the next one that the destination asks for."""
+
+    problem: Problem
+    may_pass: bool = False
+    wait_s: float | None = None
+
+
+async def deliver_in_tries(
+    attempt: Callable[[], Awaitable[Result[Acknowledged, Setback]]],
+    retry: Retry | None,
+    deadline: Deadline,
+) -> Result[Acknowledged, Problem]:
+    """Try until a try is acknowledged, or no further one is due; then the last one's problem.
+
+    If the outcome of any try is unknown, so is the outcome of them all.
+    """
+    unknown: OutcomeUnknown | None = None
+    tries = 0
+    while True:
+        tries += 1
+        outcome = await attempt()
+        if isinstance(outcome, Success):
+            return Success(replace(outcome.unwrap(), tries=tries))
+        setback = outcome.failure()
+        if isinstance(setback.problem, OutcomeUnknown):
+            unknown = setback.problem
+        if retry is None or not setback.may_pass or tries > retry.max_attempts:
+            break
+        wait_s = _wait_s(retry, setback, tries)
+        if wait_s >= deadline.left_s():
+            break
+        await asyncio.sleep(wait_s)
+    return Failure(unknown or setback.problem)
+
+
+def _wait_s(retry: Retry, setback: Setback, tries: int) -> float:
+    """Exponential with full jitter, unless the destination asks for a wait of its own."""
+    longest_s = seconds(retry.max_backoff)
+    if setback.wait_s is not None:
+        return min(setback.wait_s, longest_s)
+    doublings = min(tries - 1, 60)  # beyond, only the float would overflow
+    return random.uniform(0, min(longest_s, seconds(retry.initial_backoff) * 2**doublings))  # noqa: S311  # no secret
