@@ -6,7 +6,7 @@ The failed keyword decides between structure (400) and values (422).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
@@ -27,6 +27,9 @@ _ARTICLES: Final = {
 _ORDER: Final = {"log": 1, "metric": 1, "encoder": 2, "sink": 3}  # all else: the envelope, first
 
 
+Path: TypeAlias = tuple[str | int, ...]
+
+
 class Finding(NamedTuple):
     """A flaw, its turn in a detail, and whether it is one of structure or of a value."""
 
@@ -35,17 +38,17 @@ class Finding(NamedTuple):
     flaw: Flaw | MissingExtra
 
 
-def finding(path: tuple[str | int, ...], reason: str, *, structural: bool = False) -> Finding:
+def finding(path: Path, reason: str, *, structural: bool = False) -> Finding:
     """Say what is wrong with the value at *path*."""
     return Finding(turn(path), structural, Flaw(at(*path), reason))
 
 
-def turn(path: tuple[str | int, ...]) -> int:
+def turn(path: Path) -> int:
     """Tell where in a detail a flaw at *path* stands."""
     return _ORDER.get(str(path[0]), 0) if path else 0
 
 
-def find_flaws(validator: Validator, document: object, *where: str) -> list[Finding]:
+def find_flaws(validator: Validator, document: Any, *where: str) -> list[Finding]:
     """Name all that is wrong with *document*, which stands at *where* in the body."""
     found: dict[Finding, None] = {}  # a dict: in order, and each flaw once
     for error in _telling(list(validator.iter_errors(document))):
@@ -56,66 +59,74 @@ def find_flaws(validator: Validator, document: object, *where: str) -> list[Find
     return list(found)
 
 
-def _telling(errors: list[ValidationError]) -> Iterable[ValidationError]:
-    """Leave out what another error explains: values of a wrong type, the inside of unknown fields."""
-    explained = {
-        tuple(error.absolute_path): error.validator
+def _telling(errors: list[ValidationError]) -> Iterator[ValidationError]:
+    """Leave out what another error explains: the value of a wrong type, an unknown field's inside."""
+    explaining = {
+        tuple(error.absolute_path): error
         for error in errors
-        if error.validator in ("type", None)
+        if error.validator == "type" or _allows_nothing(error)
     }
     for error in errors:
         path = tuple(error.absolute_path)
-        ways_there = [path[:depth] for depth in range(1, len(path) + 1)]
-        if all(explained.get(way, error.validator) == error.validator for way in ways_there):
+        ways_there = (path[:depth] for depth in range(1, len(path) + 1))
+        if all(explaining.get(way, error) is error for way in ways_there):
             yield error
+
+
+def _allows_nothing(error: ValidationError) -> bool:
+    """Tell whether the schema is `{"not": {}}`: how ours say that a field must not be there."""
+    return error.validator == "not" and error.validator_value == {}
 
 
 def unknown_variant(value: str, expected: Iterable[str]) -> str:
     """Say that an enumerated value is none of those *expected*."""
     names = [f"'{name}'" for name in expected]
-    wanted = " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
+    wanted = f"one of {', '.join(names)}" if names[2:] else " or ".join(names)
     return f"unknown variant {variant(value)}, expected {wanted}"
 
 
-def _structural(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[Flaw]:
-    schema: Any = error.schema
+def _structural(error: ValidationError, path: Path) -> Iterator[Flaw]:
+    schema, wanted, found = _facts(error)
     match error.validator:
         case "type":
-            found = kind_of(error.instance)
-            if error.validator_value == "integer" and found == "a number":
-                found = quote(error.instance)
-            yield Flaw(at(*path), f"expected {_ARTICLES[error.validator_value]}, got {found}")
+            got = quote(found) if wanted == "integer" else kind_of(found)
+            yield Flaw(at(*path), f"expected {_ARTICLES[wanted]}, got {got}")
         case "required":
-            for name in error.validator_value:
-                if name not in error.instance:
-                    yield Flaw(at(*path), f"missing field '{name}'")
+            missing = (name for name in wanted if name not in found)
+            yield from (Flaw(at(*path), f"missing field '{name}'") for name in missing)
         case "additionalProperties":
-            for name in error.instance:
-                if name not in schema["properties"]:
-                    yield _unknown_field(name, path)
-        case None:  # a schema that is `false`: the other signal's field
+            unknown = (name for name in found if name not in schema["properties"])
+            yield from (_unknown_field(name, path) for name in unknown)
+        case "not" if _allows_nothing(error):
             yield _unknown_field(str(path[-1]), path[:-1])
         case "enum":
             aliases = schema.get("x-aliases", {})
-            expected = (name for name in schema["enum"] if name not in aliases)
-            yield Flaw(at(*path), unknown_variant(error.instance, expected))
+            expected = (name for name in wanted if name not in aliases)
+            yield Flaw(at(*path), unknown_variant(found, expected))
 
 
-def _unknown_field(name: str, path: tuple[str | int, ...]) -> Flaw:
+def _facts(error: ValidationError) -> tuple[Any, Any, Any]:
+    """Give the schema that failed, its failed keyword's value, and the instance."""
+    return error.schema, error.validator_value, error.instance
+
+
+def _unknown_field(name: str, path: Path) -> Flaw:
     return Flaw(at(*path), f"unknown field {variant(name)}")
 
 
-def _value(error: ValidationError, path: tuple[str | int, ...]) -> Flaw:
-    schema: Any = error.schema
-    shown = _shown(error.instance, schema)
+def _value(error: ValidationError, path: Path) -> Flaw:
+    schema, _, found = _facts(error)
+    shown = _shown(found, schema)
     if "x-detail" in schema:
         return Flaw("", schema["x-detail"].replace("{value}", shown))
     reason = _reason(error)
     if error.absolute_schema_path[-2] == "propertyNames":
         return Flaw(at(*path), f"invalid name {shown}: {reason}")
-    if error.validator in ("dependentRequired", "x-durations-ascend"):
+    if isinstance(found, dict):
         return Flaw(at(*path), reason)
-    return Flaw(at(*path), f"invalid value {shown}: {reason}" if shown else f"invalid value: {reason}")
+    return Flaw(
+        at(*path), f"invalid value {shown}: {reason}" if shown else f"invalid value: {reason}"
+    )
 
 
 def _shown(value: object, schema: Any) -> str:
@@ -127,20 +138,21 @@ def _shown(value: object, schema: Any) -> str:
 
 
 def _reason(error: ValidationError) -> str:
-    schema: Any = error.schema
-    if error.cause is not None:  # a format's ValueError
-        return str(error.cause)
-    if "x-expected" in schema:
-        return f"expected {schema['x-expected']}"
+    schema, wanted, _ = _facts(error)
     match error.validator:
+        case "format":
+            return str(error.cause)
+        case _ if "x-expected" in schema:
+            return f"expected {schema['x-expected']}"
         case "minimum" | "maximum" if "minimum" in schema and "maximum" in schema:
             return f"must be from {schema['minimum']} to {schema['maximum']}"
         case "minimum":
-            return f"must be at least {schema['minimum']}"
+            return f"must be at least {wanted}"
         case "minLength":
             return "must not be empty"
         case "dependentRequired":
-            ((field, needed),) = error.validator_value.items()
-            return f"{field} needs {' and '.join(needed)}"
+            return "; ".join(
+                f"{field} needs {' and '.join(needs)}" for field, needs in wanted.items()
+            )
         case _:
             return error.message  # of our own keywords

@@ -59,7 +59,9 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
 }
 
 
-def _reserved(_: Validator, names: list[str], name: str, schema: Schema) -> Iterator[ValidationError]:
+def _reserved(
+    _: Validator, names: list[str], name: str, _schema: Schema
+) -> Iterator[ValidationError]:
     for owned in names:
         wanted = owned.lower()
         if name.lower() == wanted or (wanted[-1] == "*" and name.lower().startswith(wanted[:-1])):
@@ -67,7 +69,7 @@ def _reserved(_: Validator, names: list[str], name: str, schema: Schema) -> Iter
 
 
 def _durations_ascend(
-    _: Validator, fields: list[str], instance: object, schema: Schema
+    _: Validator, fields: list[str], instance: object, _schema: Schema
 ) -> Iterator[ValidationError]:
     if not isinstance(instance, dict):
         return
@@ -79,7 +81,7 @@ def _durations_ascend(
         yield ValidationError(f"must be at least {fields[0]}", path=(fields[1],))
 
 
-_Dialect: Final = extend(
+_Dialect: Final[type[Draft202012Validator]] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator, {"x-reserved": _reserved, "x-durations-ascend": _durations_ascend}
 )
 _FORMAT_CHECKER: Final = FormatChecker(formats=())

@@ -16,11 +16,11 @@ from sonda.pipeline.names import options_class
 if TYPE_CHECKING:
     from returns.result import Result
 
-    from sonda.pipeline.model import Event, Record, Sample
     from sonda.pipeline.encoders.influx_lp import InfluxLp as InfluxLp
     from sonda.pipeline.encoders.json_lines import JsonLines as JsonLines
     from sonda.pipeline.encoders.prometheus_text import PrometheusText as PrometheusText
     from sonda.pipeline.encoders.syslog import Syslog as Syslog
+    from sonda.pipeline.model import Event, Record, Sample
     from sonda.pipeline.problems import Problem
 
     E = TypeVar("E", Record, Sample, Event)
@@ -41,7 +41,8 @@ class Encoder(Generic[E, O]):
 def load(name: str) -> Encoder[Any, Any] | None:
     """Import the encoder *name*; `None` if its extra is not installed."""
     module = need(f"{__name__}.{name}")
-    return module and module.ENCODER
+    found: Encoder[Any, Any] | None = None if module is None else module.ENCODER
+    return found
 
 
 def __getattr__(name: str) -> Any:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 O = TypeVar("O")
 
 
-def no_flaws(options: object) -> tuple[Flaw, ...]:
+def no_flaws(_options: object) -> tuple[Flaw, ...]:
     """For a sink whose schema says all there is to say about its options."""
     return ()
 
 
-def never(options: object) -> bool:
+def never(_options: object) -> bool:
     """For a sink whose frames do not end with a line feed."""
     return False
 
@@ -58,7 +58,8 @@ class Sink(Generic[O]):
 def load(name: str) -> Sink[Any] | None:
     """Import the sink *name*; `None` if its extra is not installed."""
     module = need(f"{__name__}.{name}")
-    return module and module.SINK
+    found: Sink[Any] | None = None if module is None else module.SINK
+    return found
 
 
 def __getattr__(name: str) -> Any:

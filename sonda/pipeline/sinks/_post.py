@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
@@ -129,5 +129,5 @@ def _retry_after_s(reply: httpx.Response) -> float | None:
         due = parsedate_to_datetime(text)
     except ValueError:
         return None
-    now = datetime.now(timezone.utc)
-    return max(0.0, (due.replace(tzinfo=due.tzinfo or timezone.utc) - now).total_seconds())
+    now = datetime.now(UTC)
+    return max(0.0, (due.replace(tzinfo=due.tzinfo or UTC) - now).total_seconds())

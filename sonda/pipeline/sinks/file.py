@@ -1,10 +1,9 @@
-"""Appends to a file, which is opened anew for each event, so that log rotation works at any time.
+"""Appends to a file, which is opened anew for each event: log rotation works at any time.
 
-Lines stay whole whoever else appends under a lock of the file (`flock`): the events of one process
-take turns, and processes wait for each other.
+Lines stay whole: the events of one process take turns, and processes wait for each other's `flock`.
 
-**Confirmed:** ACCEPTED, written whole and flushed to the operating system; with `fsync` STORED, the
-file and its folder's entry are on durable storage.
+**Confirmed:** ACCEPTED once it is written whole and flushed to the operating system; with `fsync`
+STORED, once the file and its folder's entry are on durable storage.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from returns.result import Result, Success
 from sonda.pipeline.model import Acknowledged, Confirmed
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.sinks import Sink
-from sonda.pipeline.transport.files import locate, open_locked, write_whole
+from sonda.pipeline.transport.files import locate, open_locked
 from sonda.pipeline.transport.lines import Job, Verdict, line_up
+from sonda.pipeline.transport.writes import write_whole
 
 if TYPE_CHECKING:
     from sonda.pipeline.deadline import Deadline
@@ -43,12 +43,16 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Line the event up behind those for the same path.
 
-    The verdict is a failure with `Forbidden`, `Unreachable`, or `OutcomeUnknown` if a torn line
-    could not be cut back.
+    Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
+    not be cut back.
     """
-    work = partial(_append, payload.body, options, transport.confinement)
-    job = Job(quote(options.path), payload.event.time_ns, work)
-    line_up(locate(options.path, transport.confinement), job)
+    job = Job(
+        locate(options.path, transport.confinement),
+        partial(_append, payload.body, options, transport.confinement),
+        target=quote(options.path),
+        time_ns=payload.event.time_ns,
+    )
+    line_up(job)
     return Success(partial(job.verdict, deadline))
 
 

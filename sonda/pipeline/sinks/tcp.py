@@ -60,9 +60,7 @@ def _frame(body: bytes, framing: str) -> bytes:
     return b"%d %b" % (len(message), message)
 
 
-async def _route(
-    address: Address, tls: Tls | None, transport: Transport
-) -> Result[Route, Problem]:
+async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
     if tls is None:
         return Success(Route(address))
     name = (tls.server_name or address.host).rstrip(".")

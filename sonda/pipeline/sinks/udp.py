@@ -11,7 +11,7 @@ import os
 import socket
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
@@ -45,9 +45,7 @@ async def push(
     return Success(partial(_send, datagram, options.address, deadline))
 
 
-async def _send(
-    datagram: bytes, target: str, deadline: Deadline
-) -> Result[Acknowledged, Problem]:
+async def _send(datagram: bytes, target: str, deadline: Deadline) -> Result[Acknowledged, Problem]:
     where = f"UDP send to {target}"
     try:
         async with asyncio.timeout_at(deadline.at_s):
@@ -67,7 +65,7 @@ async def _send(
     return Failure(problem)
 
 
-def _send_once(datagram: bytes, family: int, protocol: int, address: object) -> None:
+def _send_once(datagram: bytes, family: int, protocol: int, address: tuple[Any, ...]) -> None:
     """Send from a socket of its own.
 
     A kept, connected socket would report the refusal of one datagram when the next is sent, and
@@ -76,7 +74,9 @@ def _send_once(datagram: bytes, family: int, protocol: int, address: object) -> 
     with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol) as sock:
         sock.connect(address)
         sock.send(datagram)
-        refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # known at once on this machine
+        refused = sock.getsockopt(
+            socket.SOL_SOCKET, socket.SO_ERROR
+        )  # known at once on this machine
         if refused:
             raise OSError(refused, os.strerror(refused))
 

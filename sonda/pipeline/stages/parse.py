@@ -49,7 +49,9 @@ def _double(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 300:  # 10^300 and beyond may be no double; and int() itself stops at 4,300 digits
+    if (
+        len(text) > 300
+    ):  # 10^300 and beyond may be no double; and int() itself stops at 4,300 digits
         _double(text)
     return int(text)
 

@@ -6,7 +6,7 @@ from returns.result import Result
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
 from sonda.pipeline.durations import seconds
-from sonda.pipeline.model import Parcel, Pushed
+from sonda.pipeline.model import Parcel, Pending, Pushed
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.transport import Transport
 
@@ -18,5 +18,7 @@ async def push(
     sink = parcel.order.sink
     timeout = getattr(sink.options, "timeout", None)  # stdout and file have none of their own
     deadline = Deadline.within(seconds(timeout) if timeout else LONGEST_S, until_s)
-    pending = await sink.plugin.push(parcel.payload, sink.options, transport, deadline)
+    pending: Result[Pending, Problem] = await sink.plugin.push(
+        parcel.payload, sink.options, transport, deadline
+    )
     return pending.map(lambda verdict: Pushed(parcel.order, verdict))

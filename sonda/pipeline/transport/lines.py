@@ -22,41 +22,43 @@ class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given 
     """The event must not be written any more."""
 
 
-class Torn(Exception):  # noqa: N818  # of the event, not of the program
+class Torn(Exception):  # noqa: N818  # it is the event that is torn
     """A part of the event is out and cannot be taken back; the text says what went wrong."""
 
 
 class Job:
     """One event's write: it begins or is withdrawn, whichever comes first, and never both.
 
-    *work* runs in a thread and may block. It calls `begin` right before the first byte leaves and
+    *work* runs in a thread and may block. It calls `begin` right before the first byte leaves, and
     raises `OSError` where nothing has left or all was taken back, `Torn` otherwise. *target* is
     how problems name the destination, *time_ns* the event's time.
     """
 
-    def __init__(self, target: str, time_ns: int, work: Callable[[Job], Verdict]) -> None:
+    def __init__(
+        self, destination: Hashable, work: Callable[[Job], Verdict], *, target: str, time_ns: int
+    ) -> None:
+        self.destination = destination
+        self._work = work
         self._target = target
         self._time_ns = time_ns
-        self._work = work
-        self._outcome: Future[Verdict] = Future()  # its states decide the race, under its lock
+        self._outcome: Future[Verdict] = Future()  # it can be cancelled until it is running
 
     async def verdict(self, deadline: Deadline) -> Verdict:
         """Wait for the outcome, at most until the deadline; fails as *work* does.
 
-        At the deadline, or when the wait is cancelled, an event that has not begun is withdrawn:
-        `Unreachable`. One that has begun is finished by the thread, however long it takes, and is
-        `OutcomeUnknown`.
+        When the wait ends too soon, an event that has not begun is withdrawn: `Unreachable`. One
+        that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         told = asyncio.wrap_future(self._outcome)
         try:
             await asyncio.wait([told], timeout=max(0.0, deadline.left_s()))
-        finally:
+        finally:  # at the deadline, or because nobody is interested any more
             withdrawn = self._outcome.cancel()
             told.cancel()  # the loop may be closed by the time the thread has finished
+            if withdrawn:
+                _leave_line(self)
         if withdrawn:
-            return Failure(
-                Unreachable(f"write to {self._target}", f"timed out after {deadline}")
-            )
+            return Failure(Unreachable(f"write to {self._target}", f"timed out after {deadline}"))
         if self._outcome.done():
             return self._outcome.result()
         return Failure(OutcomeUnknown(self._target, f"within {deadline}", self._time_ns))
@@ -72,19 +74,17 @@ class Job:
             raise Withdrawn
 
     def run(self) -> None:
-        """Do the work, in the thread."""
-        verdict, bug = None, None
+        """Do the work, in the thread, and tell the outcome to whoever waits for it."""
         try:
             verdict = self._attempt()
+            if not self._outcome.running():
+                self.begin()  # nothing was written: too late to withdraw it, all the same
+            self._outcome.set_result(verdict)
         except Withdrawn:
-            return
+            pass
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
-            bug = exc
-        if self._outcome.running() or self._outcome.set_running_or_notify_cancel():
-            if verdict is not None:
-                self._outcome.set_result(verdict)
-            else:
-                self._outcome.set_exception(bug)
+            if self._outcome.running() or self._outcome.set_running_or_notify_cancel():
+                self._outcome.set_exception(exc)
 
     def _attempt(self) -> Verdict:
         try:
@@ -95,35 +95,30 @@ class Job:
         except OSError as exc:
             return Failure(Unreachable(f"write to {self._target}", words(exc)))
 
-    def on_end(self, call: Callable[[], None]) -> None:
-        """Have *call* called once the job has been done or withdrawn."""
-        self._outcome.add_done_callback(lambda _: call())
-
 
 _guard: Final = Lock()
-_lines: Final[dict[Hashable, dict[Job, None]]] = {}  # an entry while the line has a thread
+_lines: Final[dict[Hashable, dict[Job, None]]] = {}  # who waits; no entry without a thread
 
 
-def line_up(destination: Hashable, job: Job) -> None:
+def line_up(job: Job) -> None:
     """Have *job* done after those that wait for the same destination already.
 
-    Each line has a daemon thread while there is something to do: one that hangs, on a full pipe
-    or on a dead file system, holds up its own line only, and never the exit of the process.
+    A line has a daemon thread while there is something to do. One that hangs, on a full pipe or
+    on a dead file system, holds up its own line only, and never the exit of the process.
     """
     with _guard:
-        if destination not in _lines:
-            Thread(target=_work_off, args=(destination,), daemon=True).start()
-            _lines[destination] = {}
-        _lines[destination][job] = None
-    job.on_end(lambda: _leave(destination, job))
+        if job.destination not in _lines:
+            Thread(target=_work_off, args=(job.destination,), daemon=True).start()
+            _lines[job.destination] = {}
+        _lines[job.destination][job] = None
 
 
 def _work_off(destination: Hashable) -> None:
-    while job := _next(destination):
+    while job := _next_in_line(destination):
         job.run()
 
 
-def _next(destination: Hashable) -> Job | None:
+def _next_in_line(destination: Hashable) -> Job | None:
     with _guard:
         line = _lines[destination]
         if not line:
@@ -134,7 +129,7 @@ def _next(destination: Hashable) -> Job | None:
         return job
 
 
-def _leave(destination: Hashable, job: Job) -> None:
-    """Forget a withdrawn event: behind a write that hangs, they would pile up."""
+def _leave_line(job: Job) -> None:
+    """Forget a withdrawn event: behind a write that hangs they would pile up."""
     with _guard:
-        _lines.get(destination, {}).pop(job, None)
+        _lines.get(job.destination, {}).pop(job, None)

@@ -7,7 +7,7 @@ import os
 import select
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -40,15 +40,17 @@ def timed_out(exc: TimeoutError, deadline: Deadline) -> str:
     return words(exc) if exc.errno else f"timed out after {deadline}"
 
 
-async def resolve(host: str, port: int, kind: socket.SocketKind) -> list[AddrInfoType]:
+async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
     """Look a host up; raises `OSError` with the resolver's reason."""
-    look_up = partial(socket.getaddrinfo, host, port, type=kind)
+    look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
     try:
-        return look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
+        found: Sequence[AddrInfoType] = look_up(
+            flags=socket.AI_NUMERICHOST
+        )  # an address in any spelling: asks nobody
     except OSError:
-        pass
+        found = ()
     try:
-        return await in_thread(look_up)
+        return found or await in_thread(look_up)
     except UnicodeError:  # a label of more than 63 characters
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
@@ -130,7 +132,7 @@ class Socket(ByteStream):
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(self._sock, lambda: ready.done() or ready.set_result(None))
+        loop.add_writer(self._sock, _wake, ready)
         try:
             await ready
         finally:
@@ -139,3 +141,8 @@ class Socket(ByteStream):
     @property
     def extra_attributes(self) -> Mapping[Any, Any]:
         return {}
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -64,7 +64,9 @@ class TlsContexts:
         try:
             return Success(await in_thread(partial(self._load, paths, until_1_2)))
         except _OutsideRoots as exc:
-            return Failure(Forbidden(str(exc), "sonda-server --tls-root DIR would allow its folder"))
+            return Failure(
+                Forbidden(str(exc), "sonda-server --tls-root DIR would allow its folder")
+            )
         except OSError as exc:  # ssl.SSLError, too: no PEM, or a key that does not fit
             named = exc.filename if isinstance(exc.filename, str) else ", ".join(paths.values())
             return Failure(Unreachable(f"read TLS file {quote(named)}", words(exc)))
