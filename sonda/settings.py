@@ -1,9 +1,16 @@
-"""What an operator can set: the flags of `sonda-server`."""
+"""What an operator can set: a flag of `sonda-server` and a variable of the environment each."""
 
 from __future__ import annotations
 
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
+
+LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +28,154 @@ class Settings:
     file_root: Path = field(default_factory=Path.cwd)
     tls_root: Path = Path("/etc/ssl")
     shutdown_timeout_s: float = 10.0
+
+
+def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
+    """Read the flags and, for those not given, the environment; exits with 2 on a bad value.
+
+    A variable that is set but empty counts as not given: Compose files pass those on.
+    """
+    parser = _parser()
+    given = vars(parser.parse_args(argv))
+    for flag in _FLAGS:
+        text = environ.get(flag.variable, "")
+        if text and given[flag.setting] is None:
+            try:
+                given[flag.setting] = flag.parse(text)
+            except argparse.ArgumentTypeError as exc:
+                parser.error(f"{flag.variable}: {exc}")
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sonda-server",
+        description="Serve POST /events: deliver one log or metric event, and answer once its "
+        "destination has acknowledged it.",
+        epilog="Each flag can also be given in the environment, --api-key as SONDA_API_KEY; "
+        "the flag wins.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"sonda {_version()}")
+    defaults = Settings()
+    for flag in _FLAGS:
+        default = getattr(defaults, flag.setting)
+        parser.add_argument(
+            flag.name,
+            dest=flag.setting,
+            type=flag.parse,
+            metavar=flag.metavar,
+            help=f"{flag.help} (default: {default if default != '' else 'none'})",
+        )
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("sonda")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "(not installed)"
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """Make a reader of integers in a range."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,20}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    """Make a reader of a span in seconds."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", text) or not low <= float(text) <= high:
+            raise argparse.ArgumentTypeError(f"must be seconds from {low:g} to {high:g}")
+        return float(text)
+
+    return parse
+
+
+def _key(text: str) -> str:
+    """Check a key without ever quoting it; HTTP strips blanks off a header, so it cannot have any."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text) or text != text.strip():
+        raise argparse.ArgumentTypeError(
+            "must be UTF-8 without control characters, and without blanks at its start or end "
+            "(the value is not shown)"
+        )
+    return text
+
+
+def _host(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise argparse.ArgumentTypeError("must be an address or a host name")
+    return text.strip()
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def _folder(text: str) -> Path:
+    try:
+        if Path(text).is_dir():
+            return Path(text).absolute()
+    except ValueError:  # a NUL in the path
+        pass
+    raise argparse.ArgumentTypeError("must be a folder that exists")
+
+
+@dataclass(frozen=True, slots=True)
+class _Flag:
+    """How one field of `Settings` is given."""
+
+    setting: str
+    metavar: str
+    parse: Callable[[str], object]
+    help: str
+
+    @property
+    def name(self) -> str:
+        return f"--{self.setting.removesuffix('_s').replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        return f"SONDA_{self.setting.removesuffix('_s').upper()}"
+
+
+_FLAGS: Final = (
+    _Flag("bind", "HOST", _host, "address to listen on"),
+    _Flag("port", "PORT", _whole(0, 65535), "port to listen on; 0 takes a free one and logs it"),
+    _Flag(
+        "api_key",
+        "KEY",
+        _key,
+        "key that callers send as 'Authorization: Bearer KEY'; set it in "
+        "the environment to keep it out of the process list",
+    ),
+    _Flag(
+        "request_timeout_s",
+        "SECONDS",
+        _seconds(0.1, 3600),
+        "longest that one request may take, its delivery included",
+    ),
+    _Flag("max_body_bytes", "BYTES", _whole(1, 2**30), "largest body"),
+    _Flag(
+        "max_inflight_requests", "N", _whole(1, 1_000_000), "most requests at a time, per worker"
+    ),
+    _Flag("workers", "N", _whole(1, 256), "processes that serve"),
+    _Flag("log_level", "LEVEL", _level, f"least level to log: {', '.join(LOG_LEVELS)}"),
+    _Flag("file_root", "DIR", _folder, "the file sink writes, and TLS files are read, below it"),
+    _Flag("tls_root", "DIR", _folder, "TLS files are read below it, too"),
+    _Flag(
+        "shutdown_timeout_s",
+        "SECONDS",
+        _seconds(0, 3600),
+        "on SIGTERM or SIGINT, how long to wait for the requests in flight",
+    ),
+)

@@ -142,14 +142,14 @@ def _reason(error: ValidationError) -> str:
     match error.validator:
         case "format":
             return str(error.cause)
+        case "minLength":
+            return "must not be empty"
         case _ if "x-expected" in schema:
             return f"expected {schema['x-expected']}"
         case "minimum" | "maximum" if "minimum" in schema and "maximum" in schema:
             return f"must be from {schema['minimum']} to {schema['maximum']}"
         case "minimum":
             return f"must be at least {wanted}"
-        case "minLength":
-            return "must not be empty"
         case "dependentRequired":
             return "; ".join(
                 f"{field} needs {' and '.join(needs)}" for field, needs in wanted.items()

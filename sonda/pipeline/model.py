@@ -125,3 +125,7 @@ class Receipt:
     latency_us: int
     status: int | None = None
     warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
+        return f"{self.confirmed.value} after {tries} in {self.latency_us / 1000:.1f} ms"

@@ -94,7 +94,7 @@ for _name, _check in FORMATS.items():
 
     _FORMAT_CHECKER.checks(_name, raises=ValueError)(_conforms)
 
-_REGISTRY: Final[Registry[Any]] = Registry().with_resources(
+REGISTRY: Final[Registry[Any]] = Registry().with_resources(
     (schema["$id"], Resource.from_contents(schema))
     for schema in (*_ENVELOPE.values(), *PLUGINS["encoder"].values(), *PLUGINS["sink"].values())
 )
@@ -104,4 +104,4 @@ _REGISTRY: Final[Registry[Any]] = Registry().with_resources(
 def validator(kind: Kind | None = None, name: str = "") -> Validator:
     """Compile the schema of one encoder or sink, or of the envelope; checked by a test, not here."""
     schema = PLUGINS[kind][name] if kind else REQUEST
-    return _Dialect(schema, registry=_REGISTRY, format_checker=_FORMAT_CHECKER)
+    return _Dialect(schema, registry=REGISTRY, format_checker=_FORMAT_CHECKER)

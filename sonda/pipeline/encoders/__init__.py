@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from sonda.pipeline.encoders.json_lines import JsonLines as JsonLines
     from sonda.pipeline.encoders.prometheus_text import PrometheusText as PrometheusText
     from sonda.pipeline.encoders.syslog import Syslog as Syslog
-    from sonda.pipeline.model import Event, Record, Sample
     from sonda.pipeline.problems import Problem
 
-    E = TypeVar("E", Record, Sample, Event)
-else:
-    E = TypeVar("E")
+E = TypeVar("E")
 O = TypeVar("O")
 
 

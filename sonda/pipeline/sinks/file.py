@@ -12,22 +12,19 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.model import Acknowledged, Confirmed
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.problems import Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.sinks import Sink
+from sonda.pipeline.transport import Confinement, Transport
 from sonda.pipeline.transport.files import locate, open_locked
 from sonda.pipeline.transport.lines import Job, Verdict, line_up
 from sonda.pipeline.transport.writes import write_whole
-
-if TYPE_CHECKING:
-    from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Payload, Pending
-    from sonda.pipeline.problems import Problem
-    from sonda.pipeline.transport import Confinement, Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,24 +15,21 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Acknowledged, Confirmed
-from sonda.pipeline.problems import OutcomeUnknown, Unreachable
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import Sink
+from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.lines import Job, Verdict, line_up
 from sonda.pipeline.transport.sockets import words
 from sonda.pipeline.transport.writes import claim, pause, wait_for_room, write_whole
 
-if TYPE_CHECKING:
-    from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Payload, Pending
-    from sonda.pipeline.problems import Problem
-    from sonda.pipeline.transport import Transport
-
 _TARGET: Final = "stdout"
+_ATTEMPT: Final = f"write to {_TARGET}"
 _WRITTEN: Final = Acknowledged(Confirmed.HANDED_OFF)
 
 
@@ -45,17 +42,13 @@ async def push(
     payload: Payload, options: Stdout, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind the others; fails with `Unreachable` or `OutcomeUnknown`."""
-    stream = sys.stdout
+    stream, real = sys.stdout, sys.__stdout__
     if stream is None or getattr(stream, "closed", False):
-        return Failure(Unreachable(f"write to {_TARGET}", os.strerror(errno.EBADF)))
-    if stream is not sys.__stdout__:
+        return Failure(Unreachable(_ATTEMPT, os.strerror(errno.EBADF)))
+    if real is None or stream is not real:
         return _print(payload, stream)
-    job = Job(
-        options,
-        partial(_write, payload.body, stream),
-        target=_TARGET,
-        time_ns=payload.event.time_ns,
-    )
+    work = partial(_write, payload.body, real)
+    job = Job(options, work, target=_TARGET, time_ns=payload.event.time_ns)
     line_up(job)
     return Success(partial(job.verdict, deadline))
 
@@ -66,38 +59,37 @@ def _print(payload: Payload, stream: TextIO) -> Result[Pending, Problem]:
         stream.write(payload.body.decode())
         stream.flush()
     except ValueError as exc:  # an encoding that lacks a character
-        return Failure(Unreachable(f"write to {_TARGET}", str(exc)))
+        return Failure(Unreachable(_ATTEMPT, str(exc)))
     except OSError as exc:  # its buffer may have kept the event for the next flush
         return Failure(OutcomeUnknown(_TARGET, f"({words(exc)})", payload.event.time_ns))
-    return Success(_written)
+    return Success(_printed)
 
 
-async def _written() -> Verdict:
+async def _printed() -> Verdict:
     return Success(_WRITTEN)
 
 
 def _write(body: bytes, stream: TextIO, job: Job) -> Verdict:
     """Write to the descriptor, after what the program itself has printed."""
+    fd = stream.fileno()
+    while not claim(fcntl.lockf, fd):  # flock would not keep workers apart: they inherited one file
+        pause(job)
     try:
-        fd = stream.fileno()
-        while not claim(fcntl.lockf, fd):  # flock would not keep workers apart that inherited it
-            pause(job)
-        try:
-            _flush(stream, fd, job)
-            write_whole(fd, body, job)
-        finally:
-            with suppress(OSError):
-                fcntl.lockf(fd, fcntl.LOCK_UN)
-    except ValueError:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None  # closed meanwhile
+        _flush(stream, fd, job)
+        write_whole(fd, body, job)
+    finally:
+        with suppress(OSError):
+            fcntl.lockf(fd, fcntl.LOCK_UN)
     return Success(_WRITTEN)
 
 
 def _flush(stream: TextIO, fd: int, job: Job) -> None:
     while True:
         wait_for_room(fd, job)
-        with suppress(BlockingIOError):
+        try:
             return stream.flush()
+        except BlockingIOError:
+            continue  # somebody else was faster to fill the pipe
 
 
 SINK: Final = Sink(Stdout, push, ends_with_lf=lambda _: True)

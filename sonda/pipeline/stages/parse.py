@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from returns.result import Failure, Result, Success
 
@@ -35,6 +35,9 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     if not isinstance(document, dict):
         return Failure(Malformed((Flaw("", f"expected an object, got {kind_of(document)}"),)))
     return Success(document)
+
+
+_SURELY_A_DOUBLE_DIGITS: Final = 300
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,17 +8,15 @@ import os
 import stat
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.quoting import quote
+from sonda.pipeline.transport import Confinement
 from sonda.pipeline.transport.lines import Job
 from sonda.pipeline.transport.writes import claim, is_regular, pause
-
-if TYPE_CHECKING:
-    from sonda.pipeline.transport import Confinement
 
 _TO_APPEND: Final = (
     os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -35,9 +33,9 @@ class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the oper
         self.problem = problem
 
 
-def locate(path: str, confinement: Confinement | None) -> str:
+def locate(path: str, confinement: Confinement | None) -> Path:
     """Take a relative path from the file root, or leave it to be taken from the current folder."""
-    return path if confinement is None else os.path.join(confinement.file_root, path)
+    return Path(path) if confinement is None else confinement.file_root / path
 
 
 def open_locked(
@@ -57,7 +55,7 @@ def open_locked(
                 if claim(fcntl.flock, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
-                        _sync_folder(os.path.dirname(real))
+                        _sync_folder(Path(real).parent)
                     closing.pop_all()
                     return Success(fd)
             pause(job)
@@ -68,7 +66,7 @@ def open_locked(
 def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
     if confinement is not None:
         return _open_below(confinement.file_root, _way(path, confinement), fsync=fsync)
-    _refuse_folder(path)
+    _refuse_folder(path, Path(path))
     try:
         return os.open(path, _TO_APPEND, _FILE_MODE)
     except FileNotFoundError:
@@ -78,27 +76,23 @@ def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
 
 
 def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
-    """Give the folders and the name that lead from the file root to a file; raises `_NotAllowed`."""
+    """Give the folders and the name that lead from the root to a file; raises `_NotAllowed`."""
     place = locate(path, confinement)
     root, real = os.path.realpath(confinement.file_root), Path(os.path.realpath(place))
     if not real.is_relative_to(root):
-        outside = f"file path {quote(path)} is outside the file root"
-        raise _NotAllowed(
-            Forbidden(outside, "sonda-server --file-root DIR would allow its folder")
-        )
-    _refuse_folder(place)
+        what = f"file path {quote(path)} is outside the file root"
+        raise _NotAllowed(Forbidden(what, "sonda-server --file-root DIR would allow its folder"))
+    _refuse_folder(path, place)
     with suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(place).st_mode):
-            special = f"file path {quote(path)} is no regular file"
-            raise _NotAllowed(
-                Forbidden(special, "no --file-root allows sonda-server to write to others")
-            )
+        if not stat.S_ISREG(place.stat().st_mode):
+            what = f"file path {quote(path)} is no regular file"
+            raise _NotAllowed(Forbidden(what, "no --file-root of sonda-server allows any other"))
     return real.relative_to(root).parts
 
 
-def _refuse_folder(place: str) -> None:
-    """Raise what the operating system would, before anything is created."""
-    if os.path.basename(place) in ("", ".", "..") or os.path.isdir(place):
+def _refuse_folder(path: str, place: Path) -> None:
+    """Refuse what names a folder, in the operating system's words, before anything is created."""
+    if path.rpartition("/")[2] in ("", ".", "..") or place.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
@@ -122,7 +116,7 @@ def _make_folder(folder: Path, within: int | None = None, *, fsync: bool) -> Non
             _sync_folder(folder.parent, within)
 
 
-def _sync_folder(folder: str | Path, within: int | None = None) -> None:
+def _sync_folder(folder: Path, within: int | None = None) -> None:
     """Make the entries of a folder durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
     try:
@@ -136,6 +130,6 @@ def _leads_to(fd: int, path: str, confinement: Confinement | None) -> bool:
     if confinement is not None:
         _way(path, confinement)
     try:
-        return os.path.samestat(os.stat(locate(path, confinement)), os.fstat(fd))
+        return os.path.samestat(locate(path, confinement).stat(), os.fstat(fd))
     except FileNotFoundError:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
@@ -34,10 +35,8 @@ async def in_thread(call: Callable[[], T]) -> T:
             value = call()
         except BaseException as exc:  # noqa: BLE001  # handed on to whoever waits
             error = exc
-        try:
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
             loop.call_soon_threadsafe(settle, value, error)
-        except RuntimeError:  # the loop has been closed: nobody waits any more
-            pass
 
     Thread(target=run, daemon=True).start()
     return await outcome

@@ -1,0 +1,46 @@
+# Two commands do all the set-up: `make run` serves, `make test` tests.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help run test check backends format clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(READY) ## serve on 127.0.0.1:8080
+	@echo "Sonda answers on http://127.0.0.1:8080 in a moment. From another terminal:"
+	@echo
+	@sed -n '/<!-- first curl -->/,/^```$$/p' README.md | grep -v -e '^```' -e '<!--'
+	@echo
+	@exec $(BIN)/sonda-server
+
+test: $(READY) ## run every test; says which backends were not there
+	$(BIN)/python -m pytest
+
+check: $(READY) ## lint, types, layers, and the wheel in an empty environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_wheel.py
+
+backends: ## install or build the real destinations that the tests speak to
+	$(PYTHON) tests/backends/install.py
+
+format: $(READY) ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what these commands made, but the installed backends
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Sonda needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@

@@ -1,0 +1,35 @@
+"""The bytes of an answer: compact JSON, and one shape for everything that is not a success."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+_CODES: Final[Mapping[int, str]] = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    422: "unprocessable_entity",
+    431: "request_header_fields_too_large",
+    500: "internal_server_error",
+    502: "bad_gateway",
+    503: "service_unavailable",
+    504: "gateway_timeout",
+}
+
+
+def envelope(status: int, detail: str) -> bytes:
+    """Render `{"error":"<short_code>","detail":"<text>"}` for a status of the contract."""
+    return compact({"error": _CODES[status], "detail": detail})
+
+
+def compact(document: Mapping[str, object]) -> bytes:
+    r"""Render JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")

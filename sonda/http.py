@@ -1,0 +1,380 @@
+"""The HTTP shell around the pipeline: `POST /events` and `GET /health`.
+
+The checks come in the contract's order: 503, 404 and 405, 401, 415, 413 and 408, 400. The first
+that fails raises `Rejected`; what the pipeline says comes back as its `Result`. Both kinds of
+failure are closed unions, and `http_status` is the only place where one meets a status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeAlias, assert_never
+from urllib.parse import parse_qsl
+
+import falcon
+import falcon.asgi
+from returns.result import Result
+
+from sonda.envelope import compact, envelope
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.problems import (
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotJson,
+    OutcomeUnknown,
+    Problem,
+    Refused,
+    Unreachable,
+)
+from sonda.pipeline.result import fold
+from sonda.pipeline.transport import Confinement
+from sonda.rejections import (
+    Bug,
+    Busy,
+    CutOff,
+    CutShort,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Rejection,
+    RequestTimeout,
+    ShuttingDown,
+    Unauthorized,
+    UnknownParameters,
+    UnsupportedMediaType,
+)
+from sonda.settings import Settings
+
+Message: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+
+Request: TypeAlias = falcon.asgi.Request
+Response: TypeAlias = falcon.asgi.Response
+
+_HEALTH: Final = "/health"
+_ARRIVAL: Final = "sonda.arrival"
+_LOG: Final = logging.getLogger("sonda")
+
+
+class Rejected(Exception):  # noqa: N818  # it is how a check says no, not an error
+    """How a check ends a request; Falcon hands it to the handler that answers."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(str(rejection))
+        self.rejection = rejection
+
+
+class Delivers(AbstractAsyncContextManager[object], Protocol):
+    """The pipeline, as far as the shell knows it."""
+
+    async def deliver(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Receipt, Problem]:
+        """Deliver one event before the event loop's time *until_s*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, always in JSON."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
+    """Give every failure its status."""
+    match problem:
+        case NotJson() | Malformed() | CutShort() | UnknownParameters():
+            return 400
+        case Unauthorized():
+            return 401
+        case Forbidden():
+            return 403
+        case NotFound():
+            return 404
+        case MethodNotAllowed():
+            return 405
+        case RequestTimeout():
+            return 408
+        case PayloadTooLarge():
+            return 413
+        case UnsupportedMediaType():
+            return 415
+        case Invalid():
+            return 422
+        case Bug():
+            return 500
+        case Unreachable() | Refused():
+            return 502
+        case Busy() | ShuttingDown():
+            return 503
+        case OutcomeUnknown() | CutOff():
+            return 504
+        case _:
+            assert_never(problem)
+
+
+def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
+    """Give a failure the headers that HTTP wants with its status."""
+    match problem:
+        case Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case MethodNotAllowed(allowed=allowed):
+            return {"Allow": allowed}
+        case Busy() | ShuttingDown():
+            return {"Retry-After": "1"}
+        case _:
+            return {}
+
+
+def accepted(receipt: Receipt) -> Answer:
+    """Answer that the destination said yes."""
+    for warning in receipt.warnings:
+        _LOG.warning("%s", warning)
+    latency_ms = receipt.latency_us // 1000
+    document: dict[str, object] = {
+        "sent": True,
+        "signal_type": receipt.signal_type,
+        "latency_ms": latency_ms,
+    }
+    if receipt.warnings:
+        document["warnings"] = receipt.warnings
+    return Answer(200, compact(document))
+
+
+def refused(problem: Problem | Rejection) -> Answer:
+    """Answer what went wrong; a destination's failure is the operator's business, too."""
+    status = http_status(problem)
+    if status in (502, 504):
+        _LOG.warning("%s", problem)
+    return Answer(status, envelope(status, str(problem)), http_headers(problem))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What Falcon does not keep of a request; *started_s* is a time of the event loop."""
+
+    receive: Receive
+    started_s: float
+    inflight: int
+
+    @staticmethod
+    def of(req: Request) -> Arrival:
+        """Find the arrival that came with Falcon's request."""
+        arrival: Arrival = req.scope[_ARRIVAL]
+        return arrival
+
+
+class Shell(falcon.asgi.App[Request, Response]):
+    """A Falcon app that counts its requests, and looks at one before its body has arrived.
+
+    Falcon waits for the first bytes of the body before it routes. A client that keeps them back
+    would be out of reach of every check and time-out, so Falcon is told that there are none yet.
+    """
+
+    _inflight = 0
+
+    async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
+        self, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Serve one ASGI scope; `GET /health` is not counted."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        counted = scope["path"] != _HEALTH
+        self._inflight += counted
+        started_s = asyncio.get_running_loop().time()
+        scope[_ARRIVAL] = Arrival(receive, started_s, self._inflight if counted else 0)
+        try:
+            await super().__call__(scope, _nothing_yet, send)
+        finally:
+            self._inflight -= counted
+
+
+class Doorman:
+    """Falcon middleware for what does not depend on the resource: 503 and 405."""
+
+    def __init__(self, max_inflight_requests: int) -> None:
+        self._limit = max_inflight_requests
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        """Turn away what comes on top of the requests in flight."""
+        if Arrival.of(req).inflight > self._limit:
+            raise Rejected(Busy(self._limit))
+
+    async def process_resource(
+        self, req: Request, _resp: Response, resource: object, _params: object
+    ) -> None:
+        """Refuse every method that the resource does not have; Falcon would serve OPTIONS."""
+        allowed = [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
+        if req.method not in allowed:
+            raise Rejected(MethodNotAllowed(req.method, req.path, ", ".join(allowed)))
+
+
+class Lifespan:
+    """Falcon middleware that opens the pipeline with the server, and closes it."""
+
+    def __init__(self, pipeline: Delivers) -> None:
+        self._pipeline = pipeline
+        self._stack = AsyncExitStack()
+
+    async def process_startup(self, _scope: Message, _event: Message) -> None:
+        """Open the pools."""
+        await self._stack.enter_async_context(self._pipeline)
+
+    async def process_shutdown(self, _scope: Message, _event: Message) -> None:
+        """Close the pools."""
+        await self._stack.aclose()
+
+
+class Health:
+    """`GET /health`."""
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        """Say that the server is up."""
+        _write(resp, Answer(200, compact({"status": "ok"})))
+
+
+class Events:
+    """`POST /events`: one event in, one answer once its destination has given its own."""
+
+    def __init__(self, settings: Settings, pipeline: Delivers) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Check, read and deliver one event."""
+        require_key(req, self._settings.api_key)
+        require_json(req)
+        until_s = Arrival.of(req).started_s + self._settings.request_timeout_s
+        body_arrived = False
+        try:
+            raw = await self._read_body(req, until_s)
+            body_arrived = True
+            refuse_parameters(req)
+            outcome = await self._pipeline.deliver(raw, until_s=until_s)
+        except asyncio.CancelledError:  # the server's grace period is over
+            raise Rejected(CutOff() if body_arrived else ShuttingDown()) from None
+        _write(resp, fold(outcome, accepted, refused))
+
+    async def _read_body(self, req: Request, until_s: float) -> bytes:
+        """Read the whole body, in time and within its limit.
+
+        `asyncio.timeout` would throw away a body that arrives in the same turn of the loop in
+        which the time is up; `asyncio.wait` looks at what is done when it wakes up.
+        """
+        limit_bytes = self._settings.max_body_bytes
+        length = content_length(req)
+        if length is not None and length > limit_bytes:
+            raise Rejected(PayloadTooLarge(limit_bytes))
+        reading = asyncio.ensure_future(collect(Arrival.of(req).receive, limit_bytes))
+        try:
+            left_s = until_s - asyncio.get_running_loop().time()
+            await asyncio.wait({reading}, timeout=left_s)
+            if not reading.done():
+                raise Rejected(RequestTimeout(self._settings.request_timeout_s))
+            raw = reading.result()
+        finally:
+            reading.cancel()
+        if length is not None and len(raw) != length:
+            raise Rejected(CutShort())
+        return raw
+
+
+async def collect(receive: Receive, limit_bytes: int) -> bytes:
+    """Put a body together; Falcon's stream would take a disconnect for its end."""
+    raw = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected(CutShort())
+        raw += message.get("body", b"")
+        if len(raw) > limit_bytes:
+            raise Rejected(PayloadTooLarge(limit_bytes))
+        more = message.get("more_body", False)
+    return bytes(raw)
+
+
+def require_key(req: Request, api_key: str) -> None:
+    """Let a request pass that carries the key, if there is one to carry."""
+    if not api_key:
+        return
+    scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
+    if scheme.lower() != "bearer" or not given.strip(" "):
+        raise Rejected(Unauthorized("missing or malformed Authorization header"))
+    if not hmac.compare_digest(given.strip(" ").encode("latin-1"), api_key.encode()):
+        raise Rejected(Unauthorized("invalid API key"))
+
+
+def require_json(req: Request) -> None:
+    """Let plain JSON pass; a page of another origin cannot announce it without a preflight."""
+    media_type = (req.content_type or "").partition(";")[0].strip().lower()
+    if media_type != falcon.MEDIA_JSON:
+        raise Rejected(UnsupportedMediaType("send the event as Content-Type: application/json"))
+    if req.get_header("Content-Encoding") is not None:
+        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+
+
+def content_length(req: Request) -> int | None:
+    """Read the length that the client announced; a server lets only digits through."""
+    announced = req.get_header("Content-Length")
+    return int(announced) if announced else None
+
+
+def refuse_parameters(req: Request) -> None:
+    """Refuse query parameters: a misspelt one must not be ignored."""
+    names = tuple(name for name, _ in parse_qsl(req.query_string, keep_blank_values=True))
+    if names:
+        raise Rejected(UnknownParameters(names))
+
+
+def create_app(settings: Settings, pipeline: Delivers | None = None) -> Shell:
+    """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say."""
+    if pipeline is None:
+        confinement = Confinement(settings.file_root, settings.tls_root)
+        pipeline = Pipeline(confinement=confinement, in_server=True)
+    app = Shell(middleware=[Lifespan(pipeline), Doorman(settings.max_inflight_requests)])
+    app.add_route("/events", Events(settings, pipeline))
+    app.add_route(_HEALTH, Health())
+    app.add_error_handler(Rejected, _answer_rejected)
+    app.add_error_handler(falcon.HTTPError, _answer_unroutable)
+    app.add_error_handler(Exception, _answer_bug)
+    return app
+
+
+async def _answer_rejected(_req: Request, resp: Response, error: Rejected, _params: object) -> None:
+    _write(resp, refused(error.rejection))
+
+
+async def _answer_unroutable(
+    req: Request, resp: Response, _error: falcon.HTTPError, _params: object
+) -> None:
+    """Answer where Falcon's router gives up; nothing else here raises one of Falcon's errors."""
+    _write(resp, refused(NotFound(req.path)))
+
+
+async def _answer_bug(_req: Request, resp: Response, error: Exception, _params: object) -> None:
+    _LOG.error("a bug: this request is answered with 500", exc_info=error)
+    _write(resp, refused(Bug(type(error).__name__)))
+
+
+def _write(resp: Response, answer: Answer) -> None:
+    resp.status = answer.status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = answer.body
+    resp.set_headers(answer.headers)
+
+
+async def _nothing_yet() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": True}

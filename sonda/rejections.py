@@ -1,0 +1,153 @@
+"""Why the HTTP shell turns a request away, as data; the pipeline's own failures are `problems`.
+
+`str(rejection)` is the contract's `detail`. None of these requests reached the pipeline, but for
+`CutOff` and `Bug`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sonda.pipeline.quoting import cut, escape
+
+_QUOTED_CHARACTERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """As many requests are in flight as the operator allows; this one was not looked at."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.limit} requests are in flight (--max-inflight-requests): try again"
+
+
+@dataclass(frozen=True, slots=True)
+class ShuttingDown:
+    """The server stopped before the body had arrived; nothing was sent."""
+
+    def __str__(self) -> str:
+        return "the server is shutting down, and the body had not arrived: try again"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The server stopped while the event was on its way; the destination may have kept it."""
+
+    def __str__(self) -> str:
+        return (
+            "sink error: no acknowledgement before the server shut down; "
+            "the event may or may not have been delivered"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """There is nothing at this path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"there is no {_shown(self.path)}: this server has POST /events and GET /health"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNotAllowed:
+    """There is something at this path, but not for this method."""
+
+    method: str
+    path: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{_shown(self.method)} is not allowed on {_shown(self.path)}: use {self.allowed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """A key is configured, and the request does not carry it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedMediaType:
+    """The body is not announced as plain JSON."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadTooLarge:
+    """The body is longer than the operator allows."""
+
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return f"the body is over {self.limit_bytes} bytes (--max-body-bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTimeout:
+    """The body did not arrive in time."""
+
+    after_s: float
+
+    def __str__(self) -> str:
+        return f"the body did not arrive within {self.after_s:g}s (--request-timeout)"
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """The body ended before its length or its last chunk; what had arrived was not parsed."""
+
+    def __str__(self) -> str:
+        return "the body is cut short, or is not framed as its headers say"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownParameters:
+    """The query has parameters that mean nothing here."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(f"unknown query parameter '{_shown(name)}'" for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A wrong assumption of ours; its message stays in the log, where secrets may be."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f"runtime error: {self.kind}"
+
+
+Rejection: TypeAlias = (
+    Busy
+    | ShuttingDown
+    | CutOff
+    | NotFound
+    | MethodNotAllowed
+    | Unauthorized
+    | UnsupportedMediaType
+    | PayloadTooLarge
+    | RequestTimeout
+    | CutShort
+    | UnknownParameters
+    | Bug
+)
+
+
+def _shown(text: str) -> str:
+    return escape(cut(text, _QUOTED_CHARACTERS))

@@ -1,0 +1,384 @@
+"""uvicorn's HTTP/1.1 protocol with the manners that strangers need.
+
+Every method overrides, or serves one that does: its docstring says what uvicorn would do. The
+class leans on the inner workings of uvicorn 0.54, so `pyproject.toml` caps the version, and
+`tests/test_server.py` has a test per difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final
+
+import httptools
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from sonda.envelope import envelope
+
+HEAD_LIMIT_BYTES: Final = 65536
+PIPELINE_LIMIT: Final = 256
+LINGER_S: Final = 5.0
+LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
+
+_UNKNOWN_METHOD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) [^\s]+ HTTP/1\.[01]\r\n")
+_STAND_IN: Final = b"PROPFIND"
+
+
+class _Phase(Enum):
+    """What the parser is in the middle of."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class _Refusal(Exception):  # noqa: N818  # raised through the parser to end a request
+    """A head that the parser takes and we do not."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class _LingeringTransport(asyncio.Transport):
+    """A connection whose `close()` lets the client read its answer first.
+
+    The operating system resets a connection that is closed with input unread, and a reset throws
+    away the answer that is still on its way. So while *expects_input*, closing only ends our side;
+    the client's end, a time-out or a second `close()` does the rest.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        expects_input: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._expects_input = expects_input
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        if self._deadline is not None:
+            self._transport.close()
+            return
+        self._deadline = self._loop.call_later(LINGER_S, self._transport.abort)
+        if self._expects_input() and not self._transport.is_closing():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._deadline is not None or self._transport.is_closing()
+
+    def lost(self) -> None:
+        """Note that the connection is gone."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+
+class EventProtocol(HttpToolsProtocol):
+    """One connection. uvicorn's `timeout_keep_alive` is the longest that it may be silent."""
+
+    _connection: _LingeringTransport
+    _phase = _Phase.IDLE
+    _method = b""  # the request's own, where another stands in for it
+    _head_bytes = 0  # of what the parser has told
+    _growing_bytes = 0  # of whole reads within one head: the parser only tells what is complete
+    _deaf = False  # what still arrives is thrown away
+    _ended = False  # nothing will arrive
+    _discarded_bytes = 0
+    _body_is_broken = False  # that of the newest request
+    _refusal: _Refusal | None = None  # waits for the answers before it
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Start the clock; uvicorn would keep a silent connection for ever."""
+        self._connection = _LingeringTransport(transport, self.loop, self._expects_input)
+        super().connection_made(self._connection)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clocks."""
+        super().connection_lost(exc)
+        self._unwatch_head()
+        self.resume_writing()
+        self._connection.lost()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's says so
+        """Answer what was asked in full, for the client may still read; uvicorn would hang up.
+
+        A request that ends half-way is answered, too, but not obeyed.
+        """
+        self._ended = True
+        if self.transport.is_closing():
+            return False
+        if self._phase is not _Phase.IDLE:
+            self._give_up(_Refusal(400, "the request ended before it was complete"))
+            return True
+        if not self._answer_is_due():
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def shutdown(self) -> None:
+        """Close at once what has nothing to answer; `close` alone would linger."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Bound how long a client may leave its answers unread; uvicorn would wait for ever."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop that clock."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _expects_input(self) -> bool:
+        return not self._ended and (self._deaf or self._phase is not _Phase.IDLE)
+
+    # What arrives
+
+    def data_received(self, data: bytes) -> None:
+        """Parse within limits; uvicorn has none, and answers 400 in plain text."""
+        self._unset_keepalive_if_required()
+        if self._deaf or self.transport.is_closing():
+            self._discard(data)
+            return
+        in_head = self._phase is _Phase.HEAD
+        self._parse(data)
+        if in_head and self._phase is _Phase.HEAD:
+            self._growing_bytes += len(data)
+            if self._growing_bytes > HEAD_LIMIT_BYTES:
+                self._give_up(_head_too_large())
+        if not self._answer_is_due():
+            self._watch_head()
+
+    def _parse(self, data: bytes) -> None:
+        was_idle, earlier = self._phase is _Phase.IDLE, self.cycle
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline_upgrade(data[offer.args[0] :])
+        except httptools.HttpParserInvalidMethodError as exc:
+            unknown = _UNKNOWN_METHOD.match(data) if was_idle and self.cycle is earlier else None
+            if unknown is None:
+                self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
+            else:
+                self._parse_as(unknown[1], _STAND_IN + data[unknown.end(1) :])
+        except httptools.HttpParserCallbackError as exc:
+            if not isinstance(exc.__context__, _Refusal):
+                raise
+            self._give_up(exc.__context__)
+        except httptools.HttpParserError as exc:
+            self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Serve a request that offers another protocol as if it did not.
+
+        httptools takes what follows such a head for that protocol. Java's HttpClient offers h2c
+        with its requests, and their bodies would be lost.
+        """
+        method = self.parser.get_method()
+        head = [
+            _STAND_IN if method == b"CONNECT" else method,
+            b" %b HTTP/%b\r\n" % (self.url, self.parser.get_http_version().encode()),
+            *(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"),
+            b"\r\n",
+        ]
+        self._parse_as(method, b"".join([*head, rest]))
+
+    def _parse_as(self, method: bytes, data: bytes) -> None:
+        """Parse *data*, one request and what follows it, with a fresh parser."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._phase = _Phase.IDLE
+        self._method = method
+        self._parse(data)
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_BYTES:
+            self.transport.abort()
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        """Refuse to queue requests without end."""
+        self._phase = _Phase.HEAD
+        self._head_bytes = self._growing_bytes = 0
+        if len(self.pipeline) >= PIPELINE_LIMIT:
+            raise _Refusal(400, f"over {PIPELINE_LIMIT} requests wait on this connection")
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the head's bytes; uvicorn takes any number."""
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the head's bytes; leave out trailers, which uvicorn takes for headers."""
+        self._count_head(len(name) + len(value) + len(b": \r\n"))
+        if self._phase is _Phase.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless it will be read again without its offer of an upgrade."""
+        if self.parser.should_upgrade():
+            return
+        self._check_head()
+        self._phase = _Phase.BODY
+        self._unwatch_head()
+        super().on_headers_complete()
+        if self._method:
+            self.scope["method"] = self._method.decode()
+            self._method = b""
+
+    def on_message_complete(self) -> None:
+        """Note the end of the body, unless httptools only believes that there is none."""
+        if self.parser.should_upgrade():
+            return
+        self._phase = _Phase.IDLE
+        super().on_message_complete()
+
+    def _count_head(self, count_bytes: int) -> None:
+        self._head_bytes += count_bytes
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            raise _head_too_large()
+
+    def _check_head(self) -> None:
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise _Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
+        try:
+            path = httptools.parse_url(self.url).path
+        except httptools.HttpParserInvalidURLError:
+            path = None
+        if path is None:
+            raise _Refusal(400, "the request target has no path")
+
+    def _watch_head(self) -> None:
+        if self._head_timer is None and not self._deaf:
+            self._head_timer = self.loop.call_later(self.timeout_keep_alive, self._head_is_overdue)
+
+    def _unwatch_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_overdue(self) -> None:
+        if self._phase is _Phase.HEAD:
+            detail = f"the request's headers did not arrive within {self.timeout_keep_alive}s"
+            self._give_up(_Refusal(408, detail))
+        else:
+            self.transport.close()
+
+    # Answers
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Let the app see a broken body, and hang up after an answer that does not await the body.
+
+        uvicorn would read on, however much may come.
+        """
+
+        async def run(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            async def receive_unbroken() -> ASGIReceiveEvent:
+                message = await receive()
+                if self._body_is_broken and cycle is self.cycle:
+                    return {"type": "http.disconnect"}
+                return message
+
+            async def send_in_time(message: ASGISendEvent) -> None:
+                if self._phase is _Phase.BODY and cycle is self.cycle:
+                    cycle.keep_alive = False
+                await send(message)
+
+            await app(scope, receive_unbroken, send_in_time)
+
+        super()._start_asgi_task(cycle, run)
+
+    def on_response_complete(self) -> None:
+        """Answer, now that its turn has come, a head that could not be served."""
+        super().on_response_complete()
+        if self._refusal is not None:
+            self._give_up(self._refusal)
+        elif self._phase is _Phase.HEAD and not self._answer_is_due():
+            self._watch_head()
+
+    def _answer_is_due(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _give_up(self, refusal: _Refusal) -> None:
+        """Listen no more. A broken body is the app's to refuse; a broken head, in its turn, ours."""
+        self._deaf = True
+        self._unwatch_head()
+        if self._phase is _Phase.BODY:
+            self._body_is_broken = True
+            self.cycle.message_event.set()
+        elif self._answer_is_due():
+            self._refusal = refusal
+        else:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        """Answer in the place of the app, and hang up."""
+        if self.transport.is_closing():
+            return
+        body = envelope(refusal.status, str(refusal))
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, body))
+        self.transport.close()
+        client, port = self.client or ("", 0)
+        self.access_logger.info("%s:%d - %d %s", client, port, refusal.status, refusal)
+
+
+def _head_too_large() -> _Refusal:
+    return _Refusal(431, f"the request's line and headers are over {HEAD_LIMIT_BYTES} bytes")

@@ -1,0 +1,83 @@
+"""Laws of the pure stages: they are total, and every problem has its answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from returns.result import Failure, Result, Success
+
+from sonda.http import http_status
+from sonda.pipeline.model import Parcel, Record, Sample
+from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
+from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.timestamps import rfc3339
+from tests.property.strategies import almost_bodies, json_like, records, samples
+
+SINKS = [
+    {"type": "stdout"},
+    {"type": "udp", "address": "h:1"},
+    {"type": "tcp", "address": "[::1]:1", "framing": "octet_counting"},
+    {"type": "loki", "url": "http://h"},
+]
+
+
+def ready(raw: bytes) -> Result[Parcel, Problem]:
+    """Run the stages that need no world."""
+    order = parse(raw).bind(lambda document: validate(document, received_ns=0))
+    return order.bind(lambda valid: preflight(valid, in_server=True)).bind(encode)
+
+
+@given(st.binary() | json_like())
+@example(b'{"signal_type":' + b"[" * 100_000)
+def test_parse_is_total(raw: bytes) -> None:
+    """No input whatsoever makes parse raise."""
+    assert isinstance(parse(raw), (Success, Failure))
+
+
+@given(json_like() | almost_bodies().map(lambda body: json.dumps(body).encode()))
+def test_the_pure_stages_are_total(raw: bytes) -> None:
+    """Whatever comes, there is a payload or a problem, and the problem says what is wrong."""
+    result = ready(raw)
+    if isinstance(result, Failure):
+        problem = result.failure()
+        assert isinstance(problem, (NotJson, Malformed, Invalid))
+        assert http_status(problem) in (400, 422)
+        assert str(problem)
+        assert str(problem).isprintable()
+
+
+@given(
+    st.one_of(
+        st.tuples(records(), st.sampled_from(["json_lines", "syslog"])),
+        st.tuples(samples(), st.sampled_from(["json_lines", "prometheus_text", "influx_lp"])),
+    ),
+    st.sampled_from(SINKS),
+)
+def test_a_valid_body_is_its_event(pair: tuple[Record | Sample, str], sink: Any) -> None:
+    """What a valid body says is what the encoder is given; only the encoder may still object."""
+    event, encoder = pair
+    result = ready(json.dumps(body_of(event, encoder, sink)).encode())
+    if isinstance(result, Success):
+        assert result.unwrap().order.event == event
+        assert result.unwrap().payload.body.endswith(b"\n")
+    else:
+        assert isinstance(result.failure(), Invalid)
+
+
+def body_of(event: Record | Sample, encoder: str, sink: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "labels": event.labels,
+        "timestamp": rfc3339(event.time_ns),
+        "encoder": {"type": encoder},
+        "sink": sink,
+    }
+    if isinstance(event, Record):
+        log = {"severity": event.severity, "message": event.message, "fields": event.fields}
+        return {**body, "signal_type": "logs", "log": log}
+    return {**body, "signal_type": "metrics", "metric": {"name": event.name, "value": event.value}}

@@ -1,0 +1,596 @@
+"""The `file` sink against real files, pipes and devices."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import pickle
+import resource
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload
+from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.quoting import quote
+from sonda.pipeline.result import then
+from sonda.pipeline.sinks.file import SINK, File
+from sonda.pipeline.transport import Confinement, Transport, files, lines
+from tests.events import record
+
+LINE = b'{"message":"Deploy started"}\n'
+ACCEPTED = Success(Acknowledged(Confirmed.ACCEPTED))
+STORED = Success(Acknowledged(Confirmed.STORED))
+SHORT_S = 0.2
+
+
+def payload(body: bytes = LINE) -> Payload:
+    """Make an event of the bytes."""
+    return Payload(record(time_ns=1), "json_lines", "application/x-ndjson", body)
+
+
+async def send(
+    path: str | Path,
+    body: bytes = LINE,
+    *,
+    root: Path | None = None,
+    fsync: bool = False,
+    within_s: float = 30.0,
+) -> Result[Acknowledged, Problem]:
+    """Push and flush one event; with a *root* as a server would."""
+    transport = Transport(Confinement(file_root=root, tls_root=root) if root else None)
+    options = File(path=str(path), fsync=fsync)
+    pushed = await SINK.push(payload(body), options, transport, Deadline.within(within_s))
+    return await then(pushed, lambda pending: pending())
+
+
+def send_now(
+    path: str | Path, body: bytes = LINE, *, root: Path | None = None, fsync: bool = False
+) -> Result[Acknowledged, Problem]:
+    """Push and flush one event in a loop of its own."""
+    return asyncio.run(send(path, body, root=root, fsync=fsync))
+
+
+def unreachable(path: str | Path, code: int) -> Failure[Problem]:
+    """Expect an error of the operating system."""
+    return Failure(Unreachable(f"write to {quote(str(path))}", os.strerror(code)))
+
+
+def timed_out(path: str | Path) -> Failure[Problem]:
+    """Expect an event to be withdrawn."""
+    return Failure(Unreachable(f"write to {quote(str(path))}", f"timed out after {SHORT_S}s"))
+
+
+def outside(path: str | Path) -> Failure[Problem]:
+    """Expect a path to be refused for where it leads to."""
+    return Failure(
+        Forbidden(
+            f"file path {quote(str(path))} is outside the file root",
+            "sonda-server --file-root DIR would allow its folder",
+        )
+    )
+
+
+def special(path: str | Path) -> Failure[Problem]:
+    """Expect a path to be refused for what it leads to."""
+    return Failure(
+        Forbidden(
+            f"file path {quote(str(path))} is no regular file",
+            "no --file-root of sonda-server allows any other",
+        )
+    )
+
+
+def mode(path: Path) -> int:
+    """Give a file's permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Make a file root, with a folder beside it whose name starts like the root's."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "rooted").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """Set the umask that most systems have."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@contextmanager
+def program(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a function of this module in a process of its own."""
+    call = f"import sys, {__name__} as this; getattr(this, sys.argv[1])(*sys.argv[2:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", call, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    ) as process:
+        yield process
+
+
+# What arrives
+
+
+def test_events_are_appended(tmp_path: Path) -> None:
+    """Each event follows the one before it, and what was in the file stays there."""
+    file = tmp_path / "x.log"
+    file.write_bytes(b"earlier\n")
+    assert [send_now(file, b"1\n"), send_now(file, b"2\n")] == [ACCEPTED, ACCEPTED]
+    assert file.read_bytes() == b"earlier\n1\n2\n"
+
+
+def test_a_foreign_torn_line_is_left_alone(tmp_path: Path) -> None:
+    """A file that does not end with a line feed gets the event and nothing else."""
+    file = tmp_path / "x.log"
+    file.write_bytes(b"torn")
+    assert send_now(file) == ACCEPTED
+    assert file.read_bytes() == b"torn" + LINE
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_missing_folders_are_created(root: Path, usual_umask: None, *, confined: bool) -> None:
+    """New folders are 0750 and a new file is 0640, the folders in between included."""
+    file = root / "a" / "b" / "c" / "x.log"
+    assert send_now(file, root=root if confined else None) == ACCEPTED
+    assert file.read_bytes() == LINE
+    assert [mode(folder) for folder in (root / "a", root / "a/b", root / "a/b/c")] == [0o750] * 3
+    assert mode(file) == 0o640
+
+
+def test_a_server_takes_relative_paths_from_its_root(root: Path) -> None:
+    """A relative path starts at the file root."""
+    assert send_now("a/x.log", root=root) == ACCEPTED
+    assert (root / "a/x.log").read_bytes() == LINE
+
+
+def test_the_library_takes_relative_paths_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path starts where the program is."""
+    monkeypatch.chdir(tmp_path)
+    assert [send_now("x.log"), send_now("a/x.log")] == [ACCEPTED, ACCEPTED]
+    assert (tmp_path / "x.log").read_bytes() == (tmp_path / "a/x.log").read_bytes() == LINE
+
+
+def test_events_of_one_process_take_turns(tmp_path: Path) -> None:
+    """Long lines that are sent at once to one file, by any spelling of its path, stay whole."""
+    bodies = [b"%d" % (n % 10) * 50_000 + b"\n" for n in range(40)]
+    spellings = [tmp_path / "x.log", tmp_path / "a/../x.log"]
+    (tmp_path / "a").mkdir()
+
+    async def send_all() -> list[Result[Acknowledged, Problem]]:
+        sending = (send(spellings[n % 2], body) for n, body in enumerate(bodies))
+        return await asyncio.gather(*sending)
+
+    assert asyncio.run(send_all()) == [ACCEPTED] * len(bodies)
+    written = (tmp_path / "x.log").read_bytes().splitlines(keepends=True)
+    assert sorted(written) == sorted(bodies)
+
+
+def append_a_thousand(path: str, name: str) -> None:
+    """Send 1,000 events at once, in a program of its own."""
+
+    async def send_all() -> None:
+        bodies = [f"{name} {n} {name * n}\n".encode() for n in range(1000)]
+        verdicts = await asyncio.gather(*(send(path, body) for body in bodies))
+        assert verdicts == [ACCEPTED] * len(bodies)
+
+    asyncio.run(send_all())
+
+
+def test_processes_take_turns(tmp_path: Path) -> None:
+    """Two processes that append 1,000 lines each to one file tear none of them."""
+    file = tmp_path / "x.log"
+    with program("append_a_thousand", file, "a") as a, program("append_a_thousand", file, "b") as b:
+        a.communicate()
+        b.communicate()
+    assert (a.returncode, b.returncode) == (0, 0)
+    expected = [f"{name} {n} {name * n}\n" for name in "ab" for n in range(1000)]
+    assert sorted(file.read_text().splitlines(keepends=True)) == sorted(expected)
+
+
+# Log rotation
+
+
+@pytest.mark.parametrize("rotate", [lambda log: log.rename(f"{log}.1"), Path.unlink])
+def test_rotation_between_events(tmp_path: Path, rotate: Callable[[Path], object]) -> None:
+    """After its file is renamed or deleted the next event makes a new one."""
+    file = tmp_path / "x.log"
+    assert send_now(file, b"1\n") == ACCEPTED
+    rotate(file)
+    assert send_now(file, b"2\n") == ACCEPTED
+    assert file.read_bytes() == b"2\n"
+
+
+def test_rotation_by_truncating(tmp_path: Path) -> None:
+    """After its file is emptied the next event stands at its start."""
+    file = tmp_path / "x.log"
+    assert send_now(file, b"1\n") == ACCEPTED
+    os.truncate(file, 0)
+    assert send_now(file, b"2\n") == ACCEPTED
+    assert file.read_bytes() == b"2\n"
+
+
+def test_rotation_while_an_event_waits_for_the_lock(tmp_path: Path) -> None:
+    """An event that waits for a file follows its name to the new one."""
+    file, rotated = tmp_path / "x.log", tmp_path / "x.log.1"
+    file.touch()
+
+    async def rotate_meanwhile() -> Result[Acknowledged, Problem]:
+        pushed = await SINK.push(payload(), File(path=str(file)), Transport(), Deadline.within(30))
+        file.rename(rotated)
+        return await then(pushed, lambda pending: pending())
+
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert asyncio.run(rotate_meanwhile()) == ACCEPTED
+    assert (file.read_bytes(), rotated.read_bytes()) == (LINE, b"")
+
+
+def test_rotation_between_opening_and_locking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event never goes into a file that was renamed before it was locked."""
+    file, rotated = tmp_path / "x.log", tmp_path / "x.log.1"
+
+    def rotate_first(lock: Callable[[int, int], object], fd: int) -> bool:
+        if not rotated.exists():
+            file.rename(rotated)
+        return True
+
+    monkeypatch.setattr(files, "claim", rotate_first)
+    assert send_now(file) == ACCEPTED
+    assert (file.read_bytes(), rotated.read_bytes()) == (LINE, b"")
+
+
+# Deadlines
+
+
+def hold_lock(path: str) -> None:
+    """Lock a file until standard input ends, in a program of its own."""
+    with Path(path).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        os.write(1, b"held\n")
+        sys.stdin.read()
+
+
+def test_a_lock_that_another_process_holds(tmp_path: Path) -> None:
+    """An event that does not get the lock in time is not written, not even later."""
+    file = tmp_path / "x.log"
+    file.touch()
+    with program("hold_lock", file) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert asyncio.run(send(file, b"late\n", within_s=SHORT_S)) == timed_out(file)
+        holder.communicate()
+    assert send_now(file) == ACCEPTED
+    assert file.read_bytes() == LINE
+
+
+def test_events_behind_a_write_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs after it has begun may arrive; what waits behind it is withdrawn and forgotten."""
+    file, go_on = tmp_path / "x.log", Event()
+    write = os.write
+
+    def hang(fd: int, body: bytes) -> int:
+        if body == b"hangs\n":
+            go_on.wait()
+        return write(fd, body)
+
+    async def send_both() -> list[Result[Acknowledged, Problem]]:
+        sending = [send(file, body, within_s=SHORT_S) for body in (b"hangs\n", b"late\n")]
+        return await asyncio.gather(*sending)
+
+    monkeypatch.setattr(os, "write", hang)
+    unknown = OutcomeUnknown(quote(str(file)), f"within {SHORT_S}s", 1)
+    assert asyncio.run(send_both()) == [Failure(unknown), timed_out(file)]
+    assert list(lines._lines.values()) == [{}]
+    go_on.set()
+    assert send_now(file) == ACCEPTED
+    assert file.read_bytes() == b"hangs\n" + LINE
+
+
+def test_a_cancelled_wait_withdraws_the_event(tmp_path: Path) -> None:
+    """An event that nobody waits for any more is not written."""
+    file = tmp_path / "x.log"
+    file.touch()
+
+    async def cancel() -> None:
+        sending = asyncio.ensure_future(send(file, b"cancelled\n"))
+        await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        asyncio.run(cancel())
+    assert send_now(file) == ACCEPTED
+    assert file.read_bytes() == LINE
+
+
+# Errors of the operating system
+
+
+def send_with_little_room(path: str, limit: str) -> None:
+    """Send where no file may grow beyond *limit*, in a program of its own; prints the verdicts."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), most))
+    verdicts = [send_now(path, b"x" * 100 + b"\n"), send_now(path, b"fits\n")]
+    sys.stdout.buffer.write(pickle.dumps(verdicts))
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_short_write_is_cut_back(tmp_path: Path, room: int) -> None:
+    """A file that cannot take the whole event keeps what it had, and takes the next that fits."""
+    file = tmp_path / "x.log"
+    earlier = b"earlier\n" * 1000
+    file.write_bytes(earlier)
+    fits = room >= len(b"fits\n")
+    limit = str(len(earlier) + room)
+    with program("send_with_little_room", file, limit) as sender:
+        verdicts = pickle.loads(sender.communicate()[0])  # noqa: S301  # our own
+    refused = unreachable(file, errno.EFBIG)
+    assert verdicts == [refused, ACCEPTED if fits else refused]
+    assert file.read_bytes() == earlier + b"fits\n" * fits
+
+
+def test_a_torn_line_that_somebody_wrote_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short write is left where it is if cutting it back would cost somebody else's line."""
+    file = tmp_path / "x.log"
+    write = os.write
+
+    def fill_up(fd: int, body: bytes) -> int:
+        if body != LINE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(fd, body[:4])
+        with file.open("ab") as other:
+            other.write(b"somebody else's\n")
+        return written
+
+    monkeypatch.setattr(os, "write", fill_up)
+    torn = OutcomeUnknown(quote(str(file)), "(another program wrote into the line)", 1)
+    assert send_now(file) == Failure(torn)
+    assert file.read_bytes() == LINE[:4] + b"somebody else's\n"
+
+
+@pytest.mark.parametrize("limits", [{}, {"ftruncate": errno.EPERM}])
+def test_a_flush_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    """An event that the system takes and loses again is taken back, or unknown if that fails."""
+    file = tmp_path / "x.log"
+    file.write_bytes(b"earlier\n")
+    for call, code in {"dup": errno.EDQUOT, **limits}.items():
+        monkeypatch.setattr(os, call, failing(code))
+    lost = OutcomeUnknown(quote(str(file)), f"({os.strerror(errno.EDQUOT)})", 1)
+    assert send_now(file) == (Failure(lost) if limits else unreachable(file, errno.EDQUOT))
+    assert file.read_bytes() == b"earlier\n" + (LINE if limits else b"")
+
+
+def failing(code: int) -> Callable[..., int]:
+    """Make a system call that fails."""
+
+    def call(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_a_full_device(tmp_path: Path) -> None:
+    """The system's own words say why nothing was written."""
+    assert send_now("/dev/full") == unreachable("/dev/full", errno.ENOSPC)
+
+
+def test_a_device_that_takes_all() -> None:
+    """The library may write to a device."""
+    assert send_now("/dev/null") == ACCEPTED
+
+
+def test_a_fifo_without_a_reader(tmp_path: Path) -> None:
+    """A FIFO that nobody reads is an error at once."""
+    os.mkfifo(tmp_path / "fifo")
+    assert send_now(tmp_path / "fifo") == unreachable(tmp_path / "fifo", errno.ENXIO)
+
+
+def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
+    """A reader of a FIFO gets lines whole that are longer than the room in the pipe."""
+    fifo, copy, body = tmp_path / "fifo", tmp_path / "copy", b"x" * 300_000 + b"\n"
+    os.mkfifo(fifo)
+    with (
+        copy.open("wb") as sink,
+        subprocess.Popen(["cat", fifo], stdout=sink),
+        fifo.open("wb"),  # waits for the reader, and keeps it reading
+    ):
+        assert [send_now(fifo), send_now(fifo, body)] == [ACCEPTED, ACCEPTED]
+    assert copy.read_bytes() == LINE + body
+
+
+@pytest.mark.parametrize("confined", [False, True])
+@pytest.mark.parametrize("name", ["", "folder", "folder/", "new/", "new/.", "folder/.."])
+def test_a_folder(root: Path, name: str, *, confined: bool) -> None:
+    """A path that names a folder is an error of the system's, and creates nothing."""
+    (root / "folder").mkdir()
+    path = f"{root}/{name}"
+    refused = unreachable(path, errno.EISDIR)
+    assert send_now(path, root=root if confined else None) == refused
+    assert list(root.iterdir()) == [root / "folder"]
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_a_file_where_a_folder_should_be(root: Path, *, confined: bool) -> None:
+    """A path that goes through a file is an error of the system's."""
+    (root / "file").touch()
+    path = root / "file" / "x.log"
+    assert send_now(path, root=root if confined else None) == unreachable(path, errno.ENOTDIR)
+
+
+def test_a_path_is_shown_on_one_line(tmp_path: Path) -> None:
+    """A problem shows a path as JSON, so that it cannot forge lines of a log."""
+    (tmp_path / "a\nb").mkdir()
+    problem = send_now(tmp_path / "a\nb").failure()
+    assert str(problem) == f'sink error: write to "{tmp_path}/a\\nb": Is a directory'
+
+
+# Durable storage
+
+
+def test_fsync_makes_the_file_and_its_way_durable(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders that got a new entry are on durable storage before the file is."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    file = root / "a" / "b" / "x.log"
+    for confinement in (None, root):
+        synced.clear()
+        assert send_now(file, root=confinement, fsync=True) == STORED
+        way = [root, root / "a", root / "a/b", file]
+        assert synced == [step.stat().st_ino for step in way]
+        file.unlink()
+        (root / "a/b").rmdir()
+        (root / "a").rmdir()
+
+
+def test_fsync_for_real(tmp_path: Path) -> None:
+    """With fsync the receipt says that the event is stored."""
+    assert [send_now(tmp_path / "x.log", fsync=True) for _ in range(2)] == [STORED, STORED]
+    assert (tmp_path / "x.log").read_bytes() == LINE * 2
+
+
+def test_fsync_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that did not reach durable storage is taken back."""
+    file, fsync = tmp_path / "x.log", os.fsync
+    file.write_bytes(b"earlier\n")
+
+    def fail_for_files(fd: int) -> None:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_for_files)
+    assert send_now(file, fsync=True) == unreachable(file, errno.EIO)
+    assert file.read_bytes() == b"earlier\n"
+
+
+def test_fsync_of_a_device() -> None:
+    """A device that has no durable storage refuses before anything is written."""
+    assert send_now("/dev/null", fsync=True) == unreachable("/dev/null", errno.EINVAL)
+
+
+# What a server may touch
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../x.log", "../rooted/x.log", "new/../../x.log", "/x.log", "../", "new/folder/../../.."],
+)
+def test_paths_that_leave_the_root(root: Path, path: str) -> None:
+    """No path gets out of the root, and none creates anything on its way."""
+    assert send_now(path, root=root) == outside(path)
+    assert sorted(root.parent.rglob("*")) == [root, root.parent / "rooted"]
+
+
+@pytest.mark.parametrize("path", ["link", "link/x.log", "link/new/x.log", "dangling", "dangling/x"])
+def test_symbolic_links_that_leave_the_root(root: Path, path: str) -> None:
+    """No link gets out of the root, whether it leads to something or not."""
+    elsewhere = root.parent / "rooted"
+    (root / "link").symlink_to(elsewhere)
+    (root / "dangling").symlink_to(elsewhere / "missing")
+    assert send_now(path, root=root) == outside(path)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_paths_that_stay_in_the_root(root: Path) -> None:
+    """Links and dots are fine as long as they lead to a file below the root."""
+    (root / "a").mkdir()
+    (root / "current.log").symlink_to("a/x.log")
+    (root / "up").symlink_to("..")
+    (root.parent / "alias").symlink_to(root)
+    paths: list[str | Path] = [
+        "a/x.log",
+        "current.log",
+        "a/../a/x.log",
+        "up/root/a/x.log",
+        root.parent / "alias/a/x.log",
+    ]
+    assert [send_now(path, root=root) for path in paths] == [ACCEPTED] * len(paths)
+    assert send_now("a/x.log", root=root.parent / "alias") == ACCEPTED
+    assert (root / "a/x.log").read_bytes() == LINE * (len(paths) + 1)
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/full"])
+def test_devices_are_forbidden_whatever_the_root(path: str) -> None:
+    """A server does not write to devices."""
+    assert send_now(path, root=Path("/")) == special(path)
+
+
+def test_fifos_and_sockets_are_forbidden(root: Path) -> None:
+    """A server does not write to what is no regular file, with or without a reader."""
+    os.mkfifo(root / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+        verdicts = [send_now(name, root=root) for name in ("fifo", "socket")]
+    assert verdicts == [special("fifo"), special("socket")]
+
+
+def test_the_whole_system_may_be_the_root(tmp_path: Path) -> None:
+    """With `/` as its root a server writes to every regular file."""
+    assert send_now(tmp_path / "new/x.log", root=Path("/")) == ACCEPTED
+    assert (tmp_path / "new/x.log").read_bytes() == LINE
+
+
+def test_a_link_that_is_put_there_before_the_file_is_opened(root: Path) -> None:
+    """Between the check and the opening no link leads out of the root."""
+    elsewhere = root.parent / "rooted"
+    (root / "folder").symlink_to(elsewhere)
+    (root / "name").symlink_to(elsewhere / "x.log")
+    for way in [("folder", "x.log"), ("folder", "new", "x.log"), ("name",)]:
+        with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+            files._open_below(root, way, fsync=False)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_link_that_is_put_there_after_the_file_was_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the path no longer leads to is not written to."""
+    elsewhere = root.parent / "rooted"
+    (elsewhere / "x.log").touch()
+
+    def swap_first(lock: Callable[[int, int], object], fd: int) -> bool:
+        (root / "a").rename(root / "b")
+        (root / "a").symlink_to(elsewhere)
+        return True
+
+    monkeypatch.setattr(files, "claim", swap_first)
+    assert send_now("a/x.log", root=root) == outside("a/x.log")
+    assert [(elsewhere / "x.log").read_bytes(), (root / "b/x.log").read_bytes()] == [b"", b""]
+
+
+# The record of the sink
+
+
+def test_a_line_feed_ends_an_event() -> None:
+    """The sink is one of those where no line feed may stand inside an event."""
+    assert SINK.ends_with_lf(File(path="x.log"))

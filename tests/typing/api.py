@@ -1,0 +1,48 @@
+"""The public names as a notebook uses them: mypy reads this file, nothing runs it."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from returns.result import Failure, Result, Success
+
+import sonda
+from sonda import Log, Metric, Pipeline, Receipt, Retry, Tls, encoders, sinks
+from sonda.pipeline.problems import Problem
+
+RETRY = Retry(max_attempts=2, initial_backoff="50ms", max_backoff="1s")
+LOG = Log(
+    message="Deploy started",
+    severity="warn",
+    labels={"event": "deploy_start"},
+    encoder=encoders.Syslog(hostname="web-1"),
+    sink=sinks.Tcp(address="syslog:6514", framing="octet_counting", tls=Tls(), retry=RETRY),
+)
+METRIC = Metric(
+    name="deploys",
+    value=1,
+    encoder=encoders.InfluxLp(field_key="count"),
+    sink=sinks.HttpPush(url="http://influxdb:8086/write?db=ci", headers={"X": "y"}),
+)
+
+assert_type(sonda.emit(LOG), Result[Receipt, Problem])
+assert_type(sonda.encode(METRIC), Result[bytes, Problem])
+assert_type(sonda.encode({"signal_type": "logs"}), Result[bytes, Problem])
+
+
+async def cell() -> None:
+    """What a notebook's cell does."""
+    assert_type(await sonda.emit_async(METRIC), Result[Receipt, Problem])
+    async with Pipeline() as pipeline:
+        assert_type(await pipeline.emit(LOG), Result[Receipt, Problem])
+
+
+def show(result: Result[Receipt, Problem]) -> str:
+    """Take a result apart."""
+    match result:
+        case Success(receipt):
+            return f"{receipt.confirmed} {receipt.latency_us}"
+        case Failure(problem):
+            return str(problem)
+        case _:
+            raise AssertionError
