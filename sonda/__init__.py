@@ -13,11 +13,11 @@ Every call gives a `Result`: a `Receipt`, or the problem that a user or a destin
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from sonda.about import version as version
     from sonda.library import emit as emit
     from sonda.library import emit_async as emit_async
     from sonda.library import encode as encode
@@ -60,15 +60,8 @@ _HOMES: Final = {
     "emit": "sonda.library",
     "emit_async": "sonda.library",
     "encode": "sonda.library",
+    "version": "sonda.about",
 }
-
-
-@cache
-def version() -> str:
-    """The installed version."""
-    from importlib.metadata import version as installed
-
-    return installed("sonda")
 
 
 def __getattr__(name: str) -> Any:

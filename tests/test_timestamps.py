@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.timestamps import (
     LATEST_NS,
     NS_PER_MS,
@@ -16,7 +17,6 @@ from sonda.pipeline.timestamps import (
     parse_rfc3339,
     rfc3339,
     rfc3339_ms,
-    unique_clock,
 )
 from tests.property.strategies import times_ns, unhurried
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from returns.result import Result
 
+from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import Problem
@@ -19,7 +20,6 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.timestamps import unique_clock
 from sonda.pipeline.transport import Confinement, Transport
 
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond

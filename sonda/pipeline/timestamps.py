@@ -6,8 +6,6 @@ Spec: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,21 +18,6 @@ _RFC3339: Final = re.compile(
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def unique_clock(read_ns: Callable[[], int] = time.time_ns) -> Callable[[], int]:
-    """Make a clock that never gives the same nanosecond twice: a tie moves one on.
-
-    Loki keeps only one of two equal lines with equal times, so equal times would lose events.
-    """
-    last_ns = -1
-
-    def now_ns() -> int:
-        nonlocal last_ns
-        last_ns = max(read_ns(), last_ns + 1)
-        return last_ns
-
-    return now_ns
 
 
 def parse_rfc3339(text: str) -> int:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import httpx
 from returns.result import Failure, Result, Success
 
-from sonda import version
+from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
