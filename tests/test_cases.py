@@ -1,0 +1,194 @@
+"""The contract's cases, over HTTP to a real server, each with the bytes that must arrive."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sonda.pipeline.schemas import PLUGINS
+from tests.destinations import (
+    HttpDestination,
+    SocketDestination,
+    http_destination,
+    tcp_destination,
+    udp_destination,
+)
+from tests.serving import Serving, serving
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+]
+TIMES = {
+    "<RFC3339MS>": r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z",
+    "<NS>": "[0-9]{19}",
+    "<MS>": "[0-9]{13}",
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A server, and a destination of each kind."""
+
+    server: Serving
+    http: HttpDestination
+    tcp: SocketDestination
+    udp: SocketDestination
+    folder: Path
+
+    def place(self, text: str) -> str:
+        """Put this world's destinations into a case."""
+        places = {
+            "@HTTP@": self.http.url,
+            "@TCP@": self.tcp.address,
+            "@UDP@": self.udp.address,
+            "@TMP@": str(self.folder),
+        }
+        for name, value in places.items():
+            text = text.replace(name, value)
+        return text
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with serving("--file-root", "/") as running:
+        yield running
+
+
+@pytest.fixture
+def world(server: Serving, tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        yield World(
+            server,
+            stack.enter_context(http_destination()),
+            stack.enter_context(tcp_destination()),
+            stack.enter_context(udp_destination()),
+            tmp_path,
+        )
+
+
+def needs_an_extra(case: dict[str, Any]) -> bool:
+    if not isinstance(case["body"], dict):
+        return False
+    named = ((kind, case["body"][kind]["type"]) for kind in PLUGINS)
+    return any("x-extra" in PLUGINS[kind].get(name, {}) for kind, name in named)
+
+
+def body_of(case: dict[str, Any]) -> bytes:
+    if case["name"] == "bad-deep":  # described in words: 100,000 open brackets
+        return b'{"signal_type":' + b"[" * 100_000
+    body = case["body"]
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def post(url: str, body: bytes) -> tuple[int, dict[str, Any], str]:
+    request = urllib.request.Request(
+        f"{url}/events", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer), answer.headers["content-type"]
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal), refusal.headers["content-type"]
+
+
+def as_pattern(expected: str) -> str:
+    pattern = re.escape(expected)
+    for name, time in TIMES.items():
+        pattern = pattern.replace(re.escape(name), time)
+    return pattern
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not needs_an_extra(case)], ids=lambda case: case["name"]
+)
+def test_case(case: dict[str, Any], world: World) -> None:
+    """The answer and the bytes are the contract's."""
+    body = world.place(body_of(case).decode()).encode()
+    status, answer, content_type = post(world.server.url, body)
+    assert (status, content_type) == (case["status"], "application/json"), answer
+    if status == 200:
+        check_yes(answer, case, world)
+    else:
+        assert list(answer) == ["error", "detail"]
+        assert answer["error"] == case["error"]
+        assert re.search(case["detail_matches"], answer["detail"])
+
+
+def check_yes(answer: dict[str, Any], case: dict[str, Any], world: World) -> None:
+    assert list(answer)[:3] == ["sent", "signal_type", "latency_ms"]
+    assert answer["sent"] is True
+    assert answer["signal_type"] == case["body"]["signal_type"]
+    for kind, expected in case.get("received", {}).items():
+        match kind:
+            case "tcp":
+                arrived = world.tcp.received.wait_for_bytes(1).decode()
+                assert re.fullmatch(as_pattern(expected), arrived)
+            case "udp":
+                (datagram,) = world.udp.received.wait_for()
+                assert re.fullmatch(as_pattern(expected), datagram.decode())
+            case "file":
+                written = Path(world.place(expected[0])).read_text(encoding="utf-8")
+                assert re.fullmatch(as_pattern(expected[1]), written)
+            case "http":
+                check_posted(expected, world)
+
+
+def check_posted(expected: Any, world: World) -> None:
+    posts = world.http.posts.items
+    if expected == "three POSTs with the same body: 503, 503, 204":
+        assert len(posts) == 3
+        assert len({post.body for post in posts}) == 1
+        return
+    (post,) = posts
+    assert post.path == expected["path"]
+    assert post.headers["content-type"] == "application/json"
+    (stream,) = json.loads(post.body)["streams"]
+    ((time_ns, line),) = stream["values"]
+    assert re.fullmatch(as_pattern(expected["line"]), line)
+    assert re.fullmatch(TIMES["<NS>"], time_ns)
+
+
+def test_hints_without_extras(server: Serving) -> None:
+    """Without an extra its types answer 422, and the detail is the contract's to the letter."""
+    body = {
+        "signal_type": "metrics",
+        "labels": {},
+        "metric": {"name": "m", "value": 1},
+        "encoder": {"type": "remote_write"},
+        "sink": {"type": "remote_write", "url": "http://p"},
+    }
+    status, answer, _ = post(server.url, json.dumps(body).encode())
+    assert (status, answer["error"]) == (422, "unprocessable_entity")
+    assert answer["detail"] == (
+        "encoder type 'remote_write' requires the 'remote-write' feature: "
+        "pip install 'sonda[remote-write]'; sink type 'remote_write' requires the 'remote-write' "
+        "feature: pip install 'sonda[remote-write]'"
+    )
+
+
+def test_the_loopback_warning_is_answered_and_logged(world: World) -> None:
+    """An advisory stands in the answer, and in the server's log."""
+    case = next(case for case in CASES if case["name"] == "loki-jl")
+    _, answer, _ = post(world.server.url, world.place(json.dumps(case["body"])).encode())
+    (warning,) = answer["warnings"]
+    assert warning.startswith(f"scenario entry 'events.logs' sink `loki` targets `{world.http.url}`")
+    world.server.wait_for_log(re.escape(warning))
+
+
+def test_the_server_lives(server: Serving) -> None:
+    """After all of it the server is up, and nothing but events was printed."""
+    with urllib.request.urlopen(f"{server.url}/health") as answer:
+        assert json.load(answer) == {"status": "ok"}
+    assert server.printed == b""
+    assert "Traceback" not in server.log
