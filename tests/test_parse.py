@@ -63,3 +63,8 @@ def test_the_largest_double_is_read() -> None:
     """309 digits may still be a double."""
     digits = str(int(1.7976931348623157e308)).encode()
     assert parse(b'{"a":' + digits + b"}") == Success({"a": int(digits)})
+
+
+def test_a_negative_zero_keeps_its_sign() -> None:
+    """`-0` is a double that an integer cannot be."""
+    assert str(parse(b'{"a":-0}').unwrap()["a"]) == "-0.0"

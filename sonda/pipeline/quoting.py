@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 QUOTED_CHARACTERS: Final = 200
+ANSWER_CHARACTERS: Final = 1000  # a destination may name the whole stream before it says what is wrong
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _USERINFO: Final = re.compile(r"//[^/?#\\]*@")
 
@@ -25,7 +26,7 @@ def variant(value: str) -> str:
     return f"'{escape(cut(value, QUOTED_CHARACTERS))}'"
 
 
-def excerpt(text: bytes | str, limit: int = QUOTED_CHARACTERS) -> str:
+def excerpt(text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
     """Show the start of a destination's words on one line."""
     if isinstance(text, bytes):
         text = text[: 4 * limit + 4].decode(errors="replace")  # UTF-8: at most 4 bytes a character

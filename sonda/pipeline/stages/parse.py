@@ -51,7 +51,9 @@ def _double(text: str) -> float:
     return value
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | float:
+    if text == "-0":  # a double knows a negative zero, an integer does not
+        return -0.0
     if (
         len(text) > 300
     ):  # 10^300 and beyond may be no double; and int() itself stops at 4,300 digits

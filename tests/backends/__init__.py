@@ -1,0 +1,1 @@
+"""The real destinations: installed by `install.py`, started and read back here."""
