@@ -72,6 +72,11 @@ def timed_out(path: str | Path) -> Failure[Problem]:
     return Failure(Unreachable(f"write to {quote(str(path))}", f"timed out after {SHORT_S}s"))
 
 
+def torn(path: str | Path, words: str) -> Failure[Problem]:
+    """Expect a part of the event, or what may be none of it, to be in the file for good."""
+    return Failure(OutcomeUnknown(quote(str(path)), f"({words})", 1))
+
+
 def outside(path: str | Path) -> Failure[Problem]:
     """Expect a path to be refused for where it leads to."""
     return Failure(
@@ -87,9 +92,18 @@ def special(path: str | Path) -> Failure[Problem]:
     return Failure(
         Forbidden(
             f"file path {quote(str(path))} is no regular file",
-            "no --file-root of sonda-server allows any other",
+            "no sonda-server --file-root would allow it",
         )
     )
+
+
+def failing(code: int) -> Callable[..., int]:
+    """Make a system call that fails."""
+
+    def call(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return call
 
 
 def mode(path: Path) -> int:
@@ -153,6 +167,19 @@ def test_missing_folders_are_created(root: Path, usual_umask: None, *, confined:
     assert file.read_bytes() == LINE
     assert [mode(folder) for folder in (root / "a", root / "a/b", root / "a/b/c")] == [0o750] * 3
     assert mode(file) == 0o640
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_folders_that_are_there_need_no_permission(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, confined: bool
+) -> None:
+    """No folder is made that exists: a file server may refuse that before it looks."""
+    (root / "a").mkdir()
+    monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
+    assert send_now(root / "a/x.log", root=root if confined else None) == ACCEPTED
+    missing = root / "a/b/x.log"
+    refused = unreachable(missing, errno.EACCES)
+    assert send_now(missing, root=root if confined else None) == refused
 
 
 def test_a_server_takes_relative_paths_from_its_root(root: Path) -> None:
@@ -356,7 +383,7 @@ def test_a_short_write_is_cut_back(tmp_path: Path, room: int) -> None:
 def test_a_torn_line_that_somebody_wrote_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A short write is left where it is if cutting it back would cost somebody else's line."""
+    """A short write is not cut back at the price of somebody else's line."""
     file = tmp_path / "x.log"
     write = os.write
 
@@ -369,32 +396,44 @@ def test_a_torn_line_that_somebody_wrote_behind(
         return written
 
     monkeypatch.setattr(os, "write", fill_up)
-    torn = OutcomeUnknown(quote(str(file)), "(another program wrote into the line)", 1)
-    assert send_now(file) == Failure(torn)
+    assert send_now(file) == torn(file, "another program wrote into the line")
     assert file.read_bytes() == LINE[:4] + b"somebody else's\n"
 
 
-@pytest.mark.parametrize("limits", [{}, {"ftruncate": errno.EPERM}])
-def test_a_flush_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
-) -> None:
-    """An event that the system takes and loses again is taken back, or unknown if that fails."""
+def test_a_flush_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that the system took and then lost is taken back."""
     file = tmp_path / "x.log"
     file.write_bytes(b"earlier\n")
-    for call, code in {"dup": errno.EDQUOT, **limits}.items():
-        monkeypatch.setattr(os, call, failing(code))
-    lost = OutcomeUnknown(quote(str(file)), f"({os.strerror(errno.EDQUOT)})", 1)
-    assert send_now(file) == (Failure(lost) if limits else unreachable(file, errno.EDQUOT))
-    assert file.read_bytes() == b"earlier\n" + (LINE if limits else b"")
+    monkeypatch.setattr(os, "dup", failing(errno.EDQUOT))
+    assert send_now(file) == unreachable(file, errno.EDQUOT)
+    assert file.read_bytes() == b"earlier\n"
 
 
-def failing(code: int) -> Callable[..., int]:
-    """Make a system call that fails."""
+def test_a_flush_that_fails_where_nothing_can_be_cut_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that the system may have lost, and that cannot be taken back, is unknown."""
+    file = tmp_path / "x.log"
+    monkeypatch.setattr(os, "dup", failing(errno.EDQUOT))
+    monkeypatch.setattr(os, "ftruncate", failing(errno.EPERM))
+    assert send_now(file) == torn(file, os.strerror(errno.EDQUOT))
+    assert file.read_bytes() == LINE
 
-    def call(*_: object) -> int:
-        raise OSError(code, os.strerror(code))
 
-    return call
+def test_a_flush_that_fails_when_somebody_wrote_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event is not taken back at the price of somebody else's line."""
+    file = tmp_path / "x.log"
+
+    def write_behind(fd: int) -> int:
+        with file.open("ab") as other:
+            other.write(b"somebody else's\n")
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "dup", write_behind)
+    assert send_now(file) == torn(file, os.strerror(errno.EDQUOT))
+    assert file.read_bytes() == LINE + b"somebody else's\n"
 
 
 def test_a_full_device(tmp_path: Path) -> None:
@@ -424,6 +463,22 @@ def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
     ):
         assert [send_now(fifo), send_now(fifo, body)] == [ACCEPTED, ACCEPTED]
     assert copy.read_bytes() == LINE + body
+
+
+def test_a_fifo_without_room(tmp_path: Path) -> None:
+    """An event that does not fit into a FIFO in time is withdrawn before its first byte."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(reader, "rb") as reading, fifo.open("wb", buffering=0) as writing:
+        os.set_blocking(writing.fileno(), False)
+        room = 0
+        while written := writing.write(b"." * 4096):
+            room += written
+        assert asyncio.run(send(fifo, within_s=SHORT_S)) == timed_out(fifo)
+        assert reading.read(room) == b"." * room
+        assert send_now(fifo) == ACCEPTED
+        assert reading.read(len(LINE)) == LINE
 
 
 @pytest.mark.parametrize("confined", [False, True])
@@ -571,21 +626,24 @@ def test_a_link_that_is_put_there_before_the_file_is_opened(root: Path) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("seen_as", [None, "moved"])
 def test_a_link_that_is_put_there_after_the_file_was_opened(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, seen_as: str | None
 ) -> None:
-    """A file that the path no longer leads to is not written to."""
+    """A file is not written to that the path no longer leads to, or only by way of the outside."""
     elsewhere = root.parent / "rooted"
     (elsewhere / "x.log").touch()
+    moved = root / "b" if seen_as is None else elsewhere / seen_as
+    seen = elsewhere if seen_as is None else moved
 
     def swap_first(lock: Callable[[int, int], object], fd: int) -> bool:
-        (root / "a").rename(root / "b")
-        (root / "a").symlink_to(elsewhere)
+        (root / "a").rename(moved)
+        (root / "a").symlink_to(seen)
         return True
 
     monkeypatch.setattr(files, "claim", swap_first)
     assert send_now("a/x.log", root=root) == outside("a/x.log")
-    assert [(elsewhere / "x.log").read_bytes(), (root / "b/x.log").read_bytes()] == [b"", b""]
+    assert [(seen / "x.log").read_bytes(), (moved / "x.log").read_bytes()] == [b"", b""]
 
 
 # The record of the sink

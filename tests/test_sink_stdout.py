@@ -65,7 +65,11 @@ def program(name: str, stdout: IO[bytes] | int = subprocess.PIPE) -> Iterator[Pr
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+            "PYTHONUNBUFFERED": "",
+        },
     ) as process:
         try:
             yield Program(process)
@@ -93,6 +97,10 @@ class Program:
         verdict: Result[Acknowledged, Problem] = pickle.load(self._stderr)  # noqa: S301  # our own
         return verdict
 
+    def wait_until_ready(self) -> None:
+        """Wait for its `ready`."""
+        assert self._stderr.read(1) == b"."
+
     def go_on(self) -> None:
         """End the wait of its `wait`."""
         self._stdin.write(b"\n")
@@ -107,6 +115,11 @@ def tell(verdict: Result[Acknowledged, Problem]) -> None:
     """Say what came out, in a program of its own."""
     sys.stderr.buffer.write(pickle.dumps(verdict))
     sys.stderr.flush()
+
+
+def ready() -> None:
+    """Say that the test may go on, in a program of its own."""
+    os.write(2, b".")
 
 
 def wait() -> None:
@@ -172,14 +185,18 @@ def test_a_pipe_that_does_not_block() -> None:
         assert sender.exits()
 
 
+MANY: Final = [b"%d" % n * 200_000 + b"\n" for n in range(10)]
+
+
 def send_many() -> None:
     """Send long lines all at once."""
 
     async def send_all() -> None:
-        bodies = [b"%d" % n * 100_000 + b"\n" for n in range(10)]
-        for verdict in await asyncio.gather(*map(send, bodies)):
+        for verdict in await asyncio.gather(*map(send, MANY)):
             tell(verdict)
 
+    ready()
+    wait()
     asyncio.run(send_all())
 
 
@@ -188,12 +205,17 @@ def test_processes_and_events_take_turns() -> None:
     reading, writing = os.pipe()
     with program("send_many", writing) as one, program("send_many", writing) as other:
         os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            lines = pipe.read().splitlines(keepends=True)
+        one.wait_until_ready()
+        other.wait_until_ready()
+        one.go_on()
+        other.go_on()
+        pieces = iter(lambda: os.read(reading, 4096), b"")
+        lines = b"".join(pieces).splitlines(keepends=True)
+        os.close(reading)
         for sender in (one, other):
-            assert [sender.verdict() for _ in range(10)] == [HANDED_OFF] * 10
+            assert [sender.verdict() for _ in MANY] == [HANDED_OFF] * len(MANY)
             assert sender.exits()
-    assert sorted(lines) == sorted(2 * [b"%d" % n * 100_000 + b"\n" for n in range(10)])
+    assert sorted(lines) == sorted(2 * MANY)
 
 
 # A reader that does not read
@@ -331,6 +353,29 @@ def close_and_send() -> None:
 def test_an_output_that_is_closed() -> None:
     """A program that has closed its output cannot send to it."""
     with program("close_and_send") as sender:
+        assert sender.verdict() == unreachable(errno.EBADF)
+        assert sender.exits()
+
+
+def close_while_an_event_waits() -> None:
+    """Send into a full pipe, and close it."""
+
+    async def close_meanwhile() -> Result[Acknowledged, Problem]:
+        fill_pipe()
+        sending = asyncio.ensure_future(send())
+        await asyncio.sleep(0)
+        sys.stdout.close()
+        ready()
+        return await sending
+
+    tell(asyncio.run(close_meanwhile()))
+
+
+def test_an_output_that_is_closed_meanwhile() -> None:
+    """An event that waits for an output which the program then closes is not sent."""
+    with program("close_while_an_event_waits") as sender:
+        sender.wait_until_ready()
+        assert sender.stdout.read().strip(b".") == b""
         assert sender.verdict() == unreachable(errno.EBADF)
         assert sender.exits()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import sys
 from contextlib import suppress
@@ -42,15 +43,26 @@ async def push(
     payload: Payload, options: Stdout, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind the others; fails with `Unreachable` or `OutcomeUnknown`."""
-    stream, real = sys.stdout, sys.__stdout__
+    stream = sys.stdout
     if stream is None or getattr(stream, "closed", False):
         return Failure(Unreachable(_ATTEMPT, os.strerror(errno.EBADF)))
-    if real is None or stream is not real:
+    fd = _descriptor(stream)
+    if fd is None:
         return _print(payload, stream)
-    work = partial(_write, payload.body, real)
+    work = partial(_write, payload.body, stream, fd)
     job = Job(options, work, target=_TARGET, time_ns=payload.event.time_ns)
     line_up(job)
     return Success(partial(job.verdict, deadline))
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """Give the descriptor of the real standard output; `None` for what stands in for it."""
+    if stream is not sys.__stdout__:
+        return None  # a notebook's has one, but it is that of the terminal behind the notebook
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None
 
 
 def _print(payload: Payload, stream: TextIO) -> Result[Pending, Problem]:
@@ -69,9 +81,8 @@ async def _printed() -> Verdict:
     return Success(_WRITTEN)
 
 
-def _write(body: bytes, stream: TextIO, job: Job) -> Verdict:
+def _write(body: bytes, stream: TextIO, fd: int, job: Job) -> Verdict:
     """Write to the descriptor, after what the program itself has printed."""
-    fd = stream.fileno()
     while not claim(fcntl.lockf, fd):  # flock would not keep workers apart: they inherited one file
         pause(job)
     try:
@@ -90,6 +101,8 @@ def _flush(stream: TextIO, fd: int, job: Job) -> None:
             return stream.flush()
         except BlockingIOError:
             continue  # somebody else was faster to fill the pipe
+        except ValueError:  # closed meanwhile
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
 
 SINK: Final = Sink(Stdout, push, ends_with_lf=lambda _: True)

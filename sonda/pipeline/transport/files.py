@@ -71,7 +71,8 @@ def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
         return os.open(path, _TO_APPEND, _FILE_MODE)
     except FileNotFoundError:
         for folder in reversed(Path(path).parents):
-            _make_folder(folder, fsync=fsync)
+            if not folder.is_dir():
+                _make_folder(folder, fsync=fsync)
         return os.open(path, _TO_APPEND, _FILE_MODE)
 
 
@@ -86,7 +87,7 @@ def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(place.stat().st_mode):
             what = f"file path {quote(path)} is no regular file"
-            raise _NotAllowed(Forbidden(what, "no --file-root of sonda-server allows any other"))
+            raise _NotAllowed(Forbidden(what, "no sonda-server --file-root would allow it"))
     return real.relative_to(root).parts
 
 
@@ -103,10 +104,17 @@ def _open_below(root: Path, way: tuple[str, ...], *, fsync: bool) -> int:
         here = os.open(root, _TO_PASS)
         closing.callback(os.close, here)
         for folder in folders:
-            _make_folder(Path(folder), within=here, fsync=fsync)
-            here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+            here = _enter(Path(folder), within=here, fsync=fsync)
             closing.callback(os.close, here)
         return os.open(name, _TO_APPEND | os.O_NOFOLLOW, _FILE_MODE, dir_fd=here)
+
+
+def _enter(folder: Path, *, within: int, fsync: bool) -> int:
+    try:
+        return os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=within)
+    except FileNotFoundError:
+        _make_folder(folder, within, fsync=fsync)
+        return os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=within)
 
 
 def _make_folder(folder: Path, within: int | None = None, *, fsync: bool) -> None:

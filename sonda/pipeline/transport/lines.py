@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
 from threading import Lock, Thread
 from typing import Final, TypeAlias
 
@@ -76,15 +79,13 @@ class Job:
     def run(self) -> None:
         """Do the work, in the thread, and tell the outcome to whoever waits for it."""
         try:
-            verdict = self._attempt()
-            if not self._outcome.running():
-                self.begin()  # nothing was written: too late to withdraw it, all the same
-            self._outcome.set_result(verdict)
+            end = partial(self._outcome.set_result, self._attempt())
         except Withdrawn:
-            pass
+            return
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
-            if self._outcome.running() or self._outcome.set_running_or_notify_cancel():
-                self._outcome.set_exception(exc)
+            end = partial(self._outcome.set_exception, exc)
+        with suppress(InvalidStateError):  # withdrawn just now
+            end()
 
     def _attempt(self) -> Verdict:
         try:
@@ -97,7 +98,7 @@ class Job:
 
 
 _guard: Final = Lock()
-_lines: Final[dict[Hashable, dict[Job, None]]] = {}  # who waits; no entry without a thread
+_lines: Final[dict[Hashable, OrderedDict[Job, None]]] = {}  # who waits; no entry without a thread
 
 
 def line_up(job: Job) -> None:
@@ -109,7 +110,7 @@ def line_up(job: Job) -> None:
     with _guard:
         if job.destination not in _lines:
             Thread(target=_work_off, args=(job.destination,), daemon=True).start()
-            _lines[job.destination] = {}
+            _lines[job.destination] = OrderedDict()
         _lines[job.destination][job] = None
 
 
@@ -124,12 +125,11 @@ def _next_in_line(destination: Hashable) -> Job | None:
         if not line:
             del _lines[destination]
             return None
-        job = next(iter(line))
-        del line[job]
-        return job
+        return line.popitem(last=False)[0]
 
 
 def _leave_line(job: Job) -> None:
     """Forget a withdrawn event: behind a write that hangs they would pile up."""
     with _guard:
-        _lines.get(job.destination, {}).pop(job, None)
+        if job.destination in _lines:
+            _lines[job.destination].pop(job, None)
