@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check backends format clean
+.PHONY: help run test check backends loki format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 
 backends: ## install or build the real destinations that the tests speak to
 	$(PYTHON) tests/backends/install.py
+
+loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
+	@$(BIN)/python -m tests.backends.loki --port 3100
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

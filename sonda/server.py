@@ -80,15 +80,20 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop gracefully; at once when Ctrl-C comes again; by force if something hangs."""
-        if not self.should_exit:
-            _LOG.info("stopping, once the requests in flight are answered")
+        again = self.should_exit
+        super().handle_exit(sig, frame)
+        if again and sig == signal.SIGINT:
+            os._exit(128 + sig)
+        if not again:
             grace_s = self.config.timeout_graceful_shutdown or 0
             last_resort = threading.Timer(grace_s + CLOSING_S, os._exit, (0,))
             last_resort.daemon = True
             last_resort.start()
-        elif sig == signal.SIGINT:
-            os._exit(128 + sig)
-        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say why nothing more is accepted."""
+        _LOG.info("stopping, once the requests in flight are answered")
+        await super().shutdown(sockets)
 
 
 class Supervisor:

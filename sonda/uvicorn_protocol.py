@@ -98,7 +98,9 @@ class _LingeringTransport(asyncio.Transport):
         self._transport.abort()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        self._transport.write(data)
+        """Write, unless nobody listens: uvicorn tells only the newest request that they left."""
+        if not self.is_closing():
+            self._transport.write(data)
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()
@@ -166,7 +168,7 @@ class EventProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Bound how long a client may leave its answers unread; uvicorn would wait for ever."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+        self._write_timer = self.loop.call_later(self.timeout_keep_alive, self._answer_is_stuck)
 
     def resume_writing(self) -> None:
         """Stop that clock."""
@@ -174,6 +176,14 @@ class EventProtocol(HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+
+    def _answer_is_stuck(self) -> None:
+        self._log("the answer was not read")
+        self.transport.abort()
+
+    def _log(self, text: str) -> None:
+        host, port = self.client or ("", 0)
+        self.access_logger.info("%s:%d - %s", host, port, text)
 
     def _expects_input(self) -> bool:
         return not self._ended and (self._deaf or self._phase is not _Phase.IDLE)
@@ -197,25 +207,27 @@ class EventProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         was_idle, earlier = self._phase is _Phase.IDLE, self.cycle
+        reworded = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            self._decline_upgrade(data[offer.args[0] :])
+            reworded = self._without_offer(data[offer.args[0] :])
         except httptools.HttpParserInvalidMethodError as exc:
-            unknown = _UNKNOWN_METHOD.match(data) if was_idle and self.cycle is earlier else None
-            if unknown is None:
+            is_first = was_idle and self.cycle is earlier
+            reworded = _with_known_method(data) if is_first else None
+            if reworded is None:
                 self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
-            else:
-                self._parse_as(unknown[1], _STAND_IN + data[unknown.end(1) :])
         except httptools.HttpParserCallbackError as exc:
             if not isinstance(exc.__context__, _Refusal):
                 raise
             self._give_up(exc.__context__)
         except httptools.HttpParserError as exc:
             self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
+        if reworded is not None:
+            self._parse_again(*reworded)
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Serve a request that offers another protocol as if it did not.
+    def _without_offer(self, rest: bytes) -> tuple[bytes, bytes]:
+        """Reword a request that offers another protocol; gives its method and the new words.
 
         httptools takes what follows such a head for that protocol. Java's HttpClient offers h2c
         with its requests, and their bodies would be lost.
@@ -227,10 +239,10 @@ class EventProtocol(HttpToolsProtocol):
             *(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"),
             b"\r\n",
         ]
-        self._parse_as(method, b"".join([*head, rest]))
+        return method, b"".join([*head, rest])
 
-    def _parse_as(self, method: bytes, data: bytes) -> None:
-        """Parse *data*, one request and what follows it, with a fresh parser."""
+    def _parse_again(self, method: bytes, data: bytes) -> None:
+        """Parse a request that was reworded, and what follows it, with a fresh parser."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self._phase = _Phase.IDLE
@@ -344,6 +356,7 @@ class EventProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             self._give_up(self._refusal)
         elif self._phase is _Phase.HEAD and not self._answer_is_due():
+            self._unset_keepalive_if_required()  # the connection is not idle
             self._watch_head()
 
     def _answer_is_due(self) -> bool:
@@ -376,9 +389,14 @@ class EventProtocol(HttpToolsProtocol):
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, body))
         self.transport.close()
-        client, port = self.client or ("", 0)
-        self.access_logger.info("%s:%d - %d %s", client, port, refusal.status, refusal)
+        self._log(f"{refusal.status} {refusal}")
 
 
 def _head_too_large() -> _Refusal:
     return _Refusal(431, f"the request's line and headers are over {HEAD_LIMIT_BYTES} bytes")
+
+
+def _with_known_method(data: bytes) -> tuple[bytes, bytes] | None:
+    """Reword a request whose method httptools does not know: it deserves a 405, not a 400."""
+    line = _UNKNOWN_METHOD.match(data)
+    return (line[1], _STAND_IN + data[line.end(1) :]) if line else None

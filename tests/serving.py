@@ -62,6 +62,11 @@ class Serving:
         assert match is not None, f"{pattern!r} is not in the log:\n{self.log}"
         return match
 
+    def wait_for_end_of_log(self) -> None:
+        """Wait until no process of this server is left that could log something."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._closed, PATIENCE_S)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and give the exit status."""
         self.process.send_signal(number)
@@ -166,6 +171,7 @@ def serving(
             text=True,
             env={**clean, **(environ or {})},
             cwd=folder,
+            start_new_session=True,
         )
         server = Serving(process, stdout)
         following = threading.Thread(target=server.follow)
@@ -177,11 +183,10 @@ def serving(
         finally:
             if process.poll() is None:
                 process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            following.join()
+            following.join(PATIENCE_S)
+            if following.is_alive():  # a process of this server's own session does not end
+                os.killpg(process.pid, signal.SIGKILL)
+                following.join()
+            process.wait()
             assert process.stderr is not None
             process.stderr.close()

@@ -1,8 +1,7 @@
-"""The schemas are sound, and say the same as the code and the README."""
+"""The schemas are sound, and say the same as the code."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -17,7 +16,6 @@ from sonda.pipeline.flaws import find_flaws
 from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, validator
 
 TESTS = Path(__file__).parent
-CHECKOUT = TESTS.parent
 PLUGIN_NAMES = [(kind, name) for kind, schemas in PLUGINS.items() for name in schemas]
 PACKAGES = {"encoder": encoders, "sink": sinks}
 BUILT_IN = [pair for pair in PLUGIN_NAMES if "x-extra" not in PLUGINS[pair[0]][pair[1]]]
@@ -122,41 +120,3 @@ def test_public_namespaces_name_every_plugin() -> None:
         source = Path(str(PACKAGES[kind].__file__)).read_text(encoding="utf-8")
         assert f"import {options.__name__} as {options.__name__}" in source
         assert getattr(PACKAGES[kind], options.__name__) is options
-
-
-def readme_section(title: str) -> str:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    match = re.search(rf"^### {title}$(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL)
-    assert match, f"the README has no section {title!r}"
-    return match[1]
-
-
-@pytest.mark.parametrize(("kind", "title"), [("encoder", "Encoders"), ("sink", "Sinks")])
-def test_the_readme_names_every_option(kind: Any, title: str) -> None:
-    """The README's reference has each plug-in's row, with exactly its options and their defaults."""
-    rows = {
-        name: row
-        for row in readme_section(title).splitlines()
-        if (name := row.removeprefix("| `").partition("`")[0]) in PLUGINS[kind]
-    }
-    assert rows.keys() == PLUGINS[kind].keys()
-    for name, row in rows.items():
-        schema = PLUGINS[kind][name]
-        options = row.split(" | ")[1]
-        written = dict(re.findall(r"`([a-z_]+)(?: = ([^`]+))?`", options))
-        described = properties(schema, resolver_of(schema))
-        assert written.keys() == described.keys(), name
-        for field, (inner, _) in described.items():
-            default = inner.get("default")
-            expected = "" if default is None else str(default).lower()
-            assert written[field] == expected, f"{name}.{field}"
-
-
-def test_the_readme_names_every_field() -> None:
-    """The README's field reference has the envelope's fields and those of log and metric."""
-    section = readme_section("Fields")
-    log, metric = (REQUEST["$defs"][name]["properties"] for name in ("log", "metric"))
-    written = set(re.findall(r"^\| `([a-z_.]+)`", section, re.MULTILINE))
-    expected = {name for name in REQUEST["properties"] if name not in ("log", "metric")}
-    expected |= {f"log.{name}" for name in log} | {f"metric.{name}" for name in metric}
-    assert written == expected

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from returns.result import Result
 
+from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.result import then
+from sonda.pipeline.schemas import PLUGINS, Kind, validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -23,6 +26,15 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport import Confinement, Transport
 
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
+
+
+def load_built_in() -> None:
+    """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
+    packages: Mapping[Kind, Any] = {"encoder": encoders, "sink": sinks}
+    for kind, package in packages.items():
+        for name in (name for name, schema in PLUGINS[kind].items() if "x-extra" not in schema):
+            validator(kind, name)
+            package.load(name)
 
 
 class Pipeline:
@@ -37,6 +49,8 @@ class Pipeline:
         self._in_server = in_server
 
     async def __aenter__(self) -> Self:
+        if self._in_server:
+            load_built_in()
         return self
 
     async def __aexit__(
