@@ -6,9 +6,10 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+
+from sonda.about import version
 
 LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
 
@@ -37,7 +38,7 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
     """
     parser = _parser()
     given = vars(parser.parse_args(argv))
-    for flag in _FLAGS:
+    for flag in FLAGS:
         text = environ.get(flag.variable, "")
         if text and given[flag.setting] is None:
             try:
@@ -56,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "the flag wins.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"sonda {_version()}")
+    parser.add_argument("--version", action="version", version=f"sonda {version()}")
     defaults = Settings()
-    for flag in _FLAGS:
+    for flag in FLAGS:
         default = getattr(defaults, flag.setting)
         parser.add_argument(
             flag.name,
@@ -68,13 +69,6 @@ def _parser() -> argparse.ArgumentParser:
             help=f"{flag.help} (default: {default if default != '' else 'none'})",
         )
     return parser
-
-
-def _version() -> str:
-    try:
-        return version("sonda")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "(not installed)"
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -131,7 +125,7 @@ def _folder(text: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flag:
+class Flag:
     """How one field of `Settings` is given."""
 
     setting: str
@@ -148,31 +142,29 @@ class _Flag:
         return f"SONDA_{self.setting.removesuffix('_s').upper()}"
 
 
-_FLAGS: Final = (
-    _Flag("bind", "HOST", _host, "address to listen on"),
-    _Flag("port", "PORT", _whole(0, 65535), "port to listen on; 0 takes a free one and logs it"),
-    _Flag(
+FLAGS: Final = (
+    Flag("bind", "HOST", _host, "address to listen on"),
+    Flag("port", "PORT", _whole(0, 65535), "port to listen on; 0 takes a free one and logs it"),
+    Flag(
         "api_key",
         "KEY",
         _key,
         "key that callers send as 'Authorization: Bearer KEY'; set it in "
         "the environment to keep it out of the process list",
     ),
-    _Flag(
+    Flag(
         "request_timeout_s",
         "SECONDS",
         _seconds(0.1, 3600),
         "longest that one request may take, its delivery included",
     ),
-    _Flag("max_body_bytes", "BYTES", _whole(1, 2**30), "largest body"),
-    _Flag(
-        "max_inflight_requests", "N", _whole(1, 1_000_000), "most requests at a time, per worker"
-    ),
-    _Flag("workers", "N", _whole(1, 256), "processes that serve"),
-    _Flag("log_level", "LEVEL", _level, f"least level to log: {', '.join(LOG_LEVELS)}"),
-    _Flag("file_root", "DIR", _folder, "the file sink writes, and TLS files are read, below it"),
-    _Flag("tls_root", "DIR", _folder, "TLS files are read below it, too"),
-    _Flag(
+    Flag("max_body_bytes", "BYTES", _whole(1, 2**30), "largest body"),
+    Flag("max_inflight_requests", "N", _whole(1, 1_000_000), "most requests at a time, per worker"),
+    Flag("workers", "N", _whole(1, 256), "processes that serve"),
+    Flag("log_level", "LEVEL", _level, f"least level to log: {', '.join(LOG_LEVELS)}"),
+    Flag("file_root", "DIR", _folder, "the file sink writes, and TLS files are read, below it"),
+    Flag("tls_root", "DIR", _folder, "TLS files are read below it, too"),
+    Flag(
         "shutdown_timeout_s",
         "SECONDS",
         _seconds(0, 3600),

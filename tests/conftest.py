@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -12,7 +11,7 @@ from sonda.pipeline.schemas import PLUGINS
 
 
 @pytest.fixture
-def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every plug-in that has an extra answer as if that were not installed."""
     optional = {
         f"sonda.pipeline.{kind}s.{name}"
@@ -26,4 +25,3 @@ def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(encoders, "need", need)
     monkeypatch.setattr(sinks, "need", need)
-    yield

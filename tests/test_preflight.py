@@ -22,12 +22,13 @@ def loki(url: str, **options: Any) -> dict[str, Any]:
 
 def test_the_loopback_warning_is_exact() -> None:
     """The text is part of the contract, to the letter."""
-    assert warnings(loki("http://localhost:3100")) == (
+    expected = (
         "scenario entry 'events.logs' sink `loki` targets `http://localhost:3100` — this host "
         "resolves to the sonda-server container's own loopback, not your host. Use a Docker "
         "Compose service name (e.g. `victoriametrics:8428`) or a Kubernetes Service DNS name "
-        "instead. See docs/deployment/endpoints.md.",
+        "instead. See docs/deployment/endpoints.md."
     )
+    assert warnings(loki("http://localhost:3100")) == (expected,)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,13 @@ import inspect
 import re
 from pathlib import Path
 from types import CodeType
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from sonda.envelope import CODES
-from sonda.http import http_status
-from sonda.pipeline.problems import Problem
 from sonda.pipeline.schemas import PLUGINS, REQUEST
-from sonda.rejections import Rejection
 from sonda.settings import FLAGS, Settings
-from tests.destinations import http_destination
 from tests.test_schemas import properties, resolver_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -70,7 +66,9 @@ def test_the_readme_names_every_answer() -> None:
 def test_the_readme_names_every_flag() -> None:
     """The README's table of flags has every flag with its variable and its default."""
     rows = re.findall(
-        r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \| `?([^`|]+)`? \|", readme_section("The server"), re.MULTILINE
+        r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \| `?([^`|]+)`? \|",
+        readme_section("The server"),
+        re.MULTILINE,
     )
     written = {flag: (variable, default) for flag, variable, default in rows}
     assert written.keys() == {flag.name for flag in FLAGS}

@@ -54,9 +54,7 @@ def _double(text: str) -> float:
 def _integer(text: str) -> int | float:
     if text == "-0":  # a double knows a negative zero, an integer does not
         return -0.0
-    if (
-        len(text) > 300
-    ):  # 10^300 and beyond may be no double; and int() itself stops at 4,300 digits
+    if len(text) > _SURELY_A_DOUBLE_DIGITS:  # and int() itself stops at 4,300 digits
         _double(text)
     return int(text)
 
