@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-_CODES: Final[Mapping[int, str]] = {
+CODES: Final[Mapping[int, str]] = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
@@ -26,7 +26,7 @@ _CODES: Final[Mapping[int, str]] = {
 
 def envelope(status: int, detail: str) -> bytes:
     """Render `{"error":"<short_code>","detail":"<text>"}` for a status of the contract."""
-    return compact({"error": _CODES[status], "detail": detail})
+    return compact({"error": CODES[status], "detail": detail})
 
 
 def compact(document: Mapping[str, object]) -> bytes:

@@ -139,8 +139,6 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
 
 def accepted(receipt: Receipt) -> Answer:
     """Answer that the destination said yes."""
-    for warning in receipt.warnings:
-        _LOG.warning("%s", warning)
     latency_ms = receipt.latency_us // 1000
     document: dict[str, object] = {
         "sent": True,

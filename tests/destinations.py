@@ -1,17 +1,109 @@
-"""Small destinations of our own: they record what arrives, and answer as the path asks them to."""
+"""Small destinations of our own: they record what arrives, and answer as the path asks them to.
+
+And how to deliver to them: `deliver`, and `run` for what needs a pipeline in its hands.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final, TypeAlias, TypeVar
+
+import pytest
+import uvloop
+from returns.result import Result
+
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.transport import Confinement
 
 PATIENCE_S = 10.0
+
+T = TypeVar("T")
+Outcome: TypeAlias = Result[Receipt, Problem]
+NewLoop: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
+
+both_loops: Final = pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+TIMESTAMP: Final = "2026-11-23T08:00:00.123456789Z"
+TIME_NS: Final = 1_795_420_800_123_456_789
+
+
+def log_event(
+    sink: Mapping[str, Any],
+    message: str = "hello",
+    *,
+    encoder: str = "json_lines",
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write the body of a log event of the year 2026."""
+    return {
+        "signal_type": "logs",
+        "timestamp": TIMESTAMP,
+        "labels": labels or {},
+        "log": {"severity": "info", "message": message},
+        "encoder": {"type": encoder},
+        "sink": sink,
+    }
+
+
+def json_line(message: str = "hello") -> bytes:
+    """What `json_lines` makes of such an event without labels."""
+    quoted = json.dumps(message, ensure_ascii=False).encode()
+    return (
+        b'{"timestamp":"2026-11-23T08:00:00.123Z","severity":"info","message":%b,'
+        b'"labels":{},"fields":{}}\n' % quoted
+    )
+
+
+def run(
+    work: Callable[[Pipeline], Awaitable[T]],
+    *,
+    loop: NewLoop = asyncio.new_event_loop,
+    confinement: Confinement | None = None,
+) -> T:
+    """Do what needs a pipeline; fails if anything goes wrong behind the scenes."""
+    behind_the_scenes: list[dict[str, Any]] = []
+
+    async def main() -> T:
+        running = asyncio.get_running_loop()
+        running.set_exception_handler(lambda _, context: behind_the_scenes.append(context))
+        async with Pipeline(confinement=confinement) as pipeline:
+            return await work(pipeline)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        done = runner.run(main())
+    assert behind_the_scenes == []
+    return done
+
+
+def deliver(
+    *events: Mapping[str, Any],
+    loop: NewLoop = asyncio.new_event_loop,
+    confinement: Confinement | None = None,
+) -> list[Outcome]:
+    """Deliver events one after another through one pipeline; latencies come back as 0."""
+
+    async def one_by_one(pipeline: Pipeline) -> list[Outcome]:
+        return [await outcome(pipeline, event) for event in events]
+
+    return run(one_by_one, loop=loop, confinement=confinement)
+
+
+async def outcome(pipeline: Pipeline, event: Mapping[str, Any]) -> Outcome:
+    """Deliver one event; its latency comes back as 0, so that outcomes can be compared whole."""
+    delivered = await pipeline.deliver(json.dumps(event).encode())
+    return delivered.map(lambda receipt: replace(receipt, latency_us=0))
 
 
 @dataclass
@@ -37,9 +129,9 @@ class Arrivals:
     def wait_for_bytes(self, count: int) -> bytes:
         """Wait until *count* bytes are there in all, and give what there is."""
         with self._changed:
-            assert self._changed.wait_for(
-                lambda: sum(map(len, self.items)) >= count, PATIENCE_S
-            ), f"not {count} bytes: {self.items!r}"
+            assert self._changed.wait_for(lambda: sum(map(len, self.items)) >= count, PATIENCE_S), (
+                f"not {count} bytes: {self.items!r}"
+            )
             return b"".join(self.items)
 
 
@@ -64,6 +156,8 @@ class HttpDestination:
 
 @contextmanager
 def http_destination() -> Iterator[HttpDestination]:
+    """Listen on a port of its own until the test is done with it."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -96,7 +190,7 @@ def http_destination() -> Iterator[HttpDestination]:
                 case _:
                     return 204
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
             """Say nothing: the tests ask the destination itself."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -123,6 +217,7 @@ class SocketDestination:
 
 @contextmanager
 def tcp_destination() -> Iterator[SocketDestination]:
+    """Read all that comes, on any number of connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     destination = SocketDestination(_address(listener))
     accepted: list[socket.socket] = []
@@ -147,11 +242,12 @@ def tcp_destination() -> Iterator[SocketDestination]:
         accepting.join()
         listener.close()
         for peer in accepted:
-            _quietly(lambda peer=peer: peer.shutdown(socket.SHUT_RDWR))
+            _quietly(partial(peer.shutdown, socket.SHUT_RDWR))
 
 
 @contextmanager
 def udp_destination() -> Iterator[SocketDestination]:
+    """Take datagrams, but not empty ones."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     destination = SocketDestination(_address(sock))

@@ -28,7 +28,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = build(Path(folder))
         packed = set(zipfile.ZipFile(wheel).namelist())
-        schemas = {f"sonda/{path.relative_to(CHECKOUT)}" for path in CHECKOUT.glob("schemas/**/*.json")}
+        schemas = {
+            f"sonda/{path.relative_to(CHECKOUT)}" for path in CHECKOUT.glob("schemas/**/*.json")
+        }
         assert schemas <= packed, f"not in the wheel: {schemas - packed}"
         assert "sonda/py.typed" in packed
         python = install(wheel, Path(folder) / "environment")
@@ -62,7 +64,9 @@ def report_import_time(python: Path, folder: Path) -> None:
     """Print what `import sonda` costs; the promise is 0.35 s, but machines are noisy."""
     began = time.perf_counter()
     subprocess.run([python, "-c", "import sonda"], check=True, cwd=folder)
-    print(f"python -c 'import sonda': {time.perf_counter() - began:.2f} s, the interpreter included")
+    print(
+        f"python -c 'import sonda': {time.perf_counter() - began:.2f} s, the interpreter included"
+    )
 
 
 def check_library(python: Path, folder: Path) -> None:

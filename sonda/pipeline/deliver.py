@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
+from operator import attrgetter
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from returns.result import Result
 
@@ -25,6 +27,7 @@ from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport import Confinement, Transport
 
+_LOG: Final = logging.getLogger("sonda")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
@@ -82,4 +85,9 @@ class Pipeline:
         began_ns = perf_counter_ns()
         pushing = partial(push, transport=self._transport, until_s=until_s)
         pushed = await then(order.bind(encode), pushing)  # the first I/O
-        return await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
+        receipt = await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
+        if self._in_server:
+            advised = order.map(attrgetter("warnings")).value_or(())
+            for warning in receipt.map(attrgetter("warnings")).value_or(advised):
+                _LOG.warning("%s", warning)
+        return receipt

@@ -7,7 +7,9 @@ import re
 from typing import Final
 
 QUOTED_CHARACTERS: Final = 200
-ANSWER_CHARACTERS: Final = 1000  # a destination may name the whole stream before it says what is wrong
+ANSWER_CHARACTERS: Final = (
+    1000  # a destination may name the whole stream before it says what is wrong
+)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _USERINFO: Final = re.compile(r"//[^/?#\\]*@")
 

@@ -1,26 +1,47 @@
 """The running destinations as fixtures, and the tally of what landed in them.
 
 To add one: a `Backend` in `install.py`, a module beside `loki.py` with `ROWS` and a context
-manager that starts it, and here its rows in `DECLARED` and a fixture of five lines.
+manager that starts it, and here the module in `MODULES` and a line below `running`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from . import install
-from .ledger import Ledger
-from .loki import ROWS as LOKI_ROWS
-from .loki import Loki, LokiConfig, start_loki
-from .rsyslog import ROWS as RSYSLOG_ROWS
-from .rsyslog import Rsyslog, start_rsyslog
+from tests.serving import Serving, serving
 
-DECLARED: Final = (*LOKI_ROWS, *RSYSLOG_ROWS)
+from . import (
+    influxdb,
+    install,
+    logrotate,
+    loki,
+    pushgateway,
+    rsyslog,
+    stdout,
+    victorialogs,
+    victoriametrics,
+)
+from .ledger import Ledger
+from .loki import LokiConfig
+
+MODULES: Final = (
+    loki,
+    victorialogs,
+    rsyslog,
+    influxdb,
+    victoriametrics,
+    pushgateway,
+    stdout,
+    logrotate,
+)
+DECLARED: Final = tuple(row for module in MODULES for row in module.ROWS)
 HERE: Final = Path(__file__).parent
 LEDGER: Final = pytest.StashKey[Ledger]()
 SELECTED: Final = pytest.StashKey[bool]()
@@ -39,24 +60,48 @@ def installed(name: str) -> Path:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def loki() -> Iterator[Loki]:
-    """Run a plain Loki: one tenant, no TLS."""
-    with start_loki(installed("loki")) as running:
-        yield running
+def running(
+    name: str,
+    start: Callable[[Path], AbstractContextManager[object]],
+    *,
+    backend: str | None = None,
+) -> Any:
+    """Make a fixture that runs a destination, from the first test that needs it to the last test."""
+
+    def run() -> Iterator[object]:
+        with start(installed(backend or name)) as destination:
+            yield destination
+
+    return pytest.fixture(scope="session", name=name)(run)
+
+
+SECURED: Final = LokiConfig(auth_enabled=True, mutual_tls=True)
+STRICT: Final = LokiConfig(auth_enabled=True, tenants=loki.STRICT)
+
+loki_ = running("loki", loki.start_loki)
+loki_secured = running("loki_secured", partial(loki.start_loki, config=SECURED), backend="loki")
+loki_strict = running("loki_strict", partial(loki.start_loki, config=STRICT), backend="loki")
+victorialogs_ = running("victorialogs", victorialogs.start_victorialogs, backend="victoria")
+rsyslog_ = running("rsyslog", rsyslog.start_rsyslog)
+influxdb_ = running("influxdb", influxdb.start_influxdb)
+victoriametrics_ = running(
+    "victoriametrics", victoriametrics.start_victoriametrics, backend="victoria"
+)
+pushgateway_ = running(
+    "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
+)
+
+
+@pytest.fixture(name="logrotate")
+def _logrotate() -> logrotate.Logrotate:
+    """Return the logrotate that is installed."""
+    return logrotate.Logrotate(installed("logrotate"))
 
 
 @pytest.fixture(scope="session")
-def loki_secured() -> Iterator[Loki]:
-    """Run a Loki that wants a tenant with each request, and a client certificate."""
-    with start_loki(installed("loki"), LokiConfig(auth_enabled=True, mutual_tls=True)) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def rsyslog() -> Iterator[Rsyslog]:
-    """Run a rsyslog: TCP, TLS with and without client certificates, UDP."""
-    with start_rsyslog(installed("rsyslog")) as running:
+def server() -> Iterator[Serving]:
+    """Run a `sonda-server` with its defaults."""
+    with serving() as running:
         yield running
 
 

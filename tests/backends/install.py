@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 STAMP: Final = "installed.json"
 TOOL_TIMEOUT_S: Final = 3600.0
@@ -245,36 +245,86 @@ LOKI: Final = GoProgram(
 )
 
 
-def _probe_loki(folder: Path) -> str:
-    return run(folder / "bin" / "loki", "-version", timeout_s=PROBE_TIMEOUT_S).splitlines()[0]
+VICTORIA: Final = GoProgram(
+    module="github.com/VictoriaMetrics/VictoriaMetrics",
+    version="v1.121.0",  # the last one that has both: the logs server moved out after it
+    zip_sum="h1:GlM6ZYEE1p6hh1xTSQnLVHWnmWmlbgqa4EyBxBSm1/k=",
+    mod_sum="h1:4mOnv7LsAxpPHady8OheQ2ZTTm5tRIDxcPnDLVZ9cJY=",
+    packages={
+        "victoria-metrics": "app/victoria-metrics",
+        "victoria-logs": "app/victoria-logs",
+    },
+    ldflags=("-s -w -X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=v1.121.0"),
+)
 
 
-def rsyslog_command(folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return how to call the unpacked rsyslogd: the command's words, and its environment."""
-    root = folder / "root"
-    plugins = next((file.parent for file in root.glob("**/rsyslog/lmnsd_gtls.so")), None)
+Command: TypeAlias = tuple[tuple[str, ...], dict[str, str]]
+"""How to call a program: its words, and what its environment needs."""
+
+
+def program(folder: Path, path: str, *arguments: str) -> Command:
+    """Return how to call a program of an installed backend, with the libraries unpacked beside it."""
+    libraries = sorted({str(file.parent) for file in (folder / "root").glob("**/lib*.so.*")})
+    env = {"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}
+    return (str(folder / path), *arguments), env
+
+
+def rsyslog_command(folder: Path) -> Command:
+    """Return how to call the unpacked rsyslogd, which finds its plug-ins by an option."""
+    plugins = next((file.parent for file in folder.glob("root/**/rsyslog/lmnsd_gtls.so")), None)
     if plugins is None:
-        raise InstallError(f"no rsyslog plug-in for TLS below {root}")
-    libraries = sorted({str(file.parent) for file in root.glob("**/lib*.so.*")})
-    command = (str(root / "usr" / "sbin" / "rsyslogd"), f"-M{plugins}")
-    return command, {"LD_LIBRARY_PATH": ":".join(libraries)}
+        raise InstallError(f"no rsyslog plug-in for TLS below {folder}")
+    return program(folder, "root/usr/sbin/rsyslogd", f"-M{plugins}")
+
+
+def _probe(*programs: tuple[str, str]) -> Callable[[Path], str]:
+    """Make a probe of programs, each with the argument for which it prints its version."""
+
+    def probe(folder: Path) -> str:
+        return ", ".join(_says(program(folder, *words)) for words in programs)
+
+    return probe
 
 
 def _probe_rsyslog(folder: Path) -> str:
-    command, env = rsyslog_command(folder)
-    return run(*command, "-v", env=env, timeout_s=PROBE_TIMEOUT_S).splitlines()[0]
+    words, env = rsyslog_command(folder)
+    return _says(((*words, "-v"), env))
+
+
+def _says(command: Command) -> str:
+    words, env = command
+    printed = run(*words, env=env, timeout_s=PROBE_TIMEOUT_S)
+    return printed.partition("\n")[0] or f"{Path(words[0]).name} runs"
+
+
+def _debian(name: str, *packages: str, probe: Callable[[Path], str]) -> Backend:
+    return Backend(
+        name=name,
+        version=distribution(),  # a release has one version of it
+        tools=("apt-get", "dpkg-deb"),
+        expect="some seconds",
+        build=partial(unpack_debian, packages or (name,)),
+        probe=probe,
+    )
 
 
 BACKENDS: Final[dict[str, Backend]] = {
     backend.name: backend
     for backend in (
+        _debian("rsyslog", "rsyslog", "rsyslog-gnutls", probe=_probe_rsyslog),
+        _debian("influxdb", probe=_probe(("root/usr/bin/influxd", "version"))),
+        _debian(
+            "prometheus-pushgateway",
+            probe=_probe(("root/usr/bin/prometheus-pushgateway", "--version")),
+        ),
+        _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
         Backend(
-            name="rsyslog",
-            version=distribution(),  # a release has one version of it
-            tools=("apt-get", "dpkg-deb"),
-            expect="some seconds",
-            build=partial(unpack_debian, ("rsyslog", "rsyslog-gnutls")),
-            probe=_probe_rsyslog,
+            name="victoria",
+            version=VICTORIA.version,
+            tools=("go",),
+            expect="about 2 minutes on two cores, for the time being 0.5 GB of disk",
+            build=partial(build_go, VICTORIA),
+            probe=_probe(("bin/victoria-metrics", "-version"), ("bin/victoria-logs", "-version")),
         ),
         Backend(
             name="loki",
@@ -282,7 +332,7 @@ BACKENDS: Final[dict[str, Backend]] = {
             tools=("go",),
             expect="about 7 minutes on two cores, 2.3 GB of memory, for the time being 5 GB of disk",
             build=partial(build_go, LOKI),
-            probe=_probe_loki,
+            probe=_probe(("bin/loki", "-version")),
         ),
     )
 }

@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
+import sys
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
+from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .certificates import Certificates, make_certificates
-from .process import Process, free_ports, poll, started, with_free_ports
+from .install import find, say
+from .process import NotReadyError, Process, free_ports, poll, started, with_free_ports
+from .web import fetch, succeeds
 
-ROWS: Final = ("loki",)  # in CI each of these must have been proved at least once
+# In CI each of these must have been proved at least once.
+ROWS: Final = ("loki", "loki tls+tenant", "loki refusals")
+
+Limits: TypeAlias = Mapping[str, object]  # as `limits_config` has them
+
+STRICT: Final[Mapping[str, Limits]] = {  # tenants, each named after what it refuses
+    "old": {"reject_old_samples": True, "reject_old_samples_max_age": "1h"},
+    "new": {"creation_grace_period": "10m"},
+    "long": {"max_line_size": "1KB"},
+    "labels": {"max_label_names_per_series": 5},
+    "rate": {"ingestion_rate_mb": 0.001, "ingestion_burst_size_mb": 0.001},
+    "blocked": {"block_ingestion_until": "2100-01-01T00:00:00Z"},
+}
 
 READY_TIMEOUT_S: Final = 60.0
+TENANTS: Final = "tenants.yaml"
 HOUR_NS: Final = 3_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LokiConfig:
-    """How a Loki differs from the plain one: tenants, required client certificates, limits."""
+    """How a Loki differs from the plain one."""
 
     auth_enabled: bool = False  # every request must then name its tenant
     mutual_tls: bool = False
-    limits: Mapping[str, object] = field(default_factory=dict)  # `limits_config`, on top of ours
+    limits: Limits = field(default_factory=dict)  # on top of ours
+    tenants: Mapping[str, Limits] = field(default_factory=dict)  # theirs, on top of those
+    port: int | None = None  # for people; a test takes any that is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +128,14 @@ class Loki:
     ) -> tuple[int, bytes]:
         """Send a request and return status and body; raises `HTTPError` for 4xx and 5xx."""
         tenants = {"X-Scope-OrgID": tenant} if tenant is not None else {}
-        request = urllib.request.Request(  # noqa: S310 - the URL is our own server's
-            self.url + path, data=body, headers={**(headers or {}), **tenants}, method=method
+        return fetch(
+            self.url + path,
+            method=method,
+            body=body,
+            headers={**(headers or {}), **tenants},
+            timeout_s=timeout_s,
+            context=self._context,
         )
-        with urllib.request.urlopen(  # noqa: S310 - as above
-            request, timeout=timeout_s, context=self._context
-        ) as reply:
-            return reply.status, reply.read()
 
 
 @contextmanager
@@ -132,7 +150,9 @@ def _start(installed: Path, config: LokiConfig) -> Iterator[Loki]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sonda-loki-")))
         certificates = make_certificates(folder / "tls") if config.mutual_tls else None
-        http_port, grpc_port = free_ports(2)
+        free_port, grpc_port = free_ports(2)
+        http_port = config.port or free_port
+        (folder / TENANTS).write_text(json.dumps({"overrides": config.tenants}), encoding="utf-8")
         settings = _settings(config, folder, certificates, http_port=http_port, grpc_port=grpc_port)
         # JSON is YAML, too, and needs no library.
         (folder / "loki.yaml").write_text(json.dumps(settings, indent=2), encoding="utf-8")
@@ -143,22 +163,17 @@ def _start(installed: Path, config: LokiConfig) -> Iterator[Loki]:
         loki = Loki(f"{scheme}://127.0.0.1:{http_port}", config, certificates, process, context)
         # After /ready the first query may still hang for seconds.
         process.wait_until(
-            lambda: _answers(loki), timeout_s=READY_TIMEOUT_S, what="it answers a query"
+            lambda: succeeds(lambda: _ask(loki)),
+            timeout_s=READY_TIMEOUT_S,
+            what="it answers a query",
         )
         yield loki
 
 
-def _answers(loki: Loki) -> bool:
+def _ask(loki: Loki) -> None:
     tenant = "nobody" if loki.config.auth_enabled else None
-    try:
-        loki.request("GET", "/ready", timeout_s=1.0)
-        loki.query_range('{ready="never"}', tenant=tenant, timeout_s=1.0)
-    except urllib.error.HTTPError as exc:
-        exc.close()  # it holds the connection
-        return False
-    except (OSError, HTTPException):
-        return False
-    return True
+    loki.request("GET", "/ready", timeout_s=1.0)
+    loki.query_range('{ready="never"}', tenant=tenant, timeout_s=1.0)
 
 
 def _entries(stream: dict[str, Any]) -> Iterator[LokiEntry]:
@@ -222,6 +237,7 @@ def _settings(
         # With the defaults of ten seconds the first query waits until they are over.
         "frontend": {"scheduler_dns_lookup_period": "200ms"},
         "frontend_worker": {"dns_lookup_duration": "200ms"},
+        "runtime_config": {"file": str(folder / TENANTS)},
         "limits_config": {
             "reject_old_samples": False,
             "creation_grace_period": "1000000h",
@@ -236,3 +252,33 @@ def _settings(
             **config.limits,
         },
     }
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Run a plain Loki on a fixed port until it is told to end, by Ctrl-C or SIGTERM."""
+    parser = ArgumentParser(prog="python -m tests.backends.loki", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=3100)
+    port = parser.parse_args().port
+    if (installed := find("loki")) is None:
+        say("Loki is not installed: run `make backends` once")
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with start_loki(installed, LokiConfig(port=port)) as loki:
+            say(f"Loki answers on {loki.url} until Ctrl-C, and then forgets everything")
+            code = loki.process.popen.wait()
+            say(f"Loki ended with {code}; its log:\n{loki.process.log_tail()}")
+            return 1
+    except NotReadyError as exc:
+        taken = "address already in use" in str(exc)
+        say(f"port {port} is taken: name another by --port" if taken else f"not started: {exc}")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

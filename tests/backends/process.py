@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
 import subprocess
 import time
@@ -10,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 T = TypeVar("T")
 
 LOG_TAIL_LINES = 30
 TERMINATE_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 30.0
 
 
 class NotReadyError(Exception):
@@ -34,6 +37,24 @@ class Process:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "(it has printed nothing)"
 
+    def wait_for_log(self, pattern: re.Pattern[str], *, timeout_s: float) -> re.Match[str]:
+        """Return the first match in what it has printed, once there is one; else as `wait_until`."""
+
+        def look() -> re.Match[str] | None:
+            return pattern.search(self.log.read_text(encoding="utf-8", errors="replace"))
+
+        self.wait_until(
+            lambda: look() is not None, timeout_s=timeout_s, what=f"it prints {pattern.pattern}"
+        )
+        match = look()
+        assert match
+        return match
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and return its exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(STOP_TIMEOUT_S)
+
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float, what: str) -> None:
         """Return once *ready* says so; raises `NotReadyError` if it ends or time is over."""
         deadline = time.monotonic() + timeout_s
@@ -49,18 +70,26 @@ class Process:
 
 @contextmanager
 def started(
-    command: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
 ) -> Iterator[Process]:
-    """Run a server in *folder*, and end it, and nothing else, on the way out."""
+    """Run a server in *folder*, and end it, and nothing else, on the way out.
+
+    What it prints is in its log, but for *stdout* if that is given.
+    """
     log = folder / "server.log"
     with log.open("wb") as output:  # a file: a pipe that nobody empties would stop the server
         popen = subprocess.Popen(
             [str(word) for word in command],
             cwd=folder,
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdin=stdin,
+            stdout=output if stdout is None else stdout,
+            stderr=output,
             start_new_session=True,  # Ctrl-C is for pytest, which then ends the server
         )
     try:

@@ -15,10 +15,14 @@ from .certificates import CLIENT_NAME, Certificates, make_certificates
 from .install import rsyslog_command
 from .process import Process, free_ports, poll, started, with_free_ports
 
+# In CI each of these must have been proved at least once.
 ROWS: Final = (
-    "rsyslog tcp",
+    "rsyslog tcp lf",
+    "rsyslog tcp octet-counted",
+    "rsyslog tls",
+    "rsyslog tls client certificate",
     "rsyslog udp",
-)  # in CI each of these must have been proved at least once
+)
 
 READY_TIMEOUT_S: Final = 10.0
 MAX_MESSAGE_BYTES: Final = 1024 * 1024

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,15 +13,15 @@ from returns.result import Failure, Success
 import sonda
 from sonda.pipeline.problems import Refused, Unreachable
 from tests.bodies import LOG, changed
-from tests.serving import serving
+from tests.serving import Serving
 
 from .ledger import Ledger
 from .loki import HOUR_NS, Loki
-
-README = Path(__file__).parents[2] / "README.md"
+from .sending import emit_all, post
 
 
 def event(loki: Loki, name: str, **changes: Any) -> dict[str, Any]:
+    """Write the body of a log event with a label that nobody else has."""
     body = changed(LOG, labels={"event": name}, sink={"type": "loki", "url": loki.url})
     return changed(body, **changes)
 
@@ -58,13 +54,7 @@ def test_a_syslog_line_is_stored_without_its_line_feed(loki: Loki, landed: Ledge
 def test_many_at_once_are_all_found(loki: Loki, landed: Ledger) -> None:
     """Equal events at the same moment are kept apart by the clock; each 200 is found."""
     name, count = uuid4().hex, 500
-
-    async def send() -> list[Any]:
-        async with sonda.Pipeline() as pipeline:
-            body = event(loki, name)
-            return await asyncio.gather(*(pipeline.emit(body) for _ in range(count)))
-
-    receipts = [result.unwrap() for result in asyncio.run(send())]
+    receipts = emit_all(event(loki, name) for _ in range(count))
     entries = loki.wait_for(f'{{event="{name}"}}', count=count)
     landed.record("loki", sent=count, found=len(entries))
     assert sorted(e.time_ns for e in entries) == sorted(r.time_ns for r in receipts)
@@ -82,12 +72,69 @@ def test_a_resend_is_the_same_event(loki: Loki, landed: Ledger) -> None:
     assert len(entries) == 2
 
 
-def test_a_refusal_is_quoted(loki: Loki) -> None:
-    """Loki judges the labels, and its words reach the user."""
-    problem = sonda.emit(event(loki, "x", labels={f"label_{n}": "x" for n in range(20)})).failure()
-    assert isinstance(problem, Refused)
-    assert (problem.target, problem.status) == (loki.url, "400 Bad Request")
-    assert "has 20 label names; limit 15" in problem.answer
+AT_NS = {"old": 1_577_836_800_000_000_000, "new": 4_102_444_800_000_000_000}
+REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
+    # tenant: what is too much for it, and how Loki says so
+    "old": ({"timestamp": "2020-01-01T00:00:00Z"}, "400 Bad Request", "has timestamp too old"),
+    "new": ({"timestamp": "2100-01-01T00:00:00Z"}, "400 Bad Request", "has timestamp too new"),
+    "long": (
+        {"log__message": "x" * 2000},
+        "400 Bad Request",
+        "max entry size '1024' bytes exceeded",
+    ),
+    "labels": (
+        {"labels": {f"label_{n}": "x" for n in range(6)}},
+        "400 Bad Request",
+        "has 6 label names; limit 5",
+    ),
+    "rate": (
+        {"log__message": "x" * 2000},
+        "429 Too Many Requests",
+        "ingestion rate limit exceeded for user rate",
+    ),
+    "blocked": ({}, "260", "ingestion blocked for user 'blocked' until '2100-01-01T00:00:00Z'"),
+}
+
+
+@pytest.mark.parametrize("tenant", REFUSALS)
+def test_a_refusal_is_a_502_in_lokis_words(
+    loki_strict: Loki, server: Serving, landed: Ledger, tenant: str
+) -> None:
+    """Loki's limits make a no that quotes its reason, and nothing of the event is there."""
+    too_much, says, words = REFUSALS[tenant]
+    attempt = uuid4().hex
+    mine = {"sink__headers": {"X-Scope-OrgID": tenant}, "log__fields": {"attempt": attempt}}
+    body = event(loki_strict, "x", **mine, **too_much)
+    status, answer = post(server.url, body)
+    assert (status, answer["error"]) == (502, "bad_gateway")
+    assert answer["detail"].startswith(f"sink error: {loki_strict.url} answered {says}")
+    assert words in answer["detail"]
+    around_ns = AT_NS.get(tenant, time.time_ns())
+    found = loki_strict.query_range(
+        f'{{service_name=~".+"}} |= "{attempt}"',
+        start_ns=around_ns - HOUR_NS,
+        end_ns=around_ns + HOUR_NS,
+        tenant=tenant,
+    )
+    landed.record("loki refusals", sent=1, found=len(found))
+    assert found == []
+
+
+@pytest.mark.parametrize("tenant", [tenant for tenant in REFUSALS if tenant != "blocked"])
+def test_within_its_limits_a_tenant_may_write(
+    loki_strict: Loki, landed: Ledger, tenant: str
+) -> None:
+    """It is the event that is refused, and not the tenant."""
+    name = uuid4().hex
+    sonda.emit(event(loki_strict, name, sink__headers={"X-Scope-OrgID": tenant})).unwrap()
+    entries = loki_strict.wait_for(f'{{event="{name}"}}', tenant=tenant)
+    landed.record("loki", sent=1, found=len(entries))
+
+
+def test_without_a_tenant_it_is_a_no(loki_strict: Loki) -> None:
+    """A Loki with tenants wants to know whose event it is."""
+    problem = sonda.emit(event(loki_strict, "x")).failure()
+    assert problem == Refused(loki_strict.url, "401 Unauthorized", "no org id")
 
 
 def test_a_wrong_path_is_a_no(loki: Loki) -> None:
@@ -98,11 +145,14 @@ def test_a_wrong_path_is_a_no(loki: Loki) -> None:
 
 
 def secured(loki: Loki, name: str, **tls: Any) -> dict[str, Any]:
+    """Write the body of a log event for a Loki with TLS and tenants."""
     certificates = loki.certificates
     assert certificates
     paths = {"ca_cert": str(certificates.ca_cert), **tls}
     headers = {"X-Scope-OrgID": "tenant-a"}
-    return event(loki, name, sink={"type": "loki", "url": loki.url, "headers": headers, "tls": paths})
+    return event(
+        loki, name, sink={"type": "loki", "url": loki.url, "headers": headers, "tls": paths}
+    )
 
 
 def test_tls_with_a_client_certificate_and_a_tenant(loki_secured: Loki, landed: Ledger) -> None:
@@ -118,7 +168,7 @@ def test_tls_with_a_client_certificate_and_a_tenant(loki_secured: Loki, landed: 
     assert isinstance(sonda.emit(body), Success)
     query = f'{{event="{name}"}}'
     assert loki_secured.wait_for(query, tenant="tenant-a")
-    landed.record("loki", sent=1, found=1)
+    landed.record("loki tls+tenant", sent=1, found=1)
     assert loki_secured.query_range(query, tenant="tenant-b") == []
 
 
@@ -133,42 +183,3 @@ def test_an_unknown_authority_is_a_no(loki_secured: Loki) -> None:
     problem = sonda.emit(body).failure()
     assert isinstance(problem, Unreachable)
     assert problem.reason.startswith("certificate verification failed")
-
-
-def demo(step: str) -> str:
-    match = re.search(
-        rf"<!-- loki demo: {step} -->\n```bash\n(.*?)```", README.read_text("utf-8"), re.DOTALL
-    )
-    assert match
-    return match[1]
-
-
-def shell(command: str) -> dict[str, Any]:
-    run = subprocess.run(["bash", "-c", command], capture_output=True, check=True, timeout=60)
-    document: dict[str, Any] = json.loads(run.stdout)
-    return document
-
-
-def test_the_readmes_demo(loki: Loki, landed: Ledger) -> None:
-    """The demo, as the README has it but for the ports, finds its event."""
-    began_ns = time.time_ns()
-    with serving() as server:
-
-        def typed(step: str) -> str:
-            command = demo(step)
-            assert "http://localhost:8080" in command or "http://localhost:3100" in command
-            loki_url = loki.url.replace("127.0.0.1", "localhost")
-            command = command.replace("http://localhost:8080", server.url)
-            return command.replace("http://localhost:3100", loki_url)
-
-        answer = shell(typed("send"))
-        assert (answer["sent"], answer["signal_type"]) == (True, "logs")
-        (warning,) = answer["warnings"]
-        assert "docs/deployment/endpoints.md" in warning
-        loki.wait_for('{event="deploy_start"}', start_ns=began_ns, end_ns=began_ns + HOUR_NS)
-        found = shell(typed("find"))
-    landed.record("loki", sent=1, found=1)
-    (stream,) = found["data"]["result"]
-    assert found["data"]["resultType"] == "streams"
-    assert stream["stream"]["env"] == "prod"
-    assert json.loads(stream["values"][0][1])["fields"] == {"version": "1.2.2"}

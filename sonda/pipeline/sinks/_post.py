@@ -19,7 +19,7 @@ from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.quoting import excerpt, hide_userinfo
+from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.streams import Secure
 from sonda.pipeline.transport.tls import Tls
@@ -82,7 +82,8 @@ async def _attempt(
         reason = f"within {extensions['deadline']}"
         return Failure(Setback(OutcomeUnknown(target, reason, post.time_ns)))
     except httpx.TransportError as exc:
-        unknown = OutcomeUnknown(target, f"({exc})", post.time_ns)
+        cause = excerpt(str(exc), QUOTED_CHARACTERS)  # may quote what the destination sent
+        unknown = OutcomeUnknown(target, f"({cause})", post.time_ns)
         return Failure(Setback(unknown, may_pass=True))
     return _judge(post, target, reply, answer)
 
@@ -97,7 +98,8 @@ def _headers(post: Post) -> list[tuple[bytes, bytes]]:
         **post.defaults,
     }
     if post.url.userinfo:
-        login = b64encode(unquote_to_bytes(post.url.userinfo))
+        name, _, password = post.url.userinfo.partition(b":")
+        login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
         defaults["Authorization"] = f"Basic {login.decode('ascii')}"
     pairs = [(name, value) for name, value in defaults.items() if name.lower() not in given]
     return [(name.encode(), value.encode()) for name, value in (*pairs, *post.headers.items())]
@@ -117,7 +119,7 @@ def _judge(
 def _phrase(reply: httpx.Response) -> str:
     """The destination's own reason phrase, else the standard one."""
     own: bytes = reply.extensions.get("reason_phrase", b"")
-    return excerpt(own) if own else reply.reason_phrase
+    return excerpt(own, QUOTED_CHARACTERS) or httpx.codes.get_reason_phrase(reply.status_code)
 
 
 def _retry_after_s(reply: httpx.Response) -> float | None:
@@ -127,7 +129,7 @@ def _retry_after_s(reply: httpx.Response) -> float | None:
         return float(text)
     try:
         due = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year of more digits than C can count
         return None
     now = datetime.now(UTC)
     return max(0.0, (due.replace(tzinfo=due.tzinfo or UTC) - now).total_seconds())

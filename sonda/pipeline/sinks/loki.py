@@ -60,7 +60,8 @@ async def push(
 
 def _push_url(base: str) -> httpx.URL:
     url = parse_http_url(base)
-    return url.copy_with(path=url.path.removesuffix("/") + "/loki/api/v1/push")
+    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
+    return url.copy_with(raw_path=path.removesuffix(b"/") + b"/loki/api/v1/push" + mark + query)
 
 
 def _body(payload: Payload) -> bytes:

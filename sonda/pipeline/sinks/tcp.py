@@ -20,7 +20,7 @@ from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.sockets import timed_out, words
+from sonda.pipeline.transport.sockets import is_late, reason, words
 from sonda.pipeline.transport.streams import Route, Secure
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
@@ -64,11 +64,8 @@ async def _route(address: Address, tls: Tls | None, transport: Transport) -> Res
     if tls is None:
         return Success(Route(address))
     name = (tls.server_name or address.host).rstrip(".")
-    newest = await transport.tls.load(tls)
-    until_1_2 = await transport.tls.load(tls, until_1_2=True)
-    return newest.bind(
-        lambda context: until_1_2.map(lambda older: Route(address, Secure(context, name, older)))
-    )
+    context = await transport.tls.load(tls)
+    return context.map(lambda loaded: Route(address, Secure(loaded, name, hears_out=True)))
 
 
 async def _attempt(
@@ -91,6 +88,7 @@ async def _attempt(
                     mark, where = stream.sent_bytes, f"TCP write to {target}"
                     try:
                         await stream.send(frame)
+                        await stream.see_off()
                         break
                     except OSError:
                         if not stream.reused or stream.sent_bytes > mark:
@@ -98,15 +96,11 @@ async def _attempt(
                         stream.close()
                     finally:
                         sent = stream.sent_bytes > mark
-    except TimeoutError as exc:
-        if sent:
-            reason = f"within {deadline}"
-            return Failure(Setback(OutcomeUnknown(target, reason, payload.event.time_ns)))
-        return Failure(Setback(Unreachable(where, timed_out(exc, deadline)), may_pass=True))
     except OSError as exc:
-        problem: Problem = Unreachable(where, words(exc))
+        problem: Problem = Unreachable(where, reason(exc, deadline))
         if sent:
-            problem = OutcomeUnknown(target, f"({words(exc)})", payload.event.time_ns)
+            silence = f"within {deadline}" if is_late(exc) else f"({words(exc)})"
+            problem = OutcomeUnknown(target, silence, payload.event.time_ns)
         return Failure(Setback(problem, may_pass=True))
     return Success(Acknowledged(Confirmed.HANDED_OFF))
 

@@ -21,7 +21,7 @@ from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.sockets import resolve, timed_out, words
+from sonda.pipeline.transport.sockets import reason, resolve, words
 
 LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
 
@@ -50,10 +50,8 @@ async def _send(datagram: bytes, target: str, deadline: Deadline) -> Result[Ackn
     try:
         async with asyncio.timeout_at(deadline.at_s):
             addresses = await resolve(*parse_address(target), socket.SOCK_DGRAM)
-    except TimeoutError as exc:
-        return Failure(Unreachable(where, timed_out(exc, deadline)))
     except OSError as exc:
-        return Failure(Unreachable(where, words(exc)))
+        return Failure(Unreachable(where, reason(exc, deadline)))
     problem: Problem = Unreachable(where, "the name has no address")
     for family, _, protocol, _, address in addresses:
         try:
@@ -71,13 +69,12 @@ def _send_once(datagram: bytes, family: int, protocol: int, address: tuple[Any, 
     A kept, connected socket would report the refusal of one datagram when the next is sent, and
     not send that one.
     """
-    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol) as sock:
+    with socket.socket(family, socket.SOCK_DGRAM, protocol) as sock:
+        sock.setblocking(False)
         sock.connect(address)
         sock.send(datagram)
-        refused = sock.getsockopt(
-            socket.SOL_SOCKET, socket.SO_ERROR
-        )  # known at once on this machine
-        if refused:
+        refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if refused:  # known at once on this machine
             raise OSError(refused, os.strerror(refused))
 
 

@@ -8,6 +8,8 @@ means that some may have. It follows no redirect, keeps no cookie and reads no p
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Hashable
 from typing import Final
 
 import h11
@@ -15,7 +17,7 @@ import httpx
 
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.transport.sockets import timed_out, words
+from sonda.pipeline.transport.sockets import is_late, reason
 from sonda.pipeline.transport.streams import Route, Secure, Stream, Streams
 
 ANSWER_BYTES: Final = 65536  # of a body; an answer that goes on is complete all the same
@@ -35,17 +37,16 @@ class HttpTransport(httpx.AsyncBaseTransport):
         """Send and wait for the answer, all within the deadline."""
         deadline: Deadline = request.extensions["deadline"]
         secure: Secure | None = request.extensions["secure"]
-        route = Route(_address(request.url), secure, tuple(request.headers.raw))
+        route = Route(_address(request.url), secure, _credentials(request.headers))
         sent = _Sent()
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._deliver(request, route, sent)
-        except TimeoutError as exc:
-            failed = httpx.ReadTimeout if sent.any else httpx.ConnectTimeout
-            raise failed(timed_out(exc, deadline), request=request) from None
         except (OSError, h11.RemoteProtocolError) as exc:
-            lost = httpx.ReadError if sent.any else httpx.ConnectError
-            raise lost(words(exc), request=request) from exc
+            failed: type[httpx.TransportError] = httpx.ReadError if sent.any else httpx.ConnectError
+            if is_late(exc):
+                failed = httpx.ReadTimeout if sent.any else httpx.ConnectTimeout
+            raise failed(reason(exc, deadline), request=request) from exc
 
     async def _deliver(self, request: httpx.Request, route: Route, sent: _Sent) -> httpx.Response:
         """Exchange on a kept connection; on a fresh one if the kept one turns out to be dead."""
@@ -73,7 +74,13 @@ def _address(url: httpx.URL) -> Address:
     return Address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
 
 
+def _credentials(headers: httpx.Headers) -> Hashable:
+    """All headers but the length: which of them say who is asking only the destination knows."""
+    return tuple(pair for pair in headers.raw if pair[0].lower() != b"content-length")
+
+
 async def _exchange(stream: Stream, request: httpx.Request) -> httpx.Response:
+    """Send the request and read the answer, which may come before all of the request is sent."""
     connection = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=ANSWER_BYTES)
     head = h11.Request(
         method=request.method, target=request.url.raw_path, headers=request.headers.raw
@@ -81,15 +88,30 @@ async def _exchange(stream: Stream, request: httpx.Request) -> httpx.Response:
     body: bytes = request.content
     outgoing = [connection.send(head), connection.send(h11.Data(body))]
     outgoing.append(connection.send(h11.EndOfMessage()))
+    answering = asyncio.create_task(_answer(stream, connection))
     try:
-        await stream.send(b"".join(filter(None, outgoing)))
-    except OSError as failed:
-        # A server may answer before it has read all, and hang up: its answer counts.
+        sent_all = await stream.send(b"".join(filter(None, outgoing)), until=answering)
+        answer = await answering
+    except OSError as failed:  # the answer of a server that hangs up on what it refuses counts
+        sent_all = False
         try:
-            return await _answer(stream, connection)
+            answer = await answering
+        except ssl.SSLError:
+            raise  # an alert, which tells why
         except (OSError, h11.RemoteProtocolError):
             raise failed from None
-    return await _answer(stream, connection)
+    finally:
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+    if not (sent_all and _may_go_on(connection)):
+        stream.close()
+    return answer
+
+
+def _may_go_on(connection: h11.Connection) -> bool:
+    """Tell whether both sides keep the connection, and no more has come than was asked for."""
+    both_done = connection.our_state is h11.DONE and connection.their_state is h11.DONE
+    return both_done and not connection.trailing_data[0]
 
 
 async def _answer(stream: Stream, connection: h11.Connection) -> httpx.Response:
@@ -97,16 +119,12 @@ async def _answer(stream: Stream, connection: h11.Connection) -> httpx.Response:
     while isinstance(head, h11.InformationalResponse):
         head = await _next_event(stream, connection)
     if not isinstance(head, h11.Response):
-        raise ConnectionResetError("the connection was closed without an answer")
+        raise h11.RemoteProtocolError("the protocol was switched instead of an answer")
     body = bytearray()
     while len(body) < ANSWER_BYTES and isinstance(
         part := await _next_event(stream, connection), h11.Data
     ):
         body += part.data
-    if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-        stream.close()  # one of the sides will not go on with this connection
-    elif connection.trailing_data[0]:
-        stream.close()  # more than was asked for
     headers = [pair for pair in head.headers if pair[0] != b"content-encoding"]  # left as it is
     return httpx.Response(
         head.status_code,
@@ -118,5 +136,8 @@ async def _answer(stream: Stream, connection: h11.Connection) -> httpx.Response:
 
 async def _next_event(stream: Stream, connection: h11.Connection) -> object:
     while (event := connection.next_event()) is h11.NEED_DATA:
-        connection.receive_data(await stream.receive())
+        received = await stream.receive()
+        if not received and connection.their_state is h11.SEND_RESPONSE:
+            raise ConnectionResetError("the connection was closed without an answer")
+        connection.receive_data(received)
     return event

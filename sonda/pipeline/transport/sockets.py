@@ -3,56 +3,67 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import select
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+import termios
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
-from anyio import EndOfStream
-from anyio.abc import ByteStream
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.transport.threads import in_thread
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
-_HANG_UP: Final = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+_BROKEN: Final = select.POLLHUP | select.POLLERR
+_HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
+_CHUNK_BYTES: Final = 65536
+_TAKEN_CHUNKS: Final = 16
+_SETTLE_POLL_S: Final = 0.01
+
+T = TypeVar("T")
 
 
 def words(exc: Exception) -> str:
     """Say what failed in the operating system's own words."""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"certificate verification failed: {exc.verify_message}"
+        return f"certificate verification failed: {exc.verify_message.rstrip('.')}"
     if isinstance(exc, ssl.SSLError):
         return f"TLS: {(exc.reason or str(exc)).replace('_', ' ').lower()}"
     if isinstance(exc, socket.gaierror):
         return exc.strerror or "name resolution failed"
     if isinstance(exc, OSError) and exc.errno:
         return os.strerror(exc.errno)  # asyncio and uvloop put words of their own around it
-    return str(exc) or type(exc).__name__
+    return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
 
 
-def timed_out(exc: TimeoutError, deadline: Deadline) -> str:
-    """Say whose patience ended: the operating system's or the deadline's."""
-    return words(exc) if exc.errno else f"timed out after {deadline}"
+def is_late(exc: Exception) -> bool:
+    """Tell the end of a deadline from a time-out of the operating system's."""
+    return isinstance(exc, TimeoutError) and not exc.errno
+
+
+def reason(exc: Exception, deadline: Deadline) -> str:
+    """Say why something did not come about until *deadline*."""
+    return f"timed out after {deadline}" if is_late(exc) else words(exc)
 
 
 async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
     """Look a host up; raises `OSError` with the resolver's reason."""
     look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
+    found: Sequence[AddrInfoType]
     try:
-        found: Sequence[AddrInfoType] = look_up(
-            flags=socket.AI_NUMERICHOST
-        )  # an address in any spelling: asks nobody
-    except OSError:
-        found = ()
-    try:
-        return found or await in_thread(look_up)
+        try:
+            found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
+        except OSError:
+            found = await in_thread(look_up)
     except UnicodeError:  # a label of more than 63 characters
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+    return found
 
 
 async def connect_tcp(host: str, port: int) -> Socket:
@@ -64,7 +75,7 @@ async def connect_tcp(host: str, port: int) -> Socket:
     return Socket(sock)
 
 
-class Socket(ByteStream):
+class Socket:
     """A connected TCP socket that buffers nothing: what `send` counts, the kernel has.
 
     Event-loop transports keep unsent bytes in the program and cannot tell how many, but whether
@@ -75,28 +86,56 @@ class Socket(ByteStream):
         self._sock = sock
         self.sent_bytes = 0
 
-    async def send(self, item: bytes) -> None:
-        rest = memoryview(item)
-        while rest:
+    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
+        """Send all of *data*, or stop where *until* is done first; tells whether it is all."""
+        rest = memoryview(data)
+        while rest and not (until is not None and until.done()):
             try:
                 sent = self._sock.send(rest)
             except BlockingIOError:
-                await self._writable()
+                await self._writable(until)
                 continue
             self.sent_bytes += sent
             rest = rest[sent:]
+        return not rest
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        received = await asyncio.get_running_loop().sock_recv(self._sock, max_bytes)
-        if not received:
-            raise EndOfStream
-        return received
+    async def receive(self) -> bytes:
+        """Wait for some bytes; none at the end of the stream."""
+        await asyncio.sleep(0)  # `sock_recv` would not let go of the loop while a peer floods us
+        return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
 
-    async def send_eof(self) -> None:
-        self._sock.shutdown(socket.SHUT_WR)
+    def take_input(self) -> bytes:
+        """Give what the peer has sent so far, at most 1 MiB; raises `OSError`."""
+        taken = bytearray()
+        for _ in range(_TAKEN_CHUNKS):
+            try:
+                received = self._sock.recv(_CHUNK_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                if not taken:
+                    raise
+                break  # what came before the end may tell why
+            if not received:
+                break
+            taken += received
+        return bytes(taken)
 
-    async def aclose(self) -> None:
-        self.close()
+    def has_input(self) -> bool:
+        """Tell whether there is anything to read, the end of the stream included."""
+        return bool(self._poll())
+
+    def hung_up(self) -> bool:
+        """Tell whether the peer has closed its side or the connection has broken."""
+        return bool(self._poll() & _HANG_UP)
+
+    async def settle(self) -> None:
+        """Wait until the peer's system has all that was sent; raises `OSError` if it wants none."""
+        while any(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4))):  # a count of bytes, packed
+            if self._poll() & _BROKEN:
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            self.take_input()
+            await asyncio.sleep(_SETTLE_POLL_S)
 
     def close(self) -> None:
         """Close so that what was sent arrives: unread input would turn the close into a reset."""
@@ -104,45 +143,107 @@ class Socket(ByteStream):
             return
         try:
             self._sock.shutdown(socket.SHUT_WR)
-            self.discard_input()
+            self.take_input()
         except OSError:
             pass
         self._sock.close()
 
-    def poll(self) -> int:
-        """Give the events that are pending on the socket."""
+    def _poll(self) -> int:
         poller = select.poll()
         poller.register(self._sock, select.POLLIN | _HANG_UP)
         pending = poller.poll(0)
         return pending[0][1] if pending else 0
 
-    def hung_up(self) -> bool:
-        """Tell whether the peer has closed its side or the connection has broken."""
-        return bool(self.poll() & _HANG_UP)
-
-    def discard_input(self) -> None:
-        """Throw away what the peer has sent so far, at most 1 MiB."""
-        for _ in range(16):
-            try:
-                if not self._sock.recv(65536):
-                    return
-            except BlockingIOError:
-                return
-
-    async def _writable(self) -> None:
+    async def _writable(self, until: asyncio.Future[Any] | None) -> None:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(self._sock, _wake, ready)
+
+        def wake(_: object = None) -> None:
+            if not ready.done():
+                loop.remove_writer(self._sock)  # now: uvloop gives up a broken socket's poller next
+                ready.set_result(None)
+
+        loop.add_writer(self._sock, wake)
+        if until is not None:
+            until.add_done_callback(wake)
         try:
             await ready
         finally:
             loop.remove_writer(self._sock)
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Any]:
-        return {}
+            if until is not None:
+                until.remove_done_callback(wake)
 
 
-def _wake(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+class TlsSession:
+    """TLS over a `Socket`.
+
+    Ready-made streams hide what they have read but not decrypted, which may be an answer that
+    nobody asked for, and read no further once a write has failed, not even the refusal that
+    explains the failure.
+    """
+
+    def __init__(self, sock: Socket, context: ssl.SSLContext, server_name: str) -> None:
+        self._socket = sock
+        self._received, self._unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._received, self._unsent, server_hostname=server_name.encode("ascii")
+        )
+        self._flushing = asyncio.Lock()
+
+    async def shake_hands(self) -> None:
+        """Begin; raises `OSError` if one side is not content with the other."""
+        try:
+            await self._finish(self._tls.do_handshake)
+            await self._flush()
+            began = self.goes_on(peer_may_talk=True)  # it may end with what has come so far
+        except ssl.SSLEOFError:
+            began = False
+        if not began:
+            raise ConnectionResetError("the peer hung up")
+
+    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
+        """Encrypt *data*, and send it as `Socket.send` does."""
+        await self._finish(partial(self._tls.write, data))
+        return await self._flush(until)
+
+    async def receive(self) -> bytes:
+        """Wait for some bytes; none at the end of the stream, announced or not."""
+        try:
+            return await self._finish(partial(self._tls.read, _CHUNK_BYTES))
+        except ssl.SSLEOFError:
+            return b""
+
+    def goes_on(self, *, peer_may_talk: bool) -> bool:
+        """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
+        self._received.write(self._socket.take_input())
+        try:
+            while self._tls.read(_CHUNK_BYTES):
+                if not peer_may_talk:
+                    return False
+        except ssl.SSLWantReadError:
+            return True
+        return False
+
+    async def say_goodbye(self) -> None:
+        """Announce the end, and wait for the peer's announcement; raises `OSError`."""
+        await self._finish(self._tls.unwrap)
+        await self._flush()
+
+    async def _finish(self, step: Callable[[], T]) -> T:
+        """Do a step of the protocol, with all that must be sent and received for it."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                received = await self._socket.receive()
+                if received:
+                    self._received.write(received)
+                else:
+                    self._received.write_eof()
+
+    async def _flush(self, until: asyncio.Future[Any] | None = None) -> bool:
+        if not self._unsent.pending:
+            return True
+        async with self._flushing:  # an event may be on its way while its answer is awaited
+            return await self._socket.send(self._unsent.read(), until)

@@ -7,35 +7,32 @@ import ssl
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
-
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
-from anyio.streams.tls import TLSStream
+from typing import Any, Final
 
 from sonda.pipeline.addresses import Address
-from sonda.pipeline.transport.sockets import Socket, connect_tcp
+from sonda.pipeline.transport.sockets import Socket, TlsSession, connect_tcp
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
 CONNECTIONS_PER_DESTINATION: Final = 64
 IDLE_CONNECTIONS: Final = 256  # of all destinations together; beyond them the oldest is closed
 _CLOSE_NOTIFY_S: Final = 0.2
+_SETTLE_S: Final = 2.0
 _LATE_REJECTION_S: Final = 0.25
-_WANTS_NEWER_TLS: Final = frozenset({"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"})
 
 
 @dataclass(frozen=True, slots=True)
 class Secure:
     """How to speak TLS on a connection: the context, compared by identity, and the name to verify.
 
-    With TLS 1.3 a server that rejects the client's certificate says so only after the client
-    takes the handshake for finished. Where nothing is read back, as from a syslog receiver, an
-    event would be lost behind a yes. So *until_1_2*, if given, is tried first: up to TLS 1.2 the
-    server has the last word of the handshake.
+    A server may reject the client's certificate after the client takes the handshake for finished:
+    with TLS 1.3 any server does, and rsyslog does with every version. Where nothing is read back,
+    an event would be lost behind a yes, so a sink may ask that a fresh connection *hears out* the
+    server before it is used.
     """
 
     context: ssl.SSLContext
     server_name: str
-    until_1_2: ssl.SSLContext | None = None
+    hears_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class Route:
 class Stream:
     """One connection, used by one event at a time; every failure is an `OSError`."""
 
-    def __init__(self, sock: Socket, tls: TLSStream | None = None) -> None:
+    def __init__(self, sock: Socket, tls: TlsSession | None = None) -> None:
         self._socket = sock
         self._tls = tls
         self.reused = False
@@ -61,33 +58,37 @@ class Stream:
         """Bytes that the operating system has taken so far, TLS's own included."""
         return self._socket.sent_bytes
 
-    async def send(self, data: bytes) -> None:
-        """Hand all of *data* to the operating system."""
-        try:
-            await (self._tls or self._socket).send(data)
-        except (BrokenResourceError, ClosedResourceError) as exc:
-            raise _os_error(exc) from exc
+    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
+        """Hand *data* to the operating system, or stop where *until* is done; tells if it is all."""
+        return await (self._tls or self._socket).send(data, until)
 
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
-        try:
-            return await (self._tls or self._socket).receive(65536)
-        except EndOfStream:
-            return b""
-        except (BrokenResourceError, ClosedResourceError) as exc:
-            raise _os_error(exc) from exc
+        return await (self._tls or self._socket).receive()
 
     def alive(self, *, peer_may_talk: bool = False) -> bool:
         """Tell whether the peer is still there.
 
         Input that nobody asked for ends a connection as well, since it would be taken for an
-        answer, or is TLS's goodbye; where *peer_may_talk* without TLS, it is thrown away.
+        answer; where *peer_may_talk*, it is thrown away.
         """
-        if peer_may_talk and self._tls is None:
-            with suppress(OSError):
-                self._socket.discard_input()
-            return not self._socket.hung_up()
-        return not self._socket.poll()
+        try:
+            if self._tls is not None:
+                return self._tls.goes_on(peer_may_talk=peer_may_talk) and not self._socket.hung_up()
+            if peer_may_talk:
+                self._socket.take_input()
+                return not self._socket.hung_up()
+        except OSError:
+            return False
+        return not self._socket.has_input()
+
+    async def see_off(self) -> None:
+        """Wait until all has arrived, if the peer has closed its side; raises `OSError`.
+
+        Such a peer may only listen, or be gone: then its system wants nothing more.
+        """
+        if self._socket.hung_up():
+            await self._socket.settle()
 
     def close(self) -> None:
         """Close at once, without TLS's goodbye."""
@@ -95,11 +96,18 @@ class Stream:
         self._socket.close()
 
     async def aclose(self) -> None:
-        """Close with TLS's goodbye, which RFC 5425 asks for, but wait little for the peer's."""
+        """Close with TLS's goodbye, which RFC 5425 asks for, but wait little for the peer's.
+
+        Before that, give the peer time to get what was handed off: once the socket is closed, a
+        word from the peer would make the kernel drop the rest.
+        """
         if self._tls is not None:
-            with suppress(TimeoutError, OSError, EndOfStream, BrokenResourceError):
+            with suppress(OSError):
                 async with asyncio.timeout(_CLOSE_NOTIFY_S):
-                    await self._tls.unwrap()
+                    await self._tls.say_goodbye()
+        with suppress(OSError):
+            async with asyncio.timeout(_SETTLE_S):
+                await self._socket.settle()
         self.close()
 
 
@@ -188,40 +196,26 @@ class Streams:
 
 async def _open(address: Address, secure: Secure | None) -> Stream:
     """Connect, and shake hands if the connection is to be secure."""
-    if secure is None:
-        return Stream(await connect_tcp(*address))
-    if secure.until_1_2 is None:
-        return await _open_tls(address, secure.context, secure.server_name)
-    try:
-        return await _open_tls(address, secure.until_1_2, secure.server_name)
-    except ssl.SSLError as exc:
-        if exc.reason not in _WANTS_NEWER_TLS:
-            raise
-    stream = await _open_tls(address, secure.context, secure.server_name)
-    with suppress(TimeoutError):  # silence is consent
-        async with asyncio.timeout(_LATE_REJECTION_S):
-            if not await stream.receive():
-                stream.close()
-                raise ConnectionResetError("the peer hung up after the TLS handshake")
-    return stream
-
-
-async def _open_tls(address: Address, context: ssl.SSLContext, server_name: str) -> Stream:
     sock = await connect_tcp(*address)
+    if secure is None:
+        return Stream(sock)
     try:
-        tls = await TLSStream.wrap(
-            sock, hostname=server_name, ssl_context=context, standard_compatible=False
-        )
-    except (BrokenResourceError, EndOfStream) as exc:
-        sock.close()
-        raise _os_error(exc) from exc
+        tls = TlsSession(sock, secure.context, secure.server_name)
+        began_s = asyncio.get_running_loop().time()
+        await tls.shake_hands()
+        if secure.hears_out:
+            round_trip_s = asyncio.get_running_loop().time() - began_s
+            await _hear_out(tls, _LATE_REJECTION_S + 2 * round_trip_s)
     except BaseException:
         sock.close()
         raise
     return Stream(sock, tls)
 
 
-def _os_error(exc: Exception) -> OSError:
-    """Find the operating system's error behind one of anyio's."""
-    cause = exc.__cause__
-    return cause if isinstance(cause, OSError) else ConnectionResetError("the peer hung up")
+async def _hear_out(tls: TlsSession, patience_s: float) -> None:
+    """Give the server time to reject the handshake; silence is consent."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            while await tls.receive():  # where nobody answers, a peer's talk means nothing
+                pass
+            raise ConnectionResetError("the peer hung up after the TLS handshake")

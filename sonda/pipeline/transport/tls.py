@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
@@ -42,8 +43,11 @@ class Tls:
         return {field: path for field in _FILES if (path := getattr(self, field)) is not None}
 
 
-class _OutsideRoots(Exception):  # noqa: N818  # no error of the program: the operator's rule
+class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
     """A file that the server may not read."""
+
+    def __init__(self, problem: Forbidden) -> None:
+        self.problem = problem
 
 
 class TlsContexts:
@@ -51,52 +55,53 @@ class TlsContexts:
 
     def __init__(self, confinement: Confinement | None) -> None:
         self._confinement = confinement
-        self._kept: dict[tuple[Fingerprint, bool], ssl.SSLContext] = {}
+        self._kept: dict[Fingerprint, ssl.SSLContext] = {}
+        self._keeping = Lock()  # events at once must find one context, not build one each
 
-    async def load(
-        self, tls: Tls | None, *, until_1_2: bool = False
-    ) -> Result[ssl.SSLContext, Problem]:
+    async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
         paths = tls.paths() if tls else {}
-        plain: Fingerprint = ()
-        if not paths and (plain, until_1_2) in self._kept:
-            return Success(self._kept[plain, until_1_2])
+        if not paths and () in self._kept:
+            return Success(self._kept[()])
         try:
-            return Success(await in_thread(partial(self._load, paths, until_1_2)))
-        except _OutsideRoots as exc:
-            return Failure(
-                Forbidden(str(exc), "sonda-server --tls-root DIR would allow its folder")
-            )
+            return Success(await in_thread(partial(self._load, paths)))
+        except _NotAllowed as exc:
+            return Failure(exc.problem)
         except OSError as exc:  # ssl.SSLError, too: no PEM, or a key that does not fit
             named = exc.filename if isinstance(exc.filename, str) else ", ".join(paths.values())
-            return Failure(Unreachable(f"read TLS file {quote(named)}", words(exc)))
+            no_pem = isinstance(exc, ssl.SSLError) and not exc.reason
+            reason = "no certificate or no key in PEM format" if no_pem else words(exc)
+            return Failure(Unreachable(f"read TLS file {quote(named)}", reason))
 
-    def _load(self, paths: dict[str, str], until_1_2: bool) -> ssl.SSLContext:
+    def _load(self, paths: dict[str, str]) -> ssl.SSLContext:
         with ExitStack() as stack:
             opened = {
                 field: stack.enter_context(_open_regular(path, self._confinement))
                 for field, path in paths.items()
             }
-            key = tuple(_identify(field, fd) for field, fd in opened.items()), until_1_2
-            context = self._kept.pop(key, None) or _context(opened, until_1_2)
-        self._kept[key] = context  # the most recently used last
-        if len(self._kept) > _KEPT_CONTEXTS:
-            del self._kept[next(iter(self._kept))]
+            key = tuple(_identify(field, fd) for field, fd in opened.items())
+            with self._keeping:
+                context = self._kept.pop(key, None) or _context(opened)
+                self._kept[key] = context  # the most recently used last
+                if len(self._kept) > _KEPT_CONTEXTS:
+                    del self._kept[next(iter(self._kept))]
         return context
 
 
-def _context(opened: dict[str, int], until_1_2: bool) -> ssl.SSLContext:
+def _context(opened: dict[str, int]) -> ssl.SSLContext:
     """Build a context from open files, so that what was checked is what is read."""
     ca_cert, client_cert, client_key = (
         f"/dev/fd/{opened[field]}" if field in opened else None for field in _FILES
     )
     context = ssl.create_default_context(cafile=ca_cert)
-    if until_1_2:
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
     if client_cert:
-        # A passphrase is answered with an empty one: OpenSSL would ask for it on the terminal.
-        context.load_cert_chain(client_cert, client_key, password=lambda: "")
+        context.load_cert_chain(client_cert, client_key, password=_no_passphrase)
     return context
+
+
+def _no_passphrase() -> str:
+    """Stand in for OpenSSL, which would ask on the terminal."""
+    raise OSError("the private key has a passphrase")
 
 
 @contextmanager
@@ -105,13 +110,15 @@ def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
     if confinement is not None:
         path = str(confinement.file_root / path)
         if not _below(Path(os.path.realpath(path)), confinement):
-            raise _OutsideRoots(f"TLS file {quote(path)} is outside the folders for TLS files")
+            what = f"TLS file {quote(path)} is outside the folders for TLS files"
+            raise _NotAllowed(Forbidden(what, "sonda-server --tls-root DIR would allow its folder"))
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             if confinement is not None:
-                raise _OutsideRoots(f"TLS file {quote(path)} is no regular file")
-            raise OSError(None, "not a regular file", path)
+                what = f"TLS file {quote(path)} is no regular file"
+                raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
+            raise OSError(0, "not a regular file", path)
         yield fd
     finally:
         os.close(fd)
@@ -124,4 +131,4 @@ def _below(real: Path, confinement: Confinement) -> bool:
 
 def _identify(field: str, fd: int) -> tuple[str, int, int, int]:
     status = os.fstat(fd)
-    return field, status.st_dev, status.st_ino, status.st_mtime_ns
+    return field, status.st_dev, status.st_ino, status.st_ctime_ns  # the mtime may be copied

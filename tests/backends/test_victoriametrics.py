@@ -1,0 +1,89 @@
+"""Metrics in a real VictoriaMetrics, by both of the text formats that it takes from us."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import sonda
+from sonda.pipeline.problems import Refused
+
+from .ledger import Ledger
+from .sending import emit_all, metric_to
+from .victoriametrics import VictoriaMetrics
+
+WAYS = {  # the encoder, the path, and what is added to the metric's name
+    "prometheus": ("prometheus_text", "/api/v1/import/prometheus", ""),
+    "influx": ("influx_lp", "/write", "_value"),
+}
+# It stores decimal numbers of some twelve digits, knows no negative zero, and is a destination for
+# measurements: the tests with InfluxDB are about every last bit.
+VALUES = [0.1, -1.5, 100.0, 0.0, 1e21, 1e-21, 123456.789, 2.0**53]
+AWKWARD = {
+    "prometheus": [
+        *('a"b', r"a\b", "a\nb", r"a\nb", '\\"', "\\\\", "\\", "\n", '"', "\r\n"),
+        *("a,b", "a=b", "a b", " a ", "{}", "#a", "\x01", "é€😀", "\N{LINE SEPARATOR}"),
+    ],
+    # Its dialect of line protocol takes `\\` for one backslash, where InfluxDB's has two of them,
+    # so a text with a backslash before another one, or before `,= `, does not get there.
+    "influx": [
+        *("a,b", "a=b", "a b", " a ", 'a"b', '"q"', r"a\b", r"\a", r"a\nb"),
+        *("{}", "#a", "1i", "tab\ta", "\x01", "é€😀", "\N{LINE SEPARATOR}"),
+    ],
+}
+
+
+def event(vm: VictoriaMetrics, way: str, name: str, **changes: Any) -> dict[str, Any]:
+    """Write the body of a metric that goes there this way."""
+    encoder, path, _ = WAYS[way]
+    return metric_to(vm.web.url + path, name, encoder, **changes)
+
+
+def new_name() -> str:
+    """Make up a metric that nobody else sends."""
+    return f"sonda:{uuid4().hex}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_labels_and_times_come_back(
+    victoriametrics: VictoriaMetrics, landed: Ledger, way: str
+) -> None:
+    """Each sample is found under its labels, with its value, at its millisecond."""
+    name, texts = new_name(), AWKWARD[way]
+    values = [VALUES[n % len(VALUES)] for n in range(len(texts))]
+    receipts = emit_all(
+        event(victoriametrics, way, name, labels={"k": text, "empty": ""}, metric__value=value)
+        for text, value in zip(texts, values, strict=True)
+    )
+    assert {receipt.status for receipt in receipts} == {204}
+    stored = name + WAYS[way][2]
+    found = victoriametrics.wait_for(stored, count=len(texts))
+    landed.record(f"victoriametrics {way}", sent=len(texts), found=len(found))
+    expected = {
+        text: ({"__name__": stored, "k": text}, [(receipt.time_ns // 1_000_000, value)])
+        for text, value, receipt in zip(texts, values, receipts, strict=True)
+    }
+    assert {series.labels["k"]: (series.labels, series.samples) for series in found} == expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_event_of_long_ago_keeps_its_time(
+    victoriametrics: VictoriaMetrics, landed: Ledger, way: str
+) -> None:
+    """The event's own time is what is stored, floored to milliseconds."""
+    name, time = new_name(), "2026-03-23T15:29:02.483999999Z"
+    sonda.emit(event(victoriametrics, way, name, timestamp=time)).unwrap()
+    (series,) = victoriametrics.wait_for(name + WAYS[way][2])
+    landed.record(f"victoriametrics {way}", sent=1, found=1)
+    assert series.samples == [(1_774_279_742_483, 1.0)]
+
+
+def test_a_refusal_is_quoted(victoriametrics: VictoriaMetrics) -> None:
+    """What it cannot read is a no, in its words."""
+    body = event(victoriametrics, "influx", new_name(), encoder={"type": "json_lines"})
+    problem = sonda.emit(body).failure()
+    assert isinstance(problem, Refused)
+    assert problem.status == "400 Bad Request"
+    assert "cannot process influx line protocol data" in problem.answer
