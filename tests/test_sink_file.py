@@ -114,9 +114,9 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Make a file root, with a folder beside it whose name starts like the root's."""
-    (tmp_path / "root").mkdir()
+    (tmp_path / "base").mkdir()
     (tmp_path / "rooted").mkdir()
-    return tmp_path / "root"
+    return tmp_path / "base"
 
 
 @pytest.fixture
@@ -558,7 +558,7 @@ def test_fsync_of_a_device() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../x.log", "../rooted/x.log", "new/../../x.log", "/x.log", "../", "new/folder/../../.."],
+    ["../x.log", "../based/x.log", "new/../../x.log", "/x.log", "../", "new/folder/../../.."],
 )
 def test_paths_that_leave_the_root(root: Path, path: str) -> None:
     """No path gets out of the root, and none creates anything on its way."""
@@ -586,7 +586,7 @@ def test_paths_that_stay_in_the_root(root: Path) -> None:
         "a/x.log",
         "current.log",
         "a/../a/x.log",
-        "up/root/a/x.log",
+        "up/base/a/x.log",
         root.parent / "alias/a/x.log",
     ]
     assert [send_now(path, root=root) for path in paths] == [ACCEPTED] * len(paths)

@@ -61,8 +61,8 @@ class TlsContexts:
     async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
         paths = tls.paths() if tls else {}
-        if not paths and () in self._kept:
-            return Success(self._kept[()])
+        if not paths and (kept := self._kept.get(())) is not None:
+            return Success(kept)
         try:
             return Success(await in_thread(partial(self._load, paths)))
         except _NotAllowed as exc:
