@@ -115,7 +115,7 @@ def mode(path: Path) -> int:
 def root(tmp_path: Path) -> Path:
     """Make a file root, with a folder beside it whose name starts like the root's."""
     (tmp_path / "base").mkdir()
-    (tmp_path / "rooted").mkdir()
+    (tmp_path / "based").mkdir()
     return tmp_path / "base"
 
 
@@ -563,13 +563,13 @@ def test_fsync_of_a_device() -> None:
 def test_paths_that_leave_the_root(root: Path, path: str) -> None:
     """No path gets out of the root, and none creates anything on its way."""
     assert send_now(path, root=root) == outside(path)
-    assert sorted(root.parent.rglob("*")) == [root, root.parent / "rooted"]
+    assert sorted(root.parent.rglob("*")) == [root, root.parent / "based"]
 
 
 @pytest.mark.parametrize("path", ["link", "link/x.log", "link/new/x.log", "dangling", "dangling/x"])
 def test_symbolic_links_that_leave_the_root(root: Path, path: str) -> None:
     """No link gets out of the root, whether it leads to something or not."""
-    elsewhere = root.parent / "rooted"
+    elsewhere = root.parent / "based"
     (root / "link").symlink_to(elsewhere)
     (root / "dangling").symlink_to(elsewhere / "missing")
     assert send_now(path, root=root) == outside(path)
@@ -617,7 +617,7 @@ def test_the_whole_system_may_be_the_root(tmp_path: Path) -> None:
 
 def test_a_link_that_is_put_there_before_the_file_is_opened(root: Path) -> None:
     """Between the check and the opening no link leads out of the root."""
-    elsewhere = root.parent / "rooted"
+    elsewhere = root.parent / "based"
     (root / "folder").symlink_to(elsewhere)
     (root / "name").symlink_to(elsewhere / "x.log")
     for way in [("folder", "x.log"), ("folder", "new", "x.log"), ("name",)]:
@@ -631,7 +631,7 @@ def test_a_link_that_is_put_there_after_the_file_was_opened(
     root: Path, monkeypatch: pytest.MonkeyPatch, seen_as: str | None
 ) -> None:
     """A file is not written to that the path no longer leads to, or only by way of the outside."""
-    elsewhere = root.parent / "rooted"
+    elsewhere = root.parent / "based"
     (elsewhere / "x.log").touch()
     moved = root / "b" if seen_as is None else elsewhere / seen_as
     seen = elsewhere if seen_as is None else moved

@@ -429,16 +429,13 @@ def _flood_with_a_chunk_extension(peer: Peer) -> None:
         peer.send(b"1;" + b"x" * 60_000 + b"\r\ny\r\n")
 
 
-@both_loops
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("script", [_drip, _flood_with_hints, _flood_with_a_chunk_extension])
-def test_the_deadline_holds(
-    script: Script, secured: bool, loop: NewLoop, pki: Certificates
-) -> None:
+def test_the_deadline_holds(script: Script, secured: bool, pki: Certificates) -> None:
     """An answer without an end, however slow or fast it comes, does not move the deadline."""
     with faulty(script, tls=pki.server() if secured else None) as server:
         url, sink = _sink(server.address, secured, pki, timeout="600ms")
-        assert deliver(log_event(sink), loop=loop) == [unknown(url, "within 0.6s")]
+        assert deliver(log_event(sink)) == [unknown(url, "within 0.6s")]
 
 
 @both_loops

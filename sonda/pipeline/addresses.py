@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import httpx
 
 _NAME: Final = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)\.?")
+_ZONE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _LAST_PORT: Final = 65535
 _NOT_IN_A_URL: Final = re.compile(r"[\s\\\x00-\x20\x7f]")
@@ -29,10 +30,18 @@ class Address(NamedTuple):
 def check_host(host: str) -> str:
     """Give *host* back if it can be a name or an address; raises `ValueError` with the reason."""
     if ":" in host:
-        IPv6Address(host)  # an AddressValueError is a ValueError, and its words fit
+        _check_ipv6(host)
     elif not _NAME.fullmatch(host):
         raise ValueError("expected a host name or an IP address")
     return host
+
+
+def _check_ipv6(text: str) -> str:
+    IPv6Address(text)  # an AddressValueError is a ValueError, and its words fit
+    _, marked, zone = text.partition("%")
+    if marked and not _ZONE.fullmatch(zone):
+        raise ValueError("expected the name of a network interface after the %")
+    return text
 
 
 def parse_address(text: str) -> Address:
@@ -41,9 +50,8 @@ def parse_address(text: str) -> Address:
     if match is None or not any(match.groups()[:2]):
         raise ValueError("expected host:port, with an IPv6 address in brackets")
     bracketed, plain, port = match.groups()
-    if bracketed is not None:
-        IPv6Address(bracketed)
-    return Address(bracketed or check_host(plain), _check_port(int(port)))
+    host = check_host(plain) if bracketed is None else _check_ipv6(bracketed)
+    return Address(host, _check_port(int(port)))
 
 
 def parse_http_url(text: str) -> httpx.URL:
