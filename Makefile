@@ -27,8 +27,9 @@ check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_wheel.py
 
-backends: ## install or build the real destinations that the tests speak to
+backends: ## install or build what the tests speak to, and what they judge deploy/ by
 	$(PYTHON) tests/backends/install.py
+	$(PYTHON) -m tools.deploy_tools
 
 loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 	@$(BIN)/python -m tests.backends.loki --port 3100

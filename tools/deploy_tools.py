@@ -1,0 +1,187 @@
+"""Install what the checks of the image and of `deploy/` need, once, beside the backends.
+
+    python3 -m tools.deploy_tools                # all of it
+    python3 -m tools.deploy_tools compose        # only this
+
+Where, and how it is kept, says `tests/backends/install.py`. There is a container engine that needs
+no registry of images, something to build on in place of `python:3.13-slim`, Docker Compose,
+kustomize, and Grafana's schema of a dashboard. Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.backends.install import (
+    STAMP,
+    Backend,
+    GoProgram,
+    InstallError,
+    build_go,
+    cache_root,
+    distribution,
+    install,
+    run,
+    say,
+    unpack_debian,
+)
+
+# A release of Debian, and with it a Python: those that `python:3.13-slim` is made of.
+BASE_RELEASE: Final = "trixie"
+BASE_PYTHON: Final = "3.13"
+
+COMPOSE: Final = GoProgram(
+    module="github.com/docker/compose/v5",
+    version="v5.6.0",
+    zip_sum="h1:WCDEV0D1CtZLyPdklHdEjFBnCStosBYkfsD3tvM/ITU=",
+    mod_sum="h1:NLnbMzshDO3QlhgzMxd9sm981O1yLjPybL1WGStUesI=",
+    packages={"docker-compose": "cmd"},
+    ldflags="-s -w -X github.com/docker/compose/v5/internal.Version=v5.6.0",
+)
+KUSTOMIZE: Final = GoProgram(
+    module="sigs.k8s.io/kustomize/kustomize/v5",
+    version="v5.8.2",
+    zip_sum="h1:sSNeWwgkdSMGCIavtY63JQMgBJkGv3IwOltWVZy+LFQ=",
+    mod_sum="h1:zzp/kd2bAYFCO6igFQdIn41S/l+gySmsTyMfiQCkVZg=",
+    packages={"kustomize": ""},
+)
+GRAFANA_VERSION: Final = "12.4.10"
+NPM_PACKAGES: Final = {  # name -> version, and the checksum that this version must have
+    "@grafana/schema": (
+        GRAFANA_VERSION,
+        "sha512-2cTgjaORqQQa4s1/btEWW4m+Mh/KdOnTDhLxfbv2GcvcnLwprEbjpHMepAhlqyxusFvXA7dFIGIyqwe703OQZQ==",
+    ),
+    "tslib": (
+        "2.8.1",
+        "sha512-oJFu94HQb+KVduSUQL7wnpmqnfmLsOA/nAh6b6EH0wCEoK0/mPeXU6c3wKDV83MkOuHPRHtSXKKU99IBazS/2w==",
+    ),
+    "typescript": (
+        "5.9.3",
+        "sha512-jl1vZzPDinLr9eUt3J/t7V6FgNEw9QjvBPdysz9KfQDD41fQrC2Y4vKQdiaUpFT4bXlb1RHhLpp8wtm6M5TgSw==",
+    ),
+}
+
+# In a mount namespace of its own, unpacked packages lie over the machine's files.
+OVERLAY: Final = 'mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr'
+
+
+def find(name: str) -> Path | None:
+    """Return the folder of an installed tool, or None when its pinned version is not there."""
+    folder = cache_root() / name / TOOLS[name].version
+    return folder if (folder / STAMP).is_file() else None
+
+
+def build_base(target: Path, scratch: Path) -> None:
+    """Make `target/base.tar`: a small Debian with its Python, and nothing that Sonda needs."""
+    unpack_debian(("mmdebstrap",), scratch, scratch / "packages")
+    script = f'{OVERLAY} && shift && exec mmdebstrap "$@"'
+    packages = "ca-certificates,netbase,tzdata,python3,python3-venv"
+    run(
+        *("unshare", "--mount", "sh", "-c", script, "sh", scratch / "root"),
+        *("--quiet", "--variant=minbase", f"--include={packages}"),
+        *(BASE_RELEASE, target / "base.tar"),
+        env={"TMPDIR": str(scratch)},
+    )
+
+
+def install_npm(target: Path, _scratch: Path) -> None:
+    """Install `NPM_PACKAGES` into `target/node_modules`; npm compares the checksums."""
+    wanted = {name: version for name, (version, _) in NPM_PACKAGES.items()}
+    pinned = {
+        f"node_modules/{name}": {"version": version, "integrity": integrity}
+        for name, (version, integrity) in NPM_PACKAGES.items()
+    }
+    lock = {"lockfileVersion": 3, "packages": {"": {"dependencies": wanted}, **pinned}}
+    (target / "package.json").write_text(json.dumps({"dependencies": wanted}), encoding="utf-8")
+    (target / "package-lock.json").write_text(json.dumps(lock), encoding="utf-8")
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=target)
+
+
+def _probe_podman(folder: Path) -> str:
+    """Say which one; that it runs here is seen when a test starts it."""
+    (name,) = (line for line in (folder / "packages.txt").open() if line.startswith("podman_"))
+    return name.strip()
+
+
+def _probe_base(folder: Path) -> str:
+    return f"{(folder / 'base.tar').stat().st_size} bytes"
+
+
+def _probe_compose(folder: Path) -> str:
+    return run(folder / "bin" / "docker-compose", "version").strip()
+
+
+def _probe_kustomize(folder: Path) -> str:
+    return run(folder / "bin" / "kustomize", "version").strip()
+
+
+def _probe_schema(folder: Path) -> str:
+    return "TypeScript " + run("node", folder / "node_modules/typescript/bin/tsc", "-v").strip()
+
+
+TOOLS: Final[dict[str, Backend]] = {
+    tool.name: tool
+    for tool in (
+        Backend(
+            name="podman",
+            version=distribution(),
+            tools=("apt-get", "dpkg-deb", "unshare", "nsenter", "mount"),
+            expect="some seconds",
+            build=partial(unpack_debian, ("podman", "buildah", "crun", "iproute2")),
+            probe=_probe_podman,
+        ),
+        Backend(
+            name="python-base",
+            version=f"{BASE_PYTHON}-{BASE_RELEASE}",
+            tools=("apt-get", "dpkg-deb", "perl", "unshare", "mount"),
+            expect="about 30 seconds",
+            build=build_base,
+            probe=_probe_base,
+        ),
+        Backend(
+            name="compose",
+            version=COMPOSE.version,
+            tools=("go",),
+            expect="about 2 minutes on two cores, for the time being 0.8 GB of disk",
+            build=partial(build_go, COMPOSE),
+            probe=_probe_compose,
+        ),
+        Backend(
+            name="kustomize",
+            version=KUSTOMIZE.version,
+            tools=("go",),
+            expect="about a minute on two cores",
+            build=partial(build_go, KUSTOMIZE),
+            probe=_probe_kustomize,
+        ),
+        Backend(
+            name="grafana-schema",
+            version=GRAFANA_VERSION,
+            tools=("npm", "node"),
+            expect="some seconds",
+            build=install_npm,
+            probe=_probe_schema,
+        ),
+    )
+}
+
+
+def main(names: list[str]) -> int:
+    """Install the named tools, or all; one that fails does not hold up the others."""
+    failed = False
+    for name in names or list(TOOLS):
+        try:
+            say(f"{name} {TOOLS[name].version}: {install(TOOLS[name])}")
+        except InstallError as exc:
+            failed = True
+            say(f"{name} {TOOLS[name].version}: NOT installed: {exc}")
+    return int(failed and bool(os.environ.get("CI")))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
