@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sonda.pipeline.deadline import Deadline
     from sonda.pipeline.model import Payload, Pending
-    from sonda.pipeline.problems import Flaw, Problem
+    from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
     from sonda.pipeline.sinks.loki import Loki as Loki
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 O = TypeVar("O")
 
 
-def no_flaws(_options: object) -> tuple[Flaw, ...]:
-    """For a sink whose schema says all there is to say about its options."""
-    return ()
-
-
 def never(_options: object) -> bool:
     """For a sink whose frames do not end with a line feed."""
     return False
@@ -44,14 +39,12 @@ def never(_options: object) -> bool:
 class Sink(Generic[O]):
     """One kind of destination.
 
-    *push* starts a delivery and gives what flush awaits. *flaws* names the wrong values that the
-    schema cannot see. *ends_with_lf* tells whether a line feed ends a frame, so that none may
-    stand inside an event.
+    *push* starts a delivery and gives what flush awaits. *ends_with_lf* tells whether a line feed
+    ends a frame, so that none may stand inside an event.
     """
 
     options: type[O]
     push: Callable[[Payload, O, Transport, Deadline], Awaitable[Result[Pending, Problem]]]
-    flaws: Callable[[O], tuple[Flaw, ...]] = no_flaws
     ends_with_lf: Callable[[O], bool] = never
 
 

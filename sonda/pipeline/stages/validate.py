@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.flaws import Finding, find_flaws, finding, unknown_variant
+from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_variant
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
 from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, validator
@@ -79,9 +79,6 @@ def _misfits(
         yield _cannot_encode(document)
     if sink is None:
         yield _missing("sink", document)
-    else:
-        for flaw in sink.plugin.flaws(sink.options):
-            yield Finding(3, structural=False, flaw=flaw)
     if encoder and sink:
         payload = _facts("encoder", document)["x-payload"]
         if payload not in _facts("sink", document)["x-payloads"]:
@@ -92,9 +89,9 @@ def _facts(kind: Kind, document: Mapping[str, Any]) -> Mapping[str, Any]:
     return PLUGINS[kind][document[kind]["type"]]
 
 
-def _missing(kind: Literal["encoder", "sink"], document: Mapping[str, Any]) -> Finding:
+def _missing(kind: Kind, document: Mapping[str, Any]) -> Finding:
     name, extra = document[kind]["type"], _facts(kind, document)["x-extra"]
-    return Finding(2 if kind == "encoder" else 3, False, MissingExtra(kind, name, extra))
+    return Finding(turn((kind,)), structural=False, flaw=MissingExtra(kind, name, extra))
 
 
 def _cannot_encode(document: Mapping[str, Any]) -> Finding:
