@@ -210,6 +210,19 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for name in ("sonda", "uvicorn.access"):
         logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("uvicorn.access").addFilter(no_routine)
+
+
+def no_routine(record: logging.LogRecord) -> bool:
+    """Leave a probe that finds all well out of the access log, unless it is read to debug.
+
+    Containers are asked every few seconds, and the events would be lost among the answers.
+    """
+    match record.args:
+        case (_, "GET", "/health", _, 200):
+            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        case _:
+            return True
 
 
 class OneLine(logging.Formatter):

@@ -693,3 +693,13 @@ def test_version() -> None:
     command = [sys.executable, "-m", "sonda.server", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert re.fullmatch(r"sonda \S+( \S+)?\n", done.stdout)
+
+
+@pytest.mark.parametrize(("level", "probes"), [("info", 0), ("debug", 1)])
+def test_probes_are_not_logged(level: str, probes: int) -> None:
+    """The access log has events and failures; a probe that finds all well only to debug."""
+    with serving("--log-level", level) as server:
+        assert server.ask(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+        assert server.ask(b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n").status == 404
+        server.wait_for_log('"GET /nope HTTP/1.1" 404')
+        assert server.log.count("GET /health HTTP") == probes
