@@ -32,6 +32,7 @@ def test_emit_delivers(tmp_path: Path) -> None:
     receipt = sonda.emit(file_event(path, timestamp="2026-03-23T14:59:04.840Z")).unwrap()
     assert json.loads(path.read_bytes())["message"] == "Deploy started"
     assert receipt.confirmed is sonda.Confirmed.ACCEPTED
+    assert f"{receipt.confirmed}" == "accepted"
     assert (receipt.tries, receipt.status, receipt.warnings) == (1, None, ())
     assert receipt.time_ns == 1_774_277_944_840_000_000
     assert receipt.latency_us >= 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Parcel:
     payload: Payload
 
 
-class Confirmed(Enum):
-    """How much a destination's yes proves."""
+class Confirmed(StrEnum):
+    """How much a destination's yes proves; as text it is "handed off", "accepted" or "stored"."""
 
     HANDED_OFF = "handed off"
     """The operating system or the network took it; nobody further has answered."""
@@ -128,4 +128,4 @@ class Receipt:
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
-        return f"{self.confirmed.value} after {tries} in {self.latency_us / 1000:.1f} ms"
+        return f"{self.confirmed} after {tries} in {self.latency_us / 1000:.1f} ms"
