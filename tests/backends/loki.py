@@ -265,7 +265,8 @@ def main() -> int:
     if (installed := find("loki")) is None:
         say("Loki is not installed: run `make backends` once")
         return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a job in the background ignores the first
+        signal.signal(number, signal.default_int_handler)
     try:
         with start_loki(installed, LokiConfig(port=port)) as loki:
             say(f"Loki answers on {loki.url} until Ctrl-C, and then forgets everything")
