@@ -21,7 +21,7 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.sockets import is_late, reason, words
-from sonda.pipeline.transport.streams import Route, Secure
+from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
 
@@ -76,33 +76,25 @@ async def _attempt(
     transport: Transport,
     deadline: Deadline,
 ) -> Result[Acknowledged, Setback]:
-    """Write the frame to a live connection; a kept one that dies first is replaced once."""
-    sent = False
-    where = f"TCP connect to {target}"
+    """Write the frame to a live connection, kept or fresh."""
+    journey = Journey()
     try:
         async with asyncio.timeout_at(deadline.at_s):
-            for fresh in (False, True):
-                async with transport.streams.lease(
-                    route, peer_may_talk=True, fresh=fresh
-                ) as stream:
-                    mark, where = stream.sent_bytes, f"TCP write to {target}"
-                    try:
-                        await stream.send(frame)
-                        await stream.see_off()
-                        break
-                    except OSError:
-                        if not stream.reused or stream.sent_bytes > mark:
-                            raise
-                        stream.close()
-                    finally:
-                        sent = stream.sent_bytes > mark
+            write = partial(_write, frame)
+            await transport.streams.use(route, write, journey, peer_may_talk=True)
     except OSError as exc:
-        problem: Problem = Unreachable(where, reason(exc, deadline))
-        if sent:
+        step = "write" if journey.connected else "connect"
+        problem: Problem = Unreachable(f"TCP {step} to {target}", reason(exc, deadline))
+        if journey.left:
             silence = f"within {deadline}" if is_late(exc) else f"({words(exc)})"
             problem = OutcomeUnknown(target, silence, payload.event.time_ns)
         return Failure(Setback(problem, may_pass=True))
     return Success(Acknowledged(Confirmed.HANDED_OFF))
+
+
+async def _write(frame: bytes, stream: Stream) -> None:
+    await stream.send(frame)
+    await stream.see_off()
 
 
 def _ends_with_lf(options: Tcp) -> bool:

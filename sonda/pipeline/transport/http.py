@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Hashable
+from functools import partial
 from typing import Final
 
 import h11
@@ -18,7 +19,7 @@ import httpx
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.transport.sockets import is_late, reason
-from sonda.pipeline.transport.streams import Route, Secure, Stream, Streams
+from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream, Streams
 
 ANSWER_BYTES: Final = 65536  # of a body; an answer that goes on is complete all the same
 _PORTS: Final = {"http": 80, "https": 443}
@@ -38,36 +39,17 @@ class HttpTransport(httpx.AsyncBaseTransport):
         deadline: Deadline = request.extensions["deadline"]
         secure: Secure | None = request.extensions["secure"]
         route = Route(_address(request.url), secure, _credentials(request.headers))
-        sent = _Sent()
+        journey = Journey()
         try:
             async with asyncio.timeout_at(deadline.at_s):
-                return await self._deliver(request, route, sent)
+                return await self._streams.use(route, partial(_exchange, request), journey)
         except (OSError, h11.RemoteProtocolError) as exc:
-            failed: type[httpx.TransportError] = httpx.ReadError if sent.any else httpx.ConnectError
+            failed: type[httpx.TransportError] = (
+                httpx.ReadError if journey.left else httpx.ConnectError
+            )
             if is_late(exc):
-                failed = httpx.ReadTimeout if sent.any else httpx.ConnectTimeout
+                failed = httpx.ReadTimeout if journey.left else httpx.ConnectTimeout
             raise failed(reason(exc, deadline), request=request) from exc
-
-    async def _deliver(self, request: httpx.Request, route: Route, sent: _Sent) -> httpx.Response:
-        """Exchange on a kept connection; on a fresh one if the kept one turns out to be dead."""
-        for fresh in (False, True):
-            async with self._streams.lease(route, fresh=fresh) as stream:
-                mark = stream.sent_bytes
-                try:
-                    return await _exchange(stream, request)
-                except OSError:
-                    if stream.sent_bytes > mark or not stream.reused:
-                        raise
-                    stream.close()
-                finally:
-                    sent.any = stream.sent_bytes > mark
-        raise AssertionError("a fresh connection is never a reused one")
-
-
-class _Sent:
-    """Whether a byte of the request has left."""
-
-    any = False
 
 
 def _address(url: httpx.URL) -> Address:
@@ -79,7 +61,7 @@ def _credentials(headers: httpx.Headers) -> Hashable:
     return tuple(pair for pair in headers.raw if pair[0].lower() != b"content-length")
 
 
-async def _exchange(stream: Stream, request: httpx.Request) -> httpx.Response:
+async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
     connection = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=ANSWER_BYTES)
     head = h11.Request(

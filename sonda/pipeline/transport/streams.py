@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.transport.sockets import Socket, TlsSession, connect_tcp
@@ -18,6 +18,8 @@ IDLE_CONNECTIONS: Final = 256  # of all destinations together; beyond them the o
 _CLOSE_NOTIFY_S: Final = 0.2
 _SETTLE_S: Final = 2.0
 _LATE_REJECTION_S: Final = 0.25
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,14 @@ class Stream:
 
 
 @dataclass(slots=True)
+class Journey:
+    """How far a try has got: to a connection, and whether a byte has left on it."""
+
+    connected: bool = False
+    left: bool = False
+
+
+@dataclass(slots=True)
 class _Destination:
     """What one route has: places for connections in use, events that want one, idle connections."""
 
@@ -154,6 +164,31 @@ class Streams:
         finally:
             destination.wanted -= 1
             self._forget_unused(route, destination)
+
+    async def use(
+        self,
+        route: Route,
+        step: Callable[[Stream], Awaitable[T]],
+        journey: Journey,
+        *,
+        peer_may_talk: bool = False,
+    ) -> T:
+        """Do *step* on a kept connection, or on a fresh one; raises `OSError`.
+
+        A kept connection that breaks before a byte has left is replaced by a fresh one, once.
+        """
+        for fresh in (False, True):
+            async with self.lease(route, peer_may_talk=peer_may_talk, fresh=fresh) as stream:
+                mark, journey.connected = stream.sent_bytes, True
+                try:
+                    return await step(stream)
+                except OSError:
+                    if stream.sent_bytes > mark or not stream.reused:
+                        raise
+                    stream.close()
+                finally:
+                    journey.left = stream.sent_bytes > mark
+        raise AssertionError("a fresh connection is never a reused one")
 
     async def aclose(self) -> None:
         """Close what is idle; whoever borrows one must have given it back."""
