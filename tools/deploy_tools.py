@@ -11,8 +11,6 @@ kustomize, and Grafana's schema of a dashboard. Only the standard library is use
 from __future__ import annotations
 
 import json
-import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,13 +19,11 @@ from tests.backends.install import (
     STAMP,
     Backend,
     GoProgram,
-    InstallError,
     build_go,
     cache_root,
     distribution,
-    install,
     run,
-    say,
+    run_as_script,
     unpack_debian,
 )
 
@@ -171,17 +167,5 @@ TOOLS: Final[dict[str, Backend]] = {
 }
 
 
-def main(names: list[str]) -> int:
-    """Install the named tools, or all; one that fails does not hold up the others."""
-    failed = False
-    for name in names or list(TOOLS):
-        try:
-            say(f"{name} {TOOLS[name].version}: {install(TOOLS[name])}")
-        except InstallError as exc:
-            failed = True
-            say(f"{name} {TOOLS[name].version}: NOT installed: {exc}")
-    return int(failed and bool(os.environ.get("CI")))
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_as_script(TOOLS)

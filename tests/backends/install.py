@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 STAMP: Final = "installed.json"
 TOOL_TIMEOUT_S: Final = 3600.0
@@ -402,16 +402,17 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - a script talks by printing
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], table: Mapping[str, Backend] | None = None) -> int:
     """Install the named backends, or all; one that fails does not hold up the others."""
-    if unknown := [name for name in names if name not in BACKENDS]:
-        say(f"unknown backend: {', '.join(unknown)}; there are: {', '.join(BACKENDS)}")
+    backends = BACKENDS if table is None else table
+    if unknown := [name for name in names if name not in backends]:
+        say(f"unknown backend: {', '.join(unknown)}; there are: {', '.join(backends)}")
         return 2
     strict = bool(os.environ.get("CI"))
     lacking: list[str] = []
     failed: list[str] = []
-    for name in names or list(BACKENDS):
-        backend = BACKENDS[name]
+    for name in names or list(backends):
+        backend = backends[name]
         try:
             say(f"{name} {backend.version}: {install(backend)}")
         except InstallError as exc:
@@ -423,11 +424,16 @@ def main(names: list[str]) -> int:
     return 1 if failed or (lacking and strict) else 0
 
 
+def run_as_script(table: Mapping[str, Backend] | None = None) -> NoReturn:
+    """Install what the command line names; SIGTERM leaves nothing half done."""
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(main(sys.argv[1:], table))
+
+
 def _stop(signum: int, _frame: FrameType | None) -> None:
     # An exception, so that the tool is ended and the scratch folder removed.
     sys.exit(128 + signum)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main(sys.argv[1:]))
+    run_as_script()
