@@ -6,22 +6,22 @@ from types import ModuleType
 
 import pytest
 
-from sonda.pipeline import encoders, extras, sinks
+from sonda.pipeline import extras
 from sonda.pipeline.schemas import PLUGINS
+from sonda.pipeline.stages import validate
 
 
 @pytest.fixture
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every plug-in that has an extra answer as if that were not installed."""
     optional = {
-        f"sonda.pipeline.{kind}s.{name}"
-        for kind, schemas in PLUGINS.items()
-        for name, schema in schemas.items()
-        if "x-extra" in schema
+        module
+        for schemas in PLUGINS.values()
+        for schema in schemas.values()
+        for module in schema.get("x-requires", ())
     }
 
     def need(module: str) -> ModuleType | None:
         return None if module in optional else extras.need(module)
 
-    monkeypatch.setattr(encoders, "need", need)
-    monkeypatch.setattr(sinks, "need", need)
+    monkeypatch.setattr(validate, "need", need)

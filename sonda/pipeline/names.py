@@ -11,7 +11,11 @@ from sonda.pipeline.extras import need
 def options_class(package: str, name: str) -> Any:
     """Find the options class *name* in the module of *package* that has its wire name."""
     wire_name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    module = need(f"{package}.{wire_name}") if name[:1].isupper() else None
+    try:
+        module = need(f"{package}.{wire_name}") if name[:1].isupper() else None
+    except ModuleNotFoundError as exc:
+        exc.add_note("An extra may be missing: pip install 'sonda[all]' installs them all.")
+        raise
     if module is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     return getattr(module, name)

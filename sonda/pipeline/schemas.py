@@ -9,8 +9,9 @@ They are the only definition of a body's structure. Beside the keywords of draft
 - `x-aliases`: other spellings of an enumerated value, and what they stand for.
 - `x-reserved`: header names, in any case, that the sink sets itself; a final `*` matches any rest.
 - `x-durations-ascend`: two fields, the second not below the first.
-- `x-signals`, `x-payload`, `x-payloads`, `x-extra`: the events an encoder takes, the kind of bytes
-  it makes, the kinds a sink takes, and the extra that either needs.
+- `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
+  kinds a sink takes.
+- `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sonda.pipeline.extras import need
 from sonda.pipeline.names import options_class
 
 if TYPE_CHECKING:
@@ -35,10 +35,9 @@ class Encoder(Generic[E, O]):
     encode: Callable[[E, O], Result[bytes, Problem]]
 
 
-def load(name: str) -> Encoder[Any, Any] | None:
-    """Import the encoder *name*; `None` if its extra is not installed."""
-    module = need(f"{__name__}.{name}")
-    found: Encoder[Any, Any] | None = None if module is None else module.ENCODER
+def load(name: str) -> Encoder[Any, Any]:
+    """Import the encoder *name*, whose extra must be installed."""
+    found: Encoder[Any, Any] = import_module(f"{__name__}.{name}").ENCODER
     return found
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sonda.pipeline.extras import need
 from sonda.pipeline.names import options_class
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ class Sink(Generic[O]):
     ends_with_lf: Callable[[O], bool] = never
 
 
-def load(name: str) -> Sink[Any] | None:
-    """Import the sink *name*; `None` if its extra is not installed."""
-    module = need(f"{__name__}.{name}")
-    found: Sink[Any] | None = None if module is None else module.SINK
+def load(name: str) -> Sink[Any]:
+    """Import the sink *name*, whose extra must be installed."""
+    found: Sink[Any] = import_module(f"{__name__}.{name}").SINK
     return found
 
 

@@ -9,6 +9,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
+from sonda.pipeline.extras import need
 from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_variant
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
@@ -56,9 +57,9 @@ def _choose(kind: Kind, document: Mapping[str, Any]) -> Chosen | None:
     """Load a plug-in and read its options; `None` if its extra is not installed."""
     options: Mapping[str, Any] = document[kind]
     name = options["type"]
-    plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
-    if plugin is None:
+    if not all(need(module) for module in _facts(kind, document).get("x-requires", ())):
         return None
+    plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
     return Chosen(name, plugin, msgspec.convert(_with_integers(options), plugin.options))
 
 
