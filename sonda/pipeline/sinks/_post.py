@@ -1,13 +1,12 @@
-"""What the sinks that post over HTTP share: the request, the tries, and the verdict on an answer."""
+"""What the sinks that post over HTTP share: the endpoint, the request, and the verdict on an answer."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -17,103 +16,172 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Pending
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.streams import Secure
+from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.transport.streams import Journey, Secure
 from sonda.pipeline.transport.tls import Tls
-from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
+from sonda.pipeline.transport.tries import Setback
 
-_TOO_MANY_REQUESTS: Final = 429
+_WHATEVER_THE_EVENT: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """One event's request; *target* is how the client wrote the destination.
+class Endpoint:
+    """Where and how a sink posts: what all of its events have in common.
 
-    *headers* are the user's, *defaults* stand where the user has none of that name.
+    *target* is how the client wrote it, without userinfo, and *names* is how problems call it.
     """
 
-    target: str
+    names: Names
     url: httpx.URL
-    defaults: Mapping[str, str]
     headers: Mapping[str, str]
-    body: bytes
-    time_ns: int
+    tls: Tls | None
     is_yes: Callable[[int], bool]
 
 
-async def start(
-    post: Post, tls: Tls | None, retry: Retry | None, transport: Transport, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Get ready to post; what comes back posts until the deadline and gives the verdict.
-
-    Fails with `Forbidden` or `Unreachable` for the TLS files.
-    """
-    secure: Result[Secure | None, Problem] = Success(None)
-    if post.url.scheme == "https":
-        name = (tls and tls.server_name) or post.url.raw_host.decode("ascii")
-        context = await transport.tls.load(tls)
-        secure = context.map(lambda loaded: Secure(loaded, name.rstrip(".")))
-
-    def pending(ready: Secure | None) -> Pending:
-        extensions = {"deadline": deadline, "secure": ready}
-        attempt = partial(_attempt, post, transport.http, extensions)
-        return partial(deliver_in_tries, attempt, retry, deadline)
-
-    return secure.map(pending)
-
-
-async def _attempt(
-    post: Post, http: httpx.AsyncBaseTransport, extensions: Mapping[str, object]
-) -> Result[Acknowledged, Setback]:
-    request = httpx.Request(
-        "POST", post.url, headers=_headers(post), content=post.body, extensions=dict(extensions)
-    )
-    target = hide_userinfo(post.target)
-    try:
-        reply = await http.handle_async_request(request)
-        answer = await reply.aread()
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-        where = f"HTTP connect to {post.url.netloc.decode('ascii')}"
-        return Failure(Setback(Unreachable(where, str(exc)), may_pass=True))
-    except httpx.TimeoutException:
-        reason = f"within {extensions['deadline']}"
-        return Failure(Setback(OutcomeUnknown(target, reason, post.time_ns)))
-    except httpx.TransportError as exc:
-        cause = excerpt(str(exc), QUOTED_CHARACTERS)  # may quote what the destination sent
-        unknown = OutcomeUnknown(target, f"({cause})", post.time_ns)
-        return Failure(Setback(unknown, may_pass=True))
-    return _judge(post, target, reply, answer)
-
-
-def _headers(post: Post) -> list[tuple[bytes, bytes]]:
-    """Put the headers together; values go out as UTF-8."""
-    given = {name.lower() for name in post.headers}
-    defaults = {
+def endpoint(
+    target: str,
+    url: httpx.URL,
+    headers: Mapping[str, str],
+    tls: Tls | None,
+    is_yes: Callable[[int], bool],
+) -> Endpoint:
+    """Put an endpoint together: *target* is how the client wrote it, *headers* are the user's."""
+    host = url.netloc.decode("ascii")
+    step = f"HTTP connect to {host}"
+    ours = {
+        "Host": host,
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"sonda/{version()}",
-        **post.defaults,
+        **_login(url),
     }
-    if post.url.userinfo:
-        name, _, password = post.url.userinfo.partition(b":")
-        login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
-        defaults["Authorization"] = f"Basic {login.decode('ascii')}"
-    pairs = [(name, value) for name, value in defaults.items() if name.lower() not in given]
-    return [(name.encode(), value.encode()) for name, value in (*pairs, *post.headers.items())]
+    return Endpoint(
+        names=Names(hide_userinfo(target), step, step),
+        url=url,
+        headers=with_defaults(headers, ours),
+        tls=tls,
+        is_yes=is_yes,
+    )
 
 
-def _judge(
-    post: Post, target: str, reply: httpx.Response, answer: bytes
-) -> Result[Acknowledged, Setback]:
+def _login(url: httpx.URL) -> dict[str, str]:
+    if not url.userinfo:
+        return {}
+    name, _, password = url.userinfo.partition(b":")
+    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
+    return {"Authorization": f"Basic {login.decode('ascii')}"}
+
+
+def with_defaults(headers: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Put those *defaults* before *headers* whose name, in any case, these do not have."""
+    given = {name.lower() for name in headers}
+    missing = {name: value for name, value in defaults.items() if name.lower() not in given}
+    return {**missing, **headers}
+
+
+def raw(headers: Mapping[str, str]) -> httpx.Headers:
+    """Write headers as they travel: values as UTF-8."""
+    return httpx.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+class Body(httpx.AsyncByteStream):
+    """A request's body, which is put together when there is a connection for it."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give it in one piece."""
+        yield self._make()
+
+
+def line(
+    where: Endpoint,
+    compose: Callable[[Sequence[Payload]], bytes],
+    limits: Limits,
+    transport: Transport,
+) -> Line:
+    """Make the line of a destination whose requests can hold several events.
+
+    Where a refusal may be about one of them, each has a second try alone.
+    """
+    headers = raw(where.headers)
+
+    async def push(batch: Batch) -> bool:
+        outcome = await post(
+            where,
+            headers,
+            Body(lambda: compose(batch.seal())),
+            batch.journey,
+            transport,
+            batch.deadline,
+            time_ns=batch.events[0].payload.event.time_ns,
+        )
+        refused = isinstance(outcome, Failure) and outcome.failure().blames_event
+        if refused and len(batch.events) > 1:
+            return True
+        batch.settle(outcome)
+        return False
+
+    return Line(push, where.names, limits, transport.start)
+
+
+async def post(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    journey: Journey,
+    transport: Transport,
+    deadline: Deadline,
+    *,
+    time_ns: int,
+) -> Outcome:
+    """Post once; fails with `Forbidden` or `Unreachable` for the TLS files, too."""
+    secure = await _secure(where, transport)
+    if not isinstance(secure, Success):
+        return Failure(Setback(secure.failure()))
+    extensions = {"deadline": deadline, "secure": secure.unwrap(), "journey": journey}
+    request = httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
+    try:
+        reply = await transport.http.handle_async_request(request)
+        answer = await reply.aread()
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+        unreachable = Unreachable(where.names.connect, str(exc))
+        return Failure(Setback(unreachable, may_pass=True))
+    except httpx.TimeoutException:
+        late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
+        return Failure(Setback(late))
+    except httpx.TransportError as exc:
+        cause = excerpt(str(exc), QUOTED_CHARACTERS)  # may quote what the destination sent
+        unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
+        return Failure(Setback(unknown, may_pass=True))
+    return _judge(where, reply, answer)
+
+
+async def _secure(where: Endpoint, transport: Transport) -> Result[Secure | None, Problem]:
+    if where.url.scheme != "https":
+        return Success(None)
+    name = (where.tls and where.tls.server_name) or where.url.raw_host.decode("ascii")
+    context = await transport.tls.load(where.tls)
+    return context.map(lambda loaded: Secure(loaded, name.rstrip(".")))
+
+
+def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:
     status = reply.status_code
-    if post.is_yes(status):
+    if where.is_yes(status):
         return Success(Acknowledged(Confirmed.ACCEPTED, status=status))
-    refused = Refused(target, f"{status} {_phrase(reply)}".rstrip(), excerpt(answer))
-    may_pass = status == _TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return Failure(Setback(refused, may_pass, _retry_after_s(reply)))
+    refused = Refused(where.names.target, f"{status} {_phrase(reply)}".rstrip(), excerpt(answer))
+    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    blames_event = status not in _WHATEVER_THE_EVENT
+    return Failure(Setback(refused, may_pass, _retry_after_s(reply), blames_event=blames_event))
 
 
 def _phrase(reply: httpx.Response) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from returns.result import Result
+import httpx
+from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
 from sonda.pipeline.deadline import Deadline
@@ -18,8 +20,10 @@ from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink, _post
 from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.batches import Outcome
+from sonda.pipeline.transport.streams import Journey
 from sonda.pipeline.transport.tls import Tls
-from sonda.pipeline.transport.tries import Retry
+from sonda.pipeline.transport.tries import Retry, deliver_in_tries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +44,22 @@ async def push(
     payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes as they are."""
-    post = _post.Post(
-        target=options.url,
-        url=parse_http_url(options.url),
-        defaults={"Content-Type": options.content_type or payload.content_type},
-        headers=options.headers,
-        body=payload.body,
-        time_ns=payload.event.time_ns,
-        is_yes=_is_2xx,
-    )
-    return await _post.start(post, options.tls, options.retry, transport, deadline)
+    where = transport.keep(options, _endpoint)
+    content_type = {"Content-Type": options.content_type or payload.content_type}
+    headers = _post.raw(_post.with_defaults(where.headers, content_type))
+    body = httpx.ByteStream(payload.body)
+    time_ns = payload.event.time_ns
+
+    async def attempt() -> Outcome:
+        journey = Journey()
+        return await _post.post(where, headers, body, journey, transport, deadline, time_ns=time_ns)
+
+    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+
+
+def _endpoint(options: HttpPush) -> _post.Endpoint:
+    url = parse_http_url(options.url)
+    return _post.endpoint(options.url, url, options.headers, options.tls, _is_2xx)
 
 
 def _is_2xx(status: int) -> bool:

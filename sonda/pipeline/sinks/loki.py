@@ -8,12 +8,13 @@ Spec: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
 from sonda.pipeline.deadline import Deadline
@@ -21,8 +22,9 @@ from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink, _post
 from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.batches import Limits, Line
 from sonda.pipeline.transport.tls import Tls
-from sonda.pipeline.transport.tries import Retry
+from sonda.pipeline.transport.tries import Retry, deliver_in_tries
 
 if TYPE_CHECKING:
     import httpx
@@ -45,17 +47,27 @@ class Loki:
 async def push(
     payload: Payload, options: Loki, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Post the event as one entry: the encoder's line without its last line feed."""
-    post = _post.Post(
-        target=options.url,
-        url=_push_url(options.url),
-        defaults={"Content-Type": "application/json"},
-        headers=options.headers,
-        body=_body(payload),
-        time_ns=payload.event.time_ns,
-        is_yes=lambda status: status in (HTTPStatus.NO_CONTENT, HTTPStatus.OK),
+    """Push the event as one entry, together with those that are in line for the same Loki."""
+    line = transport.keep(options, partial(_line, transport=transport))
+    attempt = partial(line.send, payload, deadline)
+    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+
+
+def _line(options: Loki, transport: Transport) -> Line:
+    headers = {"Content-Type": "application/json", **options.headers}
+    where = _post.endpoint(options.url, _push_url(options.url), headers, options.tls, _is_yes)
+    limits = Limits(
+        events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
-    return await _post.start(post, options.tls, options.retry, transport, deadline)
+    return _post.line(where, _compose, limits, transport)
+
+
+def _is_yes(status: int) -> bool:
+    return status in (HTTPStatus.NO_CONTENT, HTTPStatus.OK)
+
+
+def _stream(payload: Payload) -> Hashable:
+    return frozenset(payload.event.labels.items())
 
 
 def _push_url(base: str) -> httpx.URL:
@@ -64,11 +76,16 @@ def _push_url(base: str) -> httpx.URL:
     return url.copy_with(raw_path=path.removesuffix(b"/") + b"/loki/api/v1/push" + mark + query)
 
 
-def _body(payload: Payload) -> bytes:
-    line = payload.body.decode().removesuffix("\n")
-    entry = [str(payload.event.time_ns), line]
-    streams = [{"stream": dict(payload.event.labels), "values": [entry]}]
-    return json.dumps({"streams": streams}, ensure_ascii=False, separators=(",", ":")).encode()
+def _compose(payloads: Sequence[Payload]) -> bytes:
+    """Write the push: one stream per label set, each line without its last line feed."""
+    streams: dict[Hashable, dict[str, Any]] = {}
+    for payload in payloads:
+        labels = payload.event.labels
+        stream = streams.setdefault(_stream(payload), {"stream": dict(labels), "values": []})
+        line = payload.body.decode().removesuffix("\n")
+        stream["values"].append([str(payload.event.time_ns), line])
+    document = {"streams": list(streams.values())}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 SINK: Final = Sink(Loki, push)

@@ -8,22 +8,29 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, zip_longest
+from math import inf
 from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.addresses import Address, parse_address
+from sonda.pipeline.addresses import parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
 from sonda.pipeline.transport.sockets import is_late, reason, words
-from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream
+from sonda.pipeline.transport.streams import Route, Secure, Stream
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
+
+FRAMES_PER_WRITE: Final = 1000
+_HANDED_OFF: Final = Acknowledged(Confirmed.HANDED_OFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +47,91 @@ class Tcp:
 async def push(
     payload: Payload, options: Tcp, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Get ready to write one frame; fails with `Forbidden` or `Unreachable` for the TLS files."""
-    route = await _route(parse_address(options.address), options.tls, transport)
-    frame = _frame(payload.body, options.framing)
-    return route.map(
-        lambda way: partial(
-            deliver_in_tries,
-            partial(_attempt, payload, options.address, frame, way, transport, deadline),
-            options.retry,
-            deadline,
-        )
+    """Write the event as one frame, together with those that are in line for the same peer."""
+    line = transport.keep(options, partial(_line, transport=transport))
+    attempt = partial(line.send, payload, deadline)
+    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+
+
+def _line(options: Tcp, transport: Transport) -> Line:
+    target = options.address
+    names = Names(target, f"TCP connect to {target}", f"TCP write to {target}")
+    write = partial(_push, options=options, names=names, transport=transport)
+    return Line(write, names, Limits(events=FRAMES_PER_WRITE), transport.start)
+
+
+async def _push(batch: Batch, *, options: Tcp, names: Names, transport: Transport) -> bool:
+    """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
+    route = await _route(options, transport)
+    if not isinstance(route, Success):
+        batch.settle(Failure(Setback(route.failure())))
+        return False
+    writing = _Writing(batch, options)
+    try:
+        async with asyncio.timeout_at(batch.deadline.at_s):
+            await transport.streams.use(
+                route.unwrap(), writing.run, batch.journey, peer_may_talk=True
+            )
+    except OSError as exc:
+        batch.settle_each(_outcomes(batch, writing, names, exc))
+    else:
+        batch.settle(Success(_HANDED_OFF))
+    return False
+
+
+def _outcomes(batch: Batch, writing: _Writing, names: Names, exc: OSError) -> Iterator[Outcome]:
+    silence = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
+    step = names.write if batch.journey.connected else names.connect
+    torn: Problem = OutcomeUnknown(names.target, silence, time_ns=0)  # each event has its own
+    untouched: Problem = Unreachable(step, reason(exc, batch.deadline))
+    return writing.judge(
+        Success(_HANDED_OFF),
+        Failure(Setback(torn, may_pass=True)),
+        Failure(Setback(untouched, may_pass=True)),
     )
+
+
+async def _route(options: Tcp, transport: Transport) -> Result[Route, Problem]:
+    address = parse_address(options.address)
+    if options.tls is None:
+        return Success(Route(address))
+    name = (options.tls.server_name or address.host).rstrip(".")
+    context = await transport.tls.load(options.tls)
+    return context.map(lambda loaded: Route(address, Secure(loaded, name, hears_out=True)))
+
+
+class _Writing:
+    """The write of a batch, and at how many bytes each of its frames ends."""
+
+    def __init__(self, batch: Batch, options: Tcp) -> None:
+        self._batch = batch
+        self._framing = options.framing
+        self._secure = options.tls is not None
+        self._ends: list[int] = []
+        self._seeing_off = False
+
+    async def run(self, stream: Stream) -> None:
+        """Write all frames; raises `OSError`."""
+        await stream.wait_for_room()
+        frames = [_frame(payload.body, self._framing) for payload in self._batch.seal()]
+        if self._secure:  # encrypted, a frame is longer, and only afterwards it is known how much
+            self._ends = []
+            for frame in frames:
+                await stream.send(frame)
+                self._ends.append(self._batch.journey.sent_bytes)
+        else:
+            self._ends = list(accumulate(map(len, frames)))
+            await stream.send(b"".join(frames))
+        self._seeing_off = True
+        await stream.see_off()
+
+    def judge(self, yes: Outcome, torn: Outcome, untouched: Outcome) -> Iterator[Outcome]:
+        """Choose for each event of a write that has failed, by how many bytes have left."""
+        sent_bytes, start = self._batch.journey.sent_bytes, 0.0
+        for _, end in zip_longest(self._batch.events, self._ends, fillvalue=inf):
+            whole = end <= sent_bytes and not self._seeing_off
+            yield yes if whole else torn if sent_bytes > start else untouched
+            start = end
 
 
 def _frame(body: bytes, framing: str) -> bytes:
@@ -58,43 +139,6 @@ def _frame(body: bytes, framing: str) -> bytes:
         return body
     message = body.removesuffix(b"\n")
     return b"%d %b" % (len(message), message)
-
-
-async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
-    if tls is None:
-        return Success(Route(address))
-    name = (tls.server_name or address.host).rstrip(".")
-    context = await transport.tls.load(tls)
-    return context.map(lambda loaded: Route(address, Secure(loaded, name, hears_out=True)))
-
-
-async def _attempt(
-    payload: Payload,
-    target: str,
-    frame: bytes,
-    route: Route,
-    transport: Transport,
-    deadline: Deadline,
-) -> Result[Acknowledged, Setback]:
-    """Write the frame to a live connection, kept or fresh."""
-    journey = Journey()
-    try:
-        async with asyncio.timeout_at(deadline.at_s):
-            write = partial(_write, frame)
-            await transport.streams.use(route, write, journey, peer_may_talk=True)
-    except OSError as exc:
-        step = "write" if journey.connected else "connect"
-        problem: Problem = Unreachable(f"TCP {step} to {target}", reason(exc, deadline))
-        if journey.left:
-            silence = f"within {deadline}" if is_late(exc) else f"({words(exc)})"
-            problem = OutcomeUnknown(target, silence, payload.event.time_ns)
-        return Failure(Setback(problem, may_pass=True))
-    return Success(Acknowledged(Confirmed.HANDED_OFF))
-
-
-async def _write(frame: bytes, stream: Stream) -> None:
-    await stream.send(frame)
-    await stream.see_off()
 
 
 def _ends_with_lf(options: Tcp) -> bool:

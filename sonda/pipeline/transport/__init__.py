@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sonda.pipeline.transport.streams import Streams
 from sonda.pipeline.transport.tls import TlsContexts
 
 if TYPE_CHECKING:
     import httpx
+
+KEPT_DESTINATIONS: Final = 256
+
+O = TypeVar("O")
+D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,28 @@ class Transport:
         self.confinement = confinement
         self.streams = Streams()
         self.tls = TlsContexts(confinement)
+        self._kept: dict[int, tuple[Any, Any]] = {}  # the most recently used last
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, options: O, make: Callable[[O], D]) -> D:
+        """Give what a sink has made for *options*, made now if there is nothing yet.
+
+        Equal `sink` objects of events come as one and the same options object, so its identity
+        is what they have in common.
+        """
+        key = id(options)  # the options are kept, too: no other object gets their identity
+        kept = self._kept.pop(key, None) or (options, make(options))
+        self._kept[key] = kept
+        if len(self._kept) > KEPT_DESTINATIONS:
+            del self._kept[next(iter(self._kept))]
+        made: D = kept[1]
+        return made
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work* beside the events' own tasks, until the transport is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @cached_property
     def http(self) -> httpx.AsyncBaseTransport:
@@ -38,5 +67,8 @@ class Transport:
         return HttpTransport(self.streams)
 
     async def aclose(self) -> None:
-        """Close every kept connection."""
+        """End what is still under way, and close every kept connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.streams.aclose()

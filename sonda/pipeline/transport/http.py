@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Hashable
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import h11
 import httpx
@@ -28,7 +28,9 @@ _PORTS: Final = {"http": 80, "https": 443}
 class HttpTransport(httpx.AsyncBaseTransport):
     """Sends a request on a kept connection and reads the answer whole.
 
-    A request's extensions say how: `deadline` (a `Deadline`) and `secure` (a `Secure` or `None`).
+    A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `Secure` or `None`) and
+    `journey` (a `Journey`, on which the caller may look). The body is put together once there is
+    a connection for it, and anew if that one turns out to be dead.
     """
 
     def __init__(self, streams: Streams) -> None:
@@ -39,7 +41,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
         deadline: Deadline = request.extensions["deadline"]
         secure: Secure | None = request.extensions["secure"]
         route = Route(_address(request.url), secure, _credentials(request.headers))
-        journey = Journey()
+        journey: Journey = request.extensions["journey"]
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._streams.use(route, partial(_exchange, request), journey)
@@ -57,17 +59,19 @@ def _address(url: httpx.URL) -> Address:
 
 
 def _credentials(headers: httpx.Headers) -> Hashable:
-    """All headers but the length: which of them say who is asking only the destination knows."""
-    return tuple(pair for pair in headers.raw if pair[0].lower() != b"content-length")
+    """All of the headers: which of them say who is asking only the destination knows."""
+    return tuple(headers.raw)
 
 
 async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
     connection = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=ANSWER_BYTES)
+    body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
     head = h11.Request(
-        method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        method=request.method,
+        target=request.url.raw_path,
+        headers=[*request.headers.raw, (b"Content-Length", b"%d" % len(body))],
     )
-    body: bytes = request.content
     outgoing = [connection.send(head), connection.send(h11.Data(body))]
     outgoing.append(connection.send(h11.EndOfMessage()))
     answering = asyncio.create_task(_answer(stream, connection))

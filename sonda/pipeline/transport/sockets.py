@@ -99,6 +99,11 @@ class Socket:
             rest = rest[sent:]
         return not rest
 
+    async def wait_for_room(self) -> None:
+        """Wait until some bytes can be sent at once, or the connection is broken."""
+        while not self._poll(select.POLLOUT):
+            await self._writable(None)
+
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
         await asyncio.sleep(0)  # `sock_recv` would not let go of the loop while a peer floods us
@@ -148,9 +153,9 @@ class Socket:
             pass
         self._sock.close()
 
-    def _poll(self) -> int:
+    def _poll(self, events: int = select.POLLIN | _HANG_UP) -> int:
         poller = select.poll()
-        poller.register(self._sock, select.POLLIN | _HANG_UP)
+        poller.register(self._sock, events)
         pending = poller.poll(0)
         return pending[0][1] if pending else 0
 

@@ -64,6 +64,10 @@ class Stream:
         """Hand *data* to the operating system, or stop where *until* is done; tells if it is all."""
         return await (self._tls or self._socket).send(data, until)
 
+    async def wait_for_room(self) -> None:
+        """Wait until the operating system takes some bytes at once, or none ever again."""
+        await self._socket.wait_for_room()
+
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
         return await (self._tls or self._socket).receive()
@@ -113,12 +117,33 @@ class Stream:
         self.close()
 
 
-@dataclass(slots=True)
 class Journey:
-    """How far a try has got: to a connection, and whether a byte has left on it."""
+    """How far a try has got, at any time: to a connection, and whether a byte has left on it."""
 
-    connected: bool = False
-    left: bool = False
+    __slots__ = ("_mark", "_stream")
+
+    def __init__(self) -> None:
+        self._stream: Stream | None = None
+        self._mark = 0
+
+    def board(self, stream: Stream) -> None:
+        """Go on from here on this connection."""
+        self._stream, self._mark = stream, stream.sent_bytes
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether it has got a connection."""
+        return self._stream is not None
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes have left, TLS's own included."""
+        return 0 if self._stream is None else self._stream.sent_bytes - self._mark
+
+    @property
+    def left(self) -> bool:
+        """Tell whether a byte has left."""
+        return self.sent_bytes > 0
 
 
 @dataclass(slots=True)
@@ -179,15 +204,13 @@ class Streams:
         """
         for fresh in (False, True):
             async with self.lease(route, peer_may_talk=peer_may_talk, fresh=fresh) as stream:
-                mark, journey.connected = stream.sent_bytes, True
+                journey.board(stream)
                 try:
                     return await step(stream)
                 except OSError:
-                    if stream.sent_bytes > mark or not stream.reused:
+                    if journey.left or not stream.reused:
                         raise
                     stream.close()
-                finally:
-                    journey.left = stream.sent_bytes > mark
         raise AssertionError("a fresh connection is never a reused one")
 
     async def aclose(self) -> None:

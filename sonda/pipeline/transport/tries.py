@@ -26,11 +26,15 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """A try that failed; *wait_s* is the wait before the next one that the destination asks for."""
+    """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
+
+    *blames_event* tells a refusal that may be about one event from one that any would have met.
+    """
 
     problem: Problem
     may_pass: bool = False
     wait_s: float | None = None
+    blames_event: bool = False
 
 
 async def deliver_in_tries(

@@ -1,0 +1,265 @@
+"""Group commit: events that arrive while a push is under way leave together in the next one.
+
+An idle destination gets its event at once: there is no timer that waits for company. A slow one
+gets several pushes side by side, so that an event waits for its own push and not for all before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from returns.result import Failure, Result
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Payload
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.transport.streams import Journey
+from sonda.pipeline.transport.tries import Setback
+
+PUSHES_IN_FLIGHT: Final = 16
+SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
+BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
+
+Outcome: TypeAlias = Result[Acknowledged, Setback]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most that one push combines: events, and different streams among them.
+
+    *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
+    stream at most, and the next one waits until that has its verdict.
+    """
+
+    events: int
+    streams: int | None = None
+    stream_of: Callable[[Payload], Hashable] | None = None
+    one_each: bool = False
+
+
+class Waiting:
+    """An event in line, until its outcome is known."""
+
+    __slots__ = ("alone", "batch", "deadline", "outcome", "payload", "stream")
+
+    def __init__(self, payload: Payload, deadline: Deadline, stream: Hashable) -> None:
+        self.payload = payload
+        self.deadline = deadline
+        self.stream = stream
+        self.batch: Batch | None = None
+        self.alone = False  # its batch was refused: it has a second try, without the others
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    @property
+    def left(self) -> bool:
+        """Tell whether a byte of it has left the program."""
+        return self.alone or (self.batch is not None and self.batch.journey.left)
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether its batch has got a connection."""
+        return self.batch is not None and self.batch.journey.connected
+
+    def settle(self, outcome: Outcome) -> None:
+        """Say what has become of it, unless its deadline was faster."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome.alt(self._dated))
+
+    def _dated(self, setback: Setback) -> Setback:
+        """An unknown outcome names the event's own time."""
+        if isinstance(setback.problem, OutcomeUnknown):
+            own = replace(setback.problem, time_ns=self.payload.event.time_ns)
+            return replace(setback, problem=own)
+        return setback
+
+
+class AllWithdrawn(Exception):  # noqa: N818  # no error: nobody waits for these events any more
+    """There is nothing left to send."""
+
+
+class Batch:
+    """Events that leave in one push."""
+
+    def __init__(self, events: list[Waiting]) -> None:
+        self.events = events
+        self.journey = Journey()
+        self.deadline = max((event.deadline for event in events), key=lambda it: it.at_s)
+        for event in events:
+            event.batch = self
+
+    def seal(self) -> list[Payload]:
+        """Give what travels, right before the first byte leaves; raises `AllWithdrawn`.
+
+        Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
+        that starts anew, because a kept connection has died, seals anew.
+        """
+        self.events = [event for event in self.events if not event.outcome.done()]
+        if not self.events:
+            raise AllWithdrawn
+        return [event.payload for event in self.events]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Say the same of every event."""
+        for event in self.events:
+            event.settle(outcome)
+
+    def settle_each(self, outcomes: Iterable[Outcome]) -> None:
+        """Say something of each event, in their order."""
+        for event, outcome in zip(self.events, outcomes, strict=True):
+            event.settle(outcome)
+
+    def part(self) -> None:
+        """Have each event go again, alone."""
+        for event in self.events:
+            event.alone = True
+
+    def fail(self, exc: Exception) -> None:
+        """Raise a bug of ours wherever an event's outcome is awaited."""
+        for event in self.events:
+            if not event.outcome.done():
+                event.outcome.set_exception(exc)
+
+
+Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
+"""Deliver a batch and settle its events; or say true, and each has a second try alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How problems call a destination, and the steps there: `TCP connect to a:1`."""
+
+    target: str
+    connect: str
+    write: str
+
+
+class Line:
+    """The events for one destination, in the order in which they came."""
+
+    def __init__(
+        self,
+        push: Push,
+        names: Names,
+        limits: Limits,
+        start: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._push = push
+        self._names = names
+        self._limits = limits
+        self._start = start
+        self._queue: deque[Waiting] = deque()
+        self._reserved: dict[Hashable, Waiting] = {}
+        self._pushes = 0
+        self._began_s = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def send(self, payload: Payload, deadline: Deadline) -> Outcome:
+        """Send an event with the next push, and wait for its outcome, until the deadline."""
+        stream_of = self._limits.stream_of
+        event = Waiting(payload, deadline, stream_of(payload) if stream_of else None)
+        self._queue.append(event)
+        self._start_if_due()
+        loop = asyncio.get_running_loop()
+        expiry = loop.call_at(deadline.at_s, self._expire, event)
+        try:
+            return await event.outcome
+        finally:
+            expiry.cancel()
+
+    def _expire(self, event: Waiting) -> None:
+        """Give an event up; still in line, it is withdrawn."""
+        event.settle(Failure(Setback(self._late(event))))
+        while self._queue and self._queue[0].outcome.done():
+            self._queue.popleft()
+
+    def _late(self, event: Waiting) -> Problem:
+        target, deadline = self._names.target, event.deadline
+        if event.left:
+            return OutcomeUnknown(target, f"within {deadline}", event.payload.event.time_ns)
+        step = self._names.write if event.connected else self._names.connect
+        return Unreachable(step, f"timed out after {deadline}")
+
+    def _start_if_due(self) -> None:
+        """Begin a push if there is work and none is under way, or those under way are slow."""
+        if not self._queue or self._pushes == PUSHES_IN_FLIGHT:
+            return
+        loop = asyncio.get_running_loop()
+        early_s = self._began_s + SLOW_S - loop.time() if self._pushes else 0.0
+        if early_s <= 0.0:
+            self._began_s = loop.time()
+            self._pushes += 1
+            self._start(self._work())
+        elif self._alarm is None:
+            self._alarm = loop.call_later(early_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._start_if_due()
+
+    async def _work(self) -> None:
+        """Push as long as there is work.
+
+        The first batch is put together when this task gets its turn: by then all that arrived
+        in the same turn of the loop is in line.
+        """
+        try:
+            while batch := self._take():
+                self._began_s = asyncio.get_running_loop().time()
+                self._start_if_due()  # for what had no room in this batch
+                await self._deliver(batch)
+        finally:
+            self._pushes -= 1
+
+    async def _deliver(self, batch: Batch) -> None:
+        try:
+            if await self._push(batch):
+                batch.part()
+                self._queue.extendleft(reversed(batch.events))
+                return
+        except AllWithdrawn:
+            pass
+        except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
+            batch.fail(exc)
+        for event in batch.events:
+            self._release(event)
+
+    def _take(self) -> Batch | None:
+        """Take the first events that may leave together."""
+        taken: list[Waiting] = []
+        held: list[Waiting] = []
+        streams: set[Hashable] = set()
+        size_bytes = 0
+        while self._queue and len(taken) < self._limits.events:
+            event = self._queue.popleft()
+            if event.outcome.done():
+                self._release(event)
+            elif self._limits.one_each and self._reserved.get(event.stream, event) is not event:
+                held.append(event)
+            elif taken and not self._fits(event, streams, size_bytes):
+                self._queue.appendleft(event)
+                break
+            else:
+                taken.append(event)
+                streams.add(event.stream)
+                size_bytes += len(event.payload.body)
+                if self._limits.one_each:
+                    self._reserved[event.stream] = event
+                if event.alone:
+                    break
+        self._queue.extendleft(reversed(held))
+        return Batch(taken) if taken else None
+
+    def _fits(self, event: Waiting, streams: set[Hashable], size_bytes: int) -> bool:
+        if event.alone or size_bytes + len(event.payload.body) > BATCH_BYTES:
+            return False
+        most = self._limits.streams
+        return most is None or event.stream in streams or len(streams) < most
+
+    def _release(self, event: Waiting) -> None:
+        """Let the next event of a stream go."""
+        if self._reserved.get(event.stream) is event:
+            del self._reserved[event.stream]
