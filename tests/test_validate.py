@@ -8,6 +8,7 @@ import pytest
 from returns.result import Result
 
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
+from sonda.pipeline.memory import LONGEST_REMEMBERED
 from sonda.pipeline.model import Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
 from sonda.pipeline.sinks.loki import Loki
@@ -67,6 +68,53 @@ def test_options_become_dataclasses() -> None:
     retry = Retry(max_attempts=3, initial_backoff="1ms", max_backoff="1s")
     assert order.encoder.options == PrometheusText(precision=2)
     assert order.sink.options == Loki(url="https://loki", batch_size=2, retry=retry, tls=Tls())
+
+
+def identity(sink: dict[str, Any]) -> str:
+    return check(changed(LOG, sink=sink)).unwrap().sink.identity
+
+
+def test_equal_sinks_have_one_identity() -> None:
+    """However it is written, the same destination with the same options is known again."""
+    sink = LOKI | {"batch_size": 2, "retry": RETRY}
+    backwards = {name: sink[name] for name in reversed(sink)}
+    assert identity(sink) == identity(backwards) == identity(sink | {"batch_size": 2.0})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LOKI,
+        LOKI | {"batch_size": 2},
+        LOKI | {"batch_size": 1, "url": "http://loki:3101"},
+        LOKI | {"batch_size": 1, "headers": {"X-Scope-OrgID": "tenant"}},
+        LOKI | {"batch_size": 1, "type": "http_push"},
+    ],
+)
+def test_other_sinks_have_another_identity(other: dict[str, Any]) -> None:
+    """A single option tells sinks apart."""
+    assert identity(other) != identity(LOKI | {"batch_size": 1})
+
+
+def test_a_boolean_is_no_number_it_was_mistaken_for() -> None:
+    """Python holds `1`, `1.0` and `true` for equal; a body that was fine with one is not with all."""
+    assert identity(LOKI | {"batch_size": 1}) == identity(LOKI | {"batch_size": 1.0})
+    expected = ["sink.batch_size: expected an integer, got true"]
+    assert details(changed(LOG, sink=LOKI | {"batch_size": True}), Malformed) == expected
+    fsync = {"type": "file", "path": "x", "fsync": True}
+    assert '"fsync": true' in identity(fsync)
+    expected = ["sink.fsync: expected a boolean, got a number"]
+    assert details(changed(LOG, sink=fsync | {"fsync": 1}), Malformed) == expected
+
+
+def test_long_options_are_read_but_not_remembered() -> None:
+    """A sink of any size works; only ordinary ones are kept for the next event."""
+    long = HTTP | {"headers": {"X": "x" * LONGEST_REMEMBERED}}
+    first, second = (check(changed(LOG, sink=long)).unwrap().sink for _ in range(2))
+    assert first == second
+    assert first.options is not second.options
+    first, second = (check(changed(LOG, sink=dict(HTTP))).unwrap().sink for _ in range(2))
+    assert first.options is second.options
 
 
 @pytest.mark.parametrize(

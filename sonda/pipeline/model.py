@@ -42,24 +42,25 @@ Event: TypeAlias = Record | Sample
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The encoder or the sink that a body names: its plug-in, and the options as its own class."""
+    """The encoder or the sink that a body names: its plug-in, and the options as its own class.
+
+    *identity* is the same text for all bodies that say the same of it, however they write it: the
+    options as JSON, names sorted, integral numbers as integers.
+    """
 
     name: str
     plugin: Any
     options: Any
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A body that has been validated: the event, how to render it, and where to deliver it.
-
-    *sink_options* are the sink's as the client wrote them.
-    """
+    """A body that has been validated: the event, how to render it, and where to deliver it."""
 
     event: Event
     encoder: Chosen
     sink: Chosen
-    sink_options: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any, Final
 from returns.result import Result, Success
 
 from sonda.pipeline.addresses import is_loopback, parse_address, parse_http_url
+from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Order, Record
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.quoting import hide_userinfo
@@ -24,18 +26,24 @@ def preflight(order: Order, *, in_server: bool) -> Result[Order, Problem]:
 
     The loopback one speaks of the server's container, so it is for servers alone (*in_server*).
     """
-    sink, options = order.sink.name, order.sink_options
-    warnings = [
-        *(_loopback(order, sink, options) if in_server else ()),
+    signal = "logs" if isinstance(order.event, Record) else "metrics"
+    warnings = _advice(order.sink.identity, signal, in_server)
+    return Success(replace(order, warnings=warnings) if warnings else order)
+
+
+@remembered
+def _advice(identity: str, signal: str, in_server: bool) -> tuple[str, ...]:
+    options = json.loads(identity)
+    sink = options["type"]
+    return (
+        *(_loopback(signal, sink, options) if in_server else ()),
         *_no_acknowledgement(sink),
         *_password_in_clear(options),
         *_credentials_in_clear(options),
-    ]
-    return Success(replace(order, warnings=tuple(warnings)) if warnings else order)
+    )
 
 
-def _loopback(order: Order, sink: str, options: Mapping[str, Any]) -> Iterator[str]:
-    signal = "logs" if isinstance(order.event, Record) else "metrics"
+def _loopback(signal: str, sink: str, options: Mapping[str, Any]) -> Iterator[str]:
     for target, host in _targets(options):
         if is_loopback(host):
             yield (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -11,10 +12,15 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.extras import need
 from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_variant
+from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, validator
+from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator, validator
 from sonda.pipeline.timestamps import parse_rfc3339
+
+Pair: TypeAlias = tuple[Chosen, Chosen]
+
+_WRITER: Final = msgspec.json.Encoder(order="deterministic")
 
 
 def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Problem]:
@@ -23,6 +29,41 @@ def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Pro
     An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
     named, those of structure alone where there are any.
     """
+    pair = _surely_valid(document)
+    chosen = _examine(document) if pair is None else Success(pair)
+    return chosen.map(lambda pair: Order(_event(document, received_ns), *pair))
+
+
+def _surely_valid(document: dict[str, Any]) -> Pair | None:
+    """Find the encoder and the sink of a valid body fast; `None` is no verdict."""
+    if not fast_validator().is_valid(document):
+        return None
+    encoder, sink = _recall("encoder", document["encoder"]), _recall("sink", document["sink"])
+    if encoder is None or sink is None or any(_misfits(document, encoder, sink)):
+        return None
+    return encoder, sink
+
+
+def _recall(kind: Kind, options: Mapping[str, Any]) -> Chosen | None:
+    """Look options up that have been found valid before: those of a destination hardly change."""
+    name = options["type"]
+    if name not in PLUGINS[kind] or not _is_installed(kind, name):
+        return None
+    try:
+        return _read(_WRITER.encode(options), kind)
+    except RecursionError:  # nested as deeply as parsing just allows
+        return None
+
+
+@remembered
+def _read(written: bytes, kind: Kind) -> Chosen | None:
+    options = json.loads(written)
+    name = options["type"]
+    return _chosen(kind, options) if fast_validator(kind, name).is_valid(options) else None
+
+
+def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
+    """Name all that is wrong; slow, but it has the words."""
     flaws = [
         *find_flaws(validator(), document),
         *_plugin_flaws("encoder", document),
@@ -34,7 +75,7 @@ def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Pro
     flaws += _misfits(document, encoder, sink)
     if flaws or encoder is None or sink is None:
         return Failure(Invalid(_in_order(iter(flaws))))
-    return Success(Order(_event(document, received_ns), encoder, sink, document["sink"]))
+    return Success((encoder, sink))
 
 
 def _in_order(flaws: Iterator[Finding]) -> tuple[Any, ...]:
@@ -56,11 +97,20 @@ def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
 def _choose(kind: Kind, document: Mapping[str, Any]) -> Chosen | None:
     """Load a plug-in and read its options; `None` if its extra is not installed."""
     options: Mapping[str, Any] = document[kind]
-    name = options["type"]
-    if not all(need(module) for module in _facts(kind, document).get("x-requires", ())):
-        return None
+    return _chosen(kind, options) if _is_installed(kind, options["type"]) else None
+
+
+def _is_installed(kind: Kind, name: str) -> bool:
+    """Tell whether a plug-in's extra is there; asked for each event, as one may come any time."""
+    requires = PLUGINS[kind][name].get("x-requires")
+    return not requires or all(need(module) for module in requires)
+
+
+def _chosen(kind: Kind, written: Mapping[str, Any]) -> Chosen:
+    name, options = written["type"], _with_integers(written)
     plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
-    return Chosen(name, plugin, msgspec.convert(_with_integers(options), plugin.options))
+    identity = json.dumps(options, sort_keys=True)
+    return Chosen(name, plugin, msgspec.convert(options, plugin.options), identity)
 
 
 def _with_integers(value: Any) -> Any:

@@ -1,0 +1,28 @@
+"""What every event asks for again, and is worked out once: it hangs on the destination alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+Written = TypeVar("Written", str, bytes)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+REMEMBERED: Final = 512
+LONGEST_REMEMBERED: Final = 8192  # the texts of one cache take 4 MiB at most
+
+
+def remembered(
+    step: Callable[Concatenate[Written, P], R],
+) -> Callable[Concatenate[Written, P], R]:
+    """Keep the latest results of *step*, a pure function of a text, unless the text is long."""
+    keeping: Callable[..., R] = lru_cache(REMEMBERED)(step)
+
+    @wraps(step)
+    def remembering(text: Written, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        keeps = len(text) <= LONGEST_REMEMBERED
+        return (keeping if keeps else step)(text, *args, **kwargs)
+
+    return remembering
