@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from returns.result import Failure, Success
 
+from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 from tests.destinations import (
@@ -16,11 +18,14 @@ from tests.destinations import (
     NewLoop,
     Outcome,
     Posted,
+    at_once,
     both_loops,
     deliver,
     http_destination,
     json_line,
     log_event,
+    outcome,
+    run,
 )
 from tests.faulty import Peer, answering, faulty, serving
 
@@ -68,6 +73,90 @@ def test_pushes_one_entry(loop: NewLoop) -> None:
         },
         posted.body,
     )
+
+
+def test_events_at_once_are_pushed_at_once() -> None:
+    """One push holds them all, in one stream per label set, each with its own line."""
+    with http_destination() as destination:
+        sink = to(destination.url)
+
+        async def together(pipeline: Pipeline) -> list[Outcome]:
+            events = [
+                log_event(sink, f"event {number}", labels={"app": "ab"[number % 2]})
+                for number in range(6)
+            ]
+            return await asyncio.gather(*(outcome(pipeline, event) for event in events))
+
+        assert run(together) == [accepted()] * 6
+        [posted] = destination.posts.wait_for()
+    streams = json.loads(posted.body)["streams"]
+    assert [stream["stream"] for stream in streams] == [{"app": "a"}, {"app": "b"}]
+    for start, stream in enumerate(streams):
+        messages = [json.loads(line)["message"] for _, line in stream["values"]]
+        assert messages == [f"event {number}" for number in range(start, 6, 2)]
+        assert {time_ns for time_ns, _ in stream["values"]} == {str(TIME_NS)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"headers": {"X-Scope-OrgID": "tenant-b"}},
+        {"batch_size": 999},
+        {"timeout": "11s"},
+        {"retry": {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1ms"}},
+    ],
+    ids=str,
+)
+def test_only_equal_sinks_share_a_push(other: dict[str, Any]) -> None:
+    """Whatever differs between two sinks keeps their events apart; the order of names does not."""
+    with http_destination() as destination:
+        url = destination.url
+        sinks: list[dict[str, Any]] = [
+            {"type": "loki", "url": url, "headers": {"X-Scope-OrgID": "tenant-a"}},
+            {"headers": {"X-Scope-OrgID": "tenant-a"}, "type": "loki", "url": url},
+            {"type": "loki", "url": url, "headers": {"X-Scope-OrgID": "tenant-a"}, **other},
+        ]
+
+        async def together(pipeline: Pipeline) -> list[Outcome]:
+            events = [log_event(sink, str(number)) for number, sink in enumerate(sinks)]
+            return await asyncio.gather(*(outcome(pipeline, event) for event in events))
+
+        assert run(together) == [accepted()] * 3
+        posts = destination.posts.wait_for(2)
+    pushed = [
+        [json.loads(line)["message"] for _, line in json.loads(post.body)["streams"][0]["values"]]
+        for post in posts
+    ]
+    assert sorted(pushed) == [["0", "1"], ["2"]]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 204"], ids=["closed", "cut off"])
+def test_a_push_without_a_status_is_unknown_for_all(answer: bytes) -> None:
+    """When the push ends without an answer, nobody knows of any of its events, and none goes again."""
+    with faulty(answering(answer)) as server:
+        outcomes = at_once(to(server.url), "a", "b", "c")
+        assert len(server.posts.items) == 1
+    problems = {problem.failure() for problem in outcomes}
+    [problem] = problems
+    assert isinstance(problem, OutcomeUnknown)
+    assert (problem.target, problem.time_ns) == (server.url, TIME_NS)
+
+
+def test_retries_of_a_push_are_each_events_own() -> None:
+    """A push that finds Loki overloaded goes again, with the same entries, until it is taken."""
+    with http_destination() as destination:
+        sink = to(
+            f"{destination.url}/flaky/x/1",
+            retry={"max_attempts": 3, "initial_backoff": "1ms", "max_backoff": "1ms"},
+        )
+        outcomes = at_once(sink, "a", "b", "c")
+        assert {outcome.unwrap().status for outcome in outcomes} == {204}
+        pushed = [
+            json.loads(line)["message"]
+            for post in destination.posts.items
+            for _, line in json.loads(post.body)["streams"][0]["values"]
+        ]
+    assert sorted(pushed) == ["a", "a", "b", "b", "c", "c"]
 
 
 @pytest.mark.parametrize("encoder", ["json_lines", "syslog", "influx_lp", "prometheus_text"])

@@ -19,12 +19,13 @@ from returns.result import Failure, Success
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.transport import streams
+from sonda.pipeline.transport import batches, streams
 from tests.destinations import (
     PATIENCE_S,
     TIME_NS,
     NewLoop,
     Outcome,
+    at_once,
     both_loops,
     deliver,
     json_line,
@@ -106,6 +107,22 @@ def test_events_share_a_connection(loop: NewLoop) -> None:
         assert deliver(*events, loop=loop) == [HANDED_OFF] * 5
         lines = b"".join(json_line(f"number {n}") for n in range(5))
         assert destination.received.wait_for_bytes(len(lines)) == lines
+        assert len(destination.connections.items) == 1
+
+
+@both_loops
+@pytest.mark.parametrize("framing", ["lf", "octet_counting"])
+def test_events_at_once_are_written_at_once(loop: NewLoop, framing: str) -> None:
+    """Events that are there together leave in one write, in their order, each a frame."""
+    with tcp_destination() as destination:
+        sink = to(destination.address, framing=framing)
+        names = [f"event {number}" for number in range(50)]
+        assert at_once(sink, *names, loop=loop) == [HANDED_OFF] * 50
+        lines = map(json_line, names)
+        frames = lines if framing == "lf" else (b"%d %b" % (len(l) - 1, l[:-1]) for l in lines)
+        expected = b"".join(frames)
+        assert destination.received.wait_for_bytes(len(expected)) == expected
+        assert len(destination.received.items) == 1
         assert len(destination.connections.items) == 1
 
 
@@ -362,6 +379,34 @@ def test_a_peer_that_stops_reading(loop: NewLoop, secured: bool, pki: Certificat
             sink["tls"] = {"ca_cert": pki.path("ca.pem")}
         unknown = OutcomeUnknown(server.address, "within 0.8s", TIME_NS)
         assert deliver(log_event(sink, LARGE), loop=loop) == [Failure(unknown)]
+
+
+@both_loops
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("framing", ["lf", "octet_counting"])
+def test_each_event_of_a_torn_write_is_judged_by_its_own_bytes(
+    framing: str,
+    secured: bool,
+    loop: NewLoop,
+    pki: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Written together, the whole one is a yes, the torn one unknown, the untouched one unsent."""
+    monkeypatch.setattr(batches, "BATCH_BYTES", 1 << 26)
+    with faulty(read_some_and_reset, tls=pki.server() if secured else None) as server:
+        sink = to(server.address, framing=framing)
+        if secured:
+            sink["tls"] = {"ca_cert": pki.path("ca.pem")}
+        whole, torn, untouched = at_once(sink, "whole", LARGE, "untouched", loop=loop)
+        server.ended.wait_for()
+    assert len(server.connections.items) == 1
+    assert whole == HANDED_OFF
+    broken = torn.failure()
+    assert isinstance(broken, OutcomeUnknown)
+    reason = broken.reason.strip("()")
+    assert reason in {"Connection reset by peer", "Broken pipe"}
+    assert broken == OutcomeUnknown(server.address, f"({reason})", TIME_NS)
+    assert untouched == Failure(Unreachable(f"TCP write to {server.address}", reason))
 
 
 def test_a_torn_write_is_not_kept() -> None:
