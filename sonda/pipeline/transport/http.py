@@ -13,15 +13,14 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Final, cast
 
-import h11
 import httpx
 
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.transport.answers import Answer
 from sonda.pipeline.transport.sockets import is_late, reason
 from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream, Streams
 
-ANSWER_BYTES: Final = 65536  # of a body; an answer that goes on is complete all the same
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -45,7 +44,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._streams.use(route, partial(_exchange, request), journey)
-        except (OSError, h11.RemoteProtocolError) as exc:
+        except OSError as exc:
             failed: type[httpx.TransportError] = (
                 httpx.ReadError if journey.left else httpx.ConnectError
             )
@@ -65,18 +64,10 @@ def _credentials(headers: httpx.Headers) -> Hashable:
 
 async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
-    connection = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=ANSWER_BYTES)
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
-    head = h11.Request(
-        method=request.method,
-        target=request.url.raw_path,
-        headers=[*request.headers.raw, (b"Content-Length", b"%d" % len(body))],
-    )
-    outgoing = [connection.send(head), connection.send(h11.Data(body))]
-    outgoing.append(connection.send(h11.EndOfMessage()))
-    answering = asyncio.create_task(_answer(stream, connection))
+    answering = asyncio.create_task(_answer(stream))
     try:
-        sent_all = await stream.send(b"".join(filter(None, outgoing)), until=answering)
+        sent_all = await stream.send(_head(request, len(body)) + body, until=answering)
         answer = await answering
     except OSError as failed:  # the answer of a server that hangs up on what it refuses counts
         sent_all = False
@@ -84,46 +75,36 @@ async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
             answer = await answering
         except ssl.SSLError:
             raise  # an alert, which tells why
-        except (OSError, h11.RemoteProtocolError):
+        except OSError:
             raise failed from None
     finally:
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
-    if not (sent_all and _may_go_on(connection)):
+        if not answering.done():
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+    if not (sent_all and answer.may_go_on):
         stream.close()
+    return _response(answer)
+
+
+def _head(request: httpx.Request, body_bytes: int) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b" % pair for pair in request.headers.raw]
+    lines.append(b"Content-Length: %d\r\n\r\n" % body_bytes)
+    return b"\r\n".join(lines)
+
+
+async def _answer(stream: Stream) -> Answer:
+    answer = Answer()
+    while not answer.complete:
+        answer.feed(await stream.receive())
     return answer
 
 
-def _may_go_on(connection: h11.Connection) -> bool:
-    """Tell whether both sides keep the connection, and no more has come than was asked for."""
-    both_done = connection.our_state is h11.DONE and connection.their_state is h11.DONE
-    return both_done and not connection.trailing_data[0]
-
-
-async def _answer(stream: Stream, connection: h11.Connection) -> httpx.Response:
-    head = await _next_event(stream, connection)
-    while isinstance(head, h11.InformationalResponse):
-        head = await _next_event(stream, connection)
-    if not isinstance(head, h11.Response):
-        raise h11.RemoteProtocolError("the protocol was switched instead of an answer")
-    body = bytearray()
-    while len(body) < ANSWER_BYTES and isinstance(
-        part := await _next_event(stream, connection), h11.Data
-    ):
-        body += part.data
-    headers = [pair for pair in head.headers if pair[0] != b"content-encoding"]  # left as it is
+def _response(answer: Answer) -> httpx.Response:
+    headers = [pair for pair in answer.headers if pair[0].lower() != b"content-encoding"]
     return httpx.Response(
-        head.status_code,
-        headers=headers,
-        stream=httpx.ByteStream(bytes(body[:ANSWER_BYTES])),
-        extensions={"reason_phrase": bytes(head.reason)},
+        answer.status,
+        headers=headers,  # without the coding httpx leaves the body as it is
+        stream=httpx.ByteStream(bytes(answer.body)),
+        extensions={"reason_phrase": answer.phrase},
     )
-
-
-async def _next_event(stream: Stream, connection: h11.Connection) -> object:
-    while (event := connection.next_event()) is h11.NEED_DATA:
-        received = await stream.receive()
-        if not received and connection.their_state is h11.SEND_RESPONSE:
-            raise ConnectionResetError("the connection was closed without an answer")
-        connection.receive_data(received)
-    return event
