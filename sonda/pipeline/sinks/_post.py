@@ -44,6 +44,11 @@ class Post:
     is_yes: Callable[[int], bool]
 
 
+def is_2xx(status: int) -> bool:
+    """Take every success for a yes."""
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
 async def start(
     post: Post, tls: Tls | None, retry: Retry | None, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Final
 
 from returns.result import Result
@@ -39,21 +38,20 @@ class HttpPush:
 async def push(
     payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Post the encoder's bytes as they are."""
+    """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     post = _post.Post(
         target=options.url,
         url=parse_http_url(options.url),
-        defaults={"Content-Type": options.content_type or payload.content_type},
+        defaults={
+            "Content-Type": options.content_type or payload.content_type,
+            **payload.packing.headers,
+        },
         headers=options.headers,
-        body=payload.body,
+        body=payload.packing.pack(payload.body),
         time_ns=payload.event.time_ns,
-        is_yes=_is_2xx,
+        is_yes=_post.is_2xx,
     )
     return await _post.start(post, options.tls, options.retry, transport, deadline)
-
-
-def _is_2xx(status: int) -> bool:
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
 SINK: Final = Sink(HttpPush, push)
