@@ -10,6 +10,8 @@ from google.protobuf import text_format
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
+import sonda
+from sonda import encoders
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
 from tests.events import DEPLOYED_NS, SAMPLES, sample
@@ -79,6 +81,15 @@ def test_joined_requests_are_one_request() -> None:
     first, second = encoded("deploy_events_total"), encoded("metric_negative")
     assert write_request(first + second) == write_request(first) + write_request(second)
     assert len(v1.WriteRequest.FromString(first + second).timeseries) == 2
+
+
+def test_the_library_gives_the_message_itself() -> None:
+    """The encoder's bytes are not packed: that is for HTTP alone, and Kafka's value is these bytes."""
+    metric = sonda.Metric(
+        name="up", value=1, timestamp="2026-03-23T15:29:02.5Z", encoder=encoders.RemoteWrite()
+    )
+    body = sonda.encode(metric).unwrap()
+    assert write_request(body) == [Series([("__name__", "up")], [(1.0, 1_774_279_742_500)])]
 
 
 def test_how_it_travels_over_http() -> None:

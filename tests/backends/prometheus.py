@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ class Prometheus:
         """Where samples are posted to."""
         return f"{self.web.url}/api/v1/write"
 
-    def stored(self, name: str) -> list[Series]:
-        """Return the raw samples of a metric's last two hours."""
-        answer = read_json(self.web.get("/api/v1/query", query=f'{{__name__="{name}"}}[2h]'))
+    def stored(self, name: str, *, until_s: float | None = None) -> list[Series]:
+        """Return the raw samples of a metric, of the two hours until now or *until_s*."""
+        query = f'{{__name__="{name}"}}[2h]'
+        found = self.web.get("/api/v1/query", query=query, time=f"{until_s or time.time():.3f}")
+        answer = read_json(found)
         return [_series(found) for found in answer["data"]["result"]]
 
     def wait_for(self, name: str, *, count: int = 1) -> list[Series]:

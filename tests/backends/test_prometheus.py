@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,8 +16,9 @@ from tests.bodies import METRIC, changed
 from tests.serving import Serving
 
 from . import readme
+from .conftest import installed
 from .ledger import Ledger
-from .prometheus import Prometheus, Series
+from .prometheus import Prometheus, Series, start_prometheus
 from .sending import emit_all, post
 
 VALUES = [0.1, 0.1 + 0.2, -1.5, 100.0, 0.0, -0.0, 1e21, 5e-324, 1.7976931348623157e308, 2.0**63]
@@ -43,9 +45,9 @@ def new_name() -> str:
     return f"sonda:{uuid4().hex}"
 
 
-def ago(**time: float) -> str:
+def ago(**span: float) -> str:
     """Write a time of the past as a timestamp."""
-    return (datetime.now(UTC) - timedelta(**time)).isoformat()
+    return (datetime.now(UTC) - timedelta(**span)).isoformat()
 
 
 def refusal(body: dict[str, Any]) -> Refused:
@@ -131,8 +133,8 @@ def test_a_sample_out_of_order_is_refused(prometheus: Prometheus, landed: Ledger
 
 def test_a_resend_is_the_same_sample(prometheus: Prometheus, landed: Ledger) -> None:
     """The same sample again is a yes and stays one; another value for its time is a no."""
-    name, time = new_name(), ago(seconds=1)
-    again = event(prometheus, name, "remote_write", timestamp=time)
+    name = new_name()
+    again = event(prometheus, name, "remote_write", timestamp=ago(seconds=1))
     for _ in range(2):
         assert sonda.emit(again).unwrap().status == 204
     other = changed(again, metric__value=2.0)
@@ -154,6 +156,18 @@ def test_how_old_a_sample_may_be(prometheus: Prometheus, landed: Ledger) -> None
     stored = prometheus.wait_for(old)
     landed.record("prometheus remote_write", sent=1, found=len(stored))
     assert prometheus.stored(too_old) == []
+
+
+def test_a_sample_of_the_future_moves_the_bounds(landed: Ledger) -> None:
+    """After it Prometheus takes nothing of the present: its hour counts from the newest sample."""
+    with start_prometheus(installed("prometheus")) as alone:
+        future = event(alone, "future", "remote_write", timestamp=ago(hours=-2))
+        assert sonda.emit(future).unwrap().status == 204
+        present = event(alone, "present", "remote_write")
+        assert refusal(present) == Refused(alone.write_url, "400 Bad Request", "out of bounds")
+        stored = alone.stored("future", until_s=time.time() + 3 * 3600)
+    landed.record("prometheus remote_write", sent=1, found=len(stored))
+    assert [series.labels["__name__"] for series in stored] == ["future"]
 
 
 def test_what_is_no_remote_write_is_refused(prometheus: Prometheus) -> None:
