@@ -1,9 +1,9 @@
 """Make the Python modules of our `.proto` files: `make protobuf`, after a change to one of them.
 
-protoc's own Python output demands a runtime that is neither older than itself nor more than one
-major version newer, so that no single file would do for all that `pyproject.toml` allows. What is
-written here instead is the file's descriptor, which protoc has compiled, and the runtime's public
-functions that make classes of it; the types beside it are protoc's. See docs/adr/0004.
+protoc's own Python output demands a runtime that is not older than itself, and so newer than what
+`pyproject.toml` allows. What is written here instead is the file's descriptor, which protoc has
+compiled, and the runtime's public functions that make classes of it; the types beside it are
+protoc's. The reasons are in docs/adr/0004-descriptors-not-protoc-s-python.md.
 """
 
 from __future__ import annotations

@@ -86,6 +86,26 @@ def test_an_event_of_long_ago_keeps_its_time(
     assert series.samples == [(1_774_279_742_483, 1.0)]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [{"k": "x" * 4097}, {f"l{n}": "x" for n in range(41)}, {"l" * 257: "x"}],
+    ids=["long value", "many labels", "long name"],
+)
+def test_its_yes_may_mean_that_it_drops_a_series(
+    victoriametrics: VictoriaMetrics, landed: Ledger, labels: dict[str, str]
+) -> None:
+    """Beyond its limits on labels it says yes and stores nothing: the README warns of that."""
+    dropped, kept = new_name(), new_name()
+    for body in (
+        event(victoriametrics, "remote_write", dropped, labels=labels),
+        event(victoriametrics, "remote_write", kept),
+    ):
+        assert sonda.emit(body).unwrap().status == 204
+    stored = victoriametrics.wait_for(kept)
+    landed.record("victoriametrics remote_write", sent=1, found=len(stored))
+    assert victoriametrics.export(dropped) == []
+
+
 def test_a_refusal_is_quoted(victoriametrics: VictoriaMetrics) -> None:
     """What it cannot read is a no, in its words."""
     body = event(victoriametrics, "influx", new_name(), encoder={"type": "json_lines"})
