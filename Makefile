@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check backends loki format clean
+.PHONY: help run test check backends loki protobuf format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ backends: ## install or build what the tests speak to, and what they judge deplo
 
 loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 	@$(BIN)/python -m tests.backends.loki --port 3100
+
+protobuf: $(READY) ## make the Python modules of the .proto files
+	$(BIN)/python -m tools.make_protobuf
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

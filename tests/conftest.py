@@ -7,21 +7,22 @@ from types import ModuleType
 import pytest
 
 from sonda.pipeline import extras
-from sonda.pipeline.schemas import PLUGINS
 from sonda.pipeline.stages import validate
+from tests.extras import REQUIRED, UNUSABLE
+
+collect_ignore_glob = [f"*test_*{name}*.py" for name in UNUSABLE]
+
+
+def pytest_report_header() -> list[str]:
+    """Say which tests are left out: those whose file is named after what cannot be used here."""
+    return [f"without {', '.join(UNUSABLE)}: no module, or no extra"] if UNUSABLE else []
 
 
 @pytest.fixture
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every plug-in that has an extra answer as if that were not installed."""
-    optional = {
-        module
-        for schemas in PLUGINS.values()
-        for schema in schemas.values()
-        for module in schema.get("x-requires", ())
-    }
 
     def need(module: str) -> ModuleType | None:
-        return None if module in optional else extras.need(module)
+        return None if module in REQUIRED else extras.need(module)
 
     monkeypatch.setattr(validate, "need", need)

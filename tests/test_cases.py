@@ -22,7 +22,9 @@ from tests.destinations import (
     tcp_destination,
     udp_destination,
 )
+from tests.extras import REQUIRED, is_usable
 from tests.serving import Serving, serving
+from tests.wire import unsnap, write_request
 
 CASES = [
     json.loads(line)
@@ -76,11 +78,12 @@ def world(server: Serving, tmp_path: Path) -> Iterator[World]:
         )
 
 
-def needs_an_extra(case: dict[str, Any]) -> bool:
+def can_run(case: dict[str, Any]) -> bool:
+    """Say whether the plug-ins that a case names, if they are any of ours, can be used here."""
     if not isinstance(case["body"], dict):
-        return False
+        return True
     named = ((kind, case["body"][kind]["type"]) for kind in PLUGINS)
-    return any("x-extra" in PLUGINS[kind].get(name, {}) for kind, name in named)
+    return all(is_usable(kind, name) for kind, name in named if name in PLUGINS[kind])
 
 
 def body_of(case: dict[str, Any]) -> bytes:
@@ -110,7 +113,7 @@ def as_pattern(expected: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if not needs_an_extra(case)], ids=lambda case: case["name"]
+    "case", [case for case in CASES if can_run(case)], ids=lambda case: case["name"]
 )
 def test_case(case: dict[str, Any], world: World) -> None:
     """The answer and the bytes are the contract's."""
@@ -151,6 +154,14 @@ def check_posted(expected: Any, world: World) -> None:
         assert len({post.body for post in posts}) == 1
         return
     (post,) = posts
+    if "series" in expected:
+        assert post.headers.items() >= expected["headers"].items()
+        series = [
+            [list(map(list, labels)), [[value, str(time_ms)] for value, time_ms in samples]]
+            for labels, samples in write_request(unsnap(post.body))
+        ]
+        assert re.fullmatch(as_pattern(json.dumps(expected["series"])), json.dumps(series))
+        return
     assert post.path == expected["path"]
     assert post.headers["content-type"] == "application/json"
     (stream,) = json.loads(post.body)["streams"]
@@ -159,22 +170,57 @@ def check_posted(expected: Any, world: World) -> None:
     assert re.fullmatch(TIMES["<NS>"], time_ns)
 
 
-def test_hints_without_extras(server: Serving) -> None:
+@pytest.fixture(scope="module")
+def server_without_extras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Run a server to which no module of an extra is there, installed or not."""
+    folder = tmp_path_factory.mktemp("path")
+    hidden = f"import sys\nsys.modules.update(dict.fromkeys({sorted(REQUIRED)!r}))\n"
+    (folder / "sitecustomize.py").write_text(hidden, encoding="utf-8")  # `None`: it is not there
+    with serving(environ={"PYTHONPATH": str(folder)}) as running:
+        yield running
+
+
+def hint(kind: str, name: str, extra: str) -> str:
+    return f"{kind} type '{name}' requires the '{extra}' feature: pip install 'sonda[{extra}]'"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sink", "hints"),
+    [
+        (
+            "remote_write",
+            {"type": "remote_write", "url": "http://p"},
+            [("encoder", "remote_write", "remote-write"), ("sink", "remote_write", "remote-write")],
+        ),
+        (
+            "otlp",
+            {"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"},
+            [("encoder", "otlp", "otlp"), ("sink", "otlp_grpc", "otlp")],
+        ),
+        (
+            "json_lines",
+            {"type": "kafka", "brokers": "k:9092", "topic": "t"},
+            [("sink", "kafka", "kafka")],
+        ),
+    ],
+)
+def test_hints_without_extras(
+    server_without_extras: Serving,
+    encoder: str,
+    sink: dict[str, str],
+    hints: list[tuple[str, str, str]],
+) -> None:
     """Without an extra its types answer 422, and the detail is the contract's to the letter."""
     body = {
         "signal_type": "metrics",
         "labels": {},
         "metric": {"name": "m", "value": 1},
-        "encoder": {"type": "remote_write"},
-        "sink": {"type": "remote_write", "url": "http://p"},
+        "encoder": {"type": encoder},
+        "sink": sink,
     }
-    status, answer, _ = post(server.url, json.dumps(body).encode())
+    status, answer, _ = post(server_without_extras.url, json.dumps(body).encode())
     assert (status, answer["error"]) == (422, "unprocessable_entity")
-    assert answer["detail"] == (
-        "encoder type 'remote_write' requires the 'remote-write' feature: "
-        "pip install 'sonda[remote-write]'; sink type 'remote_write' requires the 'remote-write' "
-        "feature: pip install 'sonda[remote-write]'"
-    )
+    assert answer["detail"] == "; ".join(hint(*about) for about in hints)
 
 
 def test_the_loopback_warning_is_answered_and_logged(world: World) -> None:

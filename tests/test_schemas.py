@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.flaws import find_flaws
 from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, validator
+from tests.extras import PLUGIN_NAMES, is_usable
 
 TESTS = Path(__file__).parent
-PLUGIN_NAMES = [(kind, name) for kind, schemas in PLUGINS.items() for name in schemas]
 PACKAGES = {"encoder": encoders, "sink": sinks}
-BUILT_IN = [pair for pair in PLUGIN_NAMES if "x-extra" not in PLUGINS[pair[0]][pair[1]]]
+USABLE = [pair for pair in PLUGIN_NAMES if is_usable(*pair)]
 
 
 def all_schemas() -> Iterator[Any]:
@@ -93,12 +93,12 @@ def test_plugin_names_are_the_folders() -> None:
 def test_encoders_have_snapshots() -> None:
     """The bytes of each encoder have been reviewed by a person."""
     taken = {file.name for file in (TESTS / "snapshots").rglob("*") if file.is_file()}
-    for kind, name in BUILT_IN:
+    for kind, name in USABLE:
         if kind == "encoder":
             assert any(name in file for file in taken), f"{name} has no snapshot"
 
 
-@pytest.mark.parametrize(("kind", "name"), BUILT_IN)
+@pytest.mark.parametrize(("kind", "name"), USABLE)
 def test_options_are_the_schemas(kind: str, name: str) -> None:
     """A plug-in's options class has the schema's fields, with its defaults."""
     schema = PLUGINS[kind][name]  # type: ignore[index]
@@ -115,7 +115,7 @@ def test_options_are_the_schemas(kind: str, name: str) -> None:
 
 def test_public_namespaces_name_every_plugin() -> None:
     """`sonda.sinks.Loki` is known to type checkers, and so is each of its like."""
-    for kind, name in BUILT_IN:
+    for kind, name in USABLE:
         options = PACKAGES[kind].load(name).options
         source = Path(str(PACKAGES[kind].__file__)).read_text(encoding="utf-8")
         assert f"import {options.__name__} as {options.__name__}" in source

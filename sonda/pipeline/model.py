@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from returns.result import Result
@@ -65,6 +65,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Packing:
+    """How a format travels over HTTP: further headers that it needs, and the body that is posted.
+
+    *pack* is pure. It comes last, after joining: two packed bodies are no packed body.
+    """
+
+    headers: Mapping[str, str]
+    pack: Callable[[bytes], bytes]
+
+
+AS_IT_IS: Final = Packing({}, bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Payload:
     """An encoded event: the bytes, what they are, and the event they came from."""
 
@@ -72,6 +86,7 @@ class Payload:
     encoder: str
     content_type: str
     body: bytes
+    packing: Packing = AS_IT_IS
 
 
 @dataclass(frozen=True, slots=True)

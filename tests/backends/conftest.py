@@ -22,6 +22,7 @@ from . import (
     install,
     logrotate,
     loki,
+    prometheus,
     pushgateway,
     rsyslog,
     stdout,
@@ -37,6 +38,7 @@ MODULES: Final = (
     rsyslog,
     influxdb,
     victoriametrics,
+    prometheus,
     pushgateway,
     stdout,
     logrotate,
@@ -87,6 +89,7 @@ influxdb_ = running("influxdb", influxdb.start_influxdb)
 victoriametrics_ = running(
     "victoriametrics", victoriametrics.start_victoriametrics, backend="victoria"
 )
+prometheus_ = running("prometheus", prometheus.start_prometheus)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
 )

@@ -317,6 +317,7 @@ BACKENDS: Final[dict[str, Backend]] = {
             "prometheus-pushgateway",
             probe=_probe(("root/usr/bin/prometheus-pushgateway", "--version")),
         ),
+        _debian("prometheus", probe=_probe(("root/usr/bin/prometheus", "--version"))),
         _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
         Backend(
             name="victoria",

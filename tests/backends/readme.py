@@ -11,6 +11,7 @@ from typing import Any, Final
 README: Final = Path(__file__).parents[2] / "README.md"
 SONDA: Final = "http://localhost:8080"
 LOKI: Final = "http://localhost:3100"
+PROMETHEUS: Final = "http://localhost:9090"
 
 
 def snippet(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Metrics in a real VictoriaMetrics, by both of the text formats that it takes from us."""
+"""Metrics in a real VictoriaMetrics, by each of the formats that it takes from us."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pytest
 
 import sonda
 from sonda.pipeline.problems import Refused
+from tests.bodies import changed
 
 from .ledger import Ledger
 from .sending import emit_all, metric_to
 from .victoriametrics import VictoriaMetrics
 
-WAYS = {  # the encoder, the path, and what is added to the metric's name
-    "prometheus": ("prometheus_text", "/api/v1/import/prometheus", ""),
-    "influx": ("influx_lp", "/write", "_value"),
+WAYS = {  # the encoder, the sink, the path, and what is added to the metric's name
+    "prometheus": ("prometheus_text", "http_push", "/api/v1/import/prometheus", ""),
+    "influx": ("influx_lp", "http_push", "/write", "_value"),
+    "remote_write": ("remote_write", "remote_write", "/api/v1/write", ""),
 }
 # It stores decimal numbers of some twelve digits, knows no negative zero, and is a destination for
 # measurements: the tests with InfluxDB are about every last bit.
@@ -32,13 +34,17 @@ AWKWARD = {
         *("a,b", "a=b", "a b", " a ", 'a"b', '"q"', r"a\b", r"\a", r"a\nb"),
         *("{}", "#a", "1i", "tab\ta", "\x01", "é€😀", "\N{LINE SEPARATOR}"),
     ],
+    "remote_write": [
+        *('a"b', r"a\b", "a\nb", r"a\nb", '\\"', "\\\\", "\\", "\n", '"', "\r\n"),
+        *("a,b", "a=b", " a ", "{}", "#a", "\x00", "\x01", "é€😀", "\N{LINE SEPARATOR}"),
+    ],
 }
 
 
 def event(vm: VictoriaMetrics, way: str, name: str, **changes: Any) -> dict[str, Any]:
     """Write the body of a metric that goes there this way."""
-    encoder, path, _ = WAYS[way]
-    return metric_to(vm.web.url + path, name, encoder, **changes)
+    encoder, sink, path, _ = WAYS[way]
+    return changed(metric_to(vm.web.url + path, name, encoder, sink__type=sink), **changes)
 
 
 def new_name() -> str:
@@ -58,7 +64,7 @@ def test_values_labels_and_times_come_back(
         for text, value in zip(texts, values, strict=True)
     )
     assert {receipt.status for receipt in receipts} == {204}
-    stored = name + WAYS[way][2]
+    stored = name + WAYS[way][-1]
     found = victoriametrics.wait_for(stored, count=len(texts))
     landed.record(f"victoriametrics {way}", sent=len(texts), found=len(found))
     expected = {
@@ -75,9 +81,29 @@ def test_an_event_of_long_ago_keeps_its_time(
     """The event's own time is what is stored, floored to milliseconds."""
     name, time = new_name(), "2026-03-23T15:29:02.483999999Z"
     sonda.emit(event(victoriametrics, way, name, timestamp=time)).unwrap()
-    (series,) = victoriametrics.wait_for(name + WAYS[way][2])
+    (series,) = victoriametrics.wait_for(name + WAYS[way][-1])
     landed.record(f"victoriametrics {way}", sent=1, found=1)
     assert series.samples == [(1_774_279_742_483, 1.0)]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"k": "x" * 4097}, {f"l{n}": "x" for n in range(41)}, {"l" * 257: "x"}],
+    ids=["long value", "many labels", "long name"],
+)
+def test_its_yes_may_mean_that_it_drops_a_series(
+    victoriametrics: VictoriaMetrics, landed: Ledger, labels: dict[str, str]
+) -> None:
+    """Beyond its limits on labels it says yes and stores nothing: the README warns of that."""
+    dropped, kept = new_name(), new_name()
+    for body in (
+        event(victoriametrics, "remote_write", dropped, labels=labels),
+        event(victoriametrics, "remote_write", kept),
+    ):
+        assert sonda.emit(body).unwrap().status == 204
+    stored = victoriametrics.wait_for(kept)
+    landed.record("victoriametrics remote_write", sent=1, found=len(stored))
+    assert victoriametrics.export(dropped) == []
 
 
 def test_a_refusal_is_quoted(victoriametrics: VictoriaMetrics) -> None:

@@ -11,7 +11,11 @@ from typing import Any, Final
 from .victoria import flush, start_victoria
 from .web import Web, read_json
 
-ROWS: Final = ("victoriametrics prometheus", "victoriametrics influx")
+ROWS: Final = (
+    "victoriametrics prometheus",
+    "victoriametrics influx",
+    "victoriametrics remote_write",
+)
 
 
 @dataclass(frozen=True, slots=True)

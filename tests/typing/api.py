@@ -25,6 +25,13 @@ METRIC = Metric(
     sink=sinks.HttpPush(url="http://influxdb:8086/write?db=ci", headers={"X": "y"}),
 )
 
+SAMPLE = Metric(
+    name="deploys",
+    value=1,
+    encoder=encoders.RemoteWrite(),
+    sink=sinks.RemoteWrite(url="http://prom:9090/api/v1/write", retry=RETRY),
+)
+
 assert_type(sonda.emit(LOG), Result[Receipt, Problem])
 assert_type(sonda.encode(METRIC), Result[bytes, Problem])
 assert_type(sonda.encode({"signal_type": "logs"}), Result[bytes, Problem])

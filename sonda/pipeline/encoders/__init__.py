@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sonda.pipeline.model import AS_IT_IS, Packing
 from sonda.pipeline.names import options_class
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.encoders.influx_lp import InfluxLp as InfluxLp
     from sonda.pipeline.encoders.json_lines import JsonLines as JsonLines
     from sonda.pipeline.encoders.prometheus_text import PrometheusText as PrometheusText
+    from sonda.pipeline.encoders.remote_write import RemoteWrite as RemoteWrite
     from sonda.pipeline.encoders.syslog import Syslog as Syslog
     from sonda.pipeline.problems import Problem
 
@@ -28,11 +30,15 @@ O = TypeVar("O")
 
 @dataclass(frozen=True, slots=True)
 class Encoder(Generic[E, O]):
-    """One wire format: its options, its content type, and the pure function that renders it."""
+    """One wire format: its options, its content type, and the pure function that renders it.
+
+    *packing* is for HTTP alone; any other sink sends the bytes as they are.
+    """
 
     options: type[O]
     content_type: str
     encode: Callable[[E, O], Result[bytes, Problem]]
+    packing: Packing = AS_IT_IS
 
 
 def load(name: str) -> Encoder[Any, Any]:

@@ -46,6 +46,11 @@ class Endpoint:
     is_yes: Callable[[int], bool]
 
 
+def is_2xx(status: int) -> bool:
+    """Take every success for a yes."""
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
 def endpoint(
     target: str,
     url: httpx.URL,
@@ -92,6 +97,14 @@ def raw(headers: Mapping[str, str]) -> httpx.Headers:
     return httpx.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
 
 
+def headers_for(
+    payload: Payload, where: Endpoint, *, content_type: str | None = None
+) -> httpx.Headers:
+    """Give a payload the headers that its format needs, beside the endpoint's own."""
+    ours = {"Content-Type": content_type or payload.content_type, **payload.packing.headers}
+    return raw(with_defaults(where.headers, ours))
+
+
 class Body(httpx.AsyncByteStream):
     """A request's body, which is put together when there is a connection for it."""
 
@@ -105,6 +118,7 @@ class Body(httpx.AsyncByteStream):
 
 def line(
     where: Endpoint,
+    headers: httpx.Headers,
     compose: Callable[[Sequence[Payload]], bytes],
     limits: Limits,
     transport: Transport,
@@ -113,7 +127,6 @@ def line(
 
     Where a refusal may be about one of them, each has a second try alone.
     """
-    headers = raw(where.headers)
 
     async def push(batch: Batch) -> bool:
         outcome = await post(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -43,11 +42,10 @@ class HttpPush:
 async def push(
     payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Post the encoder's bytes as they are."""
+    """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     where = transport.keep(options, _endpoint)
-    content_type = {"Content-Type": options.content_type or payload.content_type}
-    headers = _post.raw(_post.with_defaults(where.headers, content_type))
-    body = httpx.ByteStream(payload.body)
+    headers = _post.headers_for(payload, where, content_type=options.content_type)
+    body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
@@ -59,11 +57,7 @@ async def push(
 
 def _endpoint(options: HttpPush) -> _post.Endpoint:
     url = parse_http_url(options.url)
-    return _post.endpoint(options.url, url, options.headers, options.tls, _is_2xx)
-
-
-def _is_2xx(status: int) -> bool:
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    return _post.endpoint(options.url, url, options.headers, options.tls, _post.is_2xx)
 
 
 SINK: Final = Sink(HttpPush, push)

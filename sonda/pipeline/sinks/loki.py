@@ -59,7 +59,7 @@ def _line(options: Loki, transport: Transport) -> Line:
     limits = Limits(
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
-    return _post.line(where, _compose, limits, transport)
+    return _post.line(where, _post.raw(where.headers), _compose, limits, transport)
 
 
 def _is_yes(status: int) -> bool:

@@ -16,7 +16,8 @@ def encode(order: Order) -> Result[Parcel, Problem]:
 
 
 def _frame(order: Order, body: bytes) -> Result[Parcel, Problem]:
-    payload = Payload(order.event, order.encoder.name, order.encoder.plugin.content_type, body)
+    encoder = order.encoder.plugin
+    payload = Payload(order.event, order.encoder.name, encoder.content_type, body, encoder.packing)
     if order.sink.plugin.ends_with_lf(order.sink.options) and b"\n" in body[:-1]:
         reason = (
             f"a line feed ends an event here, and this {order.encoder.name} event holds one inside; "

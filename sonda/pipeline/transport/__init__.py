@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,16 +36,16 @@ class Transport:
         self.confinement = confinement
         self.streams = Streams()
         self.tls = TlsContexts(confinement)
-        self._kept: dict[int, tuple[Any, Any]] = {}  # the most recently used last
+        self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def keep(self, options: O, make: Callable[[O], D]) -> D:
+    def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
         """Give what a sink has made for *options*, made now if there is nothing yet.
 
         Equal `sink` objects of events come as one and the same options object, so its identity
-        is what they have in common.
+        is what they have in common. *also* is what else must be equal.
         """
-        key = id(options)  # the options are kept, too: no other object gets their identity
+        key = (id(options), *also)  # the options are kept: no other object gets their identity
         kept = self._kept.pop(key, None) or (options, make(options))
         self._kept[key] = kept
         if len(self._kept) > KEPT_DESTINATIONS:

@@ -1,0 +1,44 @@
+"""One sample as a Prometheus remote-write request, version 1.0.
+
+Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import snappy  # type: ignore[import-untyped]
+from returns.result import Result, Success
+
+from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
+from sonda.pipeline.model import Packing, Sample
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.timestamps import NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteWrite:
+    """The `remote_write` encoder; it has no options."""
+
+
+def encode(sample: Sample, _options: RemoteWrite) -> Result[bytes, Problem]:
+    """Serialise a `WriteRequest` of one series with one sample, time in milliseconds; never fails.
+
+    To Prometheus an empty label is one that is not there, and the specification wants none sent.
+    """
+    named = {**sample.labels, "__name__": sample.name}
+    series = v1.TimeSeries(
+        # As code points, which for UTF-8 is the order of the bytes that receivers compare.
+        labels=[v1.Label(name=name, value=value) for name, value in sorted(named.items()) if value],
+        samples=[v1.Sample(value=sample.value, timestamp=sample.time_ns // NS_PER_MS)],
+    )
+    return Success(v1.WriteRequest(timeseries=[series]).SerializeToString())
+
+
+PACKING: Final = Packing(
+    {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"},
+    snappy.compress,  # the block format, as the specification says, not the framed one
+)
+ENCODER: Final = Encoder(RemoteWrite, "application/x-protobuf", encode, PACKING)

@@ -1,0 +1,79 @@
+"""A Prometheus remote-write receiver.
+
+The request's headers and its compression come with the payload, from the encoder that knows which
+version of the protocol it writes.
+
+**Confirmed:** a 2xx answer, read whole: the receiver has taken the sample.
+Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from returns.result import Result, Success
+
+from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Payload, Pending, Sample
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.sinks import Sink, _post
+from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.batches import Limits, Line
+from sonda.pipeline.transport.tls import Tls
+from sonda.pipeline.transport.tries import Retry, deliver_in_tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteWrite:
+    """Options of the `remote_write` sink; *url* is the receiver's whole endpoint."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    batch_size: int = 1000
+    max_buffer_age: str = "0s"
+    tls: Tls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+
+
+async def push(
+    payload: Payload, options: RemoteWrite, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Post the sample, together with those that are in line for the same receiver."""
+    make = partial(_line, payload=payload, transport=transport)
+    line = transport.keep(options, make, payload.encoder)  # versions do not mix in one request
+    attempt = partial(line.send, payload, deadline)
+    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+
+
+def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
+    """Make a line of requests that are packed as the first payload's version says.
+
+    A request holds one sample of a series at most, and the next one waits for its verdict:
+    Prometheus takes two samples of one millisecond with a 204 and keeps only the first, and of
+    two requests side by side it refuses the sample that comes later with the earlier time.
+    """
+    where = _post.endpoint(
+        options.url, parse_http_url(options.url), options.headers, options.tls, _post.is_2xx
+    )
+    limits = Limits(events=options.batch_size, stream_of=_series, one_each=True)
+    pack = payload.packing.pack
+
+    def compose(payloads: Sequence[Payload]) -> bytes:
+        return pack(b"".join(payload.body for payload in payloads))
+
+    return _post.line(where, _post.headers_for(payload, where), compose, limits, transport)
+
+
+def _series(payload: Payload) -> Hashable:
+    """Tell series apart as Prometheus does, for which an empty label is none."""
+    sample = payload.event
+    labels = frozenset(pair for pair in sample.labels.items() if pair[1])
+    return (sample.name, labels) if isinstance(sample, Sample) else labels
+
+
+SINK: Final = Sink(RemoteWrite, push)
