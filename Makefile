@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BARE   := .venv-bare
 
-.PHONY: help run test check backends loki protobuf format clean
+.PHONY: help run test bare check backends loki protobuf format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +20,9 @@ run: $(READY) ## serve on 127.0.0.1:8080
 
 test: $(READY) ## run every test; says which backends were not there
 	$(BIN)/python -m pytest
+
+bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
+	$(BARE)/bin/python -m pytest -m "not backend" --ignore=tests/test_deploy.py
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .
@@ -42,12 +46,14 @@ format: $(READY) ## lay the code out
 	$(BIN)/ruff format .
 
 clean: ## remove what these commands made, but the installed backends
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BARE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt
+$(READY): WITH := '.[all]' --group dev
+$(BARE)/.ready: WITH := . --group test
+$(READY) $(BARE)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Sonda needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable $(WITH)
 	@touch $@
