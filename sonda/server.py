@@ -206,10 +206,10 @@ def configure_logging(level: str) -> None:
 
     httpx would log every URL, and lower layers every header.
     """
-    logging._srcfile = None  # noqa: SLF001  # what the logging HOWTO gives for a faster start of a record
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001  # the logging HOWTO's way to leave the stack alone
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine())
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for name in ("sonda", "uvicorn.access"):
@@ -232,11 +232,11 @@ def no_routine(record: logging.LogRecord) -> bool:
 class OneLine(logging.Formatter):
     """A formatter that lets no text break out of its line; tracebacks are indented."""
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  # logging's name
-        return f"{_clock(int(record.created))},{int(record.msecs):03d}"
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return escape(super().formatMessage(record))
+    def format(self, record: logging.LogRecord) -> str:
+        whole_s, rest_s = divmod(record.created, 1)
+        when = f"{_clock(int(whole_s))},{int(rest_s * 1000):03d}"
+        line = escape(f"{when} {record.levelname} {record.name}: {record.getMessage()}")
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         lines = super().formatException(ei).split("\n")
