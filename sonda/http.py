@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias, assert_never
+from functools import cache
+from types import coroutine
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, assert_never
 from urllib.parse import parse_qsl
 
 import falcon
@@ -51,6 +53,8 @@ from sonda.rejections import (
     UnsupportedMediaType,
 )
 from sonda.settings import Settings
+
+T = TypeVar("T")
 
 Message: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -158,8 +162,7 @@ def refused(problem: Problem | Rejection) -> Answer:
     return Answer(status, envelope(status, str(problem)), http_headers(problem))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What Falcon does not keep of a request; *started_s* is a time of the event loop."""
 
     receive: Receive
@@ -214,9 +217,14 @@ class Doorman:
         self, req: Request, _resp: Response, resource: object, _params: object
     ) -> None:
         """Refuse every method that the resource does not have; Falcon would serve OPTIONS."""
-        allowed = [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
+        allowed = _methods_of(resource)
         if req.method not in allowed:
             raise Rejected(MethodNotAllowed(req.method, req.path, ", ".join(allowed)))
+
+
+@cache
+def _methods_of(resource: object) -> list[str]:
+    return [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
 
 
 class Lifespan:
@@ -266,27 +274,48 @@ class Events:
         _write(resp, fold(outcome, accepted, refused))
 
     async def _read_body(self, req: Request, until_s: float) -> bytes:
-        """Read the whole body, in time and within its limit.
-
-        `asyncio.timeout` would throw away a body that arrives in the same turn of the loop in
-        which the time is up; `asyncio.wait` looks at what is done when it wakes up.
-        """
+        """Read the whole body, in time and within its limit."""
         limit_bytes = self._settings.max_body_bytes
         length = content_length(req)
         if length is not None and length > limit_bytes:
             raise Rejected(PayloadTooLarge(limit_bytes))
-        reading = asyncio.ensure_future(collect(Arrival.of(req).receive, limit_bytes))
+        reading = collect(Arrival.of(req).receive, limit_bytes)
+        try:
+            awaited = reading.send(None)  # a task and a clock cost more than all that precedes
+        except StopIteration as whole:  # nearly always: the body came along with its head
+            raw: bytes = whole.value
+        else:
+            raw = await self._in_time(_go_on(reading, awaited), until_s)
+        if length is not None and len(raw) != length:
+            raise Rejected(CutShort())
+        return raw
+
+    async def _in_time(self, body: Coroutine[Any, Any, bytes], until_s: float) -> bytes:
+        """Await a body that is still arriving.
+
+        `asyncio.timeout` would throw away a body that arrives in the same turn of the loop in
+        which the time is up; `asyncio.wait` looks at what is done when it wakes up.
+        """
+        reading = asyncio.ensure_future(body)
         try:
             left_s = until_s - asyncio.get_running_loop().time()
             await asyncio.wait({reading}, timeout=left_s)
             if not reading.done():
                 raise Rejected(RequestTimeout(self._settings.request_timeout_s))
-            raw = reading.result()
+            return reading.result()
         finally:
             reading.cancel()
-        if length is not None and len(raw) != length:
-            raise Rejected(CutShort())
+
+
+@coroutine
+def _go_on(begun: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """Await what a coroutine that has *begun* is waiting for, and then let it go on."""
+    try:
+        yield awaited
+        raw: T = yield from begun
         return raw
+    finally:
+        begun.close()
 
 
 async def collect(receive: Receive, limit_bytes: int) -> bytes:
@@ -332,9 +361,10 @@ def content_length(req: Request) -> int | None:
 
 def refuse_parameters(req: Request) -> None:
     """Refuse query parameters: a misspelt one must not be ignored."""
-    names = tuple(name for name, _ in parse_qsl(req.query_string, keep_blank_values=True))
-    if names:
-        raise Rejected(UnknownParameters(names))
+    if req.query_string:
+        pairs = parse_qsl(req.query_string, keep_blank_values=True)
+        if names := tuple(name for name, _ in pairs):
+            raise Rejected(UnknownParameters(names))
 
 
 def create_app(settings: Settings, pipeline: Delivers | None = None) -> Shell:
@@ -371,7 +401,8 @@ def _write(resp: Response, answer: Answer) -> None:
     resp.status = answer.status
     resp.content_type = falcon.MEDIA_JSON
     resp.data = answer.body
-    resp.set_headers(answer.headers)
+    if answer.headers:
+        resp.set_headers(answer.headers)
 
 
 async def _nothing_yet() -> Message:

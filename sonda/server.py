@@ -13,7 +13,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from functools import lru_cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
@@ -204,8 +206,10 @@ def configure_logging(level: str) -> None:
 
     httpx would log every URL, and lower layers every header.
     """
+    logging._srcfile = None  # noqa: SLF001  # the logging HOWTO's way to leave the stack alone
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine())
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for name in ("sonda", "uvicorn.access"):
@@ -228,12 +232,20 @@ def no_routine(record: logging.LogRecord) -> bool:
 class OneLine(logging.Formatter):
     """A formatter that lets no text break out of its line; tracebacks are indented."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return escape(super().formatMessage(record))
+    def format(self, record: logging.LogRecord) -> str:
+        whole_s, rest_s = divmod(record.created, 1)
+        when = f"{_clock(int(whole_s))},{int(rest_s * 1000):03d}"
+        line = escape(f"{when} {record.levelname} {record.name}: {record.getMessage()}")
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         lines = super().formatException(ei).split("\n")
         return "\n".join(f"    {escape(line)}" for line in lines)
+
+
+@lru_cache(maxsize=1)
+def _clock(time_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
 
 
 if __name__ == "__main__":
