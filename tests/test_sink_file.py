@@ -314,22 +314,25 @@ def test_a_lock_that_another_process_holds(tmp_path: Path) -> None:
 
 def test_events_behind_a_write_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs after it has begun may arrive; what waits behind it is withdrawn and forgotten."""
-    file, go_on = tmp_path / "x.log", Event()
+    file, begun, go_on = tmp_path / "x.log", Event(), Event()
     write = os.write
 
     def hang(fd: int, body: bytes) -> int:
         if body == b"hangs\n":
+            begun.set()
             go_on.wait()
         return write(fd, body)
 
     async def send_both() -> list[Result[Acknowledged, Problem]]:
-        sending = [send(file, body, within_s=SHORT_S) for body in (b"hangs\n", b"late\n")]
-        return await asyncio.gather(*sending)
+        hanging = asyncio.ensure_future(send(file, b"hangs\n", within_s=SHORT_S))
+        await asyncio.to_thread(begun.wait)
+        late = await send(file, b"late\n", within_s=SHORT_S)
+        return [await hanging, late]
 
     monkeypatch.setattr(os, "write", hang)
     unknown = OutcomeUnknown(quote(str(file)), f"within {SHORT_S}s", 1)
     assert asyncio.run(send_both()) == [Failure(unknown), timed_out(file)]
-    assert list(lines._lines.values()) == [{}]
+    assert lines._lines[file].waiting == {}
     go_on.set()
     assert send_now(file) == ACCEPTED
     assert file.read_bytes() == b"hangs\n" + LINE

@@ -15,7 +15,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.transport import Confinement
-from sonda.pipeline.transport.lines import Job
+from sonda.pipeline.transport.lines import Turn
 from sonda.pipeline.transport.writes import claim, is_regular, pause
 
 _TO_APPEND: Final = (
@@ -39,7 +39,7 @@ def locate(path: str, confinement: Confinement | None) -> Path:
 
 
 def open_locked(
-    path: str, confinement: Confinement | None, job: Job, *, fsync: bool
+    path: str, confinement: Confinement | None, turn: Turn, *, fsync: bool
 ) -> Result[int, Problem]:
     """Open a file and lock it with `flock`; fails with `Forbidden`, raises `OSError`.
 
@@ -58,7 +58,7 @@ def open_locked(
                         _sync_folder(Path(real).parent)
                     closing.pop_all()
                     return Success(fd)
-            pause(job)
+            pause(turn)
     except _NotAllowed as exc:
         return Failure(exc.problem)
 
