@@ -423,6 +423,31 @@ def test_a_forked_process_sends_like_its_parent(tmp_path: Path) -> None:
     assert sorted(written) == ["child", "parent", "parent"]
 
 
+def fork_while_sending(path: str) -> None:
+    """Fork in the middle of a write, and send again while the child lives, in a program of its own."""
+    write = os.write
+
+    def fork_and_write(fd: int, body: Any) -> int:
+        os.write = write
+        if os.fork() == 0:
+            sys.stdin.read()
+            os._exit(0)
+        return write(fd, body)
+
+    os.write = fork_and_write
+    verdicts = [send_now(path, body) for body in (b"1\n", b"2\n")]
+    sys.stdout.buffer.write(pickle.dumps(verdicts))
+
+
+def test_a_forked_process_holds_no_lock(tmp_path: Path) -> None:
+    """A file is unlocked after its write, though a forked process has a copy of its descriptor."""
+    with program("fork_while_sending", tmp_path / "x.log") as sender:
+        assert sender.stdout is not None
+        assert pickle.load(sender.stdout) == [ACCEPTED] * 2  # noqa: S301  # our own
+        sender.communicate()
+    assert (tmp_path / "x.log").read_bytes() == b"1\n2\n"
+
+
 def test_an_idle_thread_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination that no event comes for costs nothing, and the next event finds it again."""
     monkeypatch.setattr(lines, "_IDLE_S", 0.0)

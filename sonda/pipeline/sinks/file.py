@@ -9,8 +9,6 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -23,7 +21,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Confinement, Transport
-from sonda.pipeline.transport.files import locate, open_locked
+from sonda.pipeline.transport.files import locate, open_locked, release
 from sonda.pipeline.transport.lines import Job, Turn
 from sonda.pipeline.transport.writes import write
 
@@ -59,8 +57,7 @@ class _Append:
         try:
             write(fd, turn, fsync=self.options.fsync)
         finally:
-            with suppress(OSError):  # all is flushed by now: it has nothing to say about the events
-                os.close(fd)
+            release(fd)
 
 
 async def push(

@@ -51,7 +51,7 @@ def open_locked(
         while True:
             with ExitStack() as closing:
                 fd = _open(path, confinement, fsync=fsync)
-                closing.callback(os.close, fd)
+                closing.callback(release, fd)
                 if claim(fcntl.flock, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
@@ -61,6 +61,17 @@ def open_locked(
             pause(turn)
     except _NotAllowed as exc:
         return Failure(exc.problem)
+
+
+def release(fd: int) -> None:
+    """Unlock a file and close it; all is flushed by now, so it has nothing to say about events.
+
+    Closing alone would not unlock it while a process forked meanwhile has a copy of the descriptor.
+    """
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):
+        os.close(fd)
 
 
 def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
