@@ -448,14 +448,21 @@ def test_a_forked_process_holds_no_lock(tmp_path: Path) -> None:
     assert (tmp_path / "x.log").read_bytes() == b"1\n2\n"
 
 
-def test_an_idle_thread_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A destination that no event comes for costs nothing, and the next event finds it again."""
-    monkeypatch.setattr(lines, "_IDLE_S", 0.0)
+@pytest.mark.parametrize(("idle_s", "most_idle"), [(0.0, 64), (1000.0, 0)])
+def test_idle_threads_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle_s: float, most_idle: int
+) -> None:
+    """A thread ends when it is idle for long, or one of many; the next event gets another."""
+    monkeypatch.setattr(lines, "_IDLE_S", idle_s)
+    monkeypatch.setattr(lines, "_MOST_IDLE", most_idle)
     file = tmp_path / "x.log"
     for count in range(1, 4):
         assert send_now(file) == ACCEPTED
-        while file in lines._lines:
+        for _ in range(10_000):
+            if file not in lines._lines:
+                break
             sleep(0.001)
+        assert file not in lines._lines
         assert file.read_bytes() == LINE * count
 
 

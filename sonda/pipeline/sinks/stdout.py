@@ -49,9 +49,7 @@ class _Write:
     confirmed: Confirmed = Confirmed.HANDED_OFF
 
     def write(self, turn: Turn) -> Result[None, Problem]:
-        while not claim(
-            fcntl.lockf, self.fd
-        ):  # flock would not keep workers apart: they inherited one file
+        while not claim(fcntl.lockf, self.fd):  # flock excludes no worker: they inherited one file
             pause(turn)
         try:
             _flush(self.stream, self.fd, turn)

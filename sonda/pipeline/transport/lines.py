@@ -22,6 +22,7 @@ from sonda.pipeline.transport.sockets import words
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
+_MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
 
 Verdict: TypeAlias = Result[Acknowledged, Problem]
 
@@ -48,9 +49,9 @@ class Way(Protocol):
     def write(self, turn: Turn) -> Result[None, Problem]:
         """Write what has lined up, in a thread, where it may block.
 
-        It calls the turn's `begin` right before the first byte leaves, and then `settle` for each
-        event it could say something about; those that are left were not touched. What it fails
-        with before that, or raises as `OSError`, is the verdict on all.
+        It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
+        that were touched; the others get another turn, so that no event pays for another. What it
+        fails with before `begin`, or raises as `OSError`, is the verdict on all.
         """
 
 
@@ -178,11 +179,12 @@ class Line:
 
     def _serve(self, destination: Hashable) -> None:
         while turn := self._next_turn(destination):
-            turn.take()
+            turn.run()
 
     def _next_turn(self, destination: Hashable) -> Turn | None:
         with self._arrival:
-            if not self._arrival.wait_for(lambda: self.waiting, _IDLE_S):
+            idle_s = _IDLE_S if len(_lines) <= _MOST_IDLE else 0.0
+            if not self._arrival.wait_for(lambda: self.waiting, idle_s):
                 del _lines[destination]
                 return None
             return Turn(self, list(self.waiting))
@@ -197,7 +199,7 @@ class Turn:
         self._waiting = waiting  # when the turn came
         self._begun: list[Job] = []
 
-    def take(self) -> None:
+    def run(self) -> None:
         """Have the way write, and see to it that each event gets its verdict."""
         try:
             outcome = self._way.write(self)
