@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check backends loki format clean
+.PHONY: help run test check backends loki bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ backends: ## install or build what the tests speak to, and what they judge deplo
 
 loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 	@$(BIN)/python -m tests.backends.loki --port 3100
+
+bench: $(READY) ## measure what an acknowledgement costs; some: make bench ROWS=loki,stdout ARGS=--quick
+	@$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
