@@ -46,10 +46,10 @@ def _run(names: Sequence[str], plan: Plan, folder: Path) -> Figures:
     start = measure_start(folder / START) if START in names else None
     results = {}
     with (
-        run_echo(folder / "echo") as echo_url,
-        run_echo(folder / "logging-echo", "--access-log") as logging_url,
+        run_echo(folder / "echo") as running,
+        run_echo(folder / "logging-echo", "--access-log") as running_with_log,
     ):
-        echo, logging_echo = Echo(echo_url, plan), Echo(logging_url, plan)
+        echo, logging_echo = Echo(running, plan), Echo(running_with_log, plan)
         echo.warm_up()
         for clients in plan.clients:
             say(f"echo, {clients} clients")
@@ -59,7 +59,7 @@ def _run(names: Sequence[str], plan: Plan, folder: Path) -> Figures:
             if row.name in names:
                 results[row.name] = measure(row, echo, plan, folder / row.name.replace("/", "-"))
     memory = measure_memory(_row("loki"), folder / MEMORY) if MEMORY in names else None
-    return Figures(results, echo.loads, logging_echo.loads, start, memory)
+    return Figures(results, echo.measured, logging_echo.measured, start, memory)
 
 
 def _row(name: str) -> Row:

@@ -16,7 +16,7 @@ from tests.backends.web import fetch
 from .load import BenchError, Load, Request, post
 from .processes import cpu_s, rss_mb
 from .rows import AbsentError, Destination, Row
-from .server import Server, run_server
+from .server import RunningEcho, Server, run_server
 from .stand_in.counts import Counts
 
 NOTHING: Final = Counts(connections=0, requests=0, events=0)
@@ -74,13 +74,31 @@ class Result:
         return next((cell for cell in self.cells if cell.clients == clients), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A load, and what the CPU worked for each of its answers, in the processes of the server."""
+
+    load: Load
+    cpu_us: float
+
+
+def post_and_watch(
+    request: Request, pid: int, *, clients: int, seconds: int, check: bool = False
+) -> Measured:
+    """Load a server whose process is known."""
+    used_s = cpu_s(pid)
+    load = post(request, clients=clients, seconds=seconds, check=check)
+    return Measured(load, (cpu_s(pid) - used_s) * 1e6 / load.answers)
+
+
 class Echo:
     """The echo, and all that has been measured of it."""
 
-    def __init__(self, url: str, plan: Plan) -> None:
-        self._request = Request(url, b'{"message":"bench_event <<NUMBER>>"}')
+    def __init__(self, running: RunningEcho, plan: Plan) -> None:
+        self._request = Request(running.url, b'{"message":"bench_event <<NUMBER>>"}')
+        self._pid = running.pid
         self._plan = plan
-        self.loads: dict[int, list[Load]] = {}
+        self.measured: dict[int, list[Measured]] = {}
 
     def warm_up(self) -> None:
         """Load it once, and look at every status."""
@@ -89,9 +107,10 @@ class Echo:
 
     def measure(self, clients: int) -> Load:
         """Measure it once more."""
-        load = post(self._request, clients=clients, seconds=self._plan.echo_s)
-        self.loads.setdefault(clients, []).append(load)
-        return load
+        seconds = self._plan.echo_s
+        measured = post_and_watch(self._request, self._pid, clients=clients, seconds=seconds)
+        self.measured.setdefault(clients, []).append(measured)
+        return measured.load
 
 
 def measure(row: Row, echo: Echo, plan: Plan, folder: Path) -> Result:
@@ -115,7 +134,7 @@ class _Round:
     """One measurement of Sonda, and those around it."""
 
     load: Load
-    cpu_s: float
+    cpu_us: float
     echoes: tuple[Load, Load]
     direct: Load | None
 
@@ -143,45 +162,53 @@ class _Run:
 
     def result(self) -> Result:
         """Measure all of it."""
+        before = self._counts()
         ask_once(self._request)
+        opening = self._counts() - before
         if self._destination.direct:
             most = max(self._plan.clients)
             post(self._destination.direct, clients=most, seconds=self._plan.warm_up_s, check=True)
         rss_before_mb = rss_mb(self._server.pid)
-        cells = tuple(self._cell(clients) for clients in self._plan.clients)
+        cells: list[Cell] = []
+        for clients in self._plan.clients:
+            say(f"{self._row.name}, {clients} clients")
+            cells.append(self._cell(clients, NOTHING if cells else opening))
         return Result(
             self._row.name,
-            cells,
+            tuple(cells),
             rss_before_mb=rss_before_mb,
             rss_after_mb=rss_mb(self._server.pid),
         )
 
-    def _cell(self, clients: int) -> Cell:
-        warm_up, counts, _ = self._post(clients, seconds=self._plan.warm_up_s, check=True)
-        answers = warm_up.answers
+    def _cell(self, clients: int, counts: Counts) -> Cell:
+        """Measure at so many clients; *counts* has what is to be counted with it."""
+        answers = counts.events
+        measured, counted = self._post(clients, seconds=self._plan.warm_up_s, check=True)
+        counts, answers = counts + counted, answers + measured.load.answers
         rounds: list[_Round] = []
         before = self._echo.measure(clients)
         for _ in range(self._plan.rounds):
-            load, counted, used_cpu_s = self._post(clients, seconds=self._plan.seconds)
+            measured, counted = self._post(clients, seconds=self._plan.seconds)
+            counts, answers = counts + counted, answers + measured.load.answers
             direct = self._direct(clients)
             after = self._echo.measure(clients)
-            rounds.append(_Round(load, used_cpu_s, (before, after), direct))
+            rounds.append(_Round(measured.load, measured.cpu_us, (before, after), direct))
             before = after
-            counts, answers = counts + counted, answers + load.answers
         return self._summed_up(clients, rounds, counts, answers)
 
-    def _post(
-        self, clients: int, *, seconds: int, check: bool = False
-    ) -> tuple[Load, Counts, float]:
-        """Load Sonda; what the destination counts and what the CPU works meanwhile comes along."""
-        count = self._destination.counts or (lambda _: NOTHING)
-        counts, used_s = count(self._server), cpu_s(self._server.pid)
-        load = post(self._request, clients=clients, seconds=seconds, check=check)
-        used_s = cpu_s(self._server.pid) - used_s
-        counts = count(self._server) - counts
-        if self._destination.counts and counts.events < load.answers and not self._row.may_lose:
-            raise BenchError(f"{load.answers} times 200, but only {counts.events} events arrived")
-        return load, counts, used_s
+    def _counts(self) -> Counts:
+        return self._destination.counts(self._server) if self._destination.counts else NOTHING
+
+    def _post(self, clients: int, *, seconds: int, check: bool = False) -> tuple[Measured, Counts]:
+        """Load Sonda; what the destination has counted meanwhile comes along."""
+        before = self._counts()
+        measured = post_and_watch(
+            self._request, self._server.pid, clients=clients, seconds=seconds, check=check
+        )
+        counted, answers = self._counts() - before, measured.load.answers
+        if self._destination.counts and counted.events < answers and not self._row.may_lose:
+            raise BenchError(f"{answers} times 200, but only {counted.events} events arrived")
+        return measured, counted
 
     def _direct(self, clients: int) -> Load | None:
         if self._destination.direct is None:
@@ -200,7 +227,7 @@ class _Run:
             p99_ms=median(one.load.p99_ms for one in rounds),
             of_echo=median(one.of_echo for one in rounds),
             p50_of_echo=median(one.p50_of_echo for one in rounds),
-            cpu_us=median(one.cpu_s * 1e6 / one.load.answers for one in rounds),
+            cpu_us=median(one.cpu_us for one in rounds),
             of_direct=median(of_direct) if of_direct else None,
             counts=counts if counted else None,
             arrived=counts.events / answers if counted else None,

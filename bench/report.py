@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Final
 
-from .load import Load
-from .measure import Cell, Plan, Result
+from .measure import Cell, Measured, Plan, Result
 from .targets import Figures, Target, targets
 
 COLUMNS: Final = (
@@ -49,7 +48,7 @@ competes for its cores, so that the ratios say more than the numbers.
 - The server runs with its defaults and {plan.workers} worker{"s" * (plan.workers > 1)}: its access log is on, and goes to a file, as does what the
   stdout sink writes.
 - **CPU** is that of the server's processes alone. **connections** (opened) and **pushes/event** are what the destination
-  has counted, warm-up included; every event answered with 200 must have arrived, or the row has failed.
+  has counted, warm-up included (for tcp, its reads); every event answered with 200 must have arrived, or the row has failed.
 - **memory** is what is resident before the first and after the last measurement of a row.
 - A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS), or a file;
   `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series."""
@@ -80,12 +79,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _echo_rows(name: str, loads: Mapping[int, list[Load]]) -> Iterator[tuple[str, ...]]:
-    for clients, measured in loads.items():
-        per_s = f"{median(load.per_s for load in measured):,.0f}"
-        p50 = f"{median(load.p50_ms for load in measured):.2f}"
-        p99 = f"{median(load.p99_ms for load in measured):.2f}"
-        yield (name, str(clients), per_s, "", "", p50, p99, "", "", "", "", "")
+def _echo_rows(name: str, echo: Mapping[int, list[Measured]]) -> Iterator[tuple[str, ...]]:
+    for clients, measured in echo.items():
+        loads = [each.load for each in measured]
+        yield (
+            *(name, str(clients), f"{median(load.per_s for load in loads):,.0f}", "", ""),
+            f"{median(load.p50_ms for load in loads):.2f}",
+            f"{median(load.p99_ms for load in loads):.2f}",
+            f"{median(each.cpu_us for each in measured):.0f}",
+            *("", "", "", ""),
+        )
 
 
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
@@ -109,7 +112,9 @@ def _numbers(cell: Cell) -> tuple[str, ...]:
         f"{cell.p99_ms:.2f}",
         f"{cell.cpu_us:.0f}",
         str(counts.connections) if counts and counts.connections else "",
-        f"{counts.requests / counts.events:.3f}" if counts and counts.requests else "",
+        f"{counts.requests / counts.events:.3f}"
+        if counts and counts.requests and counts.events
+        else "",
     )
 
 

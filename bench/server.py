@@ -38,6 +38,14 @@ class Server:
         return self.process.popen.pid
 
 
+@dataclass(frozen=True, slots=True)
+class RunningEcho:
+    """Where it answers, and its process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
 def run_server(folder: Path, *flags: str) -> Iterator[Server]:
     """Run a server with its default flags on a free port; both its outputs are files."""
@@ -58,8 +66,8 @@ def run_server(folder: Path, *flags: str) -> Iterator[Server]:
 
 
 @contextmanager
-def run_echo(folder: Path, *flags: str) -> Iterator[str]:
-    """Run the echo, and yield its URL."""
+def run_echo(folder: Path, *flags: str) -> Iterator[RunningEcho]:
+    """Run the echo."""
     folder.mkdir()
     with started((sys.executable, "-m", "bench.echo", *flags), folder=folder, env=ENV) as process:
         url = _where(process)
@@ -68,7 +76,7 @@ def run_echo(folder: Path, *flags: str) -> Iterator[str]:
             timeout_s=READY_TIMEOUT_S,
             what="it answers",
         )
-        yield url
+        yield RunningEcho(url, process.popen.pid)
 
 
 def _where(process: Process) -> str:

@@ -8,8 +8,7 @@ from typing import Final
 
 from sonda.pipeline.transport.streams import CONNECTIONS_PER_DESTINATION
 
-from .load import Load
-from .measure import Cell, Result
+from .measure import Cell, Measured, Result
 from .server_costs import Memory, Start
 
 MANY: Final = 64
@@ -37,8 +36,8 @@ class Figures:
     """All that one run has measured."""
 
     results: Mapping[str, Result]
-    echo: Mapping[int, list[Load]] = field(default_factory=dict)
-    logging_echo: Mapping[int, list[Load]] = field(default_factory=dict)
+    echo: Mapping[int, list[Measured]] = field(default_factory=dict)
+    logging_echo: Mapping[int, list[Measured]] = field(default_factory=dict)
     start: Start | None = None
     memory: Memory | None = None
 

@@ -59,7 +59,7 @@ class Grpc(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are registered with none of asyncio's classes.
-        self._transport = cast(asyncio.WriteTransport, transport)
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._tally.connections += 1
         self._write(frame(SETTINGS, 0, 0, ROOM))
         self._grant(CREDIT_BYTES)

@@ -26,7 +26,7 @@ class Http(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are registered with none of asyncio's classes.
-        self._transport = cast(asyncio.WriteTransport, transport)
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._tally.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
