@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from subprocess import SubprocessError
 from typing import Final
 
 from tests.backends.process import NotReadyError
@@ -125,8 +126,8 @@ def measure(row: Row, echo: Echo, plan: Plan, folder: Path) -> Result:
             return _Run(row, echo, plan, destination, server).result()
     except AbsentError as exc:
         return Result(row.name, problem=str(exc), absent=True)
-    except (BenchError, NotReadyError) as exc:
-        return Result(row.name, problem=str(exc))
+    except (BenchError, NotReadyError, OSError, SubprocessError) as exc:
+        return Result(row.name, problem=str(exc) or type(exc).__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,11 @@ def family(pid: int) -> Iterator[int]:
     """Yield a process and, below it, its children."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that has ended in the meantime
+        for child in children:
             yield from family(int(child))
 
 

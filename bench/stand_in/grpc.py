@@ -25,8 +25,10 @@ WINDOW_UPDATE: Final = 8
 ACK: Final = 0x1
 END_STREAM: Final = 0x1
 END_HEADERS: Final = 0x4
-CREDIT_BYTES: Final = 1 << 20
-ROOM: Final = struct.pack("!HI", 0x4, CREDIT_BYTES)  # SETTINGS_INITIAL_WINDOW_SIZE, per call
+MOST_BYTES: Final = 2**31 - 1  # that a client may be allowed to send ahead
+FIRST_BYTES: Final = 65535  # that it may send on a new connection
+GRANT_BYTES: Final = 1 << 20
+ROOM: Final = struct.pack("!HI", 0x4, MOST_BYTES)  # SETTINGS_INITIAL_WINDOW_SIZE, per call
 
 
 def _literal(name: bytes, value: bytes) -> bytes:
@@ -62,7 +64,7 @@ class Grpc(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)
         self._tally.connections += 1
         self._write(frame(SETTINGS, 0, 0, ROOM))
-        self._grant(CREDIT_BYTES)
+        self._grant(MOST_BYTES - FIRST_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -88,7 +90,7 @@ class Grpc(asyncio.Protocol):
         if kind == DATA:
             self._bodies.setdefault(stream, []).append(payload)  # padding contains no event
             self._used_bytes += len(payload)
-            if self._used_bytes > CREDIT_BYTES // 2:
+            if self._used_bytes > GRANT_BYTES:
                 self._grant(self._used_bytes)
                 self._used_bytes = 0
             if flags & END_STREAM:
