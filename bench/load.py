@@ -92,7 +92,10 @@ def post(request: Request, *, clients: int, seconds: int, check: bool = False) -
         )
     if run.returncode != 0:
         raise BenchError(f"wrk ended with {run.returncode}: {(run.stdout + run.stderr).strip()}")
-    return parse(run.stdout)
+    try:
+        return parse(run.stdout)
+    except BenchError as exc:
+        raise BenchError(f"{clients} clients: {exc}") from None
 
 
 def parse(printed: str) -> Load:

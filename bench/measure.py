@@ -166,9 +166,7 @@ class _Run:
         before = self._counts()
         ask_once(self._request)
         opening = self._counts() - before
-        if self._destination.direct:
-            most = max(self._plan.clients)
-            post(self._destination.direct, clients=most, seconds=self._plan.warm_up_s, check=True)
+        self._direct(max(self._plan.clients), seconds=self._plan.warm_up_s, check=True)
         rss_before_mb = rss_mb(self._server.pid)
         cells: list[Cell] = []
         for clients in self._plan.clients:
@@ -191,7 +189,7 @@ class _Run:
         for _ in range(self._plan.rounds):
             measured, counted = self._post(clients, seconds=self._plan.seconds)
             counts, answers = counts + counted, answers + measured.load.answers
-            direct = self._direct(clients)
+            direct = self._direct(clients, seconds=self._plan.seconds)
             after = self._echo.measure(clients)
             rounds.append(_Round(measured.load, measured.cpu_us, (before, after), direct))
             before = after
@@ -211,10 +209,13 @@ class _Run:
             raise BenchError(f"{answers} times 200, but only {counted.events} events arrived")
         return measured, counted
 
-    def _direct(self, clients: int) -> Load | None:
+    def _direct(self, clients: int, *, seconds: int, check: bool = False) -> Load | None:
         if self._destination.direct is None:
             return None
-        return post(self._destination.direct, clients=clients, seconds=self._plan.seconds)
+        try:
+            return post(self._destination.direct, clients=clients, seconds=seconds, check=check)
+        except BenchError as exc:
+            raise BenchError(f"posting to it directly: {exc}") from exc
 
     def _summed_up(
         self, clients: int, rounds: Sequence[_Round], counts: Counts, answers: int

@@ -125,7 +125,8 @@ def _file(sink: Document, where: Callable[[Server], Path], _: Path) -> Iterator[
     """Let the server write a file of its own."""
 
     def counts(server: Server) -> Counts:
-        events = where(server).read_bytes().count(EVENT)
+        path = where(server)
+        events = path.read_bytes().count(EVENT) if path.exists() else 0
         return Counts(connections=0, requests=0, events=events)
 
     yield Destination(sink, counts=counts)
@@ -168,17 +169,18 @@ def _real(
 
 
 def _kafka(running: Any) -> tuple[Document, Request | None]:
-    return {"type": "kafka", "brokers": running.brokers, "topic": "bench"}, None
+    brokers, topic = running.addresses["plain"], running.create_topic()
+    return {"type": "kafka", "brokers": brokers, "topic": topic}, None
 
 
 def _otlp_http(running: Any) -> tuple[Document, Request | None]:
-    sink = {"type": "http_push", "url": f"{running.http_url}/v1/logs"}
-    return sink, direct.otlp_http(running.http_url)
+    url = f"http://{running.home.http}"
+    return {"type": "http_push", "url": f"{url}/v1/logs"}, direct.otlp_http(url)
 
 
 def _collector(running: Any) -> tuple[Document, Request | None]:
-    sink, _ = _grpc(running.grpc_url)
-    return sink, direct.otlp_http(running.http_url)
+    sink, _ = _grpc(f"http://{running.home.grpc}")
+    return sink, direct.otlp_http(f"http://{running.home.http}")
 
 
 # --- the rows --------------------------------------------------------------------------------------

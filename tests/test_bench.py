@@ -128,7 +128,9 @@ def test_grpc_answers_calls_of_every_size(tmp_path: Path, tls: bool) -> None:
             else grpc.insecure_channel(stand_in.address)
         )
         with open_channel as channel:
-            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any.Service/Call")
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/any.Service/Call"
+            )
             calls = [call.future(body, timeout=PATIENCE_S) for body in bodies]
             assert [each.result() for each in calls] == [b""] * len(bodies)
         assert stand_in.counts() == Counts(connections=1, requests=25, events=25)
@@ -185,7 +187,9 @@ def test_remote_writes_differ_in_series(recording: HttpDestination) -> None:
 @pytest.mark.usefixtures("wrk")
 def test_a_refusal_fails_the_load_and_is_quoted(recording: HttpDestination) -> None:
     """Whoever measures is told which status came, and what it said."""
-    with pytest.raises(BenchError, match=r"times 500: destination says no \(of \d+ answers\)"):
+    with pytest.raises(
+        BenchError, match=r"^1 clients: \d+ times 500: destination says no \(of \d+ answers\)"
+    ):
         post(Request(f"{recording.url}/s/500", b"{}"), clients=1, seconds=1, check=True)
     with pytest.raises(BenchError, match="times a status above 399"):
         post(Request(f"{recording.url}/s/500", b"{}"), clients=1, seconds=1)
