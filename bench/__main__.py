@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from .load import find_wrk
-from .measure import Echo, Plan, measure, say
+from .measure import FAILURES, Echo, Plan, measure, say
 from .report import events_table, results_page, targets_table
-from .rows import ROWS, Row
+from .rows import ROWS
 from .server import run_echo
-from .server_costs import measure_memory, measure_start
+from .server_costs import Memory, measure_memory, measure_start
 from .targets import Figures
 from .versions import versions
 
@@ -32,8 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("wrk is not installed: run `make backends`")
         return 1
     plan = _plan(options)
-    with TemporaryDirectory(prefix="sonda-bench-") as folder:
-        figures = _run(options.rows or NAMES, plan, Path(folder))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started is ended
+    try:
+        with TemporaryDirectory(prefix="sonda-bench-") as folder:
+            figures = _run(options.rows or NAMES, plan, Path(folder))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     print(f"{events_table(figures)}\n\n{targets_table(figures)}")
     full = not options.rows and plan == Plan()
     if full or options.write:
@@ -58,12 +63,17 @@ def _run(names: Sequence[str], plan: Plan, folder: Path) -> Figures:
         for row in ROWS:
             if row.name in names:
                 results[row.name] = measure(row, echo, plan, folder / row.name.replace("/", "-"))
-    memory = measure_memory(_row("loki"), folder / MEMORY) if MEMORY in names else None
+    memory = _memory(folder / MEMORY) if MEMORY in names else None
     return Figures(results, echo.measured, logging_echo.measured, start, memory)
 
 
-def _row(name: str) -> Row:
-    return next(row for row in ROWS if row.name == name)
+def _memory(folder: Path) -> Memory | None:
+    (loki,) = (row for row in ROWS if row.name == "loki")
+    try:
+        return measure_memory(loki, folder)
+    except FAILURES as exc:  # what has been measured before is not to be lost
+        say(f"memory: failed: {exc}")
+        return None
 
 
 def _plan(options: Namespace) -> Plan:

@@ -16,11 +16,12 @@ from tests.backends.web import fetch
 
 from .load import BenchError, Load, Request, post
 from .processes import cpu_s, rss_mb
-from .rows import AbsentError, Destination, Row
+from .rows import EXAMPLE, AbsentError, Destination, Row
 from .server import RunningEcho, Server, run_server
 from .stand_in.counts import Counts
 
 NOTHING: Final = Counts(connections=0, requests=0, events=0)
+FAILURES: Final = (BenchError, NotReadyError, OSError, SubprocessError)
 CANNOT: Final = (400, 422)  # a sink of which it knows nothing, or whose extra is not installed
 
 
@@ -96,7 +97,7 @@ class Echo:
     """The echo, and all that has been measured of it."""
 
     def __init__(self, running: RunningEcho, plan: Plan) -> None:
-        self._request = Request(running.url, b'{"message":"bench_event <<NUMBER>>"}')
+        self._request = Request(running.url, EXAMPLE)
         self._pid = running.pid
         self._plan = plan
         self.measured: dict[int, list[Measured]] = {}
@@ -126,7 +127,7 @@ def measure(row: Row, echo: Echo, plan: Plan, folder: Path) -> Result:
             return _Run(row, echo, plan, destination, server).result()
     except AbsentError as exc:
         return Result(row.name, problem=str(exc), absent=True)
-    except (BenchError, NotReadyError, OSError, SubprocessError) as exc:
+    except FAILURES as exc:
         return Result(row.name, problem=str(exc) or type(exc).__name__)
 
 

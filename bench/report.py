@@ -42,7 +42,7 @@ Each client waits for its 200 before it sends its next event; every event has
 contents of its own. Numbers are medians of {plan.rounds} rounds of {plan.seconds} s; everything runs on one machine and
 competes for its cores, so that the ratios say more than the numbers.
 
-- **÷ echo**: against a bare Falcon app on the same uvicorn, uvloop and httptools, which reads the body, answers, and
+- **÷ echo**: against a bare Falcon app on the same uvicorn, uvloop and httptools, which reads the same body, answers, and
   writes no log; measured right before and after each round.
 - **÷ direct**: against the same load of one event per request straight on the destination (the Collector's is OTLP/HTTP).
 - The server runs with its defaults and {plan.workers} worker{"s" * (plan.workers > 1)}: its access log is on, and goes to a file, as does what the

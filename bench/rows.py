@@ -51,8 +51,11 @@ class Row:
 
     def request(self, url: str, destination: Destination) -> Request:
         """Return the request to the server at *url*."""
-        body = json.dumps({**self.event, "sink": destination.sink}, separators=(",", ":"))
-        return Request(f"{url}/events", body.encode())
+        return Request(f"{url}/events", _body(self.event, destination.sink))
+
+
+def _body(event: Document, sink: Document) -> bytes:
+    return json.dumps({**event, "sink": sink}, separators=(",", ":")).encode()
 
 
 # --- the events ----------------------------------------------------------------------------------
@@ -187,6 +190,7 @@ def _collector(running: Any) -> tuple[Document, Request | None]:
 
 _LINES: Final = _log("json_lines")
 _OTLP: Final = _log("otlp")
+EXAMPLE: Final = _body(_LINES, {"type": "stdout"})  # what the echo is sent
 
 ROWS: Final = (
     Row("stdout", _LINES, partial(_file, {"type": "stdout"}, lambda server: server.stdout)),
