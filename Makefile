@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BARE   := .venv-bare
 
-.PHONY: help run test bare check backends loki protobuf format clean
+.PHONY: help run test bare check backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 
 protobuf: $(READY) ## make the Python modules of the .proto files
 	$(BIN)/python -m tools.make_protobuf
+
+bench: $(READY) ## measure what an acknowledgement costs; some: make bench ROWS=loki,stdout ARGS=--quick
+	@$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

@@ -291,6 +291,15 @@ def _probe_rsyslog(folder: Path) -> str:
     return _says(((*words, "-v"), env))
 
 
+def _probe_wrk(folder: Path) -> str:
+    # Asked for its version it also prints its usage, and ends with 1.
+    words, env = program(folder, "root/usr/bin/wrk", "-v")
+    printed = run("sh", "-c", '"$@" || true', "sh", *words, env=env, timeout_s=PROBE_TIMEOUT_S)
+    if not printed.startswith("wrk "):
+        raise InstallError(f"{words[0]} does not run")
+    return printed.partition(" [")[0]
+
+
 def _says(command: Command) -> str:
     words, env = command
     printed = run(*words, env=env, timeout_s=PROBE_TIMEOUT_S)
@@ -319,6 +328,7 @@ BACKENDS: Final[dict[str, Backend]] = {
         ),
         _debian("prometheus", probe=_probe(("root/usr/bin/prometheus", "--version"))),
         _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
+        _debian("wrk", probe=_probe_wrk),  # no destination: the load of `make bench`
         Backend(
             name="victoria",
             version=VICTORIA.version,
