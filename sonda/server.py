@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.http import create_app
+from sonda.pipeline.addresses import Address
 from sonda.pipeline.quoting import escape
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import EventProtocol
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve in this process until it is told to stop."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, listening=[Address(*each.getsockname()[:2]) for each in listeners]),
         interface="asgi3",
         loop="uvloop",
         http=EventProtocol,

@@ -60,7 +60,7 @@ def post(
 ) -> bytes:
     """Write a `POST` with a length."""
     length = len(body) if length is None else length
-    head = b"POST %b HTTP/1.1\r\nHost: sonda\r\n%bContent-Length: %d\r\n" % (
+    head = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n" % (
         path,
         JSON_TYPE,
         length,
@@ -70,7 +70,7 @@ def post(
 
 def post_chunked(*chunks: bytes, last: bytes = b"0\r\n\r\n", headers: bytes = b"") -> bytes:
     """Write a `POST` without a length."""
-    head = b"POST /events HTTP/1.1\r\nHost: sonda\r\n%bTransfer-Encoding: chunked\r\n%b\r\n"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\n%bTransfer-Encoding: chunked\r\n%b\r\n"
     body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return head % (JSON_TYPE, headers) + body + last
 
@@ -102,7 +102,7 @@ def assert_refused(reply: Reply, status: int, error: str) -> None:
 
 def assert_alive(server: Serving) -> None:
     """Expect that others are still served."""
-    assert server.ask(b"GET /health HTTP/1.1\r\nHost: sonda\r\n\r\n").body == b'{"status":"ok"}'
+    assert server.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").body == b'{"status":"ok"}'
 
 
 GARBAGE = {
@@ -112,7 +112,7 @@ GARBAGE = {
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/2.0": b"GET /health HTTP/2.0\r\n\r\n",
     "HTTP/0.9": b"GET /health\r\n\r\n",
-    "bare LF": b"GET /health HTTP/1.1\nHost: sonda\n\n",
+    "bare LF": b"GET /health HTTP/1.1\nHost: localhost\n\n",
     "control character in the target": b"GET /hea\x01lth HTTP/1.1\r\n\r\n",
     "bytes over 127 in the target": b"GET /\xff?\xff HTTP/1.1\r\n\r\n",
     "no path": b"GET http://sonda HTTP/1.1\r\n\r\n",
@@ -699,7 +699,7 @@ def test_version() -> None:
 def test_probes_are_not_logged(level: str, probes: int) -> None:
     """The access log has events and failures; a probe that finds all well only to debug."""
     with serving("--log-level", level) as server:
-        assert server.ask(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
-        assert server.ask(b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n").status == 404
+        assert server.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200
+        assert server.ask(b"GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 404
         server.wait_for_log('"GET /nope HTTP/1.1" 404')
         assert server.log.count("GET /health HTTP") == probes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -16,12 +16,14 @@ import httpx
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
+from sonda.pipeline.addresses import address_of
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.streams import Secure
+from sonda.pipeline.transport.destinations import NotAllowed
+from sonda.pipeline.transport.streams import Journey, Secure
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
 
@@ -30,15 +32,16 @@ _TOO_MANY_REQUESTS: Final = 429
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One event's request; *target* is how the client wrote the destination.
+    """One event's request, of a *sink*; *target* is how the client wrote the destination.
 
     *headers* are the user's, *defaults* stand where the user has none of that name.
     """
 
-    target: str
+    sink: str
+    target: str = field(repr=False)  # may hold a password, as the headers may
     url: httpx.URL
     defaults: Mapping[str, str]
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes
     time_ns: int
     is_yes: Callable[[int], bool]
@@ -49,8 +52,11 @@ async def start(
 ) -> Result[Pending, Problem]:
     """Get ready to post; what comes back posts until the deadline and gives the verdict.
 
-    Fails with `Forbidden` or `Unreachable` for the TLS files.
+    Fails with `Forbidden`, or `Unreachable` for the TLS files.
     """
+    permitted = transport.destinations.permit(post.sink, address_of(post.url))
+    if not isinstance(permitted, Success):
+        return Failure(permitted.failure())
     secure: Result[Secure | None, Problem] = Success(None)
     if post.url.scheme == "https":
         name = (tls and tls.server_name) or post.url.raw_host.decode("ascii")
@@ -58,7 +64,7 @@ async def start(
         secure = context.map(lambda loaded: Secure(loaded, name.rstrip(".")))
 
     def pending(ready: Secure | None) -> Pending:
-        extensions = {"deadline": deadline, "secure": ready}
+        extensions = {"deadline": deadline, "secure": ready, "sink": post.sink}
         attempt = partial(_attempt, post, transport.http, extensions)
         return partial(deliver_in_tries, attempt, retry, deadline)
 
@@ -68,16 +74,24 @@ async def start(
 async def _attempt(
     post: Post, http: httpx.AsyncBaseTransport, extensions: Mapping[str, object]
 ) -> Result[Acknowledged, Setback]:
+    journey = Journey()
     request = httpx.Request(
-        "POST", post.url, headers=_headers(post), content=post.body, extensions=dict(extensions)
+        "POST",
+        post.url,
+        headers=_headers(post),
+        content=post.body,
+        extensions={**extensions, "journey": journey},
     )
     target = hide_userinfo(post.target)
     try:
         reply = await http.handle_async_request(request)
         answer = await reply.aread()
+    except NotAllowed as exc:
+        return Failure(Setback(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
         where = f"HTTP connect to {post.url.netloc.decode('ascii')}"
-        return Failure(Setback(Unreachable(where, str(exc)), may_pass=True))
+        unreachable = Unreachable(where, str(exc))
+        return Failure(Setback(unreachable, may_pass=True, reached=journey.reached))
     except httpx.TimeoutException:
         reason = f"within {extensions['deadline']}"
         return Failure(Setback(OutcomeUnknown(target, reason, post.time_ns)))

@@ -41,6 +41,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes as they are."""
     post = _post.Post(
+        sink="http_push",
         target=options.url,
         url=parse_http_url(options.url),
         defaults={"Content-Type": options.content_type or payload.content_type},

@@ -47,6 +47,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the event as one entry: the encoder's line without its last line feed."""
     post = _post.Post(
+        sink="loki",
         target=options.url,
         url=_push_url(options.url),
         defaults={"Content-Type": "application/json"},

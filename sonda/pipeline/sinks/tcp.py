@@ -18,8 +18,10 @@ from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.result import then
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.destinations import NotAllowed
 from sonda.pipeline.transport.sockets import is_late, reason, words
 from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream
 from sonda.pipeline.transport.tls import Tls
@@ -40,8 +42,9 @@ class Tcp:
 async def push(
     payload: Payload, options: Tcp, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Get ready to write one frame; fails with `Forbidden` or `Unreachable` for the TLS files."""
-    route = await _route(parse_address(options.address), options.tls, transport)
+    """Get ready to write one frame; fails with `Forbidden`, or `Unreachable` for the TLS files."""
+    permitted = transport.destinations.permit("tcp", parse_address(options.address))
+    route = await then(permitted, partial(_route, tls=options.tls, transport=transport))
     frame = _frame(payload.body, options.framing)
     return route.map(
         lambda way: partial(
@@ -62,10 +65,10 @@ def _frame(body: bytes, framing: str) -> bytes:
 
 async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
     if tls is None:
-        return Success(Route(address))
+        return Success(Route("tcp", address))
     name = (tls.server_name or address.host).rstrip(".")
     context = await transport.tls.load(tls)
-    return context.map(lambda loaded: Route(address, Secure(loaded, name, hears_out=True)))
+    return context.map(lambda loaded: Route("tcp", address, Secure(loaded, name, hears_out=True)))
 
 
 async def _attempt(
@@ -82,13 +85,15 @@ async def _attempt(
         async with asyncio.timeout_at(deadline.at_s):
             write = partial(_write, frame)
             await transport.streams.use(route, write, journey, peer_may_talk=True)
+    except NotAllowed as exc:
+        return Failure(Setback(exc.problem, reached=journey.reached))
     except OSError as exc:
         step = "write" if journey.connected else "connect"
         problem: Problem = Unreachable(f"TCP {step} to {target}", reason(exc, deadline))
         if journey.left:
             silence = f"within {deadline}" if is_late(exc) else f"({words(exc)})"
             problem = OutcomeUnknown(target, silence, payload.event.time_ns)
-        return Failure(Setback(problem, may_pass=True))
+        return Failure(Setback(problem, may_pass=True, reached=journey.reached))
     return Success(Acknowledged(Confirmed.HANDED_OFF))
 
 

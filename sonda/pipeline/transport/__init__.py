@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sonda.pipeline.policy import Policy
+from sonda.pipeline.transport.destinations import Destinations
 from sonda.pipeline.transport.streams import Streams
 from sonda.pipeline.transport.tls import TlsContexts
 
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where a server may read and write files: below these folders, and only regular ones."""
+    """What a server's callers may touch: files below these folders, and what the policy allows.
+
+    Only regular files, whatever the folders.
+    """
 
     file_root: Path
     tls_root: Path
+    policy: Policy = field(default_factory=Policy)
 
 
 class Transport:
@@ -27,7 +33,8 @@ class Transport:
 
     def __init__(self, confinement: Confinement | None = None) -> None:
         self.confinement = confinement
-        self.streams = Streams()
+        self.destinations = Destinations(confinement.policy if confinement else None)
+        self.streams = Streams(self.destinations)
         self.tls = TlsContexts(confinement)
 
     @cached_property
