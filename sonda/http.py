@@ -23,6 +23,7 @@ from returns.result import Result
 from sonda.envelope import compact, envelope
 from sonda.hosts import HostCheck
 from sonda.pipeline.addresses import Address, is_loopback
+from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.policy import Policy
@@ -268,7 +269,7 @@ class Events:
         body_arrived = False
         try:
             raw = await self._read_body(req, until_s)
-            body_arrived = True
+            body_arrived, req.context.raw = True, raw
             refuse_parameters(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError:  # the server's grace period is over
@@ -382,8 +383,11 @@ async def _answer_unroutable(
     _write(resp, refused(NotFound(req.path)))
 
 
-async def _answer_bug(_req: Request, resp: Response, error: Exception, _params: object) -> None:
-    _LOG.error("a bug: this request is answered with 500", exc_info=error)
+async def _answer_bug(req: Request, resp: Response, error: Exception, _params: object) -> None:
+    secrets = secrets_of_body(getattr(req.context, "raw", b""))  # the exception may quote them
+    key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
+    told = {"secrets": secrets + key}
+    _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=told)
     _write(resp, refused(Bug(type(error).__name__)))
 
 

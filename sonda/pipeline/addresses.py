@@ -66,7 +66,8 @@ def parse_http_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as exc:
-        raise ValueError(f"not a URL: {exc}") from None
+        why = str(exc).partition(":")[0]  # what follows may be a piece of a password
+        raise ValueError(f"not a URL: {why}") from None
     check_host(url.raw_host.decode("ascii").strip("[]"))
     if url.port is not None:
         check_port(url.port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -53,13 +53,13 @@ class Chosen:
 class Order:
     """A body that has been validated: the event, how to render it, and where to deliver it.
 
-    *sink_options* are the sink's as the client wrote them.
+    *sink_options* are the sink's as the client wrote them, secrets and all.
     """
 
     event: Event
     encoder: Chosen
     sink: Chosen
-    sink_options: Mapping[str, Any]
+    sink_options: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
 

@@ -17,10 +17,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.addresses import address_of
+from sonda.pipeline.credentials import scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
+from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.destinations import NotAllowed
 from sonda.pipeline.transport.streams import Journey, Secure
@@ -39,7 +40,7 @@ class Post:
 
     sink: str
     target: str = field(repr=False)  # may hold a password, as the headers may
-    url: httpx.URL
+    url: httpx.URL = field(repr=False)
     defaults: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
@@ -82,7 +83,7 @@ async def _attempt(
         content=post.body,
         extensions={**extensions, "journey": journey},
     )
-    target = hide_userinfo(post.target)
+    target = shown(post.target)
     try:
         reply = await http.handle_async_request(request)
         answer = await reply.aread()
@@ -96,7 +97,7 @@ async def _attempt(
         reason = f"within {extensions['deadline']}"
         return Failure(Setback(OutcomeUnknown(target, reason, post.time_ns)))
     except httpx.TransportError as exc:
-        cause = excerpt(str(exc), QUOTED_CHARACTERS)  # may quote what the destination sent
+        cause = _own_words(post, str(exc), QUOTED_CHARACTERS)
         unknown = OutcomeUnknown(target, f"({cause})", post.time_ns)
         return Failure(Setback(unknown, may_pass=True))
     return _judge(post, target, reply, answer)
@@ -125,15 +126,20 @@ def _judge(
     status = reply.status_code
     if post.is_yes(status):
         return Success(Acknowledged(Confirmed.ACCEPTED, status=status))
-    refused = Refused(target, f"{status} {_phrase(reply)}".rstrip(), excerpt(answer))
+    phrase = _own_words(post, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
+    phrase = phrase or httpx.codes.get_reason_phrase(status)
+    refused = Refused(target, f"{status} {phrase}".rstrip(), _own_words(post, answer))
     may_pass = status == _TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return Failure(Setback(refused, may_pass, _retry_after_s(reply)))
 
 
-def _phrase(reply: httpx.Response) -> str:
-    """The destination's own reason phrase, else the standard one."""
-    own: bytes = reply.extensions.get("reason_phrase", b"")
-    return excerpt(own, QUOTED_CHARACTERS) or httpx.codes.get_reason_phrase(reply.status_code)
+def _own_words(post: Post, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
+    """Quote the destination, which may have sent our credentials back."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    userinfo = post.url.userinfo.decode("ascii")
+    secrets = (*secrets_of_headers(post.headers), *secrets_of_userinfo(userinfo))
+    return excerpt(scrub(text, secrets), limit)
 
 
 def _retry_after_s(reply: httpx.Response) -> float | None:

@@ -13,6 +13,7 @@ from typing import Final
 from returns.result import Result
 
 from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
@@ -34,6 +35,7 @@ class HttpPush:
     tls: Tls | None = None
     timeout: str = "10s"
     retry: Retry | None = None
+    __repr__ = repr_without_secrets
 
 
 async def push(

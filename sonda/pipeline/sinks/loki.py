@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from returns.result import Result
 
 from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
@@ -40,6 +41,7 @@ class Loki:
     tls: Tls | None = None
     timeout: str = "10s"
     retry: Retry | None = None
+    __repr__ = repr_without_secrets
 
 
 async def push(
