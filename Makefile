@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help run test check backends loki format clean
+.PHONY: help run test check audit backends loki format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,11 @@ check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
 	$(BIN)/python tools/check_wheel.py
+
+audit: $(READY) ## ask the package registry whether a pinned release was withdrawn
+	$(BIN)/python tools/audit.py
 
 backends: ## install or build what the tests speak to, and what they judge deploy/ by
 	$(PYTHON) tests/backends/install.py

@@ -115,7 +115,9 @@ def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
         path = str(confinement.file_root / path)
         fd = _open_below(path, confinement)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        if confinement is not None:
+            _refuse_special(path, os.fstat(fd))
+        elif not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file", path)
         yield fd
     finally:
@@ -133,15 +135,10 @@ def _open_below(path: str, confinement: Confinement) -> int:
                 here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
                 closing.callback(os.close, here)
             _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
-            fd = os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+            return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
         except OSError as exc:
             _way(path, confinement)  # it may lead elsewhere by now
             raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
-    with ExitStack() as closing:
-        closing.callback(os.close, fd)
-        _refuse_special(path, os.fstat(fd))  # it may have been put there meanwhile
-        closing.pop_all()
-    return fd
 
 
 def _refuse_special(path: str, status: os.stat_result) -> None:
