@@ -17,7 +17,7 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.policy import Policy, parse_rule
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.transport import Confinement
-from sonda.pipeline.transport.destinations import listening_on
+from sonda.pipeline.transport.destinations import Destinations, listening_on
 from tests.destinations import (
     TIME_NS,
     NewLoop,
@@ -222,6 +222,14 @@ def test_foreign_names_are_not_looked_up(resolver: Resolver, tmp_path: Path) -> 
     refused = deliver(event, confinement=confined(tmp_path, "loki", "udp=10.0.0.1"))
     assert refused == [no_rule("secret.evil.example", 80)]
     assert resolver.asked == {}
+
+
+def test_verdicts_are_remembered_within_bounds() -> None:
+    """A flood of destinations takes no memory."""
+    destinations = Destinations(Policy())
+    for number in range(5000):
+        destinations.permit("tcp", Address(f"x{number}.example", 80))
+    assert len(destinations._judged) <= 1024
 
 
 # --- one look-up ---------------------------------------------------------------------------------

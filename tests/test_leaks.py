@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from io import StringIO
 from pathlib import Path
@@ -140,6 +140,13 @@ def test_basic_credentials_are_known_in_both_spellings(scheme: str) -> None:
     secrets = secrets_of_body(json.dumps(event).encode())
     text = f"{LOGIN} {CANARY} {CANARY}/password {CANARY}%2Fpassword"
     assert_clean(scrub(text, secrets))
+
+
+@pytest.mark.parametrize("spell", [str, repr, json.dumps, lambda text: repr(text.encode())])
+def test_secrets_are_found_however_they_are_quoted(spell: Callable[[str], str]) -> None:
+    """A secret with quotes, backslashes and letters beyond ASCII is found in every language's words."""
+    secret = "'\"\\é" + CANARY
+    assert scrub(f"<{spell(secret)}>", [secret]).strip("<>b'\"") == "***"
 
 
 def test_short_values_are_no_secrets() -> None:
@@ -289,7 +296,8 @@ def test_a_traceback_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     event = secret_post("loki", "x", sasl={"password": f"{CANARY}-sasl"})
 
     async def deliver() -> Result[Receipt, Problem]:
-        raise ValueError(event, HEADERS["Authorization"].encode(), event["sink"]["url"], "harmless")
+        own = f"Bearer {CANARY}-own"
+        raise ValueError(event, HEADERS["Authorization"].encode(), own, "harmless")
 
     shown = StringIO()
     handler = logging.StreamHandler(shown)

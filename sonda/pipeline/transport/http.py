@@ -18,7 +18,6 @@ import httpx
 
 from sonda.pipeline.addresses import address_of
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt
 from sonda.pipeline.transport.sockets import is_late, reason
 from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream, Streams
 
@@ -54,8 +53,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
             )
             if is_late(exc):
                 failed = httpx.ReadTimeout if journey.left else httpx.ConnectTimeout
-            why = excerpt(reason(exc, deadline), QUOTED_CHARACTERS)  # may quote the destination
-            raise failed(why, request=request) from exc
+            raise failed(reason(exc, deadline), request=request) from exc
 
 
 def _credentials(headers: httpx.Headers) -> Hashable:
