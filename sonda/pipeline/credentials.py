@@ -65,6 +65,8 @@ def _password(token: str) -> Iterator[str]:
 
 def secrets_of_userinfo(userinfo: str) -> Iterator[str]:
     """Give a URL's password, as it is written and as it is meant, and the login it is sent as."""
+    if not userinfo:
+        return
     name, _, password = userinfo.partition(":")
     yield password
     yield unquote(password)

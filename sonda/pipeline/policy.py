@@ -42,12 +42,12 @@ class _Never(NamedTuple):
     what: str
 
 
-def _never(what: str, *networks: str) -> Iterator[_Never]:
+def _ranges(what: str, *networks: str) -> Iterator[_Never]:
     return (_Never(ip_network(network), what) for network in networks)
 
 
 _NEVER: Final = (
-    *_never(
+    *_ranges(
         "a cloud's metadata address",
         "169.254.169.254",
         "169.254.170.2",  # AWS, credentials of containers
@@ -59,10 +59,10 @@ _NEVER: Final = (
         "fd20:ce::254",  # Google
         "fd00:42::42",  # Scaleway
     ),
-    *_never("a link-local address", "169.254.0.0/16", "fe80::/10"),
-    *_never("a multicast address", "224.0.0.0/4", "ff00::/8"),
-    *_never("the broadcast address", "255.255.255.255"),
-    *_never("an unspecified address", "0.0.0.0/8", "::"),
+    *_ranges("a link-local address", "169.254.0.0/16", "fe80::/10"),
+    *_ranges("a multicast address", "224.0.0.0/4", "ff00::/8"),
+    *_ranges("the broadcast address", "255.255.255.255"),
+    *_ranges("an unspecified address", "0.0.0.0/8", "::"),
 )
 _UNSPECIFIED: Final = IPv4Network("0.0.0.0/8")
 _LOW_32_BITS: Final = tuple(
