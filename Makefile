@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BARE   := .venv-bare
 
-.PHONY: help run test bare check backends loki protobuf bench format clean
+.PHONY: help run test bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,11 @@ check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
 	$(BIN)/python tools/check_wheel.py
+
+audit: $(READY) ## ask the package registry whether a pinned release was withdrawn
+	$(BIN)/python tools/audit.py
 
 backends: ## install or build what the tests speak to, and what they judge deploy/ by
 	$(PYTHON) tests/backends/install.py

@@ -1,6 +1,6 @@
 """The HTTP shell around the pipeline: `POST /events` and `GET /health`.
 
-The checks come in the contract's order: 503, 404 and 405, 401, 415, 413 and 408, 400. The first
+The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and 408, 400. The first
 that fails raises `Rejected`; what the pipeline says comes back as its `Result`. Both kinds of
 failure are closed unions, and `http_status` is the only place where one meets a status.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,8 +23,12 @@ import falcon.asgi
 from returns.result import Result
 
 from sonda.envelope import compact, envelope
+from sonda.hosts import HostCheck
+from sonda.pipeline.addresses import Address, is_loopback
+from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
+from sonda.pipeline.policy import Policy
 from sonda.pipeline.problems import (
     Forbidden,
     Invalid,
@@ -37,11 +41,13 @@ from sonda.pipeline.problems import (
 )
 from sonda.pipeline.result import fold
 from sonda.pipeline.transport import Confinement
+from sonda.pipeline.transport.destinations import listening_on
 from sonda.rejections import (
     Bug,
     Busy,
     CutOff,
     CutShort,
+    ForbiddenHost,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -102,7 +108,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 400
         case Unauthorized():
             return 401
-        case Forbidden():
+        case Forbidden() | ForbiddenHost():
             return 403
         case NotFound():
             return 404
@@ -203,15 +209,20 @@ class Shell(falcon.asgi.App[Request, Response]):
 
 
 class Doorman:
-    """Falcon middleware for what does not depend on the resource: 503 and 405."""
+    """Falcon middleware for what does not depend on the resource: 503, the `Host`'s 403, 405."""
 
-    def __init__(self, max_inflight_requests: int) -> None:
+    def __init__(self, max_inflight_requests: int, host_check: HostCheck | None) -> None:
         self._limit = max_inflight_requests
+        self._host_check = host_check
 
     async def process_request(self, req: Request, _resp: Response) -> None:
-        """Turn away what comes on top of the requests in flight."""
+        """Turn away what comes on top of the requests in flight, and what a web page may send."""
         if Arrival.of(req).inflight > self._limit:
             raise Rejected(Busy(self._limit))
+        if self._host_check is not None and req.path != _HEALTH:
+            for name, value in req.scope["headers"]:
+                if name == b"host" and not self._host_check.passes(value):
+                    raise Rejected(ForbiddenHost(value.decode("latin-1")))
 
     async def process_resource(
         self, req: Request, _resp: Response, resource: object, _params: object
@@ -266,7 +277,7 @@ class Events:
         body_arrived = False
         try:
             raw = await self._read_body(req, until_s)
-            body_arrived = True
+            body_arrived, req.context.raw = True, raw
             refuse_parameters(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError:  # the server's grace period is over
@@ -367,12 +378,22 @@ def refuse_parameters(req: Request) -> None:
             raise Rejected(UnknownParameters(names))
 
 
-def create_app(settings: Settings, pipeline: Delivers | None = None) -> Shell:
-    """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say."""
+def create_app(
+    settings: Settings, pipeline: Delivers | None = None, listening: Sequence[Address] = ()
+) -> Shell:
+    """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say.
+
+    *listening* is what the server really listens on: one address may have several, and a free port.
+    """
+    listening = listening or [Address(settings.bind, settings.port)]
     if pipeline is None:
-        confinement = Confinement(settings.file_root, settings.tls_root)
+        policy = Policy(settings.allow_destination, listening_on(listening))
+        confinement = Confinement(settings.file_root, settings.tls_root, policy)
         pipeline = Pipeline(confinement=confinement, in_server=True)
-    app = Shell(middleware=[Lifespan(pipeline), Doorman(settings.max_inflight_requests)])
+    is_local = all(is_loopback(address.host) for address in listening)
+    host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
+    doorman = Doorman(settings.max_inflight_requests, host_check)
+    app = Shell(middleware=[Lifespan(pipeline), doorman])
     app.add_route("/events", Events(settings, pipeline))
     app.add_route(_HEALTH, Health())
     app.add_error_handler(Rejected, _answer_rejected)
@@ -392,8 +413,11 @@ async def _answer_unroutable(
     _write(resp, refused(NotFound(req.path)))
 
 
-async def _answer_bug(_req: Request, resp: Response, error: Exception, _params: object) -> None:
-    _LOG.error("a bug: this request is answered with 500", exc_info=error)
+async def _answer_bug(req: Request, resp: Response, error: Exception, _params: object) -> None:
+    secrets = secrets_of_body(getattr(req.context, "raw", b""))  # the exception may quote them
+    key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
+    told = {"secrets": secrets + key}
+    _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=told)
     _write(resp, refused(Bug(type(error).__name__)))
 
 

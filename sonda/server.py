@@ -25,13 +25,16 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.http import create_app
-from sonda.pipeline.quoting import escape
+from sonda.pipeline.addresses import Address
+from sonda.pipeline.credentials import scrub
+from sonda.pipeline.quoting import cut, escape
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import EventProtocol
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
+_PATH_CHARACTERS: Final = 200
 _LOG: Final = logging.getLogger("sonda")
 
 
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve in this process until it is told to stop."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, listening=[Address(*each.getsockname()[:2]) for each in listeners]),
         interface="asgi3",
         loop="uvloop",
         http=EventProtocol,
@@ -214,7 +217,8 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for name in ("sonda", "uvicorn.access"):
         logging.getLogger(name).setLevel(level.upper())
-    logging.getLogger("uvicorn.access").addFilter(no_routine)
+    for look in (no_routine, no_query):
+        logging.getLogger("uvicorn.access").addFilter(look)
 
 
 def no_routine(record: logging.LogRecord) -> bool:
@@ -229,14 +233,30 @@ def no_routine(record: logging.LogRecord) -> bool:
             return True
 
 
+def no_query(record: logging.LogRecord) -> bool:
+    """Cut a request's path short, and leave out its query: it means nothing here, or is secret."""
+    match record.args:
+        case (client, method, str() as target, *rest):
+            path, mark, _ = target.partition("?")
+            shown = cut(path, _PATH_CHARACTERS) + (mark and "?...")
+            record.args = (client, method, shown, *rest)
+    return True
+
+
 class OneLine(logging.Formatter):
-    """A formatter that lets no text break out of its line; tracebacks are indented."""
+    """A formatter that lets no text break out of its line; tracebacks are indented.
+
+    A record may name `secrets`, which are left out.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         whole_s, rest_s = divmod(record.created, 1)
         when = f"{_clock(int(whole_s))},{int(rest_s * 1000):03d}"
         line = escape(f"{when} {record.levelname} {record.name}: {record.getMessage()}")
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        whole = f"{line}\n{self.formatException(record.exc_info)}"
+        return scrub(whole, getattr(record, "secrets", ()))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         lines = super().formatException(ei).split("\n")

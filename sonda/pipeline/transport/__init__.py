@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sonda.pipeline.policy import Policy
+from sonda.pipeline.transport.destinations import Destinations
 from sonda.pipeline.transport.streams import Streams
 from sonda.pipeline.transport.tls import TlsContexts
 
@@ -23,10 +25,14 @@ D = TypeVar("D")
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where a server may read and write files: below these folders, and only regular ones."""
+    """What a server's callers may touch: files below these folders, and what the policy allows.
+
+    Only regular files, whatever the folders.
+    """
 
     file_root: Path
     tls_root: Path
+    policy: Policy = field(default_factory=Policy)
 
 
 class Transport:
@@ -34,7 +40,8 @@ class Transport:
 
     def __init__(self, confinement: Confinement | None = None) -> None:
         self.confinement = confinement
-        self.streams = Streams()
+        self.destinations = Destinations(confinement.policy if confinement else None)
+        self.streams = Streams(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
         self._tasks: set[asyncio.Task[None]] = set()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sonda.pipeline.transport import Confinement
 
 _KEPT_CONTEXTS: Final = 64
+_TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILES: Final = ("ca_cert", "client_cert", "client_key")
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -107,26 +109,53 @@ def _no_passphrase() -> str:
 @contextmanager
 def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
-    if confinement is not None:
+    if confinement is None:
+        fd = os.open(path, _TO_READ)
+    else:
         path = str(confinement.file_root / path)
-        if not _below(Path(os.path.realpath(path)), confinement):
-            what = f"TLS file {quote(path)} is outside the folders for TLS files"
-            raise _NotAllowed(Forbidden(what, "sonda-server --tls-root DIR would allow its folder"))
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = _open_below(path, confinement)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            if confinement is not None:
-                what = f"TLS file {quote(path)} is no regular file"
-                raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
+        if confinement is not None:
+            _refuse_special(path, os.fstat(fd))
+        elif not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file", path)
         yield fd
     finally:
         os.close(fd)
 
 
-def _below(real: Path, confinement: Confinement) -> bool:
-    roots = (confinement.file_root, confinement.tls_root)
-    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+def _open_below(path: str, confinement: Confinement) -> int:
+    """Open a file step by step, following no symbolic link that is put there meanwhile."""
+    root, *folders, name = _way(path, confinement)
+    with ExitStack() as closing:
+        try:
+            here = os.open(root, _TO_PASS)
+            closing.callback(os.close, here)
+            for folder in folders:
+                here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+                closing.callback(os.close, here)
+            _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
+            return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+        except OSError as exc:
+            _way(path, confinement)  # it may lead elsewhere by now
+            raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
+
+
+def _refuse_special(path: str, status: os.stat_result) -> None:
+    """Raise `_NotAllowed` for a device, before it is opened: with some that is an action."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        what = f"TLS file {quote(path)} is no regular file"
+        raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
+
+
+def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
+    """Give the root, the folders and the name that lead to a file; raises `_NotAllowed`."""
+    real = Path(os.path.realpath(path))
+    for root in map(os.path.realpath, (confinement.file_root, confinement.tls_root)):
+        if real.is_relative_to(root):
+            return root, *(real.relative_to(root).parts or (".",))
+    what = f"TLS file {quote(path)} is outside the folders for TLS files"
+    raise _NotAllowed(Forbidden(what, "sonda-server --tls-root DIR would allow its folder"))
 
 
 def _identify(field: str, fd: int) -> tuple[str, int, int, int]:
