@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+from base64 import b64encode
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +72,15 @@ def parse_http_url(text: str) -> httpx.URL:
     if url.port is not None:
         _check_port(url.port)
     return url
+
+
+def basic_auth(url: httpx.URL) -> str | None:
+    """Give what `Authorization` says for the name and password in a URL, if it has any."""
+    if not url.userinfo:
+        return None
+    name, _, password = url.userinfo.partition(b":")
+    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
+    return f"Basic {login.decode('ascii')}"
 
 
 def _check_port(port: int) -> int:

@@ -11,6 +11,7 @@ They are the only definition of a body's structure. Beside the keywords of draft
 - `x-durations-ascend`: two fields, the second not below the first.
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
+- `x-signal-option`: the option of a sink that must be the event's signal.
 - `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +9,12 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import httpx
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
+from sonda.pipeline.addresses import basic_auth
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
@@ -97,10 +96,8 @@ def _headers(post: Post) -> list[tuple[bytes, bytes]]:
         "User-Agent": f"sonda/{version()}",
         **post.defaults,
     }
-    if post.url.userinfo:
-        name, _, password = post.url.userinfo.partition(b":")
-        login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
-        defaults["Authorization"] = f"Basic {login.decode('ascii')}"
+    if (login := basic_auth(post.url)) is not None:
+        defaults["Authorization"] = login
     pairs = [(name, value) for name, value in defaults.items() if name.lower() not in given]
     return [(name.encode(), value.encode()) for name, value in (*pairs, *post.headers.items())]
 

@@ -13,6 +13,8 @@ from sonda.pipeline.transport.tls import TlsContexts
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.transport.channels import Channels
+
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
@@ -37,6 +39,15 @@ class Transport:
 
         return HttpTransport(self.streams)
 
+    @cached_property
+    def channels(self) -> Channels:
+        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
+        from sonda.pipeline.transport.channels import Channels
+
+        return Channels(self.streams)
+
     async def aclose(self) -> None:
         """Close every kept connection."""
+        if "channels" in vars(self):
+            await self.channels.aclose()
         await self.streams.aclose()

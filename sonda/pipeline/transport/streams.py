@@ -190,6 +190,10 @@ class Streams:
                     journey.left = stream.sent_bytes > mark
         raise AssertionError("a fresh connection is never a reused one")
 
+    async def probe(self, route: Route) -> None:
+        """Connect and hang up; raises `OSError` with the reason if that cannot be done."""
+        (await _open(route.address, route.secure)).close()
+
     async def aclose(self) -> None:
         """Close what is idle; whoever borrows one must have given it back."""
         for stream in list(self._idle):

@@ -1,0 +1,208 @@
+"""An OpenTelemetry collector, or anything that speaks OTLP over gRPC: one event, one call.
+
+**Confirmed:** status OK, and nothing rejected in the answer.
+Spec: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.addresses import Address, basic_auth, parse_http_url
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending, Record
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.transport import Transport
+from sonda.pipeline.transport.channels import Destination, Metadata
+from sonda.pipeline.transport.sockets import reason
+from sonda.pipeline.transport.streams import Secure
+from sonda.pipeline.transport.tls import Tls
+from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
+
+_PORTS: Final = {"http": 80, "https": 443}
+_LOGS: Final = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"]
+_METRICS: Final = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
+_MAY_PASS: Final = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+# A status that gRPC makes up looks like one of the server's but for its words, and these are they
+# (docs/adr/0004): a server that says them passes on what a gRPC library behind it has made up.
+_NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty address list")
+_MADE_UP: Final = re.compile(
+    r"Stream removed|Socket closed|(recv|send)msg:|(Received )?RST_STREAM|GOAWAY|keepalive|ping timeout"
+    r"|No status received|(CLIENT: )?Received message larger than max|(error )?receiv(ed|ing) .*metadata"
+    r"|Failed parsing HTTP/2|Trying to connect an http1|Connection reset|Broken pipe"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpGrpc:
+    """Options of the `otlp_grpc` sink; *headers* are the call's metadata."""
+
+    endpoint: str
+    signal_type: Literal["logs", "metrics"]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    batch_size: int = 1000
+    max_buffer_age: str = "0s"
+    tls: Tls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One event's call; *target* is how the client wrote the destination, but for its userinfo."""
+
+    target: str
+    destination: Destination
+    payload: Payload
+
+
+async def push(
+    payload: Payload, options: OtlpGrpc, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Get ready to call; fails with `Forbidden` or `Unreachable` for the TLS files."""
+    destination = await _destination(options, transport)
+
+    def pending(ready: Destination) -> Pending:
+        call = _Call(target=hide_userinfo(options.endpoint), destination=ready, payload=payload)
+        attempt = partial(_attempt, call, transport, deadline)
+        return partial(deliver_in_tries, attempt, options.retry, deadline)
+
+    return destination.map(pending)
+
+
+async def _destination(options: OtlpGrpc, transport: Transport) -> Result[Destination, Problem]:
+    url = parse_http_url(options.endpoint)
+    host = url.raw_host.decode("ascii").strip("[]")
+    address = Address(host, url.port or _PORTS[url.scheme])
+    metadata = _metadata(options.headers, basic_auth(url))
+    if url.scheme != "https":
+        return Success(Destination(address, metadata=metadata))
+    name = ((options.tls and options.tls.server_name) or host).rstrip(".")
+    loaded = await transport.tls.read(options.tls)
+    return loaded.map(
+        lambda files: Destination(address, Secure(files.context, name), files.pem, metadata)
+    )
+
+
+def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
+    given = tuple((name.lower(), value) for name, value in headers.items())
+    if login is None or any(name == "authorization" for name, _ in given):
+        return given
+    return (("authorization", login), *given)
+
+
+async def _attempt(
+    call: _Call, transport: Transport, deadline: Deadline
+) -> Result[Acknowledged, Setback]:
+    """Call once, on a channel that is connected, kept or fresh.
+
+    The deadline is ours and not the call's, so that its end is no status that gRPC has made up.
+    """
+    sent = False
+    try:
+        async with (
+            asyncio.timeout_at(deadline.at_s),
+            transport.channels.lease(call.destination) as channel,
+        ):
+            sent = True
+            answer = await _export(call, channel)
+    except OSError as exc:
+        if sent:
+            return _unknown(call, f"within {deadline}")
+        where = f"gRPC connect to {call.destination.address}"
+        return Failure(Setback(Unreachable(where, reason(exc, deadline)), may_pass=True))
+    except grpc.aio.AioRpcError as status:
+        return _judge_status(call, status)
+    return _judge_answer(call, answer)
+
+
+async def _export(call: _Call, channel: grpc.aio.Channel) -> bytes | None:
+    """Send the encoder's bytes as they are; an answer without a message is `None`."""
+    service = _LOGS if isinstance(call.payload.event, Record) else _METRICS
+    export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]
+    export = channel.unary_unary(f"/{service.full_name}/Export", None, None)
+    return await export(call.payload.body, metadata=call.destination.metadata)
+
+
+def _judge_answer(call: _Call, answer: bytes | None) -> Result[Acknowledged, Setback]:
+    if answer is None:
+        return _unknown(call, "(status OK came without a message)", may_pass=True)
+    try:
+        if isinstance(call.payload.event, Record):
+            logs = logs_service_pb2.ExportLogsServiceResponse.FromString(answer).partial_success
+            rejected, message = logs.rejected_log_records, logs.error_message
+        else:
+            metrics = metrics_service_pb2.ExportMetricsServiceResponse.FromString(
+                answer
+            ).partial_success
+            rejected, message = metrics.rejected_data_points, metrics.error_message
+    except DecodeError:
+        return _unknown(call, "(its answer cannot be decoded)", may_pass=True)
+    words = excerpt(message)
+    if rejected > 0:
+        return Failure(Setback(Refused(call.target, "OK, but rejected the event", words)))
+    said = (f"{call.target} accepted the event and said: {words}",) if words else ()
+    return Success(
+        Acknowledged(Confirmed.ACCEPTED, status=grpc.StatusCode.OK.value[0], warnings=said)
+    )
+
+
+def _judge_status(call: _Call, status: grpc.aio.AioRpcError) -> Result[Acknowledged, Setback]:
+    code, words = status.code(), status.details() or ""
+    if _NEVER_SENT.match(words):
+        where = f"gRPC connect to {call.destination.address}"
+        return Failure(Setback(Unreachable(where, excerpt(words)), may_pass=True))
+    if _MADE_UP.match(words):
+        return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", may_pass=True)
+    wait_s = _retry_info_s(status)
+    may_pass = code in _MAY_PASS or (
+        code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
+    )
+    return Failure(Setback(Refused(call.target, code.name, excerpt(words)), may_pass, wait_s))
+
+
+def _unknown(call: _Call, reason: str, *, may_pass: bool = False) -> Result[Acknowledged, Setback]:
+    problem = OutcomeUnknown(call.target, reason, call.payload.event.time_ns)
+    return Failure(Setback(problem, may_pass))
+
+
+def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
+    """Read how long the collector asks to wait; spec: the OTLP specification's "throttling"."""
+    for name, value in status.trailing_metadata() or ():
+        if name != "grpc-status-details-bin":
+            continue
+        info = RetryInfo()
+        try:
+            if any(detail.Unpack(info) for detail in Status.FromString(value).details):
+                return max(0.0, float(info.retry_delay.seconds) + info.retry_delay.nanos / 1e9)
+        except DecodeError:
+            pass
+    return None
+
+
+SINK: Final = Sink(OtlpGrpc, push)
