@@ -143,7 +143,9 @@ def _literal(text: str) -> bytes:
 
 def message(stream: int, size: int, *, end: bool = False) -> bytes:
     """Write one gRPC message of *size* zeros."""
-    return frame(_DATA, _END_STREAM if end else 0, stream, struct.pack(">BI", 0, size) + bytes(size))
+    return frame(
+        _DATA, _END_STREAM if end else 0, stream, struct.pack(">BI", 0, size) + bytes(size)
+    )
 
 
 def reset_stream(stream: int, code: int) -> bytes:
@@ -191,7 +193,7 @@ def _read(peer: Peer, count: int) -> bytes:
     return received
 
 
-def calling(answer: Callable[[int], bytes], then: Script = Peer.read_all) -> Script:
+def answering_calls(answer: Callable[[int], bytes], then: Script = Peer.read_all) -> Script:
     """Take one call, send what *answer* makes for its stream, and go on as *then* says."""
 
     def script(peer: Peer) -> None:

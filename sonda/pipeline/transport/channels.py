@@ -185,11 +185,17 @@ def _credentials(pem: Pem) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(trusted, pem.client_key, pem.client_cert)
 
 
+def _authority(destination: Destination) -> Address:
+    """Name the server that is meant; over TLS gRPC wants it to be the one that is verified."""
+    host, port = destination.address
+    return Address(destination.secure.server_name if destination.secure else host, port)
+
+
 def _channel(
     target: str, destination: Destination, credentials: grpc.ChannelCredentials | None
 ) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = [
-        ("grpc.default_authority", str(destination.address)),
+        ("grpc.default_authority", str(_authority(destination))),
         ("grpc.primary_user_agent", f"sonda/{version()}"),
         ("grpc.enable_retries", 0),  # a try is one request, and the user says how many there are
         ("grpc.service_config_disable_resolution", 1),
