@@ -35,6 +35,7 @@ from sonda.pipeline.transport.streams import Secure
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
 
+_CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
 _PORTS: Final = {"http": 80, "https": 443}
 _LOGS: Final = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"]
 _METRICS: Final = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
@@ -119,34 +120,32 @@ def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
 async def _attempt(
     call: _Call, transport: Transport, deadline: Deadline
 ) -> Result[Acknowledged, Setback]:
-    """Call once, on a channel that is connected, kept or fresh.
-
-    The deadline is ours and not the call's, so that its end is no status that gRPC has made up.
-    """
-    sent = False
+    """Call once, on a channel that is connected, kept or fresh."""
     try:
         async with (
-            asyncio.timeout_at(deadline.at_s),
+            asyncio.timeout_at(deadline.at_s) as limit,
             transport.channels.lease(call.destination) as channel,
         ):
-            sent = True
-            answer = await _export(call, channel)
+            left_s = deadline.left_s()
+            if left_s <= 0:
+                raise TimeoutError  # noqa: TRY301  # before anything has left
+            limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
+            answer = await _export(call, channel, left_s)
     except OSError as exc:
-        if sent:
-            return _unknown(call, f"within {deadline}")
         where = f"gRPC connect to {call.destination.address}"
         return Failure(Setback(Unreachable(where, reason(exc, deadline)), may_pass=True))
     except grpc.aio.AioRpcError as status:
-        return _judge_status(call, status)
+        return _judge_status(call, status, deadline)
     return _judge_answer(call, answer)
 
 
-async def _export(call: _Call, channel: grpc.aio.Channel) -> bytes | None:
+async def _export(call: _Call, channel: grpc.aio.Channel, timeout_s: float) -> bytes | None:
     """Send the encoder's bytes as they are; an answer without a message is `None`."""
     service = _LOGS if isinstance(call.payload.event, Record) else _METRICS
     export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]
     export = channel.unary_unary(f"/{service.full_name}/Export", None, None)
-    return await export(call.payload.body, metadata=call.destination.metadata)
+    metadata = call.destination.metadata
+    return await export(call.payload.body, timeout=timeout_s, metadata=metadata)
 
 
 def _judge_answer(call: _Call, answer: bytes | None) -> Result[Acknowledged, Setback]:
@@ -172,18 +171,21 @@ def _judge_answer(call: _Call, answer: bytes | None) -> Result[Acknowledged, Set
     )
 
 
-def _judge_status(call: _Call, status: grpc.aio.AioRpcError) -> Result[Acknowledged, Setback]:
+def _judge_status(
+    call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline
+) -> Result[Acknowledged, Setback]:
     code, words = status.code(), status.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.left_s() < _CLOCKS_DIFFER_S:
+        return _unknown(call, f"within {deadline}")
     if _NEVER_SENT.match(words):
         where = f"gRPC connect to {call.destination.address}"
         return Failure(Setback(Unreachable(where, excerpt(words)), may_pass=True))
     if _MADE_UP.match(words):
         return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", may_pass=True)
     wait_s = _retry_info_s(status)
-    may_pass = code in _MAY_PASS or (
-        code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
-    )
-    return Failure(Setback(Refused(call.target, code.name, excerpt(words)), may_pass, wait_s))
+    throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
+    refused = Refused(call.target, code.name, excerpt(words))
+    return Failure(Setback(refused, code in _MAY_PASS or throttled, wait_s))
 
 
 def _unknown(call: _Call, reason: str, *, may_pass: bool = False) -> Result[Acknowledged, Setback]:

@@ -131,11 +131,7 @@ class Channels:
             credentials = await in_thread(partial(_credentials, destination.pem))
         channel = _channel(_target(addresses), destination, credentials)
         try:
-            state = channel.get_state(try_to_connect=True)
-            while state not in (_READY, _FAILED):
-                await channel.wait_for_state_change(state)
-                state = channel.get_state(try_to_connect=True)
-            if state is _FAILED:
+            if not await _connects(channel):
                 await self._streams.probe(_route(destination))
         except BaseException:
             await channel.close()
@@ -159,6 +155,23 @@ class Channels:
             closing = asyncio.get_running_loop().create_task(kept.retire())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+async def _connects(channel: grpc.aio.Channel) -> bool:
+    """Wait until a fresh channel is connected, or tells that it cannot be.
+
+    A wait that is given up is still ended properly: gRPC's word of its end must not come to an
+    event loop that has been closed meanwhile.
+    """
+    while (state := channel.get_state(try_to_connect=True)) not in (_READY, _FAILED):
+        change = asyncio.ensure_future(channel.wait_for_state_change(state))
+        try:
+            await asyncio.shield(change)
+        except asyncio.CancelledError:
+            await channel.close()
+            await change
+            raise
+    return state is _READY
 
 
 def _route(destination: Destination) -> Route:
