@@ -1,5 +1,6 @@
-"""Small OTLP/gRPC servers of our own: a real gRPC server that answers as a script says, and bare
-HTTP/2 for what a gRPC server would never do.
+"""Small OTLP/gRPC servers of our own, which answer as a script says.
+
+One is a real gRPC server; bare HTTP/2 is for what that would never do.
 """
 
 from __future__ import annotations

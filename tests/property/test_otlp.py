@@ -19,7 +19,9 @@ def encoded(event: Event) -> bytes:
     """Every event can be encoded."""
     result = otlp.encode(event, Otlp())
     assert isinstance(result, Success)
-    return result.unwrap()
+    body = result.unwrap()
+    assert isinstance(body, bytes)
+    return body
 
 
 @unhurried
@@ -53,10 +55,10 @@ def test_metrics_read_back(events: list[Sample]) -> None:
 @given(records() | samples())
 def test_equal_events_are_equal_bytes(event: Event) -> None:
     """However labels and fields are ordered, the bytes are the same."""
-    labels = dict(reversed(event.labels.items()))
+    labels = dict(reversed(list(event.labels.items())))
     match event:
         case Record():
-            fields = dict(reversed(event.fields.items()))
+            fields = dict(reversed(list(event.fields.items())))
             same: Event = Record(event.severity, event.message, labels, fields, event.time_ns)
         case Sample():
             same = Sample(event.name, event.value, labels, event.time_ns)

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 import grpc
 import grpc.aio
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
@@ -128,7 +129,7 @@ async def _attempt(
         ):
             left_s = deadline.left_s()
             if left_s <= 0:
-                raise TimeoutError  # noqa: TRY301  # before anything has left
+                raise TimeoutError  # before anything has left
             limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
             answer = await _export(call, channel, left_s)
     except OSError as exc:
@@ -201,7 +202,8 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
         info = RetryInfo()
         try:
             if any(detail.Unpack(info) for detail in Status.FromString(value).details):
-                return max(0.0, float(info.retry_delay.seconds) + info.retry_delay.nanos / 1e9)
+                delay: Duration = info.retry_delay
+                return max(0.0, delay.seconds + delay.nanos / 1e9)
         except DecodeError:
             pass
     return None

@@ -19,6 +19,7 @@ import grpc.aio
 
 from sonda.about import version
 from sonda.pipeline.addresses import Address
+from sonda.pipeline.transport.descriptors import Descriptor, connected_to
 from sonda.pipeline.transport.sockets import resolve
 from sonda.pipeline.transport.streams import IDLE_S, Route, Secure, Streams
 from sonda.pipeline.transport.threads import in_thread
@@ -48,8 +49,14 @@ class _Channel:
     """A channel and how many calls use it; one that is out of service closes with its last call."""
 
     channel: grpc.aio.Channel
+    sockets: frozenset[Descriptor]
     calls: int = 0
     in_service: bool = True
+
+    def connected(self) -> bool:
+        """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
+        ready = self.channel.get_state() is _READY
+        return ready and not any(found.hung_up() for found in self.sockets)
 
     async def retire(self) -> None:
         """Take no further calls: those under way may still be answered, after a GOAWAY say."""
@@ -116,19 +123,21 @@ class Channels:
         """Give the kept channel, or a fresh one for one that has lost its connection."""
         async with line.opening:
             kept = line.channel
-            if kept is not None and kept.channel.get_state() is _READY:
+            if kept is not None and kept.connected():
                 return kept
             line.channel = None
             if kept is not None:
                 await kept.retire()
-            line.channel = _Channel(await self._open(destination))
+            line.channel = await self._open(destination)
             return line.channel
 
-    async def _open(self, destination: Destination) -> grpc.aio.Channel:
+    async def _open(self, destination: Destination) -> _Channel:
         addresses = await resolve(*destination.address, socket.SOCK_STREAM)
+        peers = [info[4] for info in addresses]
         credentials = None
         if destination.pem is not None:
             credentials = await in_thread(partial(_credentials, destination.pem))
+        before = connected_to(peers)
         channel = _channel(_target(addresses), destination, credentials)
         try:
             if not await _connects(channel):
@@ -136,7 +145,7 @@ class Channels:
         except BaseException:
             await channel.close()
             raise
-        return channel
+        return _Channel(channel, connected_to(peers) - before)
 
     def _keep(self, destination: Destination, line: _Line) -> None:
         if line.channel is None:
