@@ -29,7 +29,7 @@ from sonda.pipeline.problems import (
     Refused,
     Unreachable,
 )
-from sonda.pipeline.transport import Confinement, channels
+from sonda.pipeline.transport import Confinement, channels, descriptors
 from tests.bodies import METRIC, changed
 from tests.collectors import (
     LOGS,
@@ -530,10 +530,23 @@ def test_other_credentials_have_their_own_connection() -> None:
         assert len(server.connections.items) == 3
 
 
+async def until_grpc_knows(pipeline: Pipeline) -> None:
+    """Wait until gRPC takes its one connection for lost."""
+    [line] = pipeline._transport.channels._lines.values()
+    assert line.channel is not None
+    async with asyncio.timeout(PATIENCE_S):
+        await line.channel.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+
 @both_loops
-@pytest.mark.parametrize("ending", ["close", "reset", "goaway"])
-def test_a_collector_that_goes_while_idle_costs_no_event(loop: NewLoop, ending: str) -> None:
-    """A kept connection that has ended is replaced before the next call."""
+@pytest.mark.parametrize("ending", ["close", "reset", "goaway", "close, on a system without fd"])
+def test_a_collector_that_goes_while_idle_costs_no_event(
+    loop: NewLoop, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept connection that has ended is replaced before the next call, known to gRPC or not."""
+    blind = ending == "close, on a system without fd"
+    if blind:
+        monkeypatch.setattr(descriptors, "_OPEN_FILES", "/nowhere")
 
     def answer_once(peer: Peer) -> None:
         stream = take_call(peer)
@@ -542,15 +555,16 @@ def test_a_collector_that_goes_while_idle_costs_no_event(loop: NewLoop, ending: 
         if ending == "goaway":
             peer.send(goaway(stream))
             peer.read_all()
-        elif ending == "reset":
+        if ending == "reset":
             peer.reset()
+        peer.close()
 
     async def work(pipeline: Pipeline) -> list[Outcome]:
         first = await outcome(pipeline, event(server.address))
-        [line] = pipeline._transport.channels._lines.values()
-        assert line.channel is not None
-        async with asyncio.timeout(PATIENCE_S):  # until gRPC knows
-            await line.channel.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        if blind or ending == "goaway":
+            await until_grpc_knows(pipeline)
+        else:
+            await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, event(server.address))]
 
     with faulty(answer_once, serve_calls) as server:
@@ -573,10 +587,7 @@ def test_a_call_under_way_survives_a_goaway() -> None:
     async def work(pipeline: Pipeline) -> list[Outcome]:
         first = asyncio.create_task(outcome(pipeline, event(server.address, "first")))
         assert await asyncio.to_thread(said_goodbye.wait, PATIENCE_S)
-        [line] = pipeline._transport.channels._lines.values()
-        assert line.channel is not None
-        async with asyncio.timeout(PATIENCE_S):
-            await line.channel.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        await until_grpc_knows(pipeline)
         second = await outcome(pipeline, event(server.address, "second"))
         second_is_done.set()
         return [await first, second]
