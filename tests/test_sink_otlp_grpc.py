@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import socket
@@ -30,6 +31,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.transport import Confinement, channels, descriptors
+from tests.backends.sending import post
 from tests.bodies import METRIC, changed
 from tests.collectors import (
     LOGS,
@@ -61,6 +63,7 @@ from tests.destinations import (
     run,
 )
 from tests.faulty import Certificates, Peer, Script, faulty, make_certificates
+from tests.serving import serving
 from tests.wire import exported_logs, exported_points
 
 ACCEPTED: Final = Success(Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 1, 0, 0))
@@ -327,7 +330,7 @@ CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
     ),
     "message is the end": (
         ends(headers(1, *OK_HEADERS) + message(1, 0, end=True), Peer.read_all),
-        "Data frame with END_STREAM",
+        "Stream removed",
     ),
     "no status": (
         ends(headers(1, *OK_HEADERS) + headers(1, ("x", "y"), end=True), Peer.read_all),
@@ -337,7 +340,7 @@ CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
         ends(headers(1, *OK_HEADERS) + message(1, 65_537), Peer.read_all),
         "CLIENT: Received message larger than max",
     ),
-    "no http/2": (ends(b"HTTP/1.1 400 Bad Request\r\n\r\n", Peer.read_all), "Failed parsing HTTP"),
+    "no http/2": (ends(b"HTTP/1.1 400 Bad Request\r\n\r\n", Peer.read_all), "http1"),
     **{
         f"rst_stream {code}": (
             ends(reset_stream(1, code), Peer.read_all),
@@ -844,6 +847,22 @@ def test_signal_type_must_be_the_events() -> None:
         found = deliver(event(server.address, signal_type="metrics"))
         assert found == [Failure(Invalid((flaw,)))]
         assert server.calls.items == []
+
+
+@pytest.mark.parametrize("name", ["otlp-log", "otlp-metric"])
+def test_the_contracts_cases(name: str) -> None:
+    """A server, which runs on uvloop, delivers them; its advice about loopback comes along."""
+    lines = (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+    (case,) = (found for found in map(json.loads, lines) if found["name"] == name)
+    with serving() as running, collector(accepts) as server:
+        body = json.dumps(case["body"]).replace("@GRPC@", server.url)
+        status, answer = post(running.url, json.loads(body))
+        assert status == case["status"]
+        assert answer["sent"] is True
+        assert answer["signal_type"] == case["body"]["signal_type"]
+        (warning,) = answer["warnings"]
+        assert f"sink `otlp_grpc` targets `{server.url}`" in warning
+        assert len(server.calls.items) == 1
 
 
 def test_nothing_is_imported_before_it_is_needed() -> None:
