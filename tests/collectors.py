@@ -122,7 +122,8 @@ def fails(
 
 # --- bare HTTP/2 ---------------------------------------------------------------------------------
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
+_FRAME_BYTES: Final = 16_384
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 OK_HEADERS: Final = ((":status", "200"), ("content-type", "application/grpc"))
 
@@ -142,10 +143,21 @@ def _literal(text: str) -> bytes:
     return bytes([len(text)]) + text.encode()
 
 
-def message(stream: int, size: int, *, end: bool = False) -> bytes:
-    """Write one gRPC message of *size* zeros."""
-    return frame(
-        _DATA, _END_STREAM if end else 0, stream, struct.pack(">BI", 0, size) + bytes(size)
+def many_headers(stream: int) -> bytes:
+    """Write an answer whose headers are larger than any client takes."""
+    block = b"".join(b"\0" + _literal(f"x-{n}") + _literal("v" * 100) for n in range(100))
+    first = frame(_HEADERS, _END_STREAM, stream, block)
+    return first + frame(_CONTINUATION, _END_HEADERS, stream, block)
+
+
+def message(stream: int, content: bytes = b"", *, packed: bool = False, end: bool = False) -> bytes:
+    """Write one gRPC message, in frames that are not too large."""
+    whole = struct.pack(">BI", packed, len(content)) + content
+    parts = [whole[at : at + _FRAME_BYTES] for at in range(0, len(whole), _FRAME_BYTES)]
+    last = len(parts) - 1
+    return b"".join(
+        frame(_DATA, _END_STREAM if end and n == last else 0, stream, part)
+        for n, part in enumerate(parts)
     )
 
 

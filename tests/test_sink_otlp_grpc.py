@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import random
 import re
@@ -41,9 +42,11 @@ from tests.collectors import (
     answering_calls,
     collector,
     fails,
+    frame,
     goaway,
     greet,
     headers,
+    many_headers,
     message,
     next_call,
     rejects,
@@ -140,6 +143,12 @@ def test_words_that_reject_nothing_are_a_warning(count: int) -> None:
         assert deliver(event(server.address)) == [Success(receipt)]
 
 
+def test_an_answer_may_be_compressed() -> None:
+    """Whoever compresses what is empty anyway is understood."""
+    with faulty(ends(packed(gzip.compress(b"")), Peer.read_all)) as server:
+        assert deliver(event(server.address)) == [ACCEPTED]
+
+
 def test_metadata() -> None:
     """Headers are metadata in lowercase, with who we are; no compression, no deadline."""
     with collector(accepts) as server:
@@ -229,12 +238,21 @@ def test_a_rejected_point_is_a_no() -> None:
         assert deliver(body) == [refused(server.url, "OK, but rejected the event", "")]
 
 
-def test_an_answer_of_a_proxy_is_a_no() -> None:
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        ("503", "UNAVAILABLE"),
+        ("429", "UNAVAILABLE"),
+        ("302", "UNKNOWN"),
+        ("401", "UNAUTHENTICATED"),
+    ],
+)
+def test_an_answer_of_a_proxy_is_a_no(status: str, name: str) -> None:
     """Where a proxy answers in plain HTTP, its status is the reason."""
-    no = ((":status", "503"), ("content-type", "text/html"))
+    no = ((":status", status), ("content-type", "text/html"))
     with faulty(answering_calls(lambda stream: headers(stream, *no, end=True))) as server:
-        words = "Received http2 header with status: 503"
-        assert deliver(event(server.address)) == [refused(server.url, "UNAVAILABLE", words)]
+        words = f"Received http2 header with status: {status}"
+        assert deliver(event(server.address)) == [refused(server.url, name, words)]
 
 
 def test_no_such_service() -> None:
@@ -317,6 +335,12 @@ def ends(answer: bytes, then: Script) -> Script:
     return answering_calls(lambda _stream: answer, then=then)
 
 
+def packed(content: bytes) -> bytes:
+    """Say yes in a message that says to be compressed."""
+    head = headers(1, *OK_HEADERS, ("grpc-encoding", "gzip"))
+    return head + message(1, content, packed=True) + headers(1, ("grpc-status", "0"), end=True)
+
+
 TORN: Final = "Connection reset by peer|Broken pipe|Socket closed"
 CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
     "reset": (ends(b"", Peer.reset), TORN),
@@ -325,11 +349,11 @@ CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
     "goaway and close": (ends(goaway(1), Peer.close), TORN),
     "headers and reset": (ends(headers(1, *OK_HEADERS), Peer.reset), TORN),
     "yes without status": (
-        ends(headers(1, *OK_HEADERS) + message(1, 0), Peer.close),
+        ends(headers(1, *OK_HEADERS) + message(1), Peer.close),
         TORN,
     ),
     "message is the end": (
-        ends(headers(1, *OK_HEADERS) + message(1, 0, end=True), Peer.read_all),
+        ends(headers(1, *OK_HEADERS) + message(1, end=True), Peer.read_all),
         "Stream removed",
     ),
     "no status": (
@@ -337,8 +361,30 @@ CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
         "No status received",
     ),
     "too large": (
-        ends(headers(1, *OK_HEADERS) + message(1, 65_537), Peer.read_all),
+        ends(headers(1, *OK_HEADERS) + message(1, bytes(65_537)), Peer.read_all),
         "CLIENT: Received message larger than max",
+    ),
+    "too much headers": (ends(many_headers(1), Peer.read_all), "metadata size exceeds hard limit"),
+    "headers that are none": (
+        ends(frame(1, 5, 1, b"\xff" * 10), Peer.read_all),
+        "HTTP/2|HPACK|hpack",
+    ),
+    "status that is none": (
+        ends(headers(1, *OK_HEADERS, ("grpc-status", "no"), end=True), Peer.read_all),
+        "grpc-status",
+    ),
+    "web page": (
+        ends(
+            headers(1, (":status", "200"), ("content-type", "text/html"))
+            + frame(0, 1, 1, b"<html>"),
+            Peer.read_all,
+        ),
+        "Stream removed",
+    ),
+    "packed, but not really": (ends(packed(b"abc"), Peer.read_all), "Decompression failed"),
+    "packed too large": (
+        ends(packed(gzip.compress(bytes(10_000_000))), Peer.read_all),
+        "Decompressed message larger than max",
     ),
     "no http/2": (ends(b"HTTP/1.1 400 Bad Request\r\n\r\n", Peer.read_all), "http1"),
     **{
@@ -368,9 +414,7 @@ def test_unknown_and_then_accepted() -> None:
     """A call that was cut off may be tried again, on a connection of its own."""
     script, _ = CUT_OFF["reset"]
     yes = ("grpc-status", "0")
-    ok = answering_calls(
-        lambda n: headers(n, *OK_HEADERS) + message(n, 0) + headers(n, yes, end=True)
-    )
+    ok = answering_calls(lambda n: headers(n, *OK_HEADERS) + message(n) + headers(n, yes, end=True))
     with faulty(script, ok) as server:
         receipt = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 2, 0, 0)
         assert deliver(event(server.address, retry=AT_ONCE)) == [Success(receipt)]
@@ -502,7 +546,7 @@ def serve_calls(peer: Peer) -> None:
     greet(peer)
     while True:
         stream = next_call(peer)
-        yes = headers(stream, *OK_HEADERS) + message(stream, 0)
+        yes = headers(stream, *OK_HEADERS) + message(stream)
         peer.send(yes + headers(stream, ("grpc-status", "0"), end=True))
 
 
@@ -553,7 +597,7 @@ def test_a_collector_that_goes_while_idle_costs_no_event(
 
     def answer_once(peer: Peer) -> None:
         stream = take_call(peer)
-        yes = headers(stream, *OK_HEADERS) + message(stream, 0)
+        yes = headers(stream, *OK_HEADERS) + message(stream)
         peer.send(yes + headers(stream, ("grpc-status", "0"), end=True))
         if ending == "goaway":
             peer.send(goaway(stream))
@@ -583,7 +627,7 @@ def test_a_call_under_way_survives_a_goaway() -> None:
         peer.send(goaway(stream))
         said_goodbye.set()
         assert second_is_done.wait(PATIENCE_S)
-        yes = headers(stream, *OK_HEADERS) + message(stream, 0)
+        yes = headers(stream, *OK_HEADERS) + message(stream)
         peer.send(yes + headers(stream, ("grpc-status", "0"), end=True))
         peer.read_all()
 
@@ -838,6 +882,40 @@ def test_addresses_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with faulty(serve_calls) as server:
         assert deliver(event(f"both.example:{server.port}")) == [ACCEPTED]
+
+
+def test_proxy_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says about proxies is for others."""
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with faulty(serve_calls) as server:
+        assert deliver(event(f"localhost:{server.port}")) == [ACCEPTED]
+
+
+@both_loops
+def test_an_event_that_is_given_up(loop: NewLoop) -> None:
+    """A caller who does not wait for a verdict leaves the channel to the next event."""
+
+    def hang_once(peer: Peer) -> None:
+        greet(peer)
+        first = next_call(peer)
+        second = next_call(peer)
+        assert second > first
+        yes = headers(second, *OK_HEADERS) + message(second)
+        peer.send(yes + headers(second, ("grpc-status", "0"), end=True))
+        peer.read_all()
+
+    async def work(pipeline: Pipeline) -> Outcome:
+        given_up = asyncio.create_task(outcome(pipeline, event(server.address)))
+        await asyncio.to_thread(server.received.wait_for_bytes, 300)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        return await outcome(pipeline, event(server.address))
+
+    with faulty(hang_once) as server:
+        assert run(work, loop=loop) == ACCEPTED
+        assert len(server.connections.items) == 1
 
 
 def test_signal_type_must_be_the_events() -> None:
