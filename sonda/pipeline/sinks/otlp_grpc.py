@@ -56,7 +56,7 @@ _NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty addre
 _MADE_UP: Final = re.compile(
     r"Stream removed\b|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
     r"|No status received|(CLIENT: Received|Decompressed) message larger|Error parsing '"
-    r"|Decompression failed|Compression algorithm"
+    r"|Decompression failed|Unexpected error decompressing|Compression algorithm"
     r"|received (initial |trailing )?metadata size|Failed parsing HTTP/2|Trying to connect an http1"
 )
 
