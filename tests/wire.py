@@ -14,8 +14,6 @@ from typing import Final, TypeAlias
 Fields: TypeAlias = list[tuple[int, int | bytes]]
 """A message as it stands on the wire: numbers and values, in order."""
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-
 
 def fields(message: bytes) -> Fields:
     """Read a message; raises `ValueError` if it ends too early or has a type that we never write."""
@@ -25,13 +23,12 @@ def fields(message: bytes) -> Fields:
 def _fields(rest: memoryview) -> Iterator[tuple[int, int | bytes]]:
     while rest:
         tag, rest = _varint(rest)
-        match tag & 7:
+        match tag & 7:  # the wire type
             case 0:
                 value, rest = _varint(rest)
                 yield tag >> 3, value
-            case 1 | 5 as kind:
-                width = 8 if kind == _FIXED64 else 4
-                part, rest = _take(rest, width)
+            case 1:
+                part, rest = _take(rest, 8)
                 yield tag >> 3, part
             case 2:
                 size, rest = _varint(rest)
