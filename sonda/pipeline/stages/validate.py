@@ -15,6 +15,7 @@ from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_var
 from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.quoting import quote
 from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator, validator
 from sonda.pipeline.timestamps import parse_rfc3339
 
@@ -130,6 +131,7 @@ def _misfits(
         yield _cannot_encode(document)
     if sink is None:
         yield _missing("sink", document)
+    yield from _other_signal(document)
     if encoder and sink:
         payload = _facts("encoder", document)["x-payload"]
         if payload not in _facts("sink", document)["x-payloads"]:
@@ -151,6 +153,14 @@ def _cannot_encode(document: Mapping[str, Any]) -> Finding:
     return finding(
         ("encoder", "type"), f"'{name}' cannot encode {signal}; these can: {', '.join(able)}"
     )
+
+
+def _other_signal(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Hold an option that says what the sink is sent against the event."""
+    option, signal = _facts("sink", document).get("x-signal-option"), document["signal_type"]
+    if option and (promised := document["sink"][option]) != signal:
+        reason = f"invalid value {quote(promised)}: must be the event's, {quote(signal)}"
+        yield finding(("sink", option), reason)
 
 
 def _does_not_fit(document: Mapping[str, Any]) -> Finding:
