@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from sonda.envelope import envelope
+from sonda.logs import log_access
 
 HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
@@ -149,18 +150,11 @@ class _Cycle(RequestResponseCycle):
         self.on_response()
 
     def _log(self) -> None:
-        if self.access_log:
-            scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
-            query = scope["query_string"]
-            target = scope["raw_path"] + (b"?" + query if query else b"")
-            self.access_logger.info(
-                '%s - "%s %s HTTP/%s" %d',
-                f"{host}:{port}",
-                scope["method"],
-                target.decode("ascii"),
-                scope["http_version"],
-                self._start["status"],
-            )
+        scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
+        query = scope["query_string"]
+        target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
+        request = f"{scope['method']} {target} HTTP/{scope['http_version']}"
+        log_access(f"{host}:{port}", request, self._start["status"])
 
     def _head(self) -> bytes:
         lines = [STATUS_LINE[self._start["status"]]]
