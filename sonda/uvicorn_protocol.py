@@ -149,6 +149,15 @@ class _Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
 
+    async def send_500_response(self) -> None:
+        """Answer for an app that raised, in the contract's shape; uvicorn's answer is plain text."""
+        self.keep_alive = False
+        body = envelope(500, "runtime error: see the log")
+        length = (b"content-length", b"%d" % len(body))
+        headers = [(b"content-type", b"application/json"), length]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
     def _log(self) -> None:
         scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
         query = scope["query_string"]
