@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ def configure_logging(level: str) -> None:
     httpx would log every URL, and lower layers every header.
     """
     logging._srcfile = None  # noqa: SLF001  # the logging HOWTO's way to leave the stack alone
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown
+    logging.setLogRecordFactory(_Record)
     handler = _Stderr()
     handler.setFormatter(_OneLine())
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
@@ -59,11 +60,31 @@ def _write(text: str) -> None:
         os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
 
 
-class _Stderr(logging.Handler):
-    """Writes a record with one system call, so that workers do not mix their lines."""
+class _Record(logging.LogRecord):
+    """What a line shows; finding out the rest takes longer than writing it, for every advisory."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        _write(self.format(record))
+    filename, lineno = "", 0  # for `handleError`
+    exc_text = stack_info = None
+
+    def __init__(
+        self, name: str, level: int, _path: str, _line: int, msg: object, args: Any, exc_info: Any,
+        *_: object, **__: object,
+    ) -> None:  # fmt: skip
+        self.name, self.levelno, self.levelname = name, level, logging.getLevelName(level)
+        self.msg, self.exc_info, self.created = msg, exc_info, time.time()
+        by_name = len(args) == 1 and isinstance(args[0], Mapping)  # `"%(name)s", {"name": …}`
+        self.args = args[0] if by_name else args
+
+
+class _Stderr(logging.Handler):
+    """Writes a record with one system call: it needs no lock, and workers do not mix their lines."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        try:
+            _write(self.format(record))
+        except Exception:  # noqa: BLE001  # as in every handler: a bad log call ends nothing else
+            self.handleError(record)
+        return True
 
 
 class _OneLine(logging.Formatter):
