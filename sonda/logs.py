@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ def configure_logging(level: str) -> None:
     httpx would log every URL, and lower layers every header.
     """
     logging._srcfile = None  # noqa: SLF001  # the logging HOWTO's way to leave the stack alone
-    logging.setLogRecordFactory(_Record)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown
     handler = _Stderr()
     handler.setFormatter(_OneLine())
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
@@ -58,22 +57,6 @@ def _clock(whole_s: int) -> str:
 def _write(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more: where else to say so?
         os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
-
-
-class _Record(logging.LogRecord):
-    """What a line shows; finding out the rest takes longer than writing it, for every advisory."""
-
-    filename, lineno = "", 0  # for `handleError`
-    exc_text = stack_info = None
-
-    def __init__(
-        self, name: str, level: int, _path: str, _line: int, msg: object, args: Any, exc_info: Any,
-        *_: object, **__: object,
-    ) -> None:  # fmt: skip
-        self.name, self.levelno, self.levelname = name, level, logging.getLevelName(level)
-        self.msg, self.exc_info, self.created = msg, exc_info, time.time()
-        by_name = len(args) == 1 and isinstance(args[0], Mapping)  # `"%(name)s", {"name": …}`
-        self.args = args[0] if by_name else args
 
 
 class _Stderr(logging.Handler):

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from sonda.uvicorn_protocol import EventProtocol
+from tests.serving import PATIENCE_S
 
 REQUEST = b"POST /events HTTP/1.1\r\nHost: sonda\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -36,7 +37,7 @@ async def ask(app: Any) -> bytes:
     state = ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: EventProtocol(config, state, {}), "127.0.0.1", 0)
-    async with server:
+    async with asyncio.timeout(PATIENCE_S), server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(REQUEST)
         answer = await reader.read()

@@ -20,6 +20,7 @@ from sonda.pipeline.timestamps import parse_rfc3339
 
 Pair: TypeAlias = tuple[Chosen, Chosen]
 
+# What is recalled is looked up by its JSON, names sorted: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder(order="deterministic")
 _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
     kind: {name: facts["x-requires"] for name, facts in schemas.items() if "x-requires" in facts}
