@@ -20,6 +20,7 @@ from tests.serving import Serving, serving
 from . import (
     influxdb,
     install,
+    kafka,
     logrotate,
     loki,
     pushgateway,
@@ -40,6 +41,7 @@ MODULES: Final = (
     pushgateway,
     stdout,
     logrotate,
+    kafka,
 )
 DECLARED: Final = tuple(row for module in MODULES for row in module.ROWS)
 HERE: Final = Path(__file__).parent
@@ -89,6 +91,10 @@ victoriametrics_ = running(
 )
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
+)
+kafka_ = running("kafka", kafka.start_kafka)
+kafka_restarted = running(
+    "kafka_restarted", partial(kafka.start_kafka, creates_topics=True), backend="kafka"
 )
 
 

@@ -13,6 +13,8 @@ from sonda.pipeline.transport.tls import TlsContexts
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.transport.kafka import Clusters
+
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
@@ -37,6 +39,15 @@ class Transport:
 
         return HttpTransport(self.streams)
 
+    @cached_property
+    def kafka(self) -> Clusters:
+        """The Kafka clusters in use."""
+        from sonda.pipeline.transport.kafka import Clusters  # aiokafka is an extra
+
+        return Clusters()
+
     async def aclose(self) -> None:
         """Close every kept connection."""
         await self.streams.aclose()
+        if "kafka" in self.__dict__:
+            await self.kafka.aclose()
