@@ -21,7 +21,7 @@ from tests.bodies import LOG, METRIC, changed
 from tests.destinations import NewLoop, both_loops
 from tests.serving import Serving
 
-from .kafka import MECHANISMS, PASSWORD, USERNAME, Found, Kafka
+from .kafka import PASSWORD, USERNAME, Found, Kafka
 from .ledger import Ledger
 from .sending import emit_all, post
 
@@ -29,8 +29,12 @@ WAYS: Final = (
     "plain",
     "tls",
     "tls client certificate",
-    *(mechanism.lower() for mechanism in MECHANISMS),
-    *(f"{mechanism.lower()} over tls" for mechanism in MECHANISMS),
+    "sasl plain",
+    "sasl plain over tls",
+    "scram-sha-256",
+    "scram-sha-256 over tls",
+    "scram-sha-512",
+    "scram-sha-512 over tls",
 )
 TIME: Final = "2026-03-23T15:29:02.483999999Z"
 TIME_MS: Final = 1_774_279_742_483
@@ -46,7 +50,8 @@ def sink(kafka: Kafka, way: str, topic: str, **options: Any) -> dict[str, Any]:
     }
     base = {"type": "kafka", "topic": topic, **options}
     mechanism, _, over_tls = way.partition(" over ")
-    login = {"mechanism": mechanism.upper(), "username": USERNAME, "password": PASSWORD}
+    mechanism = mechanism.removeprefix("sasl ").upper()
+    login = {"mechanism": mechanism, "username": USERNAME, "password": PASSWORD}
     match way:
         case "plain":
             return {"brokers": kafka.addresses["plain"], **base}
@@ -192,23 +197,19 @@ def test_a_topic_is_created_where_the_broker_does_that(
     assert receipt.place == at(topic, found)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way.startswith(("plain", "scram"))])
+@pytest.mark.parametrize("way", [way for way in WAYS if way.startswith(("sasl", "scram"))])
 def test_a_wrong_password_is_a_502_that_does_not_show_it(
-    kafka: Kafka, server: Serving, landed: Ledger, way: str
+    kafka: Kafka, landed: Ledger, way: str
 ) -> None:
     """The broker's no to the login comes before the record, and is quoted."""
     topic, secret = kafka.create_topic(), uuid4().hex
-    way = "plain over tls" if way == "plain" else way
     options = sink(kafka, way, topic)
-    del options["tls" if "tls" in options else "type"]
-    address = kafka.addresses["sasl"]
-    options |= {"type": "kafka", "brokers": address}
     options["sasl"]["password"] = secret
-    status, answer = post(server.url, changed(LOG, sink=options))
-    assert (status, answer["error"]) == (502, "bad_gateway")
-    told = f"sink error: Kafka connect to {address}: SASL_AUTHENTICATION_FAILED: "
-    assert answer["detail"].startswith(told)
-    assert secret not in str(answer)
+    problem = sonda.emit(changed(LOG, sink=options)).failure()
+    assert isinstance(problem, Unreachable)
+    assert problem.attempt == f"Kafka connect to {options['brokers']}"
+    assert problem.reason.startswith("SASL_AUTHENTICATION_FAILED: Authentication failed")
+    assert secret not in repr(problem)
     nothing_in(kafka, landed, topic)
 
 

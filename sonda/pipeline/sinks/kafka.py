@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
@@ -27,32 +27,16 @@ from sonda.pipeline.transport.kafka import (
     Cluster,
     Journey,
     Kept,
-    Login,
     Refusal,
     Silence,
     UnreadyError,
     Verdict,
 )
-from sonda.pipeline.transport.tls import Tls
+from sonda.pipeline.transport.sasl import Sasl
+from sonda.pipeline.transport.tls import KafkaTls
 from sonda.pipeline.transport.tries import Retry
 
 _LARGEST_BYTES: Final = 100 * 2**20  # a broker hangs up on a larger request, without a word
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KafkaTls(Tls):
-    """TLS as for every sink, and whether to speak it."""
-
-    enabled: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sasl:
-    """How to log in."""
-
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-    username: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +95,7 @@ def _access(options: Kafka, context: ssl.SSLContext | None) -> Access:
     listed = map(parse_address, map(str.strip, options.brokers.split(",")))
     brokers = tuple(dict.fromkeys(Address(host.lower(), port) for host, port in sorted(listed)))
     server_name = options.tls.server_name if options.tls and context else None
-    sasl = options.sasl
-    login = Login(sasl.mechanism, sasl.username, sasl.password) if sasl else None
-    return Access(brokers, context, server_name, login)
+    return Access(brokers, context, server_name, options.sasl)
 
 
 async def _deliver(

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +31,7 @@ from sonda.pipeline.transport.kafka_client import (
     end,
     explain,
 )
+from sonda.pipeline.transport.sasl import Sasl
 
 IDLE_S: Final = 120.0  # a broker hangs up after ten minutes
 IDLE_CLUSTERS: Final = 64  # beyond them the one that has been idle for longest is closed
@@ -44,22 +45,13 @@ _GAP: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """How to log in by SASL."""
-
-    mechanism: str
-    username: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Access:
     """What two events must have in common to share a cluster's connections."""
 
     brokers: tuple[Address, ...]
     context: ssl.SSLContext | None
     server_name: str | None
-    login: Login | None
+    login: Sasl | None
 
 
 @dataclass(slots=True)
@@ -155,14 +147,8 @@ class Cluster:
     """One cluster as one login sees it."""
 
     def __init__(self, access: Access) -> None:
-        login = access.login
         self._access = access
-        self._client = Client(
-            access.brokers,
-            access.context,
-            access.server_name,
-            (login.mechanism, login.username, login.password) if login else None,
-        )
+        self._client = Client(access.brokers, access.context, access.server_name, access.login)
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._known = False
         self._producer: Producer | None = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 import struct
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,7 @@ from sonda.about import version
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deadline import LONGEST_S
 from sonda.pipeline.quoting import excerpt
+from sonda.pipeline.transport.sasl import Sasl
 from sonda.pipeline.transport.sockets import is_late, open_socket, words
 from sonda.pipeline.transport.threads import in_thread
 
@@ -105,7 +107,7 @@ def explain(exc: BaseException) -> str:
         return f"no answer within {ANSWER_S:g}s" if is_late(exc) else excerpt(words(exc))
     if isinstance(exc, _GARBLED):
         return "the answer is no Kafka broker's"
-    return excerpt(str(exc))
+    return excerpt(str(exc.args[0])) if exc.args else type(exc).__name__
 
 
 # --- connections ---------------------------------------------------------------------------------
@@ -204,20 +206,19 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
     def __init__(
         self,
         brokers: tuple[Address, ...],
-        context: Any,
+        context: ssl.SSLContext | None,
         server_name: str | None,
-        login: tuple[str, str, str] | None,
+        login: Sasl | None,
     ) -> None:
-        mechanism, username, password = login or (None, None, None)
         self._settings = {
             "client_id": f"sonda/{version()}",
             "request_timeout_ms": int(ANSWER_S * 1000),
             "ssl_context": context,
             "security_protocol": ("SASL_" if login else "")
             + ("PLAINTEXT" if context is None else "SSL"),
-            "sasl_mechanism": mechanism,
-            "sasl_plain_username": username,
-            "sasl_plain_password": password,
+            "sasl_mechanism": login and login.mechanism,
+            "sasl_plain_username": login and login.username,
+            "sasl_plain_password": login and login.password,
         }
         super().__init__(**self._settings, retry_backoff_ms=int(BACKOFF_S * 1000))
         self._brokers = brokers

@@ -43,6 +43,13 @@ class Tls:
         return {field: path for field in _FILES if (path := getattr(self, field)) is not None}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaTls(Tls):
+    """TLS as for every sink, and whether to speak it."""
+
+    enabled: bool = True
+
+
 class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
     """A file that the server may not read."""
 
