@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
+from aiokafka.partitioner import murmur2
 from returns.result import Failure, Success
 
 import sonda
-from sonda.pipeline import sinks
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Place, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
+from sonda.pipeline.sinks import kafka as kafka_sink
 from sonda.pipeline.transport import kafka, kafka_client
 from sonda.pipeline.transport.kafka import Access
 from tests.destinations import (
@@ -42,6 +43,7 @@ from tests.kafka_broker import (
     NOT_LEADER,
     OUT_OF_ORDER,
     TOPIC_UNAUTHORIZED,
+    TOPIC_UNKNOWN,
     UNKNOWN_PRODUCER_ID,
     Produced,
     kafka_broker,
@@ -82,13 +84,12 @@ def test_a_broker_that_is_away(loop: NewLoop) -> None:
 
 
 @both_loops
-@pytest.mark.parametrize("hears", [True, False])
-def test_a_broker_that_says_nothing(loop: NewLoop, hears: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"tls": {}}], ids=["plain", "tls"])
+def test_a_broker_that_says_nothing(loop: NewLoop, options: dict[str, Any]) -> None:
     """A port that accepts and hangs is a 502 when time is over: nothing has left."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        tls: dict[str, Any] = {} if hears else {"tls": {}}
-        result = deliver(log_event(to(address, timeout="200ms", **tls)), loop=loop)
+        result = deliver(log_event(to(address, timeout="200ms", **options)), loop=loop)
     assert result == [Failure(Unreachable(f"Kafka connect to {address}", "timed out after 0.2s"))]
 
 
@@ -129,7 +130,7 @@ def test_the_brokers_that_work_are_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, kafka_broker() as broker:
         hanging = f"127.0.0.1:{silent.getsockname()[1]}"
         brokers = f"{hanging},127.0.0.1:1,{broker.address}"
-        assert deliver(log_event(to(brokers, timeout="30s"))) == [kept(0)]
+        assert deliver(log_event(to(brokers, timeout="5s"))) == [kept(0)]
 
 
 def test_an_ipv6_broker() -> None:
@@ -195,8 +196,8 @@ def test_a_broker_of_another_time() -> None:
 
 def test_a_record_that_no_broker_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is far too large a broker says nothing: not even a connection is made for it."""
-    assert sinks.kafka._LARGEST_BYTES == 100 * 2**20
-    monkeypatch.setattr(sinks.kafka, "_LARGEST_BYTES", 50)
+    assert kafka_sink._LARGEST_BYTES == 100 * 2**20
+    monkeypatch.setattr(kafka_sink, "_LARGEST_BYTES", 50)
     (result,) = deliver(log_event(to("127.0.0.1:1", key="ü", headers={"ü": "x"})))
     size = len(json_line()) + 5
     reason = f"a record of {size} bytes is over 50, the most that a broker reads"
@@ -424,10 +425,11 @@ def test_an_idle_cluster_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(broker.connections.items) == 2
 
 
-def test_a_topic_that_is_not_there_is_not_asked_for_any_more() -> None:
+@pytest.mark.parametrize("error", [TOPIC_UNAUTHORIZED, TOPIC_UNKNOWN])
+def test_a_topic_that_is_not_there_is_not_asked_for_any_more(error: int) -> None:
     """A flood of names that nobody may use is forgotten with its events."""
-    with kafka_broker(topic_error=TOPIC_UNAUTHORIZED) as broker:
-        sinks = [to(broker.address) | {"topic": f"t{n}"} for n in range(5)]
+    with kafka_broker(topic_error=error) as broker:
+        sinks = [to(broker.address, timeout="50ms") | {"topic": f"t{n}"} for n in range(5)]
         deliver(*map(log_event, sinks))
     assert max(map(len, broker.topics.items)) == 1
 
@@ -448,6 +450,20 @@ def test_secrets_are_not_shown() -> None:
     access = Access((Address("h", 1),), None, None, login)
     result = sonda.emit(event)
     assert SECRET not in f"{event!r} {login!r} {access!r} {result!r}"
+
+
+def test_what_aiokafka_does_for_others_is_still_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Only our own use of it is quiet."""
+    deliver(log_event(to("127.0.0.1:1")))
+    for name in ("aiokafka", "aiokafka.conn"):
+        logging.getLogger(name).warning("theirs")
+    assert [record.message for record in caplog.records] == ["theirs", "theirs"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 9_999, "x" * 30_001])
+def test_a_key_of_any_length_is_hashed_as_kafka_does(key: str) -> None:
+    """A long one elsewhere, so that the event loop does not wait for it."""
+    assert asyncio.run(kafka_client.hash_key(key.encode())) == murmur2(key.encode()) & 0x7FFFFFFF
 
 
 def test_a_place_reads_as_kafka_writes_it() -> None:

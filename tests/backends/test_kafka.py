@@ -129,7 +129,18 @@ def test_every_text_encoder(kafka: Kafka, landed: Ledger, encoder: str) -> None:
     assert (found.value, found.key, found.headers) == (sonda.encode(body).unwrap(), None, [])
 
 
-KEYS: Final = ("", "a", "ab", "abc", "abcd", "deploys", "schlüssel", "€😀", "x" * 1000)
+KEYS: Final = (
+    "",
+    "a",
+    "ab",
+    "abc",
+    "abcd",
+    "deploys",
+    "schlüssel",
+    "€😀",
+    "x" * 1000,
+    "y" * 30_001,
+)
 REFERENCE: Final = """
 import json, sys
 from confluent_kafka import Producer

@@ -32,6 +32,7 @@ from sonda.pipeline.transport.kafka import (
     UnreadyError,
     Verdict,
 )
+from sonda.pipeline.transport.kafka_client import hash_key
 from sonda.pipeline.transport.sasl import Sasl
 from sonda.pipeline.transport.tls import KafkaTls
 from sonda.pipeline.transport.tries import Retry
@@ -61,6 +62,7 @@ class _Shipment:
     target: str
     topic: str
     record: Mapping[str, Any]
+    key_hash: int | None
     time_ns: int
 
 
@@ -68,8 +70,9 @@ async def push(
     payload: Payload, options: Kafka, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to deliver one record; fails with `Forbidden` or `Unreachable`."""
+    key = None if options.key is None else options.key.encode()
     record = {
-        "key": None if options.key is None else options.key.encode(),
+        "key": key,
         "value": payload.body,
         "timestamp_ms": payload.event.time_ns // 1_000_000,
         "headers": [(name, value.encode()) for name, value in options.headers.items()],
@@ -77,7 +80,8 @@ async def push(
     if (size := _bytes(record)) > _LARGEST_BYTES:
         reason = f"a record of {size} bytes is over {_LARGEST_BYTES}, the most that a broker reads"
         return Failure(Unreachable(f"Kafka send to {options.brokers}", reason))
-    shipment = _Shipment(options.brokers, options.topic, record, payload.event.time_ns)
+    key_hash = None if key is None else await hash_key(key)
+    shipment = _Shipment(options.brokers, options.topic, record, key_hash, payload.event.time_ns)
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if options.tls is not None and options.tls.enabled:
         context = await transport.tls.load(options.tls)
@@ -119,9 +123,7 @@ async def _attempt(
     journey = Journey(f"Kafka connect to {access.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):
-            spot = await cluster.prepare(
-                shipment.topic, shipment.record["key"], journey, alone=alone
-            )
+            spot = await cluster.prepare(shipment.topic, shipment.key_hash, journey, alone=alone)
     except UnreadyError:
         return Failure(Unreachable(journey.attempt, journey.setback))
     except TimeoutError:

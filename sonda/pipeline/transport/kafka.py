@@ -25,6 +25,7 @@ from sonda.pipeline.model import Place
 from sonda.pipeline.transport.kafka_client import (
     BACKOFF_S,
     FAILURES,
+    OURS,
     Batch,
     Client,
     Producer,
@@ -157,7 +158,7 @@ class Cluster:
         self.users = 0
 
     async def prepare(
-        self, topic: str, key: bytes | None, journey: Journey, *, alone: bool
+        self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool
     ) -> Spot:
         """Find a partition whose leader is connected; then `Spot.hand_over` may follow at once.
 
@@ -167,7 +168,7 @@ class Cluster:
         producer: Producer | None = None
         try:
             while True:
-                place = await self._lead(topic, key, journey)
+                place = await self._lead(topic, key_hash, journey)
                 if place is None:
                     continue
                 if producer is None or not producer.usable():
@@ -175,15 +176,16 @@ class Cluster:
                     continue  # time has passed: look again
                 return Spot(self, producer, place)
         except BaseException:
+            self._client.forget_unknown(topic)
             self.release(producer)
             raise
 
-    async def _lead(self, topic: str, key: bytes | None, journey: Journey) -> Any:
+    async def _lead(self, topic: str, key_hash: int | None, journey: Journey) -> Any:
         """Give a partition with a connected leader; else `None`, and what can be done is done."""
         self._client.want(topic)
         if not self._known:
             await self._bootstrap(journey)
-        place = self._client.locate(topic, key)
+        place = self._client.locate(topic, key_hash)
         leader = place and self._client.leader(place)
         if leader:
             address = Address(leader.host, leader.port)
@@ -206,7 +208,6 @@ class Cluster:
         else:
             journey.begin(f"find Kafka topic {topic}", error.message)
         if error in _NEVER:
-            self._client.forget(topic)
             raise UnreadyError
 
     async def _bootstrap(self, journey: Journey) -> None:
@@ -305,9 +306,11 @@ class Clusters:
         elif not cluster.users:
             self._idle.pop(access).cancel()
         cluster.users += 1
+        quiet = OURS.set(True)
         try:
             yield cluster
         finally:
+            OURS.reset(quiet)
             cluster.users -= 1
             if not cluster.users:
                 self._keep(access)

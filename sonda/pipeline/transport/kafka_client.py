@@ -17,6 +17,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
     for_code,
 )
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from aiokafka.producer.transaction_manager import TransactionManager
@@ -58,6 +59,8 @@ _ANSWER_BYTES: Final = (
 )  # the size that a plain TLS or HTTP server seems to announce is more
 _BATCH_BYTES: Final = 16384
 _TOPICS: Final = 1000
+_LONG_KEY: Final = 10_000
+_HEAD_START_S: Final = 0.25
 _GARBLED: Final = (
     AssertionError,
     LookupError,
@@ -84,10 +87,14 @@ _LATER_ERRORS: Final = {  # those that came after aiokafka's table and that a pr
 }
 
 _LOG: Final = logging.getLogger("sonda")
-if logging.getLogger("aiokafka").level == logging.NOTSET:  # who has set it wants to hear it
-    # It logs each try of each request, a broker's own words among them; what matters of that is in
-    # the problems. At debug level it would log passwords.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+OURS: Final = ContextVar("OURS", default=False)
+"""Set where aiokafka works for us.
+
+It logs each try of each request, with a broker's own words, and at debug level passwords; what
+matters of that is in the problems. What it does for others is not ours to silence.
+"""
+for _name in ("aiokafka", "aiokafka.conn", "aiokafka.cluster", "aiokafka.producer.sender"):
+    logging.getLogger(_name).addFilter(lambda _: not OURS.get())
 
 
 class NotKafkaError(ConnectionError):
@@ -108,6 +115,12 @@ def explain(exc: BaseException) -> str:
     if isinstance(exc, _GARBLED):
         return "the answer is no Kafka broker's"
     return excerpt(str(exc.args[0])) if exc.args else type(exc).__name__
+
+
+async def hash_key(key: bytes) -> int:
+    """Hash a record's key as Kafka's default partitioner does; a long one takes long."""
+    hashed: int = await in_thread(lambda: murmur2(key)) if len(key) > _LONG_KEY else murmur2(key)
+    return hashed & 0x7FFFFFFF
 
 
 # --- connections ---------------------------------------------------------------------------------
@@ -159,7 +172,15 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
                 await self._do_sasl_handshake()
         except BaseException:
             self.close()
+            transport.abort()
             raise
+
+    def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
+        """Close; at once if something is wrong, since TLS would wait for the peer's goodbye."""
+        closed = super().close(reason, exc)
+        if reason is not None and self._transport is not None:
+            self._transport.abort()
+        return closed
 
     def _check_versions(self) -> None:
         """Find out now, and not when a record has been handed over."""
@@ -232,28 +253,44 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         self.topic_errors: dict[str, type[BrokerResponseError]] = {}
 
     async def bootstrap(self) -> bool:
-        """Ask the brokers one after the other what the cluster looks like; tells if one knew."""
-        until_s = self._loop.time() + ANSWER_S
-        for n, address in enumerate(self._brokers):
-            share_s = (until_s - self._loop.time()) / (len(self._brokers) - n)
-            try:
-                async with asyncio.timeout(share_s):
-                    connection = await self.open(address)
-                    try:
-                        answer = await connection.send(MetadataRequest(list(self._topics)))
-                        if not self._learn(answer):
-                            raise NotKafkaError("the broker knows of no brokers")  # noqa: TRY301
-                    except BaseException:
-                        await connection.aclose()
-                        raise
-            except FAILURES as exc:
-                self.setbacks[address] = explain(exc)
-                continue
-            await self._keep(address, connection)
-            if self._sync_task is None:
-                self._sync_task = self._loop.create_task(self._md_synchronizer())
-            return True
-        return False
+        """Learn from any of the brokers what the cluster looks like; tells if one knew.
+
+        They are asked one after the other, but none waits long for the one before it.
+        """
+        waiting, asking, known = deque(self._brokers), set[asyncio.Task[bool]](), False
+        try:
+            while not known and (waiting or asking):
+                if waiting:
+                    asking.add(self._loop.create_task(self._ask(waiting.popleft())))
+                done, asking = await asyncio.wait(
+                    asking,
+                    timeout=_HEAD_START_S if waiting else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                known = any(task.result() for task in done)
+        finally:
+            await end(asking)
+        if known and self._sync_task is None:
+            self._sync_task = self._loop.create_task(self._md_synchronizer())
+        return known
+
+    async def _ask(self, address: Address) -> bool:
+        """Learn from one broker what the cluster looks like."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                connection = await self.open(address)
+                try:
+                    answer = await connection.send(MetadataRequest(list(self._topics)))
+                    if not self._learn(answer):
+                        raise NotKafkaError("the broker knows of no brokers")  # noqa: TRY301
+                except BaseException:
+                    await connection.aclose()
+                    raise
+        except FAILURES as exc:
+            self.setbacks[address] = explain(exc)
+            return False
+        await self._keep(address, connection)
+        return True
 
     async def _keep(self, address: Address, connection: Connection) -> None:
         """Go on with the connection if the cluster calls that broker by the same address."""
@@ -275,13 +312,15 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         self.setbacks.pop(address, None)
         return connection
 
-    def locate(self, topic: str, key: bytes | None) -> TopicPartition | None:
+    def locate(self, topic: str, key_hash: int | None) -> TopicPartition | None:
         """Choose a partition as Kafka's own producers do: by the key, else any that has a leader."""
         known = self.cluster.partitions_for_topic(topic)
         if not known:
             return None
+        if key_hash is not None:
+            return TopicPartition(topic, sorted(known)[key_hash % len(known)])
         led = self.cluster.available_partitions_for_topic(topic)
-        return TopicPartition(topic, DefaultPartitioner()(key, sorted(known), sorted(led)))
+        return TopicPartition(topic, random.choice(list(led or known)))  # noqa: S311  # no secret
 
     def leader(self, place: TopicPartition) -> Any:
         """The broker that leads a partition, if there is one and the cluster knows where it is."""
@@ -301,9 +340,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         answered: bool = await self.force_metadata_update()
         return answered
 
-    def forget(self, topic: str) -> None:
-        """Ask no more about a topic that is not there."""
-        self._topics = dict.fromkeys(known for known in self._topics if known != topic)
+    def forget_unknown(self, topic: str) -> None:
+        """Ask no more about a topic if it is not there."""
+        if self.cluster.partitions_for_topic(topic) is None:
+            self._topics = dict.fromkeys(known for known in self._topics if known != topic)
 
     async def aclose(self) -> None:
         """Close all connections, whatever they wait for."""
@@ -351,11 +391,9 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
             if connection is None:
                 continue
             try:
-                answer = await connection.send(MetadataRequest(list(topics)))
+                return self._learn(await connection.send(MetadataRequest(list(topics))))
             except FAILURES:
                 await connection.aclose()
-                continue
-            return self._learn(answer)
         return False
 
     def _learn(self, answer: Any) -> bool:
