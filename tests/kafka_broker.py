@@ -27,6 +27,7 @@ from tests.destinations import Arrivals
 NO_ERROR: Final = 0
 HANG: Final = "hang"
 HANG_UP: Final = "hang up"
+STALL: Final = "stall"
 NOT_LEADER, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_AFTER_APPEND = 6, 19, 20
 INVALID_RECORD, OUT_OF_ORDER, UNKNOWN_PRODUCER_ID, INVALID_EPOCH = 87, 45, 59, 47
 TOPIC_UNKNOWN, TOPIC_UNAUTHORIZED, CLUSTER_UNAUTHORIZED, MESSAGE_TOO_LARGE = 3, 29, 31, 10
@@ -45,7 +46,8 @@ class Produced:
 
 
 Script: TypeAlias = Callable[[Produced], int | str]
-"""What to do with a batch: an error code, 0 for none, `HANG` or `HANG_UP`."""
+"""What to do with a batch: an error code, 0 for none, `HANG`, `HANG_UP`, or `STALL` for this
+connection's last word."""
 
 
 @dataclass
@@ -126,6 +128,9 @@ def _serve(sock: socket.socket, broker: Broker) -> None:
             if answer is HANG:
                 continue
             if answer is HANG_UP:
+                break
+            if answer is STALL:
+                stream.read()
                 break
             frame = struct.pack(">i", correlation) + answer.encode()
             sock.sendall(struct.pack(">i", len(frame)) + frame)

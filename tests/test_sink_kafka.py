@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -16,9 +17,11 @@ import sonda
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Place, Receipt
-from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
+from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Refused, Unreachable
 from sonda.pipeline.sinks import kafka as kafka_sink
-from sonda.pipeline.transport import kafka, kafka_client
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.transport import Confinement, kafka, kafka_client
 from sonda.pipeline.transport.kafka import Access
 from tests.destinations import (
     TIME_NS,
@@ -42,6 +45,7 @@ from tests.kafka_broker import (
     NOT_ENOUGH_REPLICAS,
     NOT_LEADER,
     OUT_OF_ORDER,
+    STALL,
     TOPIC_UNAUTHORIZED,
     TOPIC_UNKNOWN,
     UNKNOWN_PRODUCER_ID,
@@ -51,6 +55,7 @@ from tests.kafka_broker import (
 
 TOPIC: Final = "events"
 SECRET: Final = "hunter2-is-secret"
+LOGIN: Final = {"mechanism": "PLAIN", "username": "u", "password": SECRET}
 
 
 def to(brokers: str, **options: Any) -> dict[str, Any]:
@@ -233,6 +238,16 @@ def test_no_answer_is_unknown_and_is_not_sent_again_later(loop: NewLoop) -> None
     assert broker.values() == [json_line("hung"), json_line("next")]
     first, second = broker.produced.items
     assert second.producer_id != first.producer_id
+
+
+def test_a_connection_that_has_gone_silent_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks alive for ever: only the answers do not come."""
+    monkeypatch.setattr(kafka_client, "ANSWER_S", 0.3)
+    with kafka_broker(STALL) as broker:
+        short, long = (log_event(to(broker.address, timeout=span)) for span in ("100ms", "10s"))
+        unknown = Failure(OutcomeUnknown(broker.address, "within 0.1s", TIME_NS))
+        assert deliver(short, long) == [unknown, kept(0)]
+    assert len(broker.connections.items) == 2
 
 
 @both_loops
@@ -432,6 +447,38 @@ def test_a_topic_that_is_not_there_is_not_asked_for_any_more(error: int) -> None
         sinks = [to(broker.address, timeout="50ms") | {"topic": f"t{n}"} for n in range(5)]
         deliver(*map(log_event, sinks))
     assert max(map(len, broker.topics.items)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["`localhost:1`", "`[::1]:2`"]),
+        ({"tls": {}}, ["`localhost:1`", "`[::1]:2`"]),
+        ({"sasl": LOGIN}, ["`localhost:1`", "`[::1]:2`", "SASL without TLS"]),
+        ({"sasl": LOGIN, "tls": {"enabled": False}}, ["`localhost:1`", "`[::1]:2`", "SASL without TLS"]),
+        ({"sasl": LOGIN, "tls": {}}, ["`localhost:1`", "`[::1]:2`"]),
+    ],
+)  # fmt: skip
+def test_advisories(options: dict[str, Any], expected: list[str]) -> None:
+    """One for each loopback broker, as it is written, and one for a password in clear."""
+    sink = to("localhost:1, kafka:9092 ,[::1]:2", **options)
+    order = validate(log_event(sink), received_ns=0).unwrap()
+    warnings = preflight(order, in_server=True).unwrap().warnings
+    assert len(warnings) == len(expected)
+    for warning, part in zip(warnings, expected, strict=True):
+        assert part in warning
+
+
+def test_tls_files_are_confined(tmp_path: Path) -> None:
+    """As for every sink; a file that is not spoken of, since TLS is off, is not looked at."""
+    confinement = Confinement(tmp_path, tmp_path)
+    tls = {"ca_cert": "/nowhere/ca.pem"}
+    inside, off = (
+        deliver(log_event(to("127.0.0.1:1", tls=tls | more)), confinement=confinement)
+        for more in ({}, {"enabled": False})
+    )
+    assert isinstance(inside[0].failure(), Forbidden)
+    assert off == [Failure(Unreachable("Kafka connect to 127.0.0.1:1", "Connection refused"))]
 
 
 def test_secrets_are_not_shown() -> None:

@@ -160,7 +160,7 @@ class Cluster:
     async def prepare(
         self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool
     ) -> Spot:
-        """Find a partition whose leader is connected; then `Spot.hand_over` may follow at once.
+        """Find a partition whose leader is connected; then `Spot.deliver` may follow at once.
 
         Waits for an election, a topic under creation or a broker's restart. With *alone* the
         record gets a producer id of its own. Raises `UnreadyError` if no broker can be reached.
@@ -217,9 +217,9 @@ class Cluster:
         if await self._share("bootstrap", self._client.bootstrap()):
             self._known = True
             return
-        why = self._client.setbacks
-        words = [why[first], *(f"{other}: {why[other]}" for other in others)]
-        journey.begin(f"Kafka connect to {first}", "; ".join(words))
+        why = [self._client.setbacks.get(broker, "no answer") for broker in self._access.brokers]
+        words = [f"{other}: {reason}" for other, reason in zip(others, why[1:], strict=True)]
+        journey.begin(f"Kafka connect to {first}", "; ".join([why[0], *words]))
         raise UnreadyError
 
     async def _number(self, journey: Journey, *, alone: bool) -> Producer | None:
@@ -235,6 +235,7 @@ class Cluster:
             if not getattr(exc, "retriable", isinstance(exc, OSError)):
                 raise UnreadyError from None
             await asyncio.sleep(BACKOFF_S)
+            return None
         return self._producer
 
     async def _renew(self) -> None:

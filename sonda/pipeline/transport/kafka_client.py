@@ -528,7 +528,7 @@ class Producer:
 
     async def start(self) -> None:
         """Get a producer id; raises one of `FAILURES`."""
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(2 * ANSWER_S):  # a silent connection is to be noticed before
             await self._sender.start()
 
     def usable(self) -> bool:
