@@ -54,9 +54,7 @@ from sonda.pipeline.transport.threads import in_thread
 ANSWER_S: Final = 10.0  # a connection that is silent for so long with a request open is given up
 BACKOFF_S: Final = 0.1
 _GOODBYE_S: Final = 1.0
-_ANSWER_BYTES: Final = (
-    16 * 2**20
-)  # the size that a plain TLS or HTTP server seems to announce is more
+_ANSWER_BYTES: Final = 16 * 2**20  # what an HTTP or TLS server seems to announce is more
 _BATCH_BYTES: Final = 16384
 _TOPICS: Final = 1000
 _LONG_KEY: Final = 10_000
@@ -296,12 +294,14 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         """Go on with the connection if the cluster calls that broker by the same address."""
         for broker in self.cluster.brokers():
             node = (broker.nodeId, ConnectionGroup.DEFAULT)
-            kept = self._conns.get(node)
-            unconnected = kept is None or not kept.connected()
-            if (broker.host, broker.port) == address and unconnected:
+            if (broker.host, broker.port) == address and not self._connection(node):
                 self._conns[node] = connection
                 return
         await connection.aclose()
+
+    def _connection(self, node: Any) -> Connection | None:
+        kept: Connection | None = self._conns.get(node)
+        return kept if kept is not None and kept.connected() else None
 
     async def open(self, address: Address) -> Connection:
         """Open a connection: the one place that does; raises one of `FAILURES`."""
@@ -356,8 +356,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
     ) -> Any:
         """Give the connection to a broker, or `None`; those who wait for one share the attempt."""
         node = (node_id, group)
-        kept = self._conns.get(node)
-        if kept is not None and kept.connected():
+        if kept := self._connection(node):
             return kept
         broker = self.cluster.broker_metadata(node_id)
         if broker is None:
@@ -378,15 +377,20 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
             self.setbacks[address] = explain(exc)
             self.force_metadata_update()  # there may be another leader by now
             return None
+        if kept := self._connection(node):  # `bootstrap` was quicker
+            await connection.aclose()
+            return kept
         self._conns[node] = connection
         return connection
 
     async def _metadata_update(self, _cluster: Any, topics: Iterable[str]) -> bool:
-        """Ask the brokers, in any order, until one answers; not more often than the backoff."""
+        """Ask the brokers, connected ones first, until one answers; not more often than the backoff."""
         await asyncio.sleep(self._next_update_s - self._loop.time())
         self._next_update_s = self._loop.time() + BACKOFF_S
         nodes = [broker.nodeId for broker in self.cluster.brokers()]
-        for node_id in random.sample(nodes, len(nodes)):
+        random.shuffle(nodes)
+        nodes.sort(key=lambda node_id: not self._connection((node_id, ConnectionGroup.DEFAULT)))
+        for node_id in nodes:
             connection = await self._get_conn(node_id)
             if connection is None:
                 continue
