@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Mapping
@@ -398,6 +399,11 @@ def test_a_cancelled_event_leaves_nothing_behind() -> None:
         broker.ended.wait_for(len(broker.connections.items))
 
 
+def descriptors() -> int:
+    gc.collect()  # what earlier tests have left
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 # --- what is kept --------------------------------------------------------------------------------
 
 
@@ -424,6 +430,34 @@ def test_only_so_many_clusters_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
             assert other.ended.items == []
 
         run(story)
+
+
+@both_loops
+def test_nothing_piles_up_behind_failures(loop: NewLoop) -> None:
+    """Whatever goes wrong, its producers end with their events, and its connections with the line."""
+    before = descriptors()
+    with (
+        kafka_broker(script=lambda _: STALL) as stalling,
+        kafka_broker(script=lambda _: HANG_UP) as resetting,
+        kafka_broker(script=lambda _: INVALID_RECORD) as refusing,
+        faulty(Peer.hang) as silent,
+    ):
+        addresses = [each.address for each in (stalling, resetting, refusing, silent)]
+        sinks = [to(address, timeout="50ms") for address in addresses]
+        sinks += [{**sink, "tls": {}} for sink in sinks]
+
+        async def story(pipeline: Pipeline) -> None:
+            for _ in range(5):
+                for sink in sinks:
+                    assert isinstance(await outcome(pipeline, log_event(sink)), Failure)
+            kept = pipeline._transport.kafka._kept.values()
+            assert len(kept) == len(sinks)
+            await asyncio.sleep(0)
+            assert all(len(cluster._producers) <= 1 and not cluster.users for cluster in kept)
+            assert all(len(cluster._client._conns) <= 1 for cluster in kept)
+
+        run(story, loop=loop)
+    assert descriptors() == before
 
 
 def test_an_idle_cluster_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
