@@ -29,16 +29,20 @@ if TYPE_CHECKING:
     from sonda.pipeline.events import Metric as Metric
     from sonda.pipeline.model import Confirmed as Confirmed
     from sonda.pipeline.model import Receipt as Receipt
+    from sonda.pipeline.transport.sasl import Sasl as Sasl
+    from sonda.pipeline.transport.tls import KafkaTls as KafkaTls
     from sonda.pipeline.transport.tls import Tls as Tls
     from sonda.pipeline.transport.tries import Retry as Retry
 
 __all__ = [
     "Confirmed",
+    "KafkaTls",
     "Log",
     "Metric",
     "Pipeline",
     "Receipt",
     "Retry",
+    "Sasl",
     "Tls",
     "emit",
     "emit_async",
@@ -51,11 +55,13 @@ __all__ = [
 
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
+    "KafkaTls": "sonda.pipeline.transport.tls",
     "Log": "sonda.pipeline.events",
     "Metric": "sonda.pipeline.events",
     "Pipeline": "sonda.pipeline.deliver",
     "Receipt": "sonda.pipeline.model",
     "Retry": "sonda.pipeline.transport.tries",
+    "Sasl": "sonda.pipeline.transport.sasl",
     "Tls": "sonda.pipeline.transport.tls",
     "emit": "sonda.library",
     "emit_async": "sonda.library",
