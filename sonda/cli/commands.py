@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 import click
 
@@ -86,6 +86,7 @@ def _emit_one(
 ) -> None:
     """Deliver the event that the options describe, and exit."""
     from sonda.cli.destinations import address, destination
+    from sonda.cli.printing import show
     from sonda.cli.reading import item
     from sonda.cli.sending import send_all
     from sonda.cli.wording import as_typed
@@ -98,11 +99,11 @@ def _emit_one(
     chosen = destination(to, settings=settings, **options)
     addressed = address(one.event.unwrap(), chosen)
     [outcome] = send_all([addressed], _way(server, as_typed(to, settings)))
-    _conclude([("", outcome)], [addressed], server, as_json=as_json)
+    sys.exit(show([("", outcome)], _answers(server, [addressed]), as_json=as_json))
 
 
 @emit.command(params.FILES)
-@params.SOURCES
+@params.EMITTED
 @with_options(params.TO, *params.DESTINATION, params.SERVER, params.JSON)
 @click.option(
     "--failed",
@@ -125,7 +126,7 @@ def emit_files(
     **options: Any,
 ) -> None:
     """Deliver the whole events of files: JSON, JSON Lines or YAML; - is standard input."""
-    from sonda.cli.printing import keep, progress, require_writable, summarize
+    from sonda.cli.printing import keep, progress, require_writable, show, summarize
     from sonda.cli.sending import send_all
 
     items = _read(files)
@@ -137,14 +138,17 @@ def emit_files(
     outcomes = _merge(items, sent)
     if failed is not None:
         keep(failed, items, outcomes)
-    if len(items) > 1:
+    several = len(items) > 1
+    wheres = [item.where if several else "" for item in items]
+    verdicts = list(zip(wheres, outcomes, strict=True))
+    status = show(verdicts, _answers(server, addressed), as_json=as_json)
+    if several:
         summarize(outcomes, failed)
-    wheres = [item.where if len(items) > 1 else "" for item in items]
-    _conclude(list(zip(wheres, outcomes, strict=True)), addressed, server, as_json=as_json)
+    sys.exit(status)
 
 
 @sonda.command(no_args_is_help=True)
-@params.SOURCES
+@params.CHECKED
 @with_options(params.TO, *params.DESTINATION, params.JSON)
 def check(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Say what is wrong with the events of files; nothing is sent."""
@@ -264,15 +268,7 @@ def _way(server: str | None, said: Callable[[Flaw | MissingExtra], str] = str) -
     return sending.through(server, api_key)
 
 
-def _conclude(
-    verdicts: Sequence[tuple[str, Outcome]],
-    addressed: Sequence[Addressed],
-    server: str | None,
-    *,
-    as_json: bool,
-) -> NoReturn:
-    """Print the answers, away from standard output where that has carried events, and exit."""
-    from sonda.cli.printing import show
-
-    taken = server is None and any(one.goes_to_stdout for one in addressed)
-    sys.exit(show(verdicts, sys.stderr if taken else sys.stdout, as_json=as_json))
+def _answers(server: str | None, addressed: Sequence[Addressed]) -> TextIO:
+    """Choose where answers go: away from standard output where that carries events."""
+    carries_events = server is None and any(one.goes_to_stdout for one in addressed)
+    return sys.stderr if carries_events else sys.stdout

@@ -17,7 +17,6 @@ import click
 from returns.result import Failure, Result, Success
 
 from sonda.cli import settings_by_path
-from sonda.pipeline.flaws import unknown_variant
 from sonda.pipeline.quoting import hide_userinfo
 from sonda.pipeline.schemas import PLUGINS
 
@@ -118,7 +117,7 @@ def _direct(to: str) -> Destination | None:
     if sink not in PLUGINS["sink"]:
         if not equals:
             return None
-        raise _bad_to(f"{sink!r} is no sink: {unknown_variant(sink, PLUGINS['sink'])}")
+        raise _bad_to(f"there is no sink {sink!r}; sinks: {', '.join(PLUGINS['sink'])}")
     fields = _target_fields(sink)
     if bool(fields) != bool(target):
         if not equals:

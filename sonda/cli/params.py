@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from sonda.pipeline.model import Severity
 
 SEVERITIES: Final = (*get_args(Severity), "warning")
-FILES: Final = "files"  # what `emit FILE` is called inside
+FILES: Final = "FILE…"  # what stands for `log` or `metric`; help and usage show it so
 
 _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
 
@@ -125,7 +125,8 @@ class EmitGroup(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the options that go with a file, too; those of the two commands are their own."""
         files = self.commands[FILES]
-        records = [record for one in files.params if (record := one.get_help_record(ctx))]
+        options = [one for one in files.params if isinstance(one, click.Option)]
+        records = [record for one in options if (record := one.get_help_record(ctx))]
         with formatter.section("Options with FILE"):
             formatter.write_dl(records)
         self.format_commands(ctx, formatter)
@@ -212,4 +213,6 @@ def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-SOURCES: Final = click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
+_SOURCES: Final[Mapping[str, Any]] = {"nargs": -1, "required": True, "type": click.Path()}
+EMITTED: Final = click.argument("files", metavar="", **_SOURCES)  # the usage names it already
+CHECKED: Final = click.argument("files", metavar=FILES, **_SOURCES)

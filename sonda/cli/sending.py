@@ -28,6 +28,7 @@ from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.transport.sockets import words
 
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 120.0  # longer than a server's --request-timeout mostly is
@@ -84,7 +85,13 @@ async def through(url: str, api_key: str) -> AsyncIterator[Send]:
         yield send
 
 
-def _words(exc: Exception) -> str:
+def _words(exc: BaseException) -> str:
+    """Find the operating system's words, which lie a few causes deep."""
+    inner: BaseException | None = exc
+    while inner is not None:
+        if isinstance(inner, OSError):
+            return words(inner)
+        inner = inner.__cause__ or inner.__context__
     return str(exc) or type(exc).__name__
 
 
