@@ -241,7 +241,7 @@ def _address(
         raise click.UsageError(f"{option} goes with --to; without it each event has its own")
     chosen = None if to is None else destination(to, encoder, settings, config)
     readable = [item.event.unwrap() for item in items if isinstance(item.event, Success)]
-    return [address(event, chosen, keeps_encoder=encoder is None) for event in readable]
+    return [address(event, chosen) for event in readable]
 
 
 def _merge(items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -27,10 +27,14 @@ _FILLED_IN: Final = ("type", "signal_type")  # by the name of the sink, and from
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A sink and perhaps an encoder, as written: a secret is still `env:NAME` here."""
+    """A sink and perhaps an encoder, as written: a secret is still `env:NAME` here.
+
+    An encoder that nobody asked for is *assumed*: it gives way to an event's own.
+    """
 
     sink: Mapping[str, Any]
     encoder: Mapping[str, Any] | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,10 @@ def destination(
     if encoder is not None:
         chosen = replace(chosen, encoder={"type": encoder})
     elif chosen.encoder is None:
-        chosen = replace(chosen, encoder=default_encoder(chosen.sink))
-    whole = {"encoder": chosen.encoder, "sink": chosen.sink}
-    changed = settings_by_path.apply(whole, settings)
-    return Destination(changed["sink"], changed["encoder"])
+        assumed = not any(setting.startswith("encoder.") for setting in settings)
+        chosen = replace(chosen, encoder=default_encoder(chosen.sink), assumed=assumed)
+    changed = settings_by_path.apply({"encoder": chosen.encoder, "sink": chosen.sink}, settings)
+    return replace(chosen, sink=changed["sink"], encoder=changed["encoder"])
 
 
 def default_encoder(sink: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +78,7 @@ def default_encoder(sink: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def address(
-    event: Mapping[str, Any], to: Destination | None, *, keeps_encoder: bool = False
-) -> Addressed:
+def address(event: Mapping[str, Any], to: Destination | None) -> Addressed:
     """Give an event its encoder and sink, secrets filled in; without *to* it has its own."""
     if to is None:
         sink = event.get("sink")
@@ -87,7 +89,7 @@ def address(
     facts = PLUGINS["sink"].get(str(sink.get("type")), {})
     if "signal_type" in facts.get("required", ()) and "signal_type" not in sink:
         sink["signal_type"] = event.get("signal_type")
-    if keeps_encoder:
+    if to.assumed:
         encoder = event.get("encoder", encoder)
     return Addressed({**event, "encoder": encoder, "sink": sink}, target(to.sink), secrets)
 

@@ -32,13 +32,13 @@ class To(click.ParamType[str, str]):
         """Complete sinks, an equals sign behind those that need a target, and named destinations."""
         from returns.result import Success
 
-        from sonda.cli.destinations import example, known_destinations
+        from sonda.cli.destinations import example, known_destinations, target
         from sonda.pipeline.schemas import PLUGINS
 
         config = ctx.params.get("config")
         known = known_destinations(config)
         named = known.unwrap() if isinstance(known, Success) else {}
-        items = [CompletionItem(name, help="sonda.toml") for name in sorted(named)]
+        items = [CompletionItem(name, help=target(named[name].sink)) for name in sorted(named)]
         for name in PLUGINS["sink"]:
             shown = example(name)
             equals = "=" if "=" in shown else ""
@@ -113,11 +113,12 @@ class EmitGroup(click.Group):
         return [name for name in super().list_commands(ctx) if name != FILES]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
-        """Complete the two commands, and what stands in their place."""
-        files = self.commands[FILES]
-        inner = click.Context(files, parent=ctx, info_name=FILES, resilient_parsing=True)
-        found = [] if incomplete.startswith("-") else super().shell_complete(ctx, incomplete)
-        return [*found, *files.shell_complete(inner, incomplete)]
+        """Complete the two commands, and what stands in their place: bash wants files first."""
+        if incomplete.startswith("-"):
+            files = self.commands[FILES]
+            inner = click.Context(files, parent=ctx, info_name=FILES, resilient_parsing=True)
+            return files.shell_complete(inner, incomplete)
+        return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, incomplete)]
 
     def collect_usage_pieces(self, _ctx: click.Context) -> list[str]:
         return ["log|metric|FILE…", "[OPTIONS]"]

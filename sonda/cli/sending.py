@@ -89,9 +89,10 @@ def _words(exc: BaseException) -> str:
     """Find the operating system's words, which lie a few causes deep."""
     inner: BaseException | None = exc
     while inner is not None:
-        if isinstance(inner, OSError):
+        if isinstance(inner, OSError) and inner.errno:
             return words(inner)
-        inner = inner.__cause__ or inner.__context__
+        tried = inner.exceptions if isinstance(inner, BaseExceptionGroup) else ()
+        inner = tried[0] if tried else inner.__cause__ or inner.__context__
     return str(exc) or type(exc).__name__
 
 

@@ -90,7 +90,7 @@ def _events(document: Any) -> list[Any]:
     match document:
         case yaml.SequenceNode():
             return list(document.value)
-        case yaml.ScalarNode(value="", style=None):
+        case yaml.ScalarNode(tag="tag:yaml.org,2002:null", value=""):
             return []
         case _:
             return [document]
