@@ -971,6 +971,38 @@ def test_what_a_status_says_of_the_event(exit_code: Exit, statuses: list[int]) -
     assert {exit_status(status) for status in statuses} == {exit_code}
 
 
+def loaded_by(*words: str) -> set[str]:
+    """Run a command, and name what it has loaded by then."""
+    script = "import sonda.cli, sys, atexit\natexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{script}\nsonda.cli.main()", *words],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    return set(run.stderr.splitlines()[-1].split())
+
+
+def test_a_start_loads_little() -> None:
+    """A command waits for nothing that it does not use."""
+    assert not loaded_by("emit", "log", "-h") & {"asyncio", "jsonschema_rs", "returns", "yaml"}
+    heavy = {
+        "falcon",
+        "uvicorn",
+        "uvloop",
+        "grpc",
+        "aiokafka",
+        "google.protobuf",
+        "yaml",
+        "tomllib",
+    }
+    file_only = {"httpx", "sonda.http", "sonda.server", "sonda.settings"}
+    assert not loaded_by("emit", "log", "x", "--to", "file=x.log") & (heavy | file_only)
+    with http_destination() as destination:
+        assert not loaded_by("emit", "log", "x", "--to", f"loki={destination.url}") & heavy
+
+
 def test_severities_are_the_schemas() -> None:
     """The command line knows the severities without reading the schema."""
     assert list(SEVERITIES) == REQUEST["$defs"]["log"]["properties"]["severity"]["enum"]

@@ -7,7 +7,6 @@ What a target is, and which encoder fits, is read from the schemas. A named dest
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -175,6 +174,8 @@ def _files() -> Iterator[Path]:
 
 def _read(path: Path, *, trusted: bool) -> Result[Mapping[str, Destination], str]:
     """Read one file; one that somebody else has put into a folder above could send secrets to them."""
+    import tomllib
+
     try:
         with path.open("rb") as file:
             if not trusted and os.fstat(file.fileno()).st_uid not in (os.getuid(), 0):
