@@ -400,7 +400,7 @@ def test_whole_events_and_those_that_failed(destination: HttpDestination, home: 
     assert first.stderr.splitlines() == [
         f"events.jsonl:2: rejected: {refusal}",
         "2 events: 1 delivered, 1 rejected",
-        "the 1 not delivered are in failed.jsonl, to be sent again",
+        "what was not delivered is in failed.jsonl, to be sent again",
     ]
     [kept] = documents((home / "failed.jsonl").read_text())
     assert (home / "failed.jsonl").stat().st_mode & 0o777 == 0o600

@@ -15,7 +15,6 @@ from typing import Any, Final
 import click
 from returns.result import Failure, Result, Success
 
-from sonda.cli import settings_by_path
 from sonda.pipeline.quoting import hide_userinfo
 from sonda.pipeline.schemas import PLUGINS
 
@@ -63,6 +62,10 @@ def destination(
     elif chosen.encoder is None:
         assumed = not any(setting.startswith("encoder.") for setting in settings)
         chosen = replace(chosen, encoder=default_encoder(chosen.sink), assumed=assumed)
+    if not settings:
+        return chosen
+    from sonda.cli import settings_by_path
+
     changed = settings_by_path.apply({"encoder": chosen.encoder, "sink": chosen.sink}, settings)
     return replace(chosen, sink=changed["sink"], encoder=changed["encoder"])
 

@@ -79,9 +79,8 @@ def summarize(outcomes: Sequence[Outcome], failed: Path | None) -> None:
         f"{counted[verdict]:,} {verdict.word}" for verdict in Exit if counted[verdict]
     )
     click.echo(f"{len(outcomes):,} events: {listed}", err=True)
-    left = len(outcomes) - counted[Exit.DELIVERED]
-    if failed is not None and left:
-        click.echo(f"the {left:,} not delivered are in {failed}, to be sent again", err=True)
+    if failed is not None and counted[Exit.DELIVERED] < len(outcomes):
+        click.echo(f"what was not delivered is in {failed}, to be sent again", err=True)
 
 
 def require_writable(path: Path) -> None:
