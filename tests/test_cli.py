@@ -19,8 +19,9 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner, Result
 
+from sonda import library
 from sonda.about import version
-from sonda.cli import outcomes
+from sonda.cli import commands, outcomes
 from sonda.cli.commands import sonda
 from sonda.cli.outcomes import Exit, exit_status
 from sonda.cli.params import SEVERITIES
@@ -276,6 +277,38 @@ def test_stdout_carries_only_the_event() -> None:
         assert "delivered to stdout" in run.stderr or json.loads(run.stderr)["sent"] is True
 
 
+@pytest.mark.parametrize("shell", ["exec {} >&-", "exec {} | true", "exec {} >&- 2>&-"])
+@pytest.mark.parametrize("json_flag", ["", "--json"])
+def test_a_standard_output_that_is_not_there(shell: str, json_flag: str) -> None:
+    """Closed or hung up, the status is the event's; the stdout sink does not claim what it cannot do."""
+    with tcp_destination() as destination:
+        words = f"{sys.executable} -m sonda emit log x {json_flag} --to "
+        for to, status in ((f"tcp={destination.address}", 0), ("stdout", 1)):
+            script = f"set -o pipefail; {shell.format(words + to)}"
+            run = subprocess.run(
+                ["bash", "-c", script],
+                stderr=subprocess.DEVNULL,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+            if "&-" in shell or status == 0:  # `true` may read an event, or be gone by then
+                assert run.returncode == status
+        assert len(destination.received.wait_for()) == 1
+
+
+def test_a_locale_that_lacks_characters(home: Path) -> None:
+    """What a terminal cannot show is escaped; the event has it as it is."""
+    environ = {
+        **os.environ,
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    run = process("emit", "log", "é", "--to", "file=é.log", env=environ)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert lines(run.stdout) == ["delivered to file \\xe9.log in N ms (accepted)"]
+    assert documents((home / "é.log").read_text(encoding="utf-8"))[0]["message"] == "é"
+
+
 def test_an_answer_that_nobody_reads() -> None:
     """That the answer cannot be printed changes nothing: the event was delivered."""
     with Path("/dev/full").open("w") as full, tcp_destination() as destination:
@@ -529,6 +562,10 @@ def test_files_that_are_not_there(home: Path) -> None:
     result = typed("emit", "nosuch.json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "cannot read nosuch.json: No such file or directory" in result.stderr
+    misplaced = typed("emit", "--json", "log", "x", "--to", "stdout")
+    assert (
+        "cannot read log: No such file or directory: options come after 'log'" in misplaced.stderr
+    )
     name = written(home / "good.jsonl", FILE_EVENT)
     result = typed("emit", name, "--failed", "no/such/folder")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -1003,6 +1040,7 @@ def test_a_start_loads_little() -> None:
         assert not loaded_by("emit", "log", "x", "--to", f"loki={destination.url}") & heavy
 
 
-def test_severities_are_the_schemas() -> None:
-    """The command line knows the severities without reading the schema."""
+def test_what_is_said_twice_is_the_same() -> None:
+    """The command line knows them without reading the schema, and a default without the library."""
+    assert commands.CONCURRENCY == library.CONCURRENCY
     assert list(SEVERITIES) == REQUEST["$defs"]["log"]["properties"]["severity"]["enum"]

@@ -87,7 +87,7 @@ assert "pip install 'sonda[remote-write]'" in str(hint), hint
 def check_command_line(python: Path, folder: Path) -> None:
     """The installed command delivers, and reads events in YAML."""
     command = python.with_name("sonda")
-    event = "{signal_type: logs, labels: {}, log: {severity: info, message: cli}}\n"
+    event = "signal_type: logs\nlabels: {}\nlog: {severity: info, message: cli}\n"
     words = ["emit", "-", "--to", "file=cli.log"]
     subprocess.run([command, *words], check=True, cwd=folder, input=event, text=True)
     assert json.loads((folder / "cli.log").read_text())["message"] == "cli"

@@ -6,6 +6,7 @@ What is slow to load is loaded by the command that needs it: a person waits for 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 UNKNOWN: Final = 3
@@ -19,6 +20,9 @@ def main() -> None:
     """
     from sonda.cli.commands import sonda
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not if it is closed
+            stream.reconfigure(errors="backslashreplace")  # a locale may lack a character
     try:
         sonda(prog_name="sonda")
     except Exception as bug:  # noqa: BLE001  # as in `sonda.http`: where the program ends

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.problems import Flaw, MissingExtra
 
 MANY: Final = 20  # events: beyond them a bar shows how far it is
-CONCURRENCY: Final = 32
+CONCURRENCY: Final = 32  # as in `sonda.library`, which help need not load
 _EXAMPLES: Final = """\b
 sonda emit log "Deploy started" --label env=prod --to loki=http://loki:3100
 sonda emit metric deploys 1 --to remote_write=http://prom:9090/api/v1/write
@@ -212,9 +212,9 @@ def _read(files: Sequence[str]) -> list[Item]:
             with click.open_file(name, "rb") as file:
                 raw = file.read()
         except OSError as exc:
-            raise click.BadParameter(
-                f"cannot read {name}: {exc.strerror}", param_hint="FILE"
-            ) from None
+            hint = f": options come after '{name}'" if name in emit.commands else ""
+            reason = f"cannot read {name}: {exc.strerror}{hint}"
+            raise click.BadParameter(reason, param_hint="FILE") from None
         found = read_events("stdin" if name == "-" else name, raw, now_ns)
         if isinstance(found, Failure):
             raise click.BadParameter(f"{name} is {found.failure()}", param_hint="FILE")

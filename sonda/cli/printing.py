@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -35,15 +35,15 @@ def show(verdicts: Sequence[tuple[str, Outcome]], stdout: TextIO, *, as_json: bo
     try:
         for where, outcome in verdicts:
             if as_json:
-                print(compact(outcome.answer), file=stdout)
+                click.echo(compact(outcome.answer), file=stdout)
             else:
                 _tell(where, outcome, stdout)
-        stdout.flush()
     except OSError as exc:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, stdout.fileno())  # the interpreter flushes once more as it ends
         if not isinstance(exc, BrokenPipeError):
-            click.echo(f"cannot print the answer: {exc.strerror}", err=True)
+            with suppress(OSError):
+                click.echo(f"cannot print the answer: {exc.strerror}", err=True)
     return highest(outcome for _, outcome in verdicts)
 
 
