@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-VERSION = "0.1.0"  # the build reads it here: to ask for what is installed takes 8 ms of a start
+from typing import Final
+
+# Said in pyproject.toml, too: to ask which version is installed takes 8 ms of every start.
+_VERSION: Final = "0.1.0"
 
 
 def version() -> str:
     """The installed version."""
-    return VERSION
+    return _VERSION

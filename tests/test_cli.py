@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final
 
@@ -950,7 +951,8 @@ def test_serve_is_sonda_server(tmp_path: Path) -> None:
 
 
 def test_version() -> None:
-    """The version is the package's."""
+    """The version is the package's, which the program says without looking it up."""
+    assert version() == installed_version("sonda")
     assert process("--version").stdout == f"sonda {version()}\n"
 
 
