@@ -8,6 +8,8 @@
     async with sonda.Pipeline() as pipeline:              # keeps its connections
         await pipeline.emit(...)
 
+    await sonda.emit_many(events)                         # one result each, in order
+
 Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
 """
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sonda.about import version as version
     from sonda.library import emit as emit
     from sonda.library import emit_async as emit_async
+    from sonda.library import emit_many as emit_many
     from sonda.library import encode as encode
     from sonda.pipeline import encoders as encoders
     from sonda.pipeline import problems as problems
@@ -46,6 +49,7 @@ __all__ = [
     "Tls",
     "emit",
     "emit_async",
+    "emit_many",
     "encode",
     "encoders",
     "problems",
@@ -65,6 +69,7 @@ _HOMES: Final = {
     "Tls": "sonda.pipeline.transport.tls",
     "emit": "sonda.library",
     "emit_async": "sonda.library",
+    "emit_many": "sonda.library",
     "encode": "sonda.library",
     "version": "sonda.about",
 }

@@ -407,6 +407,8 @@ BACKENDS: Final[dict[str, Backend]] = {
             probe=_probe(("root/usr/bin/prometheus-pushgateway", "--version")),
         ),
         _debian("prometheus", probe=_probe(("root/usr/bin/prometheus", "--version"))),
+        _debian("zsh", "zsh", "zsh-common", probe=_probe(("root/bin/zsh", "--version"))),
+        _debian("fish", "fish", "fish-common", probe=_probe(("root/usr/bin/fish", "--version"))),
         _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
         _debian("wrk", probe=_probe_wrk),  # no destination: the load of `make bench`
         Backend(
