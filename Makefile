@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BARE   := .venv-bare
+NOT_BARE := backends test_bench.py test_deploy.py
 
 .PHONY: help run test bare check audit backends loki protobuf bench format clean
 
@@ -22,7 +23,7 @@ test: $(READY) ## run every test; says which backends were not there
 	$(BIN)/python -m pytest
 
 bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
-	$(BARE)/bin/python -m pytest -m "not backend" --ignore=tests/test_deploy.py
+	$(BARE)/bin/python -m pytest -m "not backend" $(addprefix --ignore=tests/,$(NOT_BARE))
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport.streams import Route
 from sonda.settings import Settings, read_settings
 from tests.destinations import log_event, run
+from tests.extras import is_usable
 from tests.faulty import Peer, Script, answering, faulty
 from tests.serving import serving
 from tests.test_http import JSON, Pipe, asked
@@ -253,13 +254,7 @@ def secret_options(options: type) -> Any:
     return options(**given)
 
 
-def installed_sinks() -> list[str]:
-    return [
-        name for name in PLUGINS["sink"] if (Path(sinks.__file__).parent / f"{name}.py").exists()
-    ]
-
-
-@pytest.mark.parametrize("name", installed_sinks())
+@pytest.mark.parametrize("name", [sink for sink in PLUGINS["sink"] if is_usable("sink", sink)])
 def test_options_show_no_secret(name: str) -> None:
     """The options of every sink, and an event that has them, can be printed."""
     options = secret_options(sinks.load(name).options)
