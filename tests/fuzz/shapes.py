@@ -97,7 +97,7 @@ FITTING: Final = tuple(_fitting())
 """What goes together: a signal, an encoder, a sink."""
 
 
-def body(choices: Choices) -> Any:
+def body(choices: Choices) -> dict[str, Any]:
     """Make the body of a request: for three in four all that a schema can say is right."""
     signal, encoder, sink = choices.one_of(FITTING)
     if choices.astray(4):
@@ -110,10 +110,12 @@ def body(choices: Choices) -> Any:
 
 
 def raw_body(choices: Choices) -> bytes:
-    """Make a body as it is posted: some are torn, patched, or hold what no JSON value is."""
-    if choices.odds(64):
-        return choices.rest()
-    made = body(choices)
+    """Make a body as it is posted, and rarely just any bytes."""
+    return choices.rest() if choices.odds(64) else written(body(choices), choices)
+
+
+def written(made: Any, choices: Choices) -> bytes:
+    """Write a body: some are torn, patched, or hold what no JSON value is."""
     text = json.dumps(made, ensure_ascii=choices.below(2) == 0).encode(errors="surrogatepass")
     text = _MARK.sub(lambda mark: TOKENS[int(mark[1]) % len(TOKENS)], text)
     return _torn(text, choices) if choices.astray(5) else text
@@ -143,7 +145,7 @@ def _torn(text: bytes, choices: Choices) -> bytes:
             return choices.one_of((b"\xef\xbb\xbf", b" \r\n\t", b"\xff\xfe", b"[", b"{}")) + text
 
 
-def _bent(made: dict[str, Any], choices: Choices) -> Any:
+def _bent(made: dict[str, Any], choices: Choices) -> dict[str, Any]:
     """Take a field away, give it another name, or put something else in its place."""
     place: Any = made
     while True:

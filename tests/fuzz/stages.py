@@ -125,7 +125,7 @@ def main() -> None:
         "-len_control=0",
         "-print_final_stats=1",
     )
-    nothing_leaves()
+    nothing_leaves(given.folder)
     atheris.Setup([sys.argv[0], *flags, str(corpus)], Fuzzing(given.folder, given.runs))
     atheris.Fuzz()
 

@@ -1,0 +1,190 @@
+"""A server in this process, called as an ASGI server would, and destinations that take what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sonda.http import Shell, create_app
+from sonda.pipeline.addresses import Address
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.policy import Policy, parse_rule
+from sonda.pipeline.transport import Confinement
+from sonda.settings import Settings
+from tests.fuzz.requests import KEY, Request, Targets
+
+OWN: Final = "127.0.0.1"
+REQUEST_TIMEOUT_S: Final = 0.15
+MAX_BODY_BYTES: Final = 32_768
+_STATUS: Final = re.compile(rb"POST /s/(\d+)")
+_LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer, as it left the app."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+@dataclass
+class World:
+    """The apps, one of them with a key, the destinations, and all that has arrived there."""
+
+    plain: Shell
+    keyed: Shell
+    targets: Targets
+    arrived: bytearray = field(default_factory=bytearray)
+
+    async def ask(self, request: Request) -> Reply:
+        """Send a request to the app that it is for."""
+        app = self.keyed if request.to_keyed else self.plain
+        messages: list[dict[str, Any]] = [
+            {"type": "http.request", "body": chunk, "more_body": True} for chunk in request.chunks
+        ]
+        end = {"type": "http.disconnect"}
+        messages.append(end if request.hangs_up else {"type": "http.request", "body": b""})
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0) if messages else end
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await app(_scope(request), receive, send)
+        start, *rest = sent
+        assert [message["type"] for message in sent] == [
+            "http.response.start",
+            *["http.response.body"] * len(rest),
+        ]
+        return Reply(
+            start["status"], start["headers"], b"".join(part.get("body", b"") for part in rest)
+        )
+
+
+def _scope(request: Request) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(errors="replace"),
+        "query_string": request.query,
+        "headers": request.headers,
+        "root_path": "",
+        "scheme": "http",
+        "server": (OWN, 8080),
+        "client": (OWN, 1),
+    }
+
+
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[World]:
+    """Open it; files are written below *folder*."""
+    arrived = bytearray()
+    async with contextlib.AsyncExitStack() as stack:
+        posts = await stack.enter_async_context(_listening(_answer, arrived))
+        lines = await stack.enter_async_context(_listening(_take, arrived))
+        datagrams = await stack.enter_async_context(_datagrams(arrived))
+        closed = stack.enter_context(socket.socket())
+        closed.bind((OWN, 0))
+        refusing = closed.getsockname()[1]
+        ports = (posts, lines, datagrams, refusing)
+        targets = Targets(
+            urls=(
+                *(f"http://{OWN}:{posts}{path}" for path in ("", "/", "/s/204/x?y=z", "/s/200")),
+                *(f"http://{OWN}:{posts}/s/{status}" for status in (100, 301, 400, 429, 503, 999)),
+                f"http://me:secret@{OWN}:{posts}", f"https://{OWN}:{posts}", f"http://{OWN}:{lines}",
+                f"http://{OWN}:{refusing}", f"HTTPS://{OWN}:{lines}/x",
+            ),
+            addresses=tuple(f"{OWN}:{port}" for port in (lines, lines, lines, datagrams, posts, refusing)),
+        )  # fmt: skip
+        listening = [Address(OWN, 8080)]
+        rules = tuple(parse_rule(f"{OWN}:{port}", ()) for port in ports)
+        confinement = Confinement(folder, folder / "tls", Policy(rules, lambda ip, port: False))
+        pipeline = Pipeline(confinement=confinement, in_server=True)
+        await stack.enter_async_context(pipeline)
+        limits = {"request_timeout_s": REQUEST_TIMEOUT_S, "max_body_bytes": MAX_BODY_BYTES}
+        plain, keyed = (
+            create_app(Settings(api_key=key, **limits), pipeline, listening)  # type: ignore[arg-type]
+            for key in ("", KEY)
+        )
+        yield World(plain, keyed, targets, arrived)
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytearray], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _listening(serve: Serve, arrived: bytearray) -> AsyncIterator[int]:
+    """Serve on a free port; what arrives is added to *arrived*."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        this = asyncio.current_task()
+        assert this is not None
+        serving.add(this)
+        try:
+            with contextlib.suppress(
+                OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+            ):
+                await serve(reader, writer, arrived)
+        finally:
+            serving.discard(this)
+            writer.close()
+
+    server = await asyncio.start_server(welcome, OWN, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, arrived: bytearray
+) -> None:
+    """Answer POSTs with the status that their path names, or 204; hang up on anything else."""
+    while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"POST "):
+        length = _LENGTH.search(head)
+        arrived += head + await reader.readexactly(int(length[1]) if length else 0)
+        status = _STATUS.match(head)
+        writer.write(
+            b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % int(status[1] if status else 204)
+        )
+        await writer.drain()
+
+
+async def _take(
+    reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, arrived: bytearray
+) -> None:
+    """Take what comes, and say nothing."""
+    while taken := await reader.read(65_536):
+        arrived += taken
+
+
+@asynccontextmanager
+async def _datagrams(arrived: bytearray) -> AsyncIterator[int]:
+    class Protocol(asyncio.DatagramProtocol):
+        def datagram_received(self, datagram: bytes, _from: Any) -> None:
+            arrived.extend(datagram)
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Protocol, (OWN, 0))
+    try:
+        yield transport.get_extra_info("sockname")[1]
+    finally:
+        transport.close()
