@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from types import coroutine
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, assert_never
 from urllib.parse import parse_qsl
@@ -233,7 +233,7 @@ class Doorman:
             raise Rejected(MethodNotAllowed(req.method, req.path, ", ".join(allowed)))
 
 
-@cache
+@lru_cache(maxsize=8)
 def _methods_of(resource: object) -> list[str]:
     return [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
 

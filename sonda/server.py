@@ -1,4 +1,4 @@
-"""`sonda-server`: sockets, processes, signals and logs around the app of `sonda.http`."""
+"""`sonda-server`: sockets, processes and signals around the app of `sonda.http`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,24 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Sequence
-from functools import lru_cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.http import create_app
+from sonda.logs import configure_logging
 from sonda.pipeline.addresses import Address
-from sonda.pipeline.credentials import scrub
-from sonda.pipeline.quoting import cut, escape
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import EventProtocol
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
-_PATH_CHARACTERS: Final = 200
 _LOG: Final = logging.getLogger("sonda")
 
 
@@ -202,70 +198,6 @@ def announce(settings: Settings, listeners: list[socket.socket]) -> None:
         _LOG.info("listening on %s (POST /events, GET /health); stop with Ctrl-C", url)
     if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)
-
-
-def configure_logging(level: str) -> None:
-    """Send all logs to stderr, for stdout carries events; libraries only log what is wrong.
-
-    httpx would log every URL, and lower layers every header.
-    """
-    logging._srcfile = None  # noqa: SLF001  # the logging HOWTO's way to leave the stack alone
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine())
-    at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
-    logging.basicConfig(handlers=[handler], level=at_least_warning)
-    for name in ("sonda", "uvicorn.access"):
-        logging.getLogger(name).setLevel(level.upper())
-    for look in (no_routine, no_query):
-        logging.getLogger("uvicorn.access").addFilter(look)
-
-
-def no_routine(record: logging.LogRecord) -> bool:
-    """Leave a probe that finds all well out of the access log, unless it is read to debug.
-
-    Containers are asked every few seconds, and the events would be lost among the answers.
-    """
-    match record.args:
-        case (_, "GET", "/health", _, 200):
-            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        case _:
-            return True
-
-
-def no_query(record: logging.LogRecord) -> bool:
-    """Cut a request's path short, and leave out its query: it means nothing here, or is secret."""
-    match record.args:
-        case (client, method, str() as target, *rest):
-            path, mark, _ = target.partition("?")
-            shown = cut(path, _PATH_CHARACTERS) + (mark and "?...")
-            record.args = (client, method, shown, *rest)
-    return True
-
-
-class OneLine(logging.Formatter):
-    """A formatter that lets no text break out of its line; tracebacks are indented.
-
-    A record may name `secrets`, which are left out.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        whole_s, rest_s = divmod(record.created, 1)
-        when = f"{_clock(int(whole_s))},{int(rest_s * 1000):03d}"
-        line = escape(f"{when} {record.levelname} {record.name}: {record.getMessage()}")
-        if not record.exc_info:
-            return line
-        whole = f"{line}\n{self.formatException(record.exc_info)}"
-        return scrub(whole, getattr(record, "secrets", ()))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
-        lines = super().formatException(ei).split("\n")
-        return "\n".join(f"    {escape(line)}" for line in lines)
-
-
-@lru_cache(maxsize=1)
-def _clock(time_s: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from sonda.envelope import envelope
+from sonda.logs import log_access
 
 HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
@@ -148,19 +149,21 @@ class _Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
 
+    async def send_500_response(self) -> None:
+        """Answer for an app that raised, in the contract's shape; uvicorn's answer is plain text."""
+        self.keep_alive = False
+        body = envelope(500, "runtime error: see the log")
+        length = (b"content-length", b"%d" % len(body))
+        headers = [(b"content-type", b"application/json"), length]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
     def _log(self) -> None:
-        if self.access_log:
-            scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
-            query = scope["query_string"]
-            target = scope["raw_path"] + (b"?" + query if query else b"")
-            self.access_logger.info(
-                '%s - "%s %s HTTP/%s" %d',
-                f"{host}:{port}",
-                scope["method"],
-                target.decode("ascii"),
-                scope["http_version"],
-                self._start["status"],
-            )
+        scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
+        query = scope["query_string"]
+        target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
+        version, status = scope["http_version"], self._start["status"]
+        log_access(f"{host}:{port}", scope["method"], target, version, status)
 
     def _head(self) -> bytes:
         lines = [STATUS_LINE[self._start["status"]]]

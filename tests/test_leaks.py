@@ -16,6 +16,7 @@ import pytest
 from returns.result import Failure, Result
 
 from sonda import Log, encoders
+from sonda.logs import OneLine
 from sonda.pipeline import sinks
 from sonda.pipeline.credentials import scrub, secrets_of_body
 from sonda.pipeline.deliver import Pipeline
@@ -26,7 +27,6 @@ from sonda.pipeline.sinks._post import endpoint
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport.streams import Route
-from sonda.server import OneLine
 from sonda.settings import Settings, read_settings
 from tests.destinations import log_event, run
 from tests.faulty import Peer, Script, answering, faulty
@@ -292,7 +292,7 @@ def test_a_traceback_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
     shown = StringIO()
     handler = logging.StreamHandler(shown)
-    handler.setFormatter(OneLine("%(levelname)s %(message)s"))
+    handler.setFormatter(OneLine())
     logger = logging.getLogger("sonda")
     logger.addHandler(handler)
     try:

@@ -426,6 +426,13 @@ def test_trailers_are_no_headers(server: Serving) -> None:
     assert server.ask(post_chunked(to_file("t.log"), last=trailer)).document["sent"] is True
 
 
+def test_an_answer_is_written_at_once(server: Serving) -> None:
+    """Head and body come in one piece, so that a client need not wait for the second half."""
+    with server.connect() as client:
+        client.send(b"GET /health HTTP/1.1\r\n\r\n")
+        assert client.raw.recv(65536).endswith(b'\r\n\r\n{"status":"ok"}')
+
+
 def test_no_banner(server: Serving) -> None:
     """The server says when, but not what it is."""
     reply = server.ask(b"GET /health HTTP/1.1\r\n\r\n")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+from base64 import b64encode
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -77,6 +79,15 @@ def parse_http_url(text: str) -> httpx.URL:
 def address_of(url: httpx.URL) -> Address:
     """Give the host and the port that a URL leads to."""
     return Address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+
+
+def basic_auth(url: httpx.URL) -> str | None:
+    """Give what `Authorization` says for the name and password in a URL, if it has any."""
+    if not url.userinfo:
+        return None
+    name, _, password = url.userinfo.partition(b":")
+    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
+    return f"Basic {login.decode('ascii')}"
 
 
 def check_port(port: int) -> int:

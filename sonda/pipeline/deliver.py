@@ -18,7 +18,7 @@ from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.result import fold, then
-from sonda.pipeline.schemas import PLUGINS, Kind, validator
+from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator, validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -34,9 +34,12 @@ now_ns = unique_clock()  # one for the process: two pipelines must not give the 
 
 def load_built_in() -> None:
     """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
+    fast_validator()
+    validator()
     packages: Mapping[Kind, Any] = {"encoder": encoders, "sink": sinks}
     for kind, package in packages.items():
         for name in (name for name, schema in PLUGINS[kind].items() if "x-extra" not in schema):
+            fast_validator(kind, name)
             validator(kind, name)
             package.load(name)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import httpx
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
-from sonda.pipeline.addresses import address_of
+from sonda.pipeline.addresses import address_of, basic_auth
 from sonda.pipeline.credentials import scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload
@@ -72,8 +70,9 @@ def endpoint(
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"sonda/{version()}",
-        **_login(url),
     }
+    if (login := basic_auth(url)) is not None:
+        ours["Authorization"] = login
     return Endpoint(
         sink=sink,
         names=Names(shown(target), step, step),
@@ -82,14 +81,6 @@ def endpoint(
         tls=tls,
         is_yes=is_yes,
     )
-
-
-def _login(url: httpx.URL) -> dict[str, str]:
-    if not url.userinfo:
-        return {}
-    name, _, password = url.userinfo.partition(b":")
-    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
-    return {"Authorization": f"Basic {login.decode('ascii')}"}
 
 
 def with_defaults(headers: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from returns.result import Result, Success
@@ -28,7 +27,8 @@ def preflight(order: Order, *, in_server: bool) -> Result[Order, Problem]:
     """
     signal = "logs" if isinstance(order.event, Record) else "metrics"
     warnings = _advice(order.sink.identity, signal, in_server)
-    return Success(replace(order, warnings=warnings) if warnings else order)
+    advised = Order(order.event, order.encoder, order.sink, warnings) if warnings else order
+    return Success(advised)
 
 
 @remembered

@@ -17,6 +17,8 @@ from sonda.pipeline.transport.tls import TlsContexts
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.transport.channels import Channels
+
 KEPT_DESTINATIONS: Final = 256
 
 O = TypeVar("O")
@@ -73,9 +75,18 @@ class Transport:
 
         return HttpTransport(self.streams)
 
+    @cached_property
+    def channels(self) -> Channels:
+        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
+        from sonda.pipeline.transport.channels import Channels
+
+        return Channels(self.streams, self.destinations)
+
     async def aclose(self) -> None:
         """End what is still under way, and close every kept connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "channels" in vars(self):
+            await self.channels.aclose()
         await self.streams.aclose()

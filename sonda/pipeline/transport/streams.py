@@ -233,6 +233,10 @@ class Streams:
                     stream.close()
         raise AssertionError("a fresh connection is never a reused one")
 
+    async def probe(self, route: Route) -> None:
+        """Connect and hang up; raises `OSError` or `NotAllowed` if that cannot be done."""
+        (await _open(route, self._doors, Journey())).close()
+
     async def aclose(self) -> None:
         """Close what is idle; whoever borrows one must have given it back."""
         for stream in list(self._idle):

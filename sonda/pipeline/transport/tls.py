@@ -7,7 +7,7 @@ import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -45,6 +45,23 @@ class Tls:
         return {field: path for field in _FILES if (path := getattr(self, field)) is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """What is in the files, for a library that speaks TLS itself."""
+
+    ca_cert: bytes | None = field(default=None, repr=False)
+    client_cert: bytes | None = field(default=None, repr=False)
+    client_key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The files of one `tls`, as a context and as they are; compared by identity of the context."""
+
+    context: ssl.SSLContext
+    pem: Pem = field(compare=False)
+
+
 class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
     """A file that the server may not read."""
 
@@ -57,11 +74,15 @@ class TlsContexts:
 
     def __init__(self, confinement: Confinement | None) -> None:
         self._confinement = confinement
-        self._kept: dict[Fingerprint, ssl.SSLContext] = {}
+        self._kept: dict[Fingerprint, Loaded] = {}
         self._keeping = Lock()  # events at once must find one context, not build one each
 
     async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
+        return (await self.read(tls)).map(lambda loaded: loaded.context)
+
+    async def read(self, tls: Tls | None) -> Result[Loaded, Problem]:
+        """Do as `load` does, and give what is in the files, too."""
         paths = tls.paths() if tls else {}
         if not paths and (kept := self._kept.get(())) is not None:
             return Success(kept)
@@ -75,7 +96,7 @@ class TlsContexts:
             reason = "no certificate or no key in PEM format" if no_pem else words(exc)
             return Failure(Unreachable(f"read TLS file {quote(named)}", reason))
 
-    def _load(self, paths: dict[str, str]) -> ssl.SSLContext:
+    def _load(self, paths: dict[str, str]) -> Loaded:
         with ExitStack() as stack:
             opened = {
                 field: stack.enter_context(_open_regular(path, self._confinement))
@@ -83,11 +104,28 @@ class TlsContexts:
             }
             key = tuple(_identify(field, fd) for field, fd in opened.items())
             with self._keeping:
-                context = self._kept.pop(key, None) or _context(opened)
-                self._kept[key] = context  # the most recently used last
+                loaded = self._kept.pop(key, None) or Loaded(_context(opened), _pem(opened))
+                self._kept[key] = loaded  # the most recently used last
                 if len(self._kept) > _KEPT_CONTEXTS:
                     del self._kept[next(iter(self._kept))]
-        return context
+        return loaded
+
+
+def _pem(opened: dict[str, int]) -> Pem:
+    """Read open files whole; a client's key that has no file of its own is beside its certificate."""
+    ca_cert, client_cert, client_key = (
+        Path(f"/dev/fd/{opened[field]}").read_bytes() if field in opened else None
+        for field in _FILES
+    )
+    return Pem(ca_cert, client_cert, client_key or client_cert)
+
+
+def system_authorities() -> bytes | None:
+    """Read the certificates of those whom the system trusts, if it has them in one file."""
+    paths = ssl.get_default_verify_paths()
+    bundles = [paths.cafile, f"{paths.capath}/ca-certificates.crt" if paths.capath else None]
+    found = next((path for path in map(Path, filter(None, bundles)) if path.is_file()), None)
+    return found.read_bytes() if found else None
 
 
 def _context(opened: dict[str, int]) -> ssl.SSLContext:
