@@ -17,6 +17,9 @@ _CHANGES: Final = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncat
                    "os.chmod", "os.chown", "os.utime", "os.system", "subprocess.Popen", "os.exec")  # fmt: skip
 
 
+CAUGHT: Final = "caught by the guard"
+
+
 class Forbidden(BaseException):
     """Not an `Exception`: nobody catches it by the way."""
 
@@ -27,12 +30,14 @@ class Guard:
 
     ports: Collection[int] = ()
     folder: Path | None = None
+    binds: bool = False
     caught: list[str] = field(default_factory=list)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Judge what the interpreter is about to do; called for each of its audit events."""
         if not self._allows(event, arguments):
             self.caught.append(f"{event} {arguments!r}")
+            print(f"{CAUGHT}: {self.caught[-1]}", file=sys.stderr)  # noqa: T201  # a server has no more
             raise Forbidden(self.caught[-1])
 
     def _allows(self, event: str, arguments: tuple[Any, ...]) -> bool:
@@ -41,7 +46,9 @@ class Guard:
                 return self._is_own(arguments[1])
             case "socket.getaddrinfo":
                 return _is_numeric(arguments[0])
-            case "socket.gethostbyname" | "socket.gethostbyaddr" | "socket.bind":
+            case "socket.bind":
+                return self.binds and arguments[1][0] == "127.0.0.1"
+            case "socket.gethostbyname" | "socket.gethostbyaddr":
                 return False
             case "open":
                 path, _, flags = arguments
@@ -91,10 +98,10 @@ def guarded(guard: Guard) -> Iterator[Guard]:
     assert guard.caught == []
 
 
-def nothing_leaves(folder: Path) -> None:
-    """Refuse every connection, and every change of a file but in *folder*, from here on."""
+def on_duty_from_now(guard: Guard) -> None:
+    """Put a guard on duty to the end of the process."""
     _post()
-    _on_duty.append(Guard(folder=folder))
+    _on_duty.append(guard)
 
 
 def _post() -> None:

@@ -160,9 +160,10 @@ def tamed(raw: bytes, choices: Choices, targets: Targets) -> bytes:
     """Aim a body's sink at one of *targets*; what is no target stays, and so do some that are refused."""
     try:
         document: Any = json.loads(raw)
-        sink = document["sink"]
-        fields: dict[str, Any] = {name: sink[name] for name in sink}
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, RecursionError):
+        return raw
+    sink = document.get("sink") if isinstance(document, dict) else None
+    if not isinstance(sink, dict):
         return raw
     own = {
         **dict.fromkeys(("url", "endpoint"), (_of_url, targets.urls)),
@@ -170,7 +171,7 @@ def tamed(raw: bytes, choices: Choices, targets: Targets) -> bytes:
     }
     aimed = {}
     for name, (read, ours) in own.items():
-        value = fields.get(name)
+        value = sink.get(name)
         if (
             isinstance(value, str)
             and value not in ours

@@ -31,7 +31,7 @@ with instrument_imports(include=["sonda.pipeline"]):
     from sonda.pipeline.stages.validate import validate
 
 from tests.fuzz.choices import Choices
-from tests.fuzz.guard import nothing_leaves
+from tests.fuzz.guard import Guard, on_duty_from_now
 from tests.fuzz.shapes import ENCODERS, SINKS, raw_body
 
 LONGEST_INPUT_BYTES: Final = 512
@@ -125,7 +125,7 @@ def main() -> None:
         "-len_control=0",
         "-print_final_stats=1",
     )
-    nothing_leaves(given.folder)
+    on_duty_from_now(Guard(folder=given.folder))
     atheris.Setup([sys.argv[0], *flags, str(corpus)], Fuzzing(given.folder, given.runs))
     atheris.Fuzz()
 

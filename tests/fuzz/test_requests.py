@@ -29,6 +29,7 @@ from tests.fuzz.choices import Choices
 from tests.fuzz.guard import Guard, guarded
 from tests.fuzz.requests import Request, request
 from tests.fuzz.scale import REQUESTS
+from tests.fuzz.shapes import SINKS
 from tests.fuzz.world import Reply, World, world
 
 AT_ONCE: Final = 40
@@ -107,6 +108,7 @@ def test_requests_are_borne(
         opening = world(folder)
         opened = runner.run(opening.__aenter__())
         guard = Guard(opened.targets.ports, folder)
+        watch_grpc(guard, monkeypatch)
 
         @hypothesis.seed(seed)
         @settings(
@@ -156,6 +158,24 @@ def test_requests_are_borne(
         "502",
         "504",
     } <= counts.keys()
+
+
+def watch_grpc(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the guard where gRPC goes: it connects without asking Python."""
+    if "otlp_grpc" not in SINKS:
+        return
+    import grpc.aio
+
+    def watched(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        def channel(target: str, *args: Any, **options: Any) -> Any:
+            host, _, port = target.removeprefix("ipv4:").rpartition(":")
+            guard("socket.connect", (name, (host, int(port))))
+            return make(target, *args, **options)
+
+        return channel
+
+    for name in ("insecure_channel", "secure_channel"):
+        monkeypatch.setattr(grpc.aio, name, watched(name, getattr(grpc.aio, name)))
 
 
 def mark(number: int) -> str:

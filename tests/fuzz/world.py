@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sonda.http import Shell, create_app
-from sonda.pipeline.addresses import Address
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.policy import Policy, parse_rule
 from sonda.pipeline.transport import Confinement
 from sonda.settings import Settings
 from tests.fuzz.requests import KEY, Request, Targets
+from tests.fuzz.shapes import SINKS
 
 OWN: Final = "127.0.0.1"
 REQUEST_TIMEOUT_S: Final = 0.15
@@ -92,35 +92,51 @@ def _scope(request: Request) -> dict[str, Any]:
 @asynccontextmanager
 async def world(folder: Path) -> AsyncIterator[World]:
     """Open it; files are written below *folder*."""
+    async with destinations() as (targets, arrived):
+        rules = tuple(parse_rule(f"{OWN}:{port}", ()) for port in targets.ports)
+        confinement = Confinement(folder, folder / "tls", Policy(rules))
+        async with Pipeline(confinement=confinement, in_server=True) as pipeline:
+            plain, keyed = (
+                create_app(
+                    Settings(
+                        api_key=key,
+                        request_timeout_s=REQUEST_TIMEOUT_S,
+                        max_body_bytes=MAX_BODY_BYTES,
+                    ),
+                    pipeline,
+                )
+                for key in ("", KEY)
+            )
+            yield World(plain, keyed, targets, arrived)
+
+
+@asynccontextmanager
+async def destinations() -> AsyncIterator[tuple[Targets, bytearray]]:
+    """Open the destinations, which all add what they get to one heap."""
     arrived = bytearray()
     async with contextlib.AsyncExitStack() as stack:
         posts = await stack.enter_async_context(_listening(_answer, arrived))
         lines = await stack.enter_async_context(_listening(_take, arrived))
         datagrams = await stack.enter_async_context(_datagrams(arrived))
+        calls = lines
+        if "otlp_grpc" in SINKS:
+            calls = await stack.enter_async_context(_collector(arrived))
         closed = stack.enter_context(socket.socket())
         closed.bind((OWN, 0))
         refusing = closed.getsockname()[1]
-        ports = (posts, lines, datagrams, refusing)
-        targets = Targets(
-            urls=(
-                *(f"http://{OWN}:{posts}{path}" for path in ("", "/", "/s/204/x?y=z", "/s/200")),
-                *(f"http://{OWN}:{posts}/s/{status}" for status in (100, 301, 400, 429, 503, 999)),
-                f"http://me:secret@{OWN}:{posts}", f"https://{OWN}:{posts}", f"http://{OWN}:{lines}",
-                f"http://{OWN}:{refusing}", f"HTTPS://{OWN}:{lines}/x",
-            ),
-            addresses=tuple(f"{OWN}:{port}" for port in (lines, lines, lines, datagrams, posts, refusing)),
-        )  # fmt: skip
-        listening = [Address(OWN, 8080)]
-        rules = tuple(parse_rule(f"{OWN}:{port}", ()) for port in ports)
-        confinement = Confinement(folder, folder / "tls", Policy(rules, lambda ip, port: False))
-        pipeline = Pipeline(confinement=confinement, in_server=True)
-        await stack.enter_async_context(pipeline)
-        limits = {"request_timeout_s": REQUEST_TIMEOUT_S, "max_body_bytes": MAX_BODY_BYTES}
-        plain, keyed = (
-            create_app(Settings(api_key=key, **limits), pipeline, listening)  # type: ignore[arg-type]
-            for key in ("", KEY)
+        statuses = (100, 301, 400, 429, 503, 999)
+        urls = (
+            *(f"http://{OWN}:{posts}{path}" for path in ("", "/", "/s/204/x?y=z", "/s/200")),
+            *(f"http://{OWN}:{posts}/s/{status}" for status in statuses),
+            *(f"http://{OWN}:{calls}{path}" for path in ("", "/", "?x")),
+            f"http://me:secret@{OWN}:{posts}",
+            f"https://{OWN}:{posts}",
+            f"HTTPS://{OWN}:{lines}/x",
+            f"http://{OWN}:{lines}",
+            f"http://{OWN}:{refusing}",
         )
-        yield World(plain, keyed, targets, arrived)
+        ports = (lines, lines, lines, posts, datagrams, calls, refusing)
+        yield Targets(urls, tuple(f"{OWN}:{port}" for port in ports)), arrived
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytearray], Awaitable[None]]
@@ -137,7 +153,10 @@ async def _listening(serve: Serve, arrived: bytearray) -> AsyncIterator[int]:
         serving.add(this)
         try:
             with contextlib.suppress(
-                OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+                OSError,
+                asyncio.CancelledError,
+                asyncio.IncompleteReadError,
+                asyncio.LimitOverrunError,
             ):
                 await serve(reader, writer, arrived)
         finally:
@@ -188,3 +207,25 @@ async def _datagrams(arrived: bytearray) -> AsyncIterator[int]:
         yield transport.get_extra_info("sockname")[1]
     finally:
         transport.close()
+
+
+@asynccontextmanager
+async def _collector(arrived: bytearray) -> AsyncIterator[int]:
+    """Say yes to every OTLP export."""
+    import grpc.aio
+
+    async def export(request: bytes, _context: Any) -> bytes:
+        arrived.extend(request)
+        return b""
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, _call: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(export)
+
+    server = grpc.aio.server(handlers=(Handler(),))
+    port = server.add_insecure_port(f"{OWN}:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
