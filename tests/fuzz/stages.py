@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import atheris
+import msgspec
 from atheris.import_hook import instrument_imports
-from returns.result import Success
+from returns.result import Result, Success
 
 with instrument_imports(include=["sonda.pipeline"]):
     from sonda.envelope import envelope
     from sonda.http import http_status
     from sonda.pipeline import encoders, sinks
+    from sonda.pipeline.problems import Problem
     from sonda.pipeline.stages.encode import encode
     from sonda.pipeline.stages.parse import parse
     from sonda.pipeline.stages.preflight import preflight
@@ -37,6 +39,12 @@ from tests.fuzz.shapes import ENCODERS, SINKS, raw_body
 LONGEST_INPUT_BYTES: Final = 512
 LONGEST_RUN_S: Final = 5
 MOST_MEMORY_MIB: Final = 1024
+STRICTER: Final = (
+    "out of the range of a double",
+    "stands twice in one object",
+    "nested too deeply",
+    "expected an object",
+)
 REPORTS: Final = 50
 
 
@@ -60,6 +68,7 @@ class Fuzzing:
 
     def _run(self, body: bytes) -> str:
         parsed = parse(body)
+        another_reads_alike(body, parsed)
         if not isinstance(parsed, Success):
             return _refused(parsed.failure())
         self._counts["past parse"] += 1
@@ -87,6 +96,19 @@ class Fuzzing:
             "memory_mib": self._memory_mib,
         }
         self._tally.write_text(json.dumps(report))
+
+
+def another_reads_alike(body: bytes, parsed: Result[dict[str, Any], Problem]) -> None:
+    """Compare with another parser: what we take it reads as we do, what only it takes we say why not."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        assert not isinstance(parsed, Success), body
+        return
+    if isinstance(parsed, Success):
+        assert document == parsed.unwrap(), body
+    else:
+        assert any(reason in str(parsed.failure()) for reason in STRICTER), (body, parsed)
 
 
 def _refused(problem: Any) -> str:
