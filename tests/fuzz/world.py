@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,16 @@ OWN: Final = "127.0.0.1"
 REQUEST_TIMEOUT_S: Final = 0.15
 MAX_BODY_BYTES: Final = 32_768
 _STATUS: Final = re.compile(rb"POST /s/(\d+)")
+_HEADERS: Final = (
+    b"",
+    b"retry-after: 1\r\n",
+    b"retry-after: " + b"9" * 5_000 + b"\r\n",
+    b"retry-after: Thu, 01 Jan 99999 00:00:00 +9999\r\n",
+    b"retry-after: \xff\r\nretry-after: 0\r\n",
+    b"content-type: text/\xff; charset=nothing\r\ncontent-encoding: gzip\r\n",
+)
+"""What an answer may carry, whatever its status."""
+_SAID: Final = (b"", b"no", b"\xff\xfe\x00", b"{\x1b[31m\r\n}", b"x" * 70_000, "né \u2028".encode())
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -180,9 +191,12 @@ async def _answer(
     while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"POST "):
         length = _LENGTH.search(head)
         arrived += head + await reader.readexactly(int(length[1]) if length else 0)
-        status = _STATUS.match(head)
+        named = _STATUS.match(head)
+        status = int(named[1]) if named else 204
+        said = b"" if status == HTTPStatus.NO_CONTENT else _SAID[len(arrived) % len(_SAID)]
+        header = _HEADERS[len(arrived) % len(_HEADERS)]
         writer.write(
-            b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % int(status[1] if status else 204)
+            b"HTTP/1.1 %d x\r\n%bcontent-length: %d\r\n\r\n%b" % (status, header, len(said), said)
         )
         await writer.drain()
 
