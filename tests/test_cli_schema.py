@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from sonda.cli.commands import sonda
-from sonda.pipeline.schemas import PLUGINS, validator
+from sonda.pipeline.dialect import validator
+from sonda.pipeline.schemas import PLUGINS
 from tests.bodies import LOG, METRIC, changed
 from tests.extras import PLUGIN_NAMES
 

@@ -18,6 +18,7 @@ from sonda.pipeline.policy import Policy, parse_rule
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.transport import Confinement
 from sonda.pipeline.transport.destinations import Destinations, listening_on
+from tests.bodies import METRIC, changed
 from tests.destinations import (
     TIME_NS,
     NewLoop,
@@ -31,6 +32,7 @@ from tests.destinations import (
     run,
     udp_destination,
 )
+from tests.extras import is_usable
 from tests.faulty import Certificates, Peer, answering, faulty, make_certificates, serving
 
 NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -38,6 +40,8 @@ BUSY: Final = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 METADATA: Final = "169.254.169.254"
 HOME: Final = "127.0.0.1"
 SINKS: Final = ("http_push", "loki", "tcp", "udp")
+EXTRAS: Final = ("remote_write", "otlp_grpc", "kafka")
+ALL_SINKS: Final = (*SINKS, *(sink for sink in EXTRAS if is_usable("sink", sink)))
 RETRY: Final = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1ms"}
 
 Answers: TypeAlias = list[list[str] | OSError]
@@ -79,15 +83,26 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def confined(tmp_path: Path, *rules: str, own: Iterable[Address] = ()) -> Confinement:
     """Confine a pipeline as `sonda-server` would."""
-    read = tuple(parse_rule(rule, SINKS) for rule in rules)
+    read = tuple(parse_rule(rule, (*SINKS, *EXTRAS)) for rule in rules)
     return Confinement(tmp_path, tmp_path, Policy(read, listening_on(own)))
 
 
 def to(sink: str, host: str, port: int, **options: Any) -> dict[str, Any]:
     """Write an event for *sink*."""
-    where = "address" if sink in ("tcp", "udp") else "url"
-    place = f"{'' if where == 'address' else 'http://'}{host}:{port}"
-    return log_event({"type": sink, where: place, **options})
+    target = f"{host}:{port}"
+    match sink:
+        case "tcp" | "udp":
+            return log_event({"type": sink, "address": target, **options})
+        case "otlp_grpc":
+            place = {"endpoint": f"http://{target}", "signal_type": "logs"}
+            return log_event({"type": sink, **place, **options}, encoder="otlp")
+        case "kafka":
+            return log_event({"type": sink, "brokers": target, "topic": "t", **options})
+        case "remote_write":
+            place = {"type": sink, "url": f"http://{target}", **options}
+            return changed(METRIC, encoder={"type": "remote_write"}, sink=place)
+        case _:
+            return log_event({"type": sink, "url": f"http://{target}", **options})
 
 
 def never_right(host: str, port: int, ip: str, what: str) -> Failure[Problem]:
@@ -115,7 +130,7 @@ def no_rule(host: str, port: int) -> Failure[Problem]:
 
 
 @both_loops
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("sink", ALL_SINKS)
 @pytest.mark.parametrize(
     ("ip", "what"),
     [
@@ -147,7 +162,7 @@ def test_one_refused_address_is_enough(
     assert resolver.asked == {"x.example": 1}
 
 
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("sink", ALL_SINKS)
 @pytest.mark.parametrize("host", [METADATA, "2852039166", "0xa9fea9fe", "0251.0376.43518"])
 def test_addresses_are_judged_in_every_spelling(
     sink: str, host: str, resolver: Resolver, tmp_path: Path
@@ -170,11 +185,13 @@ def test_rules_are_for_servers(sink: str, tmp_path: Path) -> None:
         assert isinstance(deliver(event)[0], Success) or sink == "udp"
 
 
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("sink", ALL_SINKS)
 def test_rules_decide(sink: str, resolver: Resolver, tmp_path: Path) -> None:
     """A name is allowed by its name or by its address; what nobody allows is not connected to."""
     resolver.answers["x.example"] = [[HOME]]
-    with faulty(serving(NO_CONTENT)) as server, udp_destination() as datagrams:
+    speaks_http = sink not in ("otlp_grpc", "kafka")
+    script = serving(NO_CONTENT) if speaks_http else Peer.close
+    with faulty(script) as server, udp_destination() as datagrams:
         port = server.port if sink != "udp" else int(datagrams.address.rpartition(":")[2])
         event = to(sink, "x.example", port)
         for rule in ("y.example", "10.0.0.0/8", "127.0.0.1:1", "*.x.example", "localhost"):
@@ -186,13 +203,17 @@ def test_rules_decide(sink: str, resolver: Resolver, tmp_path: Path) -> None:
         assert server.connections.items == datagrams.received.items == []
         for rule in ("X.example", "*.example", f"{sink}=127.0.0.0/8:{port}", "*"):
             [delivered] = deliver(event, confinement=confined(tmp_path, "y.example", rule))
-            assert isinstance(delivered, Success)
+            if speaks_http:
+                assert isinstance(delivered, Success)
+            else:
+                assert server.connections.wait_for()
+                assert not isinstance(delivered.failure(), Forbidden)
 
 
 # --- what does not resolve -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("sink", ALL_SINKS)
 @pytest.mark.parametrize("rules", [(), ("x.example",), ("*",), ("127.0.0.1",)])
 @pytest.mark.parametrize(
     "failure",

@@ -12,8 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sonda.pipeline import encoders, sinks
+from sonda.pipeline.dialect import REGISTRY, validator
 from sonda.pipeline.flaws import find_flaws
-from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, validator
+from sonda.pipeline.schemas import PLUGINS, REQUEST
 from tests.extras import PLUGIN_NAMES, is_usable
 
 TESTS = Path(__file__).parent

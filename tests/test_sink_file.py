@@ -8,6 +8,7 @@ import fcntl
 import os
 import pickle
 import resource
+import shutil
 import socket
 import stat
 import subprocess
@@ -858,6 +859,28 @@ def test_a_link_that_is_put_there_before_the_file_is_opened(root: Path) -> None:
     for way in [("folder", "x.log"), ("folder", "new", "x.log"), ("name",)]:
         with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
             files._open_below(root, way, fsync=False)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "a/x.log"])
+def test_a_link_that_wins_the_race_is_forbidden(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What turns out to lead elsewhere while it is opened is what the operator does not allow."""
+    elsewhere = root.parent / "based"
+    open_below = files._open_below
+
+    def swap_first(*way: Any, fsync: bool) -> int:
+        place = root / name
+        if not place.is_symlink():
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+            place.symlink_to(elsewhere if name == "a" else elsewhere / "x.log")
+        return open_below(*way, fsync=fsync)
+
+    (root / "a").mkdir(exist_ok=True)
+    (root / "a/x.log").touch()
+    monkeypatch.setattr(files, "_open_below", swap_first)
+    assert send_now("a/x.log", root=root) == outside("a/x.log")
     assert list(elsewhere.iterdir()) == []
 
 

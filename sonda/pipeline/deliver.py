@@ -18,7 +18,7 @@ from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.result import fold, then
-from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator, validator
+from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -34,6 +34,8 @@ now_ns = unique_clock()  # one for the process: two pipelines must not give the 
 
 def load_built_in() -> None:
     """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
+    from sonda.pipeline.dialect import validator  # a script's one event seldom needs it
+
     fast_validator()
     validator()
     packages: Mapping[Kind, Any] = {"encoder": encoders, "sink": sinks}

@@ -6,13 +6,14 @@ The failed keyword decides between structure (400) and values (422).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
-
-from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sonda.pipeline.problems import Flaw, MissingExtra
 from sonda.pipeline.quoting import at, hide_userinfo, kind_of, quote, variant
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 _ARTICLES: Final = {
     "object": "an object",

@@ -1,8 +1,8 @@
 """The JSON Schemas: read once, each compiled once, on first use.
 
 They are the only definition of a body's structure. Each is compiled twice: `fast_validator` only says
-yes or no, in a microsecond, and `validator`, a hundred times slower, has the words for what is
-wrong. A property test holds the two together. Beside the keywords of draft 2020-12 they use
+yes or no, in a microsecond, and `dialect.validator`, a hundred times slower, has the words for what
+is wrong. A property test holds the two together. Beside the keywords of draft 2020-12 they use
 `format`s of our own (`formats.py`) and these:
 
 - `x-detail`: the whole text of a flaw, `{value}` in it replaced by the value;
@@ -20,7 +20,7 @@ wrong. A property test holds the two together. Beside the keywords of draft 2020
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -28,11 +28,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
-from referencing import Registry, Resource
 
 from sonda.pipeline.durations import seconds
 from sonda.pipeline.formats import FORMATS
@@ -63,8 +58,14 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "sink": _read(_folder() / "sinks"),
 }
 
+BY_ID: Final[Mapping[str, Schema]] = {
+    schema["$id"]: schema
+    for schemas in (_ENVELOPE, PLUGINS["encoder"], PLUGINS["sink"])
+    for schema in schemas.values()
+}
 
-def _is_reserved(owned: list[str], name: str) -> bool:
+
+def is_reserved(owned: list[str], name: str) -> bool:
     """Tell whether *name* is one of those *owned*, in any case; a final `*` matches any rest."""
     name = name.lower()
     return any(
@@ -73,7 +74,7 @@ def _is_reserved(owned: list[str], name: str) -> bool:
     )
 
 
-def _ascend(fields: list[str], instance: object) -> bool:
+def ascend(fields: list[str], instance: object) -> bool:
     """Tell whether the second of two durations is not below the first."""
     if not isinstance(instance, dict):
         return True
@@ -82,46 +83,6 @@ def _ascend(fields: list[str], instance: object) -> bool:
     except (KeyError, TypeError, ValueError):
         return True  # missing or no duration: other keywords say so
     return upper >= lower
-
-
-def _reserved(
-    _: Validator, owned: list[str], name: str, _schema: Schema
-) -> Iterator[ValidationError]:
-    if _is_reserved(owned, name):
-        yield ValidationError("is set by the sink itself")
-
-
-def _durations_ascend(
-    _: Validator, fields: list[str], instance: object, _schema: Schema
-) -> Iterator[ValidationError]:
-    if not _ascend(fields, instance):
-        yield ValidationError(f"must be at least {fields[0]}", path=(fields[1],))
-
-
-_Dialect: Final[type[Draft202012Validator]] = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"x-reserved": _reserved, "x-durations-ascend": _durations_ascend}
-)
-_FORMAT_CHECKER: Final = FormatChecker(formats=())
-for _name, _check in FORMATS.items():
-
-    def _conforms(value: object, check: Any = _check) -> bool:
-        if isinstance(value, str):
-            check(value)
-        return True
-
-    _FORMAT_CHECKER.checks(_name, raises=ValueError)(_conforms)
-
-REGISTRY: Final[Registry[Any]] = Registry().with_resources(
-    (schema["$id"], Resource.from_contents(schema))
-    for schema in (*_ENVELOPE.values(), *PLUGINS["encoder"].values(), *PLUGINS["sink"].values())
-)
-
-
-@cache
-def validator(kind: Kind | None = None, name: str = "") -> Validator:
-    """Compile the schema of one encoder or sink, or of the envelope; checked by a test, not here."""
-    schema = PLUGINS[kind][name] if kind else REQUEST
-    return _Dialect(schema, registry=REGISTRY, format_checker=_FORMAT_CHECKER)
 
 
 class _Keyword:
@@ -138,11 +99,11 @@ class _Keyword:
 
 
 class _Reserved(_Keyword):
-    _holds = staticmethod(lambda owned, name: not _is_reserved(owned, name))
+    _holds = staticmethod(lambda owned, name: not is_reserved(owned, name))
 
 
 class _DurationsAscend(_Keyword):
-    _holds = staticmethod(_ascend)
+    _holds = staticmethod(ascend)
 
 
 def _answers(check: Callable[[str], object]) -> Callable[[str], bool]:
@@ -158,12 +119,12 @@ def _answers(check: Callable[[str], object]) -> Callable[[str], bool]:
 
 @cache
 def _fast_registry() -> jsonschema_rs.Registry:
-    return jsonschema_rs.Registry([(uri, REGISTRY.contents(uri)) for uri in REGISTRY])
+    return jsonschema_rs.Registry([(uri, dict(schema)) for uri, schema in BY_ID.items()])
 
 
 @cache
 def fast_validator(kind: Kind | None = None, name: str = "") -> jsonschema_rs.Validator:
-    """Compile the same schema as `validator` does for a quick yes or no."""
+    """Compile the schema of one encoder or sink, or of the envelope, for a quick yes or no."""
     return jsonschema_rs.Draft202012Validator(
         dict(PLUGINS[kind][name] if kind else REQUEST),
         registry=_fast_registry(),

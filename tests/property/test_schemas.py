@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from returns.result import Success
 
-from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, Kind, fast_validator, validator
+from sonda.pipeline.dialect import REGISTRY, validator
+from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import _examine, _recall, validate
 from tests.bodies import LOG, METRIC, changed

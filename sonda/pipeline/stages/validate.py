@@ -16,7 +16,7 @@ from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
 from sonda.pipeline.quoting import quote
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator, validator
+from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator
 from sonda.pipeline.timestamps import parse_rfc3339
 
 Pair: TypeAlias = tuple[Chosen, Chosen]
@@ -73,6 +73,8 @@ def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
 
 def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
     """Name all that is wrong; slow, but it has the words."""
+    from sonda.pipeline.dialect import validator  # jsonschema costs 30 ms to import
+
     flaws = [
         *find_flaws(validator(), document),
         *_plugin_flaws("encoder", document),
@@ -100,6 +102,8 @@ def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
     if name not in PLUGINS[kind]:
         reason = unknown_variant(name, PLUGINS[kind])
         return [finding((kind, "type"), reason, structural=True)]
+    from sonda.pipeline.dialect import validator
+
     return find_flaws(validator(kind, name), options, kind)
 
 

@@ -76,7 +76,11 @@ def release(fd: int) -> None:
 
 def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
     if confinement is not None:
-        return _open_below(confinement.file_root, _way(path, confinement), fsync=fsync)
+        try:
+            return _open_below(confinement.file_root, _way(path, confinement), fsync=fsync)
+        except OSError:
+            _way(path, confinement)  # it may lead elsewhere by now
+            raise
     _refuse_folder(path, Path(path))
     try:
         return os.open(path, _TO_APPEND, _FILE_MODE)
