@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, Kind, Schema, validator
+from sonda.pipeline.dialect import REGISTRY, validator
+from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, Schema
 from tests.extras import is_usable
 from tests.fuzz.choices import Choices
 
