@@ -69,7 +69,7 @@ def told(
 ) -> list[str]:
     """Say in words what was counted."""
     inputs, seconds = counts["inputs"], max(tally["seconds"] for tally in tallies)
-    memory_mib = max(tally["memory_mib"][-1] for tally in tallies)
+    memory_mib = max(max(tally["memory_mib"]) for tally in tallies)
     shares = ", ".join(
         f"{counts[name] / inputs:.0%} {name.removeprefix('ended: ')}"
         for name in ("past parse", "past validation", "ended: encoded", "ended: 400", "ended: 422")
