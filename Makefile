@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 BARE   := .venv-bare
 NOT_BARE := backends test_bench.py test_deploy.py
 
-.PHONY: help run test bare check audit backends loki protobuf bench format clean
+.PHONY: help run test fuzz bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ run: $(READY) ## serve on 127.0.0.1:8080
 
 test: $(READY) ## run every test; says which backends were not there
 	$(BIN)/python -m pytest
+
+fuzz: $(READY) ## some minutes of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run
+	FUZZ=full $(BIN)/python -m pytest tests/fuzz
 
 bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
 	$(BARE)/bin/python -m pytest -m "not backend" $(addprefix --ignore=tests/,$(NOT_BARE))

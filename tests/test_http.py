@@ -350,6 +350,15 @@ def test_a_body_of_another_length_is_not_sent(length: bytes) -> None:
     assert pipe.got == []
 
 
+@pytest.mark.parametrize(("zeros", "body"), [(5_000, b"{}"), (5_000, b""), (1, b"{}"), (1, b"")])
+def test_a_length_may_start_with_zeros(zeros: int, body: bytes) -> None:
+    """HTTP allows them in any number."""
+    pipe = Pipe()
+    headers = [JSON, (b"content-length", b"%b%d" % (b"0" * zeros, len(body)))]
+    assert asked(pipe, Settings(), "POST", "/events", body, headers=headers).status == 200
+    assert pipe.got == [body]
+
+
 def test_a_body_that_ends_with_a_disconnect_is_not_sent() -> None:
     """A whole event is not delivered when the client was cut off before the body's end."""
     pipe = Pipe()

@@ -53,6 +53,12 @@ def test_no_loopback(url: str) -> None:
     assert warnings(loki(url)) == ()
 
 
+@pytest.mark.parametrize("host", ["xn--a", "xn--zca.example", "XN--", "a.xn---"])
+def test_a_name_that_only_looks_international(host: str) -> None:
+    """A name is taken as DNS has it, even if it is the ASCII form of none."""
+    assert warnings(loki(f"http://{host}:3100")) == ()
+
+
 def test_userinfo_is_hidden() -> None:
     """The warnings name the target as it was written, but its name and password."""
     loopback, credentials = warnings(loki("http://me:secret@localhost:3100/x"))

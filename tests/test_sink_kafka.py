@@ -131,6 +131,19 @@ def test_a_peer_that_speaks_no_kafka(
     assert caplog.records == []
 
 
+@both_loops
+def test_a_server_name_that_nobody_can_ask_for(
+    loop: NewLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name with too long a part is a 502 that says so, and nothing more is logged."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        result = deliver(log_event(to(address, tls={"server_name": "a" * 64})), loop=loop)
+    why = "TLS: the server's name has a part of more than 63 characters"
+    assert result == [Failure(Unreachable(f"Kafka connect to {address}", why))]
+    assert caplog.records == []
+
+
 def test_the_brokers_that_work_are_enough() -> None:
     """A broker that hangs does not use up the time of the others."""
     with socket.create_server(("127.0.0.1", 0)) as silent, kafka_broker() as broker:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.addresses import is_loopback, parse_address, parse_http_url
+from sonda.pipeline.addresses import address_of, is_loopback, parse_address, parse_http_url
 from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Order, Record
 from sonda.pipeline.problems import Problem
@@ -59,7 +59,7 @@ def _targets(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Find what a sink points at, as it is written, each with its host."""
     for field in ("url", "endpoint"):
         if field in options:
-            yield options[field], parse_http_url(options[field]).host
+            yield options[field], address_of(parse_http_url(options[field])).host
     if "address" in options:
         yield options["address"], parse_address(options["address"]).host
     for broker in map(str.strip, options.get("brokers", "").split(",")):

@@ -126,6 +126,14 @@ async def hash_key(key: bytes) -> int:
 # --- connections ---------------------------------------------------------------------------------
 
 
+def _check_name(server_name: str) -> None:
+    """Refuse a name that `ssl` cannot ask for; uvloop would log a traceback and hide the reason."""
+    try:
+        server_name.encode("idna")
+    except UnicodeError:
+        raise OSError("TLS: the server's name has a part of more than 63 characters") from None
+
+
 class _Reader(asyncio.StreamReader):
     """A stream that does not wait for gigabytes because four bytes of something else say so."""
 
@@ -152,6 +160,8 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         self._closed_fut = loop.create_future()
         secure = self._ssl_context is not None
         address = Address(self.host, self.port)
+        if secure:
+            _check_name(self._server_name)
         sock = await open_socket(await self._doors.find("kafka", address, socket.SOCK_STREAM))
         reader = _Reader(loop=loop)
         protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)

@@ -1,0 +1,1 @@
+"""Inputs by the million: bodies along the schemas, through the stages and over HTTP."""
