@@ -24,7 +24,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from sonda.http import create_app
+from sonda.http import Shell, create_app
 from sonda.pipeline.quoting import escape
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import EventProtocol
@@ -52,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve in this process until it is told to stop."""
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         interface="asgi3",
         loop="uvloop",
         http=EventProtocol,
@@ -65,7 +66,7 @@ def serve(settings: Settings, listeners: list[socket.socket]) -> int:
         timeout_keep_alive=math.ceil(settings.request_timeout_s),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
-    server = Server(config)
+    server = Server(config, app)
     for number in STOP_SIGNALS:
         signal.signal(number, server.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
@@ -76,12 +77,17 @@ def serve(settings: Settings, listeners: list[socket.socket]) -> int:
 class Server(uvicorn.Server):
     """uvicorn's server, for which being told to stop is no failure, and which always ends."""
 
+    def __init__(self, config: uvicorn.Config, app: Shell) -> None:
+        super().__init__(config)
+        self._app = app
+
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         """Leave the handlers as they are; uvicorn raises the signal once more, and dies of it."""
         return contextlib.nullcontext()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop gracefully; at once when Ctrl-C comes again; by force if something hangs."""
+        self._app.is_ready = False
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
@@ -196,7 +202,7 @@ def announce(settings: Settings, listeners: list[socket.socket]) -> None:
     names = [listener.getsockname() for listener in listeners]
     for host, port, *_ in names:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _LOG.info("listening on %s (POST /events, GET /health); stop with Ctrl-C", url)
+        _LOG.info("listening on %s (POST /events; try it at /docs); stop with Ctrl-C", url)
     if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)
 
@@ -223,7 +229,7 @@ def no_routine(record: logging.LogRecord) -> bool:
     Containers are asked every few seconds, and the events would be lost among the answers.
     """
     match record.args:
-        case (_, "GET", "/health", _, 200):
+        case (_, "GET", "/health" | "/ready", _, 200):
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         case _:
             return True
