@@ -19,6 +19,7 @@ Json: TypeAlias = dict[str, Any]
 _LITERAL: Final = ("const", "default", "enum", "examples")  # what is in them is data, not schema
 _NAMED: Final = ("properties", "$defs")  # what is in them are names, not keywords
 _KEPT: Final = ("x-signals", "x-extra", "x-reserved")
+_FORMATS: Final = {"instant": "date-time"}  # what every tool knows, where it is nearly the same
 _COMPONENTS: Final = "#/components/schemas/"
 
 _INTRODUCTION: Final = """\
@@ -279,6 +280,8 @@ def _published(schema: Schema) -> Json:
             written[key] = {name: _published(inner) for name, inner in value.items()}
         elif key == "$ref":
             written[key] = _target(value)
+        elif key == "format":
+            written[key] = _FORMATS.get(value, value)
         elif key in _KEPT or key[0] not in "$x":
             written[key] = _inner(value)
     if "x-expected" in schema and "not" not in schema:

@@ -171,7 +171,7 @@ def sent() -> Json:
 def refusals(status_of: StatusOf) -> dict[int, Json]:
     """Give examples of every answer that is not 200, by status."""
     found: dict[int, Json] = {status: {} for status in CODES}
-    for name, problem in _problems():
+    for name, problem in situations():
         status = status_of(problem)
         found[status][name] = {"value": {"error": CODES[status], "detail": str(problem)}}
     found[431]["head_too_long"] = {
@@ -183,8 +183,8 @@ def refusals(status_of: StatusOf) -> dict[int, Json]:
     return found
 
 
-def _problems() -> Iterator[tuple[str, Problem | Rejection]]:
-    """Name what can go wrong; whatever a body can cause is asked of the code that judges bodies."""
+def situations() -> Iterator[tuple[str, Problem | Rejection]]:
+    """Name all that can go wrong; whatever a body can cause is asked of the code that judges bodies."""
     log, metric = EVENTS["stdout"]["value"], EVENTS["influxdb"]["value"]
     for name, body in _bad_bodies(log, metric).items():
         yield name, fold(_order(body), _unexpected, lambda problem: problem)

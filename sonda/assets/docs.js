@@ -53,9 +53,8 @@ function draw() {
   $("form").replaceChildren(
     part("What happened", "",
       tiles("signal_type", "Signal", signals, (ref) => find(ref).title, chooseSignal),
-      ...fields(log ? ["log"] : ["metric"], resolve(log ?? metric)),
-      field(["labels"], labels, true),
-      field(["timestamp"], timestamp, false)),
+      fields(log ? ["log"] : ["metric"], resolve(log ?? metric)),
+      make("div", { className: "fields" }, field(["labels"], labels, true), field(["timestamp"], timestamp, false))),
     plugin("encoder", "How it is rendered", encoder),
     plugin("sink", "Where it goes", sink));
   show();
@@ -68,7 +67,7 @@ function plugin(kind, title, choice) {
   const able = Object.entries(choice.discriminator.mapping).filter(([name]) => usable(kind, name));
   return part(title, chosen.description + extra,
     tiles(`${kind}.type`, choice.title, Object.fromEntries(able), (ref) => find(ref).title, (name) => choose(kind, name)),
-    ...fields([kind], chosen));
+    fields([kind], chosen));
 }
 
 /** A sink is offered if some encoder of this signal fits it. */
@@ -76,8 +75,8 @@ const usable = (kind, name) =>
   kind === "encoder" || Object.keys(choices("encoder")).some((encoder) => fits(encoder, name));
 
 function part(title, help, ...children) {
-  const text = help ? make("p", { className: "help" }, ...marked(help)) : null;
-  return make("section", { className: "part" }, make("h2", {}, title), ...children.slice(0, 1), text, ...children.slice(1));
+  const [choice, ...rest] = children;
+  return make("section", { className: "part" }, make("h2", {}, title), choice, make("p", { className: "help" }, ...marked(help)), ...rest);
 }
 
 function tiles(id, legend, mapping, titled, chosen) {
@@ -94,10 +93,10 @@ function fields(path, schema) {
   const needed = all.filter(([name]) => schema.required?.includes(name));
   const others = all.filter(([name]) => !schema.required?.includes(name));
   const drawn = (list, required) => list.map(([name, inner]) => field([...path, name], inner, required));
-  if (others.length <= 2) return [...drawn(needed, true), ...drawn(others, false)];
+  if (others.length <= 2) return make("div", { className: "fields" }, ...drawn(needed, true), ...drawn(others, false));
   const fold = make("details", { open: others.some(([name]) => get([...path, name]) !== undefined) },
-    make("summary", {}, `${others.length} more options`), ...drawn(others, false));
-  return [...drawn(needed, true), fold];
+    make("summary", {}, `${others.length} more options`), make("div", { className: "fields" }, ...drawn(others, false)));
+  return make("div", { className: "fields" }, ...drawn(needed, true), fold);
 }
 
 function field(path, written, required) {
@@ -109,7 +108,8 @@ function field(path, written, required) {
   const label = make(isMap ? "span" : "label", isMap ? { id: `${id}:label` } : { htmlFor: id }, schema.title, " ",
     make("code", {}, path.at(-1)), required ? make("b", { title: "required" }, " required") : null);
   const help = make("p", { className: "help", id: `${id}:help` }, ...marked(schema.description ?? ""));
-  const box = make("div", { className: schema.type === "boolean" ? "field check" : "field", "data-path": id }, label, control, help, flawLine(id));
+  const isWide = isMap || ["message", "timestamp", "url", "endpoint"].includes(path.at(-1));
+  const box = make("div", { className: schema.type === "boolean" ? "field check" : isWide ? "field wide" : "field" }, label, control, help, flawLine(id));
   control.setAttribute("aria-describedby", `${id}:help ${id}:flaw`);
   if (isMap) control.setAttribute("aria-labelledby", `${id}:label`);
   return box;
@@ -164,11 +164,11 @@ function pairs(path) {
 function group(path, schema, required) {
   const id = path.join(".");
   const inside = make("div", {});
-  const fill = () => inside.replaceChildren(...(get(path) ? fields(path, schema) : []));
+  const fill = () => inside.replaceChildren(...(get(path) ? [fields(path, schema)] : []));
   const toggled = (e) => { put(path, e.target.checked ? initial(schema) : undefined); fill(); };
   const box = make("input", { type: "checkbox", id, checked: get(path) !== undefined, onchange: toggled, disabled: required });
   fill();
-  return make("div", { className: "group", "data-path": id },
+  return make("div", { className: "group wide" },
     make("div", { className: "field check" }, make("label", { htmlFor: id }, schema.title, " ", make("code", {}, path.at(-1))), box,
       make("p", { className: "help" }, ...marked(schema.description ?? "")), flawLine(id)), inside);
 }
@@ -255,16 +255,24 @@ async function send(submitted) {
 
 function tell(status, answer, took_ms) {
   const general = pin(answer.sent ? [] : answer.detail.split("; "));
-  const verdict = answer.sent ? "Delivered" : status === 504 ? "Unknown" : "Not delivered";
+  const verdict = answer.sent ? "Delivered" : { 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
   const time = answer.sent ? `acknowledged in ${answer.latency_ms} ms, answered in ${took_ms} ms` : `answered in ${took_ms} ms`;
-  const lines = answer.sent ? answer.warnings ?? [] : general;
-  $("answer").className = answer.sent ? "good" : status === 504 ? "unsure" : "bad";
+  const lines = answer.sent ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
+  $("answer").className = answer.sent ? "good" : verdict === "Unknown" ? "unsure" : "bad";
   $("answer").replaceChildren(
     make("div", { className: "bar" }, make("h2", {}, verdict), make("b", { id: "status" }, status ? `${status}` : "—")),
     make("p", { className: "help" }, answer.sent ? time : `${answer.error}, ${time}`),
     make("ul", {}, ...lines.map((line) => make("li", {}, ...marked(line)))),
+    status === 504 ? again(answer.detail) : "",
     make("pre", { id: "body", tabIndex: 0 }, ...coloured(JSON.stringify(answer, null, 2))));
   $("answer").hidden = false;
+}
+
+/** Offer to send an event whose outcome is unknown once more, as the same event. */
+function again(detail) {
+  const time = detail.match(/\(timestamp (\S+)\)/)?.[1];
+  const resend = () => { event.timestamp = time; draw(); $("form").requestSubmit(); };
+  return time ? make("button", { type: "button", className: "quiet", onclick: resend }, "Send it again as the same event") : "";
 }
 
 // These details name their subject in words; all others begin with a path.
@@ -275,7 +283,7 @@ function pin(flaws) {
   document.querySelectorAll(".flaw").forEach((line) => { line.textContent = ""; });
   document.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
   const left = flaws.filter((flaw) => {
-    const [, path, reason] = flaw.match(/^([a-z_][\w.]*): (.*)$/s) ?? [, "", flaw];
+    const [, path, reason] = flaw.match(/^([a-z_][\w.-]*)(?:\[.*?\])?: (.*)$/s) ?? [null, "", flaw];
     const missing = reason.match(/^missing field '(\w+)'/)?.[1];
     const subject = SUBJECTS.find(([words]) => words.test(flaw))?.[1];
     const line = nearest(subject ?? [path, missing].filter(Boolean).join("."));
@@ -301,9 +309,12 @@ function nearest(path) {
 // --- the rest of the page ------------------------------------------------------------------------
 
 function answers() {
-  return Object.entries(api.components.responses).map(([code, { description, content }]) => {
+  const refusals = Object.entries(api.paths["/events"].post.responses).filter(([, { $ref }]) => $ref);
+  return refusals.map(([status, { $ref }]) => {
+    const { description, content } = find($ref);
     const examples = Object.values(content["application/json"].examples).map(({ value }) => make("li", {}, value.detail));
-    return make("details", {}, make("summary", {}, make("code", {}, code), " ", description), make("ul", {}, ...examples));
+    const title = [make("b", {}, status), " ", make("code", {}, $ref.split("/").at(-1)), " ", make("span", {}, ...marked(description))];
+    return make("details", {}, make("summary", {}, ...title), make("ul", {}, ...examples));
   });
 }
 
