@@ -18,6 +18,7 @@ import pytest
 from tests.serving import Serving, serving
 
 from . import (
+    browser,
     influxdb,
     install,
     logrotate,
@@ -93,6 +94,7 @@ prometheus_ = running("prometheus", prometheus.start_prometheus)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
 )
+chromium_ = running("chromium", browser.start_chromium)
 
 
 @pytest.fixture(name="logrotate")
