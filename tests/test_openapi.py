@@ -10,16 +10,13 @@ from typing import Any, Final, get_args
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate as validate_openapi
 from returns.result import Failure, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
 from sonda.http import create_app, http_headers, http_status
-from sonda.openapi import document
 from sonda.openapi_examples import EVENTS, refusals, situations
-from sonda.pipeline.formats import FORMATS
 from sonda.pipeline.problems import Malformed, Problem
 from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST
 from sonda.pipeline.stages.parse import parse
@@ -28,39 +25,12 @@ from sonda.rejections import Rejection
 from sonda.settings import Settings
 from tests.bodies import LOG, METRIC, MISSING, changed, raw
 from tests.extras import UNUSABLE, is_usable
+from tests.openapi import BODY, DOCUMENT, POST, allows
 from tests.property.strategies import unhurried
 from tests.property.test_schemas import alike
 from tests.serving import serving
 from tests.test_cases import CASES, body_of, can_run
 from tests.test_http import JSON, Pipe, ask
-
-DOCUMENT: Final = document(http_status)
-POST: Final = DOCUMENT["paths"]["/events"]["post"]
-BODY: Final = POST["requestBody"]["content"]["application/json"]
-
-
-def _format_checker() -> FormatChecker:
-    """Know the formats that the document names."""
-    checker = FormatChecker(formats=())
-    for name, check in FORMATS.items():
-
-        def conforms(value: object, check: Any = check) -> bool:
-            if isinstance(value, str):
-                check(value)
-            return True
-
-        published = "date-time" if name == "instant" else name
-        checker.checks(published, raises=ValueError)(conforms)
-    return checker
-
-
-FORMAT_CHECKER: Final = _format_checker()
-
-
-def allows(schema: dict[str, Any], value: Any) -> bool:
-    """Ask a plain validator of JSON Schema, which knows none of our keywords."""
-    whole = {**schema, "components": DOCUMENT["components"]}
-    return Draft202012Validator(whole, format_checker=FORMAT_CHECKER).is_valid(value)
 
 
 def test_the_document_is_openapi() -> None:
