@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -38,6 +40,12 @@ def test_the_document_is_openapi() -> None:
     validate_openapi(DOCUMENT)
     assert DOCUMENT["openapi"] == "3.1.0"
     assert DOCUMENT["info"]["version"] == version()
+
+
+def test_the_document_costs_nothing_until_it_is_asked_for() -> None:
+    """A server starts without the modules that make it."""
+    check = "import sys, sonda.server; sys.exit('sonda.openapi' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_the_document_is_whole() -> None:

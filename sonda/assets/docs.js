@@ -254,7 +254,7 @@ async function send(submitted) {
 }
 
 function tell(status, answer, took_ms) {
-  const general = pin(answer.sent ? [] : answer.detail.split("; "));
+  const general = pin(answer.sent ? [] : answer.detail.split(FLAW_BEGINS));
   const verdict = answer.sent ? "Delivered" : { 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
   const time = answer.sent ? `acknowledged in ${answer.latency_ms} ms, answered in ${took_ms} ms` : `answered in ${took_ms} ms`;
   const lines = answer.sent ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
@@ -275,6 +275,8 @@ function again(detail) {
   return time ? make("button", { type: "button", className: "quiet", onclick: resend }, "Send it again as the same event") : "";
 }
 
+// A reason may have a semicolon of its own; what follows one is a flaw if it begins as flaws do.
+const FLAW_BEGINS = /; (?=[a-z_][\w.-]*(?:\[.*?\])?: |(?:unknown|missing) field |invalid (?:metric|label) name |retry max_attempts |(?:encoder|sink) type )/;
 // These details name their subject in words; all others begin with a path.
 const SUBJECTS = [[/^invalid metric name/, "metric.name"], [/^invalid label name/, "labels"], [/^retry max_attempts/, "sink.retry.max_attempts"]];
 
@@ -331,6 +333,11 @@ $("example").onchange = (e) => { history.replaceState(null, "", `#${e.target.val
 $("key").oninput = show;
 $("form").onsubmit = send;
 $("copy").onclick = async () => {
+  if (!navigator.clipboard) { // there is none for a page that came by plain HTTP from another machine
+    $("curl").parentElement.open = true;
+    getSelection().selectAllChildren($("curl"));
+    return;
+  }
   await navigator.clipboard.writeText(curl());
   $("copy").textContent = "Copied";
   setTimeout(() => { $("copy").textContent = "Copy as curl"; }, 1500);

@@ -94,7 +94,13 @@ prometheus_ = running("prometheus", prometheus.start_prometheus)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
 )
-chromium_ = running("chromium", browser.start_chromium)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Run a browser for one module: as long as it runs, no other test can run an event loop."""
+    with browser.start_chromium(installed("chromium")) as running:
+        yield running
 
 
 @pytest.fixture(name="logrotate")

@@ -150,6 +150,18 @@ def test_flaws_stand_beside_their_fields(page: Page) -> None:
     assert flaw(page, "sink.url") == ""
 
 
+def test_a_flaw_of_the_whole_stands_in_the_answer(page: Page, server: Serving) -> None:
+    """What belongs to no single field is said in the answer, whole, semicolon included."""
+    opened(page, server, "syslog")
+    choose(page, "sink.type", "stdout")
+    field(page, "log.message").fill("two\nlines")
+    status, answer = send(page)
+    assert status == 422
+    shown = page.locator("#answer li").all_inner_texts()
+    assert shown == [answer["detail"]]
+    assert "; " in shown[0]
+
+
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_example_fills_the_form(page: Page, server: Serving, name: str) -> None:
     """An example of the document comes out of the form as it went in."""

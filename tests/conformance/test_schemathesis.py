@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,4 +54,6 @@ def test_the_server_does_what_its_document_says(key: str, tmp_path: Path) -> Non
         )
         assert ran.returncode == 0, ran.stdout
         assert http.posts.items
+        tried = re.findall(r" (?:connect|send) to (\S+):[0-9]+: ", server.log)
+        assert {*tried} <= {"127.0.0.1"}  # the hooks leave no other target in any body
         assert "Traceback" not in server.log
