@@ -333,7 +333,8 @@ $("example").onchange = (e) => { history.replaceState(null, "", `#${e.target.val
 $("key").oninput = show;
 $("form").onsubmit = send;
 $("copy").onclick = async () => {
-  if (!navigator.clipboard) { // there is none for a page that came by plain HTTP from another machine
+  // A page that came by plain HTTP from another machine has no clipboard.
+  if (!navigator.clipboard) {
     $("curl").parentElement.open = true;
     getSelection().selectAllChildren($("curl"));
     return;
