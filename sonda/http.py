@@ -1,8 +1,9 @@
-"""The HTTP shell around the pipeline: `POST /events` and `GET /health`.
+"""The HTTP shell around the pipeline: `POST /events`, probes and documentation.
 
-The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and 408, 400. The first
-that fails raises `Rejected`; what the pipeline says comes back as its `Result`. Both kinds of
-failure are closed unions, and `http_status` is the only place where one meets a status.
+The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and
+408, 400. The first that fails raises `Rejected`; what the pipeline says comes back as its
+`Result`. Both kinds of failure are closed unions, and `http_status` is the only place where one
+meets a status.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import falcon
 import falcon.asgi
 from returns.result import Result
 
+from sonda.docs_page import add_documentation
 from sonda.envelope import compact, envelope
 from sonda.hosts import HostCheck
 from sonda.pipeline.addresses import Address, is_loopback
@@ -50,6 +52,7 @@ from sonda.rejections import (
     ForbiddenHost,
     MethodNotAllowed,
     NotFound,
+    NotReady,
     PayloadTooLarge,
     Rejection,
     RequestTimeout,
@@ -70,6 +73,8 @@ Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
 
 _HEALTH: Final = "/health"
+_READY: Final = "/ready"
+_PROBES: Final = frozenset({_HEALTH, _READY})
 _ARRIVAL: Final = "sonda.arrival"
 _LOG: Final = logging.getLogger("sonda")
 
@@ -126,7 +131,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 500
         case Unreachable() | Refused():
             return 502
-        case Busy() | ShuttingDown():
+        case Busy() | ShuttingDown() | NotReady():
             return 503
         case OutcomeUnknown() | CutOff():
             return 504
@@ -141,7 +146,7 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed(allowed=allowed):
             return {"Allow": allowed}
-        case Busy() | ShuttingDown():
+        case Busy() | ShuttingDown() | NotReady():
             return {"Retry-After": "1"}
         case _:
             return {}
@@ -189,16 +194,18 @@ class Shell(falcon.asgi.App[Request, Response]):
     would be out of reach of every check and time-out, so Falcon is told that there are none yet.
     """
 
+    is_ready = False
+    """Whether events are welcome: the pipeline is open, and nobody has told the server to stop."""
     _inflight = 0
 
     async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
         self, scope: dict[str, Any], receive: Receive, send: Send
     ) -> None:
-        """Serve one ASGI scope; `GET /health` is not counted."""
+        """Serve one ASGI scope; probes are not counted."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        counted = scope["path"] != _HEALTH
+        counted = scope["path"] not in _PROBES
         self._inflight += counted
         started_s = asyncio.get_running_loop().time()
         scope[_ARRIVAL] = Arrival(receive, started_s, self._inflight if counted else 0)
@@ -241,16 +248,19 @@ def _methods_of(resource: object) -> list[str]:
 class Lifespan:
     """Falcon middleware that opens the pipeline with the server, and closes it."""
 
-    def __init__(self, pipeline: Delivers) -> None:
+    def __init__(self, app: Shell, pipeline: Delivers) -> None:
+        self._app = app
         self._pipeline = pipeline
         self._stack = AsyncExitStack()
 
     async def process_startup(self, _scope: Message, _event: Message) -> None:
         """Open the pools."""
         await self._stack.enter_async_context(self._pipeline)
+        self._app.is_ready = True
 
     async def process_shutdown(self, _scope: Message, _event: Message) -> None:
         """Close the pools."""
+        self._app.is_ready = False
         await self._stack.aclose()
 
 
@@ -260,6 +270,19 @@ class Health:
     async def on_get(self, _req: Request, resp: Response) -> None:
         """Say that the server is up."""
         _write(resp, Answer(200, compact({"status": "ok"})))
+
+
+class Ready:
+    """`GET /ready`."""
+
+    def __init__(self, app: Shell) -> None:
+        self._app = app
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        """Say whether the server takes events."""
+        if not self._app.is_ready:
+            raise Rejected(NotReady())
+        _write(resp, Answer(200, compact({"status": "ready"})))
 
 
 class Events:
@@ -395,10 +418,13 @@ def create_app(
         pipeline = Pipeline(confinement=confinement, in_server=True)
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
+    app = Shell()
     doorman = Doorman(settings.max_inflight_requests, host_check)
-    app = Shell(middleware=[Lifespan(pipeline), doorman])
+    app.add_middleware([Lifespan(app, pipeline), doorman])
     app.add_route("/events", Events(settings, pipeline))
     app.add_route(_HEALTH, Health())
+    app.add_route(_READY, Ready(app))
+    add_documentation(app, http_status)
     app.add_error_handler(Rejected, _answer_rejected)
     app.add_error_handler(falcon.HTTPError, _answer_unroutable)
     app.add_error_handler(Exception, _answer_bug)

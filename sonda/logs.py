@@ -42,7 +42,7 @@ def log_access(client: str, method: str, target: str, version: str, status: int)
     would be lost among the answers.
     """
     path, mark, _ = target.partition("?")
-    routine = status == 200 and method == "GET" and path == "/health"  # noqa: PLR2004
+    routine = status == 200 and method == "GET" and path in ("/health", "/ready")  # noqa: PLR2004
     level = logging.DEBUG if routine else logging.INFO
     if _ACCESS.isEnabledFor(level):
         name = "DEBUG" if routine else "INFO"

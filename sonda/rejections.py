@@ -33,6 +33,14 @@ class ShuttingDown:
 
 
 @dataclass(frozen=True, slots=True)
+class NotReady:
+    """Somebody asks whether the server takes events, and it does not."""
+
+    def __str__(self) -> str:
+        return "the server is shutting down, or has not started yet: send to another"
+
+
+@dataclass(frozen=True, slots=True)
 class CutOff:
     """The server stopped while the event was on its way; the destination may have kept it."""
 
@@ -50,7 +58,10 @@ class NotFound:
     path: str
 
     def __str__(self) -> str:
-        return f"there is no {_shown(self.path)}: this server has POST /events and GET /health"
+        return (
+            f"there is no {_shown(self.path)}: this server has POST /events, "
+            "GET /health, GET /ready, GET /openapi.json and GET /docs"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,7 @@ class Bug:
 Rejection: TypeAlias = (
     Busy
     | ShuttingDown
+    | NotReady
     | CutOff
     | NotFound
     | MethodNotAllowed

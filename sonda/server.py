@@ -23,7 +23,7 @@ from typing import Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from sonda.http import create_app
+from sonda.http import Shell, create_app
 from sonda.logs import configure_logging
 from sonda.pipeline.addresses import Address
 from sonda.settings import Settings, read_settings
@@ -53,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve in this process until it is told to stop."""
+    addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
+    app = create_app(settings, listening=addresses)
     config = uvicorn.Config(
-        create_app(settings, listening=[Address(*each.getsockname()[:2]) for each in listeners]),
+        app,
         interface="asgi3",
         loop="uvloop",
         http=EventProtocol,
@@ -66,7 +68,7 @@ def serve(settings: Settings, listeners: list[socket.socket]) -> int:
         timeout_keep_alive=math.ceil(settings.request_timeout_s),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
-    server = Server(config)
+    server = Server(config, app)
     for number in STOP_SIGNALS:
         signal.signal(number, server.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
@@ -77,12 +79,17 @@ def serve(settings: Settings, listeners: list[socket.socket]) -> int:
 class Server(uvicorn.Server):
     """uvicorn's server, for which being told to stop is no failure, and which always ends."""
 
+    def __init__(self, config: uvicorn.Config, app: Shell) -> None:
+        super().__init__(config)
+        self._app = app
+
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         """Leave the handlers as they are; uvicorn raises the signal once more, and dies of it."""
         return contextlib.nullcontext()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop gracefully; at once when Ctrl-C comes again; by force if something hangs."""
+        self._app.is_ready = False
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
@@ -207,7 +214,7 @@ def announce(settings: Settings, listeners: list[socket.socket]) -> None:
     names = [listener.getsockname() for listener in listeners]
     for host, port, *_ in names:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _LOG.info("listening on %s (POST /events, GET /health); stop with Ctrl-C", url)
+        _LOG.info("listening on %s (POST /events; try it at /docs); stop with Ctrl-C", url)
     if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)
 

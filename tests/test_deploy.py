@@ -730,7 +730,8 @@ def test_pod_runs_and_answers_its_probes(
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for probe in probes:
             url = f"http://127.0.0.1:{ports[probe['port']]}{probe['path']}"
-            assert engine.shell(f"curl -sS --fail {url}").stdout == '{"status":"ok"}'
+            well = {"/health": '{"status":"ok"}', "/ready": '{"status":"ready"}'}[probe["path"]]
+            assert engine.shell(f"curl -sS --fail {url}").stdout == well
         assert post(engine, {"type": "file", "path": "x.log"})[0] == 401
         assert post(engine, {"type": "file", "path": "x.log"}, key="the-key")[0] == 200
         assert sonda.stop() == 0

@@ -195,7 +195,8 @@ def test_other_paths_are_404(path: str) -> None:
     reply = asked(Pipe(), Settings(), "POST", path)
     assert_refused(reply, 404, "not_found")
     assert reply.document["detail"].isprintable()
-    assert "POST /events and GET /health" in reply.document["detail"]
+    there = "POST /events, GET /health, GET /ready, GET /openapi.json and GET /docs"
+    assert there in reply.document["detail"]
 
 
 def test_long_paths_are_cut() -> None:
@@ -214,6 +215,9 @@ METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIN
         *((m, "/events", "POST") for m in METHODS),
         ("POST", "/health", "GET"),
         ("HEAD", "/health", "GET"),
+        ("POST", "/ready", "GET"),
+        ("HEAD", "/docs", "GET"),
+        ("OPTIONS", "/openapi.json", "GET"),
     ],
 )
 def test_other_methods_are_405(method: str, path: str, allowed: str) -> None:

@@ -32,6 +32,9 @@ def main() -> None:
             f"sonda/{path.relative_to(CHECKOUT)}" for path in CHECKOUT.glob("schemas/**/*.json")
         }
         assert schemas <= packed, f"not in the wheel: {schemas - packed}"
+        assets = {f"sonda/assets/{path.name}" for path in CHECKOUT.glob("sonda/assets/*")}
+        assert assets, "no asset of the documentation page"
+        assert assets <= packed, f"not in the wheel: {assets - packed}"
         assert "sonda/py.typed" in packed
         python = install(wheel, Path(folder) / "environment")
         elsewhere = Path(folder) / "elsewhere"
@@ -106,6 +109,7 @@ def check_server(python: Path, folder: Path) -> None:
         )
         try:
             wait_until_healthy(port)
+            check_documentation(port)
             host, destination_port = destination.getsockname()
             body = {
                 "signal_type": "logs",
@@ -127,6 +131,14 @@ def check_server(python: Path, folder: Path) -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             assert server.wait(START_S) == 0
+
+
+def check_documentation(port: int) -> None:
+    """The page and the document come out of the package."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs") as page:
+        assert b"<title>Sonda" in page.read()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json") as document:
+        assert json.load(document)["openapi"] == "3.1.0"
 
 
 def wait_until_healthy(port: int) -> None:

@@ -53,6 +53,7 @@ def _read(folder: Traversable) -> dict[str, Schema]:
 
 _ENVELOPE: Final = _read(_folder())
 REQUEST: Final = _ENVELOPE["request"]
+COMMON: Final = _ENVELOPE["common"]
 PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "encoder": _read(_folder() / "encoders"),
     "sink": _read(_folder() / "sinks"),

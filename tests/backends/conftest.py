@@ -18,6 +18,7 @@ import pytest
 from tests.serving import Serving, serving
 
 from . import (
+    browser,
     collector,
     influxdb,
     install,
@@ -109,6 +110,13 @@ collector_ = running("collector", collector.start_collector)
 def collector_home(tmp_path: Path) -> collector.Home:
     """Return a collector of the test's own, which it may start and kill."""
     return collector.Home.of(installed("collector"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Run a browser for one module: as long as it runs, no other test can run an event loop."""
+    with browser.start_chromium(installed("chromium")) as running:
+        yield running
 
 
 @pytest.fixture(name="logrotate")

@@ -332,9 +332,13 @@ Command: TypeAlias = tuple[tuple[str, ...], dict[str, str]]
 
 def program(folder: Path, path: str, *arguments: str) -> Command:
     """Return how to call a program of an installed backend, with the libraries unpacked beside it."""
-    libraries = sorted({str(file.parent) for file in (folder / "root").glob("**/lib*.so.*")})
+    libraries = sorted({str(file.parent) for file in (folder / "root").glob("**/lib*.so*")})
     env = {"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}
     return (str(folder / path), *arguments), env
+
+
+# The program itself: the script in /usr/bin would look for it in /usr/lib.
+CHROMIUM: Final = ("root/usr/lib/chromium/chromium", "--version")
 
 
 def rsyslog_command(folder: Path) -> Command:
@@ -419,6 +423,7 @@ BACKENDS: Final[dict[str, Backend]] = {
             build=partial(fetch_java, KAFKA),
             probe=_probe_kafka,
         ),
+        _debian("chromium", probe=_probe(CHROMIUM)),
         Backend(
             name="victoria",
             version=VICTORIA.version,

@@ -1,0 +1,195 @@
+"""`/docs` in a real browser: a person fills in an event, sends it, and is told what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sonda.openapi_examples import EVENTS
+from tests.destinations import http_destination
+from tests.serving import Serving, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that fails the test if it asks anybody but its own server, or breaks its own rules."""
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    asked: list[str] = []
+    broken: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on(
+        "console",
+        lambda said: broken.append(said.text) if "Content Security" in said.text else None,
+    )
+    yield page
+    own = page.url.partition("/docs")[0]
+    page.close()
+    assert [url for url in asked if not url.startswith(f"{own}/")] == []
+    assert broken == []
+
+
+def opened(page: Page, server: Serving, example: str = "stdout") -> Page:
+    """Open the documentation with an example's values in the form."""
+    page.goto(f"{server.url}/docs#{example}")
+    page.locator("#preview .name").first.wait_for()
+    return page
+
+
+def field(page: Page, path: str) -> Any:
+    """Find the control of a field."""
+    return page.locator(f'[id="{path}"]')
+
+
+def flaw(page: Page, path: str) -> Any:
+    """What the page says beside a field."""
+    return page.locator(f'[id="{path}:flaw"]').inner_text()
+
+
+def choose(page: Page, kind: str, name: str) -> None:
+    """Choose a signal, an encoder or a sink."""
+    page.locator(f'[id="{kind}={name}"]').check(force=True)
+
+
+def send(page: Page) -> tuple[int, Any]:
+    """Press the button; gives what the page shows as the answer."""
+    page.locator("#send").click()
+    page.locator("#answer #status").wait_for()
+    page.locator("#send:enabled").wait_for()
+    status = page.locator("#answer #status").inner_text()
+    return int(status), json.loads(page.locator("#answer #body").inner_text())
+
+
+def preview(page: Page) -> Any:
+    """The body that the page would send."""
+    return json.loads(page.locator("#preview").inner_text())
+
+
+def test_an_event_is_filled_in_and_sent(page: Page, tmp_path: Path) -> None:
+    """What is typed into the form is what is in the file afterwards."""
+    with serving("--file-root", str(tmp_path)) as server:
+        opened(page, server)
+        field(page, "log.message").fill('Deploy "🚀"\nfinished')
+        field(page, "log.severity").select_option("warn")
+        page.get_by_role("button", name="+ label").click()
+        page.locator('[id="labels"] .pair').last.locator("input").first.fill("team")
+        page.locator('[id="labels"] .pair').last.locator("input").last.fill("größe")
+        field(page, "timestamp").fill("2026-03-23T14:59:04.840Z")
+        choose(page, "sink.type", "file")
+        field(page, "sink.path").fill("sent/from-a-browser.log")
+        field(page, "sink.fsync").check()
+        status, answer = send(page)
+    assert status == 200
+    assert answer == {"sent": True, "signal_type": "logs", "latency_ms": answer["latency_ms"]}
+    assert json.loads((tmp_path / "sent/from-a-browser.log").read_text(encoding="utf-8")) == {
+        "timestamp": "2026-03-23T14:59:04.840Z",
+        "severity": "warn",
+        "message": 'Deploy "🚀"\nfinished',
+        "labels": {"env": "prod", "event": "deploy_start", "team": "größe"},
+        "fields": {"version": "1.2.2"},
+    }
+
+
+def test_a_metric_with_options_is_sent_with_the_key(page: Page) -> None:
+    """Signal, encoder and sink are chosen, options set, a key given; warnings are shown."""
+    with (
+        http_destination() as destination,
+        serving(environ={"SONDA_API_KEY": "a-key"}) as server,
+    ):
+        opened(page, server)
+        choose(page, "signal_type", "metrics")
+        choose(page, "encoder.type", "prometheus_text")
+        choose(page, "sink.type", "http_push")
+        field(page, "metric.value").fill("2.5")
+        field(page, "encoder.timestamp").uncheck()
+        field(page, "sink.url").fill(destination.url)
+        page.locator("#form details:not([open]) summary").last.click()
+        field(page, "sink.retry").check()
+        field(page, "sink.retry.max_attempts").fill("1")
+        assert send(page)[0] == 401
+        assert "a-key" not in page.content()
+        page.locator("#key").fill("a-key")
+        status, answer = send(page)
+        assert preview(page)["sink"]["retry"]["max_attempts"] == 1
+        assert "$SONDA_API_KEY" in page.locator("#curl").text_content()  # type: ignore[operator]
+    assert status == 200
+    assert len(answer["warnings"]) == 1  # of the loopback address
+    assert "this host resolves to" in page.locator("#answer li").inner_text()
+    [post] = destination.posts.items
+    assert post.body == b'deploy_events_total{env="prod",event="deploy_start"} 2.5\n'
+
+
+def test_flaws_stand_beside_their_fields(page: Page) -> None:
+    """What the server says of a field is shown where the field is, and goes with the next answer."""
+    with serving() as server:
+        opened(page, server, "influxdb")
+        field(page, "metric.name").fill("1bad")
+        field(page, "encoder.precision").fill("18")
+        field(page, "sink.url").fill("nowhere")
+        field(page, "sink.retry.max_attempts").fill("0")
+        assert send(page)[0] == 422
+        assert flaw(page, "metric.name").startswith('invalid metric name "1bad"')
+        assert flaw(page, "encoder.precision") == "invalid value 18: must be from 0 to 17"
+        assert flaw(page, "sink.url").startswith('invalid value "nowhere"')
+        assert flaw(page, "sink.retry.max_attempts") == "retry max_attempts must be at least 1"
+        assert field(page, "sink.url").get_attribute("aria-invalid") == "true"
+        field(page, "metric.value").fill("")
+        status, answer = send(page)
+    assert (status, answer["detail"]) == (400, "metric: missing field 'value'")
+    assert flaw(page, "metric.value") == "missing field 'value'"
+    assert flaw(page, "sink.url") == ""
+
+
+def test_a_flaw_of_the_whole_stands_in_the_answer(page: Page, server: Serving) -> None:
+    """What belongs to no single field is said in the answer, whole, semicolon included."""
+    opened(page, server, "syslog")
+    choose(page, "sink.type", "stdout")
+    field(page, "log.message").fill("two\nlines")
+    status, answer = send(page)
+    assert status == 422
+    shown = page.locator("#answer li").all_inner_texts()
+    assert shown == [answer["detail"]]
+    assert "; " in shown[0]
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_example_fills_the_form(page: Page, server: Serving, name: str) -> None:
+    """An example of the document comes out of the form as it went in."""
+    assert preview(opened(page, server, name)) == EVENTS[name]["value"]
+
+
+def test_choices_go_together(page: Page, server: Serving) -> None:
+    """Whatever is chosen, encoder, sink and signal fit each other."""
+    opened(page, server)
+    choose(page, "signal_type", "metrics")
+    choose(page, "sink.type", "remote_write")
+    assert preview(page)["encoder"] == {"type": "remote_write"}
+    choose(page, "encoder.type", "json_lines")
+    assert preview(page)["sink"]["type"] != "remote_write"
+    choose(page, "sink.type", "otlp_grpc")
+    assert preview(page)["encoder"] == {"type": "otlp"}
+    assert preview(page)["sink"]["signal_type"] == "metrics"
+    choose(page, "signal_type", "logs")
+    assert preview(page)["sink"]["signal_type"] == "logs"
+    assert preview(page)["signal_type"] == "logs"
+    assert "metric" not in preview(page)
+
+
+def test_the_reference_names_every_answer(page: Page, server: Serving) -> None:
+    """Each answer that sending can have is there with an example of its detail."""
+    opened(page, server)
+    rows = page.locator("#answers details")
+    assert [row.locator("b").inner_text() for row in rows.all()] == [
+        *("400", "401", "403", "408", "413", "415", "422", "431", "500", "502", "503", "504")
+    ]
+    assert all(row.locator("li").count() for row in rows.all())

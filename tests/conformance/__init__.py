@@ -1,0 +1,1 @@
+"""Schemathesis against a real server, which does what its OpenAPI document says."""

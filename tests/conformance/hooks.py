@@ -1,0 +1,132 @@
+"""What Schemathesis may send: nothing that leads away from this test's own destinations.
+
+It loads this module by its name. Every body passes `before_call` on its way out, and there whatever
+the server would take for a target becomes one of the test's; files stay below the server's root by
+the server's own doing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from sonda.pipeline.addresses import parse_address, parse_http_url
+from sonda.pipeline.formats import brokers
+from tests.extras import UNUSABLE
+from tests.openapi import BODY, allows
+
+HTTP: Final = os.environ["DESTINATION_HTTP"]
+TCP: Final = os.environ["DESTINATION_TCP"]
+UDP: Final = os.environ["DESTINATION_UDP"]
+NOBODY: Final = "127.0.0.1:1"
+
+OURS: Final = frozenset({HTTP.removeprefix("http://"), TCP, UDP, NOBODY})
+
+_Addresses: TypeAlias = Callable[[str], list[str]]
+_TARGETS: Final[Mapping[str, tuple[_Addresses, str]]] = {
+    "url": (lambda url: [_address_of(url)], HTTP),
+    "endpoint": (lambda url: [_address_of(url)], f"http://{NOBODY}"),
+    "address": (lambda address: [str(parse_address(address))], TCP),
+    "brokers": (lambda listed: [str(parse_address(each)) for each in brokers(listed)], NOBODY),
+}
+
+
+def _address_of(url: str) -> str:
+    parsed = parse_http_url(url)
+    return f"{parsed.host}:{parsed.port}"
+
+
+@schemathesis.hook
+def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
+    """Leave out the plug-ins that cannot be used here, as every test does."""
+    schemas = raw_schema["components"]["schemas"]
+    for event in ("LogEvent", "MetricEvent"):
+        for kind in ("encoder", "sink"):
+            choice = schemas[event]["properties"][kind]
+            mapping = choice["discriminator"]["mapping"]
+            for name in [name for name in mapping if name in UNUSABLE]:
+                choice["oneOf"].remove({"$ref": mapping.pop(name)})
+    examples = raw_schema["paths"]["/events"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ]
+    for name in list(examples):
+        event = examples[name]["value"]
+        if {event["encoder"]["type"], event["sink"]["type"]} & {*UNUSABLE}:
+            del examples[name]
+
+
+# What the document cannot say, but the server does: 422 for an event that is valid there.
+_BEYOND_SCHEMAS: Final = (
+    "must be at least initial_backoff",
+    "is set by the sink itself",  # `x-reserved`
+    # and what only an encoder sees:
+    "which line protocol cannot carry here",
+    "ends in a backslash, which would escape",
+    '"time" is the timestamp in line protocol',
+    "is no name for structured data",
+    "octet_counting",  # a syslog message with a line feed in it
+)
+
+
+@schemathesis.hook
+def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Take a refusal of a valid event for right only where the flaw is beyond a schema.
+
+    Schemathesis does not know our formats, and so takes some events for valid that are not.
+    """
+    if (
+        not isinstance(failure, RejectedPositiveData)
+        or response.status_code != HTTPStatus.UNPROCESSABLE_ENTITY
+    ):
+        return True
+    is_beyond = any(text in response.json()["detail"] for text in _BEYOND_SCHEMAS)
+    return allows(BODY["schema"], case.body) and not is_beyond
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Turn every target that the server would connect to into one of the test's."""
+    sink = case.body.get("sink") if isinstance(case.body, dict) else None
+    if not isinstance(sink, dict):
+        return
+    confined = {field: _confined(field, value) for field, value in sink.items()}
+    if confined.get("type") == "udp" and confined.get("address") == TCP:
+        confined["address"] = UDP
+    case.body = {**case.body, "sink": confined}
+
+
+def _confined(field: Any, value: Any) -> Any:
+    if field not in _TARGETS or not isinstance(value, str):
+        return value
+    addresses_of, ours = _TARGETS[field]
+    try:
+        return value if OURS.issuperset(addresses_of(value)) else ours
+    except ValueError:
+        return value  # no target: the server refuses it, and that is what is tested
+
+
+def _text(alphabet: str, least: int = 0) -> st.SearchStrategy[str]:
+    return st.text(alphabet, min_size=least, max_size=12)
+
+
+_LETTERS: Final = "abcXYZ019-_"
+_PATHS: Final = st.sampled_from(["", "/", "/s/200", "/s/400", "/s/429", "/s/500", "/flaky/a/1"])
+
+_TIMES: Final = st.datetimes(datetime(1970, 1, 2), datetime(2262, 4, 10), timezones=st.just(UTC))  # noqa: DTZ001
+
+schemathesis.openapi.format("date-time", _TIMES.map(datetime.isoformat))
+schemathesis.openapi.format("http-url", _PATHS.map(HTTP.__add__))
+schemathesis.openapi.format("host-port", st.sampled_from([TCP, UDP, NOBODY]))
+schemathesis.openapi.format("brokers", st.just(NOBODY))
+schemathesis.openapi.format("host-name", st.sampled_from(["localhost", "a.example"]))
+schemathesis.openapi.format("header-name", _text(_LETTERS, 1).map("X-".__add__))
+schemathesis.openapi.format("header-value", _text(f"{_LETTERS}é😀"))
+schemathesis.openapi.format("metadata-name", _text(_LETTERS.lower(), 1).map("x-".__add__))
+schemathesis.openapi.format("metadata-value", _text(_LETTERS))
