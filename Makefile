@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BARE   := .venv-bare
 
-.PHONY: help run test check backends loki protobuf format clean
+.PHONY: help run test bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,12 +21,19 @@ run: $(READY) ## serve on 127.0.0.1:8080
 test: $(READY) ## run every test; says which backends were not there
 	$(BIN)/python -m pytest
 
+bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
+	$(BARE)/bin/python -m pytest -m "not backend" --ignore=tests/test_deploy.py
+
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
 	$(BIN)/python tools/check_wheel.py
+
+audit: $(READY) ## ask the package registry whether a pinned release was withdrawn
+	$(BIN)/python tools/audit.py
 
 backends: ## install or build what the tests speak to, and what they judge deploy/ by
 	$(PYTHON) tests/backends/install.py
@@ -37,17 +45,22 @@ loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 protobuf: $(READY) ## make the Python modules of the .proto files
 	$(BIN)/python -m tools.make_protobuf
 
+bench: $(READY) ## measure what an acknowledgement costs; some: make bench ROWS=loki,stdout ARGS=--quick
+	@$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove what these commands made, but the installed backends
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BARE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt
+$(READY): WITH := '.[all]' --group dev
+$(BARE)/.ready: WITH := . --group test
+$(READY) $(BARE)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Sonda needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable $(WITH)
 	@touch $@

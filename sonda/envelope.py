@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 CODES: Final[Mapping[int, str]] = {
     400: "bad_request",
     401: "unauthorized",
@@ -31,5 +33,8 @@ def envelope(status: int, detail: str) -> bytes:
 
 def compact(document: Mapping[str, object]) -> bytes:
     r"""Render JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="backslashreplace")
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="backslashreplace")

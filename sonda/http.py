@@ -1,6 +1,6 @@
 """The HTTP shell around the pipeline: `POST /events` and `GET /health`.
 
-The checks come in the contract's order: 503, 404 and 405, 401, 415, 413 and 408, 400. The first
+The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and 408, 400. The first
 that fails raises `Rejected`; what the pipeline says comes back as its `Result`. Both kinds of
 failure are closed unions, and `http_status` is the only place where one meets a status.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias, assert_never
+from functools import lru_cache
+from types import coroutine
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, assert_never
 from urllib.parse import parse_qsl
 
 import falcon
@@ -21,8 +23,12 @@ import falcon.asgi
 from returns.result import Result
 
 from sonda.envelope import compact, envelope
+from sonda.hosts import HostCheck
+from sonda.pipeline.addresses import Address, is_loopback
+from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
+from sonda.pipeline.policy import Policy
 from sonda.pipeline.problems import (
     Forbidden,
     Invalid,
@@ -35,11 +41,13 @@ from sonda.pipeline.problems import (
 )
 from sonda.pipeline.result import fold
 from sonda.pipeline.transport import Confinement
+from sonda.pipeline.transport.destinations import listening_on
 from sonda.rejections import (
     Bug,
     Busy,
     CutOff,
     CutShort,
+    ForbiddenHost,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -51,6 +59,8 @@ from sonda.rejections import (
     UnsupportedMediaType,
 )
 from sonda.settings import Settings
+
+T = TypeVar("T")
 
 Message: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -98,7 +108,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 400
         case Unauthorized():
             return 401
-        case Forbidden():
+        case Forbidden() | ForbiddenHost():
             return 403
         case NotFound():
             return 404
@@ -158,8 +168,7 @@ def refused(problem: Problem | Rejection) -> Answer:
     return Answer(status, envelope(status, str(problem)), http_headers(problem))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What Falcon does not keep of a request; *started_s* is a time of the event loop."""
 
     receive: Receive
@@ -200,23 +209,33 @@ class Shell(falcon.asgi.App[Request, Response]):
 
 
 class Doorman:
-    """Falcon middleware for what does not depend on the resource: 503 and 405."""
+    """Falcon middleware for what does not depend on the resource: 503, the `Host`'s 403, 405."""
 
-    def __init__(self, max_inflight_requests: int) -> None:
+    def __init__(self, max_inflight_requests: int, host_check: HostCheck | None) -> None:
         self._limit = max_inflight_requests
+        self._host_check = host_check
 
     async def process_request(self, req: Request, _resp: Response) -> None:
-        """Turn away what comes on top of the requests in flight."""
+        """Turn away what comes on top of the requests in flight, and what a web page may send."""
         if Arrival.of(req).inflight > self._limit:
             raise Rejected(Busy(self._limit))
+        if self._host_check is not None and req.path != _HEALTH:
+            for name, value in req.scope["headers"]:
+                if name == b"host" and not self._host_check.passes(value):
+                    raise Rejected(ForbiddenHost(value.decode("latin-1")))
 
     async def process_resource(
         self, req: Request, _resp: Response, resource: object, _params: object
     ) -> None:
         """Refuse every method that the resource does not have; Falcon would serve OPTIONS."""
-        allowed = [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
+        allowed = _methods_of(resource)
         if req.method not in allowed:
             raise Rejected(MethodNotAllowed(req.method, req.path, ", ".join(allowed)))
+
+
+@lru_cache(maxsize=8)
+def _methods_of(resource: object) -> list[str]:
+    return [m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}")]
 
 
 class Lifespan:
@@ -258,7 +277,7 @@ class Events:
         body_arrived = False
         try:
             raw = await self._read_body(req, until_s)
-            body_arrived = True
+            body_arrived, req.context.raw = True, raw
             refuse_parameters(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError:  # the server's grace period is over
@@ -266,27 +285,48 @@ class Events:
         _write(resp, fold(outcome, accepted, refused))
 
     async def _read_body(self, req: Request, until_s: float) -> bytes:
-        """Read the whole body, in time and within its limit.
-
-        `asyncio.timeout` would throw away a body that arrives in the same turn of the loop in
-        which the time is up; `asyncio.wait` looks at what is done when it wakes up.
-        """
+        """Read the whole body, in time and within its limit."""
         limit_bytes = self._settings.max_body_bytes
         length = content_length(req)
         if length is not None and length > limit_bytes:
             raise Rejected(PayloadTooLarge(limit_bytes))
-        reading = asyncio.ensure_future(collect(Arrival.of(req).receive, limit_bytes))
+        reading = collect(Arrival.of(req).receive, limit_bytes)
+        try:
+            awaited = reading.send(None)  # a task and a clock cost more than all that precedes
+        except StopIteration as whole:  # nearly always: the body came along with its head
+            raw: bytes = whole.value
+        else:
+            raw = await self._in_time(_go_on(reading, awaited), until_s)
+        if length is not None and len(raw) != length:
+            raise Rejected(CutShort())
+        return raw
+
+    async def _in_time(self, body: Coroutine[Any, Any, bytes], until_s: float) -> bytes:
+        """Await a body that is still arriving.
+
+        `asyncio.timeout` would throw away a body that arrives in the same turn of the loop in
+        which the time is up; `asyncio.wait` looks at what is done when it wakes up.
+        """
+        reading = asyncio.ensure_future(body)
         try:
             left_s = until_s - asyncio.get_running_loop().time()
             await asyncio.wait({reading}, timeout=left_s)
             if not reading.done():
                 raise Rejected(RequestTimeout(self._settings.request_timeout_s))
-            raw = reading.result()
+            return reading.result()
         finally:
             reading.cancel()
-        if length is not None and len(raw) != length:
-            raise Rejected(CutShort())
+
+
+@coroutine
+def _go_on(begun: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """Await what a coroutine that has *begun* is waiting for, and then let it go on."""
+    try:
+        yield awaited
+        raw: T = yield from begun
         return raw
+    finally:
+        begun.close()
 
 
 async def collect(receive: Receive, limit_bytes: int) -> bytes:
@@ -332,17 +372,28 @@ def content_length(req: Request) -> int | None:
 
 def refuse_parameters(req: Request) -> None:
     """Refuse query parameters: a misspelt one must not be ignored."""
-    names = tuple(name for name, _ in parse_qsl(req.query_string, keep_blank_values=True))
-    if names:
-        raise Rejected(UnknownParameters(names))
+    if req.query_string:
+        pairs = parse_qsl(req.query_string, keep_blank_values=True)
+        if names := tuple(name for name, _ in pairs):
+            raise Rejected(UnknownParameters(names))
 
 
-def create_app(settings: Settings, pipeline: Delivers | None = None) -> Shell:
-    """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say."""
+def create_app(
+    settings: Settings, pipeline: Delivers | None = None, listening: Sequence[Address] = ()
+) -> Shell:
+    """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say.
+
+    *listening* is what the server really listens on: one address may have several, and a free port.
+    """
+    listening = listening or [Address(settings.bind, settings.port)]
     if pipeline is None:
-        confinement = Confinement(settings.file_root, settings.tls_root)
+        policy = Policy(settings.allow_destination, listening_on(listening))
+        confinement = Confinement(settings.file_root, settings.tls_root, policy)
         pipeline = Pipeline(confinement=confinement, in_server=True)
-    app = Shell(middleware=[Lifespan(pipeline), Doorman(settings.max_inflight_requests)])
+    is_local = all(is_loopback(address.host) for address in listening)
+    host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
+    doorman = Doorman(settings.max_inflight_requests, host_check)
+    app = Shell(middleware=[Lifespan(pipeline), doorman])
     app.add_route("/events", Events(settings, pipeline))
     app.add_route(_HEALTH, Health())
     app.add_error_handler(Rejected, _answer_rejected)
@@ -362,8 +413,11 @@ async def _answer_unroutable(
     _write(resp, refused(NotFound(req.path)))
 
 
-async def _answer_bug(_req: Request, resp: Response, error: Exception, _params: object) -> None:
-    _LOG.error("a bug: this request is answered with 500", exc_info=error)
+async def _answer_bug(req: Request, resp: Response, error: Exception, _params: object) -> None:
+    secrets = secrets_of_body(getattr(req.context, "raw", b""))  # the exception may quote them
+    key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
+    told = {"secrets": secrets + key}
+    _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=told)
     _write(resp, refused(Bug(type(error).__name__)))
 
 
@@ -371,7 +425,8 @@ def _write(resp: Response, answer: Answer) -> None:
     resp.status = answer.status
     resp.content_type = falcon.MEDIA_JSON
     resp.data = answer.body
-    resp.set_headers(answer.headers)
+    if answer.headers:
+        resp.set_headers(answer.headers)
 
 
 async def _nothing_yet() -> Message:

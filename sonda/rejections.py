@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sonda.pipeline.quoting import cut, escape
+from sonda.pipeline.quoting import cut, escape, quote
 
 _QUOTED_CHARACTERS: Final = 100
 
@@ -63,6 +63,19 @@ class MethodNotAllowed:
 
     def __str__(self) -> str:
         return f"{_shown(self.method)} is not allowed on {_shown(self.path)}: use {self.allowed}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForbiddenHost:
+    """The `Host` is neither loopback nor allowed: a web page may be behind the request."""
+
+    host: str
+
+    def __str__(self) -> str:
+        return (
+            f"Host {quote(self.host, _QUOTED_CHARACTERS)} is not one of this machine's own names, "
+            "and no key is asked for; sonda-server --allow-host NAME would allow it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,7 @@ Rejection: TypeAlias = (
     | CutOff
     | NotFound
     | MethodNotAllowed
+    | ForbiddenHost
     | Unauthorized
     | UnsupportedMediaType
     | PayloadTooLarge

@@ -1,4 +1,4 @@
-"""`sonda-server`: sockets, processes, signals and logs around the app of `sonda.http`."""
+"""`sonda-server`: sockets, processes and signals around the app of `sonda.http`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.http import create_app
-from sonda.pipeline.quoting import escape
+from sonda.logs import configure_logging
+from sonda.pipeline.addresses import Address
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import EventProtocol
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve in this process until it is told to stop."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, listening=[Address(*each.getsockname()[:2]) for each in listeners]),
         interface="asgi3",
         loop="uvloop",
         http=EventProtocol,
@@ -197,43 +198,6 @@ def announce(settings: Settings, listeners: list[socket.socket]) -> None:
         _LOG.info("listening on %s (POST /events, GET /health); stop with Ctrl-C", url)
     if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)
-
-
-def configure_logging(level: str) -> None:
-    """Send all logs to stderr, for stdout carries events; libraries only log what is wrong.
-
-    httpx would log every URL, and lower layers every header.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
-    logging.basicConfig(handlers=[handler], level=at_least_warning)
-    for name in ("sonda", "uvicorn.access"):
-        logging.getLogger(name).setLevel(level.upper())
-    logging.getLogger("uvicorn.access").addFilter(no_routine)
-
-
-def no_routine(record: logging.LogRecord) -> bool:
-    """Leave a probe that finds all well out of the access log, unless it is read to debug.
-
-    Containers are asked every few seconds, and the events would be lost among the answers.
-    """
-    match record.args:
-        case (_, "GET", "/health", _, 200):
-            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        case _:
-            return True
-
-
-class OneLine(logging.Formatter):
-    """A formatter that lets no text break out of its line; tracebacks are indented."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return escape(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
-        lines = super().formatException(ei).split("\n")
-        return "\n".join(f"    {escape(line)}" for line in lines)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,23 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from sonda.about import version
+from sonda.hosts import AllowedHost, parse_allowed_host
+from sonda.pipeline.policy import Rule, parse_rule
+from sonda.pipeline.quoting import cut, escape, quote
+from sonda.pipeline.schemas import PLUGINS
 
 LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
+
+T = TypeVar("T")
+_TARGETS: Final = frozenset({"address", "brokers", "endpoint", "url"})
+_NETWORK_SINKS: Final = tuple(
+    name for name, schema in PLUGINS["sink"].items() if _TARGETS & schema["properties"].keys()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,8 @@ class Settings:
     file_root: Path = field(default_factory=Path.cwd)
     tls_root: Path = Path("/etc/ssl")
     shutdown_timeout_s: float = 10.0
+    allow_destination: tuple[Rule, ...] = ()
+    allow_host: tuple[AllowedHost, ...] = ()
 
 
 def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
@@ -37,7 +50,11 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
     A variable that is set but empty counts as not given: Compose files pass those on.
     """
     parser = _parser()
-    given = vars(parser.parse_args(argv))
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse would show their values, and one may be the key behind a misspelt flag
+        flags = (word.partition("=")[0] if word.startswith("--") else "…" for word in unknown)
+        parser.error(f"unrecognized arguments: {escape(cut(' '.join(flags), 200))}")
+    given = vars(known)
     for flag in FLAGS:
         text = environ.get(flag.variable, "")
         if text and given[flag.setting] is None:
@@ -45,6 +62,8 @@ def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Set
                 given[flag.setting] = flag.parse(text)
             except argparse.ArgumentTypeError as exc:
                 parser.error(f"{flag.variable}: {exc}")
+        if flag.repeatable and given[flag.setting] is not None:
+            given[flag.setting] = tuple(given[flag.setting])
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -65,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
             flag.name,
             dest=flag.setting,
             type=flag.parse,
+            action="extend" if flag.repeatable else "store",
             metavar=flag.metavar,
-            help=f"{flag.help} (default: {default if default != '' else 'none'})",
+            help=f"{flag.help} (default: {default or 'none'})",
         )
     return parser
 
@@ -124,6 +144,23 @@ def _folder(text: str) -> Path:
     raise argparse.ArgumentTypeError("must be a folder that exists")
 
 
+def _each(what: str, parse: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Make a reader of several values, separated by commas."""
+
+    def parse_all(text: str) -> list[T]:
+        values = []
+        for item in map(str.strip, text.split(",")):
+            try:
+                values.append(parse(item))
+            except ValueError as exc:
+                raise argparse.ArgumentTypeError(
+                    f"must be {what}, not {quote(item)}: {exc}"
+                ) from None
+        return values
+
+    return parse_all
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """How one field of `Settings` is given."""
@@ -132,6 +169,7 @@ class Flag:
     metavar: str
     parse: Callable[[str], object]
     help: str
+    repeatable: bool = False
 
     @property
     def name(self) -> str:
@@ -169,5 +207,21 @@ FLAGS: Final = (
         "SECONDS",
         _seconds(0, 3600),
         "on SIGTERM or SIGINT, how long to wait for the requests in flight",
+    ),
+    Flag(
+        "allow_destination",
+        "RULE",
+        _each("[SINK=]HOST[:PORT]", partial(parse_rule, sinks=_NETWORK_SINKS)),
+        "destinations that may be reached, and no others: [SINK=]HOST[:PORT], where HOST is a name, "
+        "*.suffix, *, an IP address or a network; separated by commas, or the flag given again",
+        repeatable=True,
+    ),
+    Flag(
+        "allow_host",
+        "HOST",
+        _each("HOST or HOST:PORT", parse_allowed_host),
+        "names that a request's Host may have beside loopback ones, where that is checked: on a "
+        "loopback address without a key; separated by commas, or the flag given again",
+        repeatable=True,
     ),
 )

@@ -12,15 +12,13 @@ import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import (
-    ASGI3Application,
-    ASGIReceiveCallable,
     ASGIReceiveEvent,
-    ASGISendCallable,
     ASGISendEvent,
-    Scope,
+    HTTPResponseStartEvent,
 )
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -29,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from sonda.envelope import envelope
+from sonda.logs import log_access
 
 HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
@@ -112,9 +111,74 @@ class _LingeringTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
+class _Cycle(RequestResponseCycle):
+    """One request and its answer, which has one body of a known length."""
+
+    body_is_broken = False
+    _start: HTTPResponseStartEvent
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Let the app see a broken body; uvicorn does not know of any."""
+        message = await super().receive()
+        return {"type": "http.disconnect"} if self.body_is_broken else message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Write head and body at once; uvicorn makes two system calls, and the client reads twice.
+
+        Hang up after an answer that does not await the request's body: uvicorn would read on,
+        however much may come.
+        """
+        if message["type"] == "http.response.start":
+            self._start = message
+            self.response_started = True
+            return
+        if message["type"] != "http.response.body" or message.get("more_body"):
+            raise RuntimeError(f"an answer goes on with {message['type']}")
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.more_body:
+            self.keep_alive = False
+        self._log()
+        body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        self.transport.write(self._head() + body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    async def send_500_response(self) -> None:
+        """Answer for an app that raised, in the contract's shape; uvicorn's answer is plain text."""
+        self.keep_alive = False
+        body = envelope(500, "runtime error: see the log")
+        length = (b"content-length", b"%d" % len(body))
+        headers = [(b"content-type", b"application/json"), length]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _log(self) -> None:
+        scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
+        query = scope["query_string"]
+        target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
+        version, status = scope["http_version"], self._start["status"]
+        log_access(f"{host}:{port}", scope["method"], target, version, status)
+
+    def _head(self) -> bytes:
+        lines = [STATUS_LINE[self._start["status"]]]
+        for name, value in (*self.default_headers, *self._start["headers"]):
+            lines += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+
 class EventProtocol(HttpToolsProtocol):
     """One connection. uvicorn's `timeout_keep_alive` is the longest that it may be silent."""
 
+    cycle: _Cycle  # that of the newest request
     _connection: _LingeringTransport
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
@@ -123,7 +187,6 @@ class EventProtocol(HttpToolsProtocol):
     _deaf = False  # what still arrives is thrown away
     _ended = False  # nothing will arrive
     _discarded_bytes = 0
-    _body_is_broken = False  # that of the newest request
     _refusal: _Refusal | None = None  # waits for the answers before it
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -276,16 +339,53 @@ class EventProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless it will be read again without its offer of an upgrade."""
+        """Start the request, unless it will be read again without its offer of an upgrade.
+
+        This stands for uvicorn's method, for which any target will do, and whose requests have
+        another cycle.
+        """
         if self.parser.should_upgrade():
             return
-        self._check_head()
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise _Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
+        self._describe(version)
         self._phase = _Phase.BODY
         self._unwatch_head()
-        super().on_headers_complete()
-        if self._method:
-            self.scope["method"] = self._method.decode()
-            self._method = b""
+        waiting = self._answer_is_due()
+        self.cycle = _Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if waiting:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _describe(self, version: str) -> None:
+        """Put the request line into the scope."""
+        try:
+            target = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            target = None
+        if target is None or target.path is None:
+            raise _Refusal(400, "the request target has no path")
+        self.scope["http_version"] = version
+        self.scope["method"] = (self._method or self.parser.get_method()).decode("ascii")
+        self.scope["path"] = unquote(target.path.decode("ascii"))
+        self.scope["raw_path"] = target.path
+        self.scope["query_string"] = target.query or b""
+        self._method = b""
 
     def on_message_complete(self) -> None:
         """Note the end of the body, unless httptools only believes that there is none."""
@@ -298,17 +398,6 @@ class EventProtocol(HttpToolsProtocol):
         self._head_bytes += count_bytes
         if self._head_bytes > HEAD_LIMIT_BYTES:
             raise _head_too_large()
-
-    def _check_head(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise _Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
-        try:
-            path = httptools.parse_url(self.url).path
-        except httptools.HttpParserInvalidURLError:
-            path = None
-        if path is None:
-            raise _Refusal(400, "the request target has no path")
 
     def _watch_head(self) -> None:
         if self._head_timer is None and not self._deaf:
@@ -328,28 +417,6 @@ class EventProtocol(HttpToolsProtocol):
 
     # Answers
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Let the app see a broken body, and hang up after an answer that does not await the body.
-
-        uvicorn would read on, however much may come.
-        """
-
-        async def run(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            async def receive_unbroken() -> ASGIReceiveEvent:
-                message = await receive()
-                if self._body_is_broken and cycle is self.cycle:
-                    return {"type": "http.disconnect"}
-                return message
-
-            async def send_in_time(message: ASGISendEvent) -> None:
-                if self._phase is _Phase.BODY and cycle is self.cycle:
-                    cycle.keep_alive = False
-                await send(message)
-
-            await app(scope, receive_unbroken, send_in_time)
-
-        super()._start_asgi_task(cycle, run)
-
     def on_response_complete(self) -> None:
         """Answer, now that its turn has come, a head that could not be served."""
         super().on_response_complete()
@@ -360,7 +427,7 @@ class EventProtocol(HttpToolsProtocol):
             self._watch_head()
 
     def _answer_is_due(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle: _Cycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
     def _give_up(self, refusal: _Refusal) -> None:
@@ -368,7 +435,7 @@ class EventProtocol(HttpToolsProtocol):
         self._deaf = True
         self._unwatch_head()
         if self._phase is _Phase.BODY:
-            self._body_is_broken = True
+            self.cycle.body_is_broken = True
             self.cycle.message_event.set()
         elif self._answer_is_due():
             self._refusal = refusal

@@ -83,7 +83,7 @@ def run(
 
     with asyncio.Runner(loop_factory=loop) as runner:
         done = runner.run(main())
-    assert behind_the_scenes == []
+    assert behind_the_scenes == [], behind_the_scenes
     return done
 
 

@@ -157,16 +157,22 @@ class Connection:
 
 @contextmanager
 def serving(
-    *flags: str, environ: Mapping[str, str] | None = None, folder: Path | None = None
+    *flags: str,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    pipe: int | None = None,
 ) -> Iterator[Serving]:
-    """Run a server on a free port, with *flags*, until the block ends."""
+    """Run a server on a free port, with *flags*, until the block ends.
+
+    Its standard output goes to a file, which `printed` reads, or to a *pipe*.
+    """
     command = [sys.executable, "-m", "sonda.server", "--port", "0", *flags]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SONDA_")}
     with TemporaryFile() as stdout:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=stdout if pipe is None else pipe,
             stderr=subprocess.PIPE,
             text=True,
             env={**clean, **(environ or {})},

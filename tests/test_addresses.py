@@ -52,6 +52,7 @@ def test_addresses(text: str, address: Address) -> None:
         ("user@h:514", A_HOST),
         ("[fe80::1%é]:514", "expected the name of a network interface after the %"),
         ("[fe80::1%a\0]:514", "expected the name of a network interface after the %"),
+        (f"[fe80::1%{'a' * 65}]:514", "expected the name of a network interface after the %"),
     ],
 )
 def test_no_addresses(text: str, reason: str) -> None:

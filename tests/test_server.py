@@ -12,11 +12,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sonda.hosts import AllowedHost
+from sonda.pipeline.policy import Rule
 from sonda.server import main
 from sonda.settings import Settings, read_settings
 from sonda.uvicorn_protocol import HEAD_LIMIT_BYTES, LINGER_BYTES, PIPELINE_LIMIT
@@ -60,7 +63,7 @@ def post(
 ) -> bytes:
     """Write a `POST` with a length."""
     length = len(body) if length is None else length
-    head = b"POST %b HTTP/1.1\r\nHost: sonda\r\n%bContent-Length: %d\r\n" % (
+    head = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n" % (
         path,
         JSON_TYPE,
         length,
@@ -70,7 +73,7 @@ def post(
 
 def post_chunked(*chunks: bytes, last: bytes = b"0\r\n\r\n", headers: bytes = b"") -> bytes:
     """Write a `POST` without a length."""
-    head = b"POST /events HTTP/1.1\r\nHost: sonda\r\n%bTransfer-Encoding: chunked\r\n%b\r\n"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\n%bTransfer-Encoding: chunked\r\n%b\r\n"
     body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return head % (JSON_TYPE, headers) + body + last
 
@@ -102,7 +105,7 @@ def assert_refused(reply: Reply, status: int, error: str) -> None:
 
 def assert_alive(server: Serving) -> None:
     """Expect that others are still served."""
-    assert server.ask(b"GET /health HTTP/1.1\r\nHost: sonda\r\n\r\n").body == b'{"status":"ok"}'
+    assert server.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").body == b'{"status":"ok"}'
 
 
 GARBAGE = {
@@ -112,7 +115,7 @@ GARBAGE = {
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/2.0": b"GET /health HTTP/2.0\r\n\r\n",
     "HTTP/0.9": b"GET /health\r\n\r\n",
-    "bare LF": b"GET /health HTTP/1.1\nHost: sonda\n\n",
+    "bare LF": b"GET /health HTTP/1.1\nHost: localhost\n\n",
     "control character in the target": b"GET /hea\x01lth HTTP/1.1\r\n\r\n",
     "bytes over 127 in the target": b"GET /\xff?\xff HTTP/1.1\r\n\r\n",
     "no path": b"GET http://sonda HTTP/1.1\r\n\r\n",
@@ -423,6 +426,13 @@ def test_trailers_are_no_headers(server: Serving) -> None:
     assert server.ask(post_chunked(to_file("t.log"), last=trailer)).document["sent"] is True
 
 
+def test_an_answer_is_written_at_once(server: Serving) -> None:
+    """Head and body come in one piece, so that a client need not wait for the second half."""
+    with server.connect() as client:
+        client.send(b"GET /health HTTP/1.1\r\n\r\n")
+        assert client.raw.recv(65536).endswith(b'\r\n\r\n{"status":"ok"}')
+
+
 def test_no_banner(server: Serving) -> None:
     """The server says when, but not what it is."""
     reply = server.ask(b"GET /health HTTP/1.1\r\n\r\n")
@@ -639,6 +649,8 @@ BAD_SETTINGS = {
     "file-root": ["/no/such/folder", "/etc/passwd"],
     "tls-root": ["/no/such/folder"],
     "bind": [" ", "a\nb"],
+    "allow-destination": ["a b", "loki:0", "10.0.0.1/8", "stdout=x", "loki,,kafka", "loki,"],
+    "allow-host": ["a b", "*.example", "x:0", "http://x", "a,,b"],
     "api-key": ["bad\nkey", " bad-key", "bad-key\t", "bad-key\x7f", "bad\udcff"],
 }
 
@@ -676,9 +688,18 @@ def test_every_setting_has_a_flag_and_a_variable(tmp_path: Path) -> None:
         "file-root": str(tmp_path),
         "tls-root": str(tmp_path),
         "shutdown-timeout": "0",
+        "allow-destination": "loki=*.svc.local:3100, [::1]:80",
+        "allow-host": "Sonda.Example,::1",
     }
     environ = {f"SONDA_{n.upper().replace('-', '_')}": value for n, value in values.items()}
-    expected = Settings("::1", 0, "clé", 1.5, 10, 2, 3, "debug", tmp_path, tmp_path, 0.0)
+    rules = (
+        Rule("*.svc.local", port=3100, sink="loki"),
+        Rule(network=IPv6Network("::1/128"), port=80),
+    )
+    hosts = (AllowedHost("sonda.example"), AllowedHost("::1"))
+    expected = Settings(
+        "::1", 0, "clé", 1.5, 10, 2, 3, "debug", tmp_path, tmp_path, 0.0, rules, hosts
+    )
     flags = [f"--{name}={value}" for name, value in values.items()]
     assert read_settings(flags, {}) == expected
     assert read_settings([], environ) == expected
@@ -686,6 +707,25 @@ def test_every_setting_has_a_flag_and_a_variable(tmp_path: Path) -> None:
     assert read_settings([], dict.fromkeys(environ, "")) == Settings()
     assert read_settings(["--api-key", ""], environ).api_key == ""
     assert "clé" not in repr(expected)
+
+
+def test_flags_given_again_add_up() -> None:
+    """A repeatable flag is the sum of what is given; the environment counts only without it."""
+    environ = {"SONDA_ALLOW_DESTINATION": "c", "SONDA_ALLOW_HOST": "x,y"}
+    argv = ["--allow-destination=a,b", "--allow-destination", "kafka=*:9092"]
+    settings = read_settings(argv, environ)
+    assert settings.allow_destination == (Rule("a"), Rule("b"), Rule("*", port=9092, sink="kafka"))
+    assert settings.allow_host == (AllowedHost("x"), AllowedHost("y"))
+
+
+@pytest.mark.parametrize("argv", [["--api_key", "canary"], ["--apikey=canary"], ["canary"]])
+def test_unknown_flags_show_no_value(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands behind a misspelt flag may be the key."""
+    with pytest.raises(SystemExit, match=r"^2$"):
+        read_settings(argv, {})
+    message = capsys.readouterr().err
+    assert "unrecognized arguments: " in message
+    assert "canary" not in message
 
 
 def test_version() -> None:
@@ -699,7 +739,7 @@ def test_version() -> None:
 def test_probes_are_not_logged(level: str, probes: int) -> None:
     """The access log has events and failures; a probe that finds all well only to debug."""
     with serving("--log-level", level) as server:
-        assert server.ask(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
-        assert server.ask(b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n").status == 404
+        assert server.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200
+        assert server.ask(b"GET /nope HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 404
         server.wait_for_log('"GET /nope HTTP/1.1" 404')
         assert server.log.count("GET /health HTTP") == probes

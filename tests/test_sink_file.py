@@ -12,10 +12,12 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from time import sleep
+from typing import Any
 
 import pytest
 from returns.result import Failure, Result, Success
@@ -234,6 +236,236 @@ def test_processes_take_turns(tmp_path: Path) -> None:
     assert sorted(file.read_text().splitlines(keepends=True)) == sorted(expected)
 
 
+# Events that share a write
+
+
+async def send_together(
+    file: Path, *sending: Coroutine[Any, Any, Result[Acknowledged, Problem]]
+) -> list[Result[Acknowledged, Problem]]:
+    """Line events up behind a lock, and let them go at once."""
+    with file.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        tasks = [asyncio.ensure_future(each) for each in sending]
+        await asyncio.sleep(0)
+        while len(lines._lines[file].waiting) < len(tasks):  # noqa: ASYNC110  # nobody is told
+            await asyncio.sleep(0.001)
+    return await asyncio.gather(*tasks)
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Record what is written at once."""
+    written: list[bytes] = []
+    write = os.write
+
+    def record_write(fd: int, body: bytes) -> int:
+        if stat.S_ISREG(os.fstat(fd).st_mode):  # event loops wake each other through sockets
+            written.append(body)
+        return write(fd, body)
+
+    monkeypatch.setattr(os, "write", record_write)
+    return written
+
+
+def test_events_that_wait_share_a_write(tmp_path: Path, writes: list[bytes]) -> None:
+    """What has lined up is written with one call, in its order, and all have their yes."""
+    file, bodies = tmp_path / "x.log", [b"%d\n" % n for n in range(500)]
+    verdicts = asyncio.run(send_together(file, *(send(file, body) for body in bodies)))
+    assert verdicts == [ACCEPTED] * len(bodies)
+    assert writes == [b"".join(bodies)]
+    assert file.read_bytes() == b"".join(bodies)
+
+
+def test_only_equal_sinks_share_a_write(tmp_path: Path, writes: list[bytes]) -> None:
+    """Events that are to be durable do not go with those that are not; one fsync does for all."""
+    file, bodies = tmp_path / "x.log", [b"%d\n" % n for n in range(10)]
+    sending = (send(file, body, fsync=n % 2 == 1) for n, body in enumerate(bodies))
+    assert asyncio.run(send_together(file, *sending)) == [ACCEPTED, STORED] * 5
+    assert writes == [b"".join(bodies[::2]), b"".join(bodies[1::2])]
+
+
+def test_events_of_several_loops_share_a_write(tmp_path: Path, writes: list[bytes]) -> None:
+    """Threads with event loops of their own line up together, and each hears of its own event."""
+    file, bodies = tmp_path / "x.log", [b"%d\n" % n for n in range(4)]
+
+    async def send_from_threads() -> list[Result[Acknowledged, Problem]]:
+        sending = (asyncio.to_thread(send_now, file, body) for body in bodies[1:])
+        return await send_together(file, send(file, bodies[0]), *sending)
+
+    assert asyncio.run(send_from_threads()) == [ACCEPTED] * len(bodies)
+    assert [sorted(write.splitlines(keepends=True)) for write in writes] == [bodies]
+
+
+def test_what_shares_a_write_is_bounded(tmp_path: Path, writes: list[bytes]) -> None:
+    """Neither many neighbours nor a huge one delay an event for long."""
+    file, huge = tmp_path / "x.log", b"x" * 700_000 + b"\n"
+    bodies = [LINE, huge, huge, huge * 2, *[b"\n"] * 2000]
+    verdicts = asyncio.run(send_together(file, *(send(file, body) for body in bodies)))
+    assert verdicts == [ACCEPTED] * len(bodies)
+    assert writes == [LINE + huge, huge, huge * 2, b"\n" * 1024, b"\n" * 976]
+
+
+def test_withdrawn_events_are_left_out_of_a_shared_write(tmp_path: Path) -> None:
+    """Of those that line up, only the ones that somebody still waits for are written."""
+    file = tmp_path / "x.log"
+
+    async def send_some() -> list[Result[Acknowledged, Problem] | BaseException]:
+        file.touch()
+        with file.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            late = asyncio.ensure_future(send(file, b"late\n", within_s=SHORT_S))
+            cancelled = asyncio.ensure_future(send(file, b"cancelled\n"))
+            patient = asyncio.ensure_future(send(file))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            verdict = await late
+        return [verdict, await patient]
+
+    assert asyncio.run(send_some()) == [timed_out(file), ACCEPTED]
+    assert file.read_bytes() == LINE
+
+
+def send_together_with_little_room(path: str, room: str) -> None:
+    """Send three events at once where one cannot fit, in a program of its own."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(room), most))
+    bodies = [b"1\n", b"x" * 100 + b"\n", b"2\n"]
+    sending = send_together(Path(path), *(send(path, body) for body in bodies))
+    sys.stdout.buffer.write(pickle.dumps(asyncio.run(sending)))
+
+
+@pytest.mark.parametrize("room", [2, 10])
+def test_an_event_that_does_not_fit_among_others(tmp_path: Path, room: int) -> None:
+    """What is whole before it stays, it alone is cut back, and what comes after is tried again."""
+    file = tmp_path / "x.log"
+    with program("send_together_with_little_room", file, str(room)) as sender:
+        verdicts = pickle.loads(sender.communicate()[0])  # noqa: S301  # our own
+    refused, last_fits = unreachable(file, errno.EFBIG), room > 2
+    assert verdicts == [ACCEPTED, refused, ACCEPTED if last_fits else refused]
+    assert file.read_bytes() == b"1\n" + b"2\n" * last_fits
+
+
+@pytest.mark.parametrize("taken_bytes", [4, 6])
+def test_somebody_writes_between_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_bytes: int
+) -> None:
+    """Of a short write that somebody wrote behind, only the event that it tears is unknown."""
+    file, write = tmp_path / "x.log", os.write
+
+    def write_some(fd: int, body: bytes) -> int:
+        if len(body) != 12:
+            return write(fd, body)
+        with file.open("ab") as other:
+            written = write(fd, body[:taken_bytes])
+            other.write(b"else\n")
+            return written
+
+    monkeypatch.setattr(os, "write", write_some)
+    bodies = [b"1.1\n", b"2.2\n", b"3.3\n"]
+    verdicts = asyncio.run(send_together(file, *(send(file, body) for body in bodies)))
+    if taken_bytes == 4:
+        assert verdicts == [ACCEPTED] * 3
+        assert file.read_bytes() == b"1.1\nelse\n2.2\n3.3\n"
+    else:
+        assert verdicts == [ACCEPTED, torn(file, "another program wrote into the line"), ACCEPTED]
+        assert file.read_bytes() == b"1.1\n2.else\n3.3\n"
+
+
+def test_a_shared_flush_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not confirmed is taken back for all that were in the write."""
+    file = tmp_path / "x.log"
+    file.write_bytes(b"earlier\n")
+    monkeypatch.setattr(os, "dup", failing(errno.EDQUOT))
+    verdicts = asyncio.run(send_together(file, *(send(file) for _ in range(3))))
+    assert verdicts == [unreachable(file, errno.EDQUOT)] * 3
+    assert file.read_bytes() == b"earlier\n"
+
+
+def test_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
+    """All that have lined up for a file hear why it cannot be opened."""
+    path = tmp_path / "folder"
+    path.mkdir()
+
+    async def send_all() -> list[Result[Acknowledged, Problem]]:
+        return await asyncio.gather(*(send(path) for _ in range(100)))
+
+    assert asyncio.run(send_all()) == [unreachable(path, errno.EISDIR)] * 100
+
+
+def test_a_bug_is_raised_where_the_event_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong assumption of ours neither hides in a thread nor keeps the next event from its file."""
+    file = tmp_path / "x.log"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", lambda _: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                send_now(file)
+    assert send_now(file) == ACCEPTED
+
+
+def send_fork_and_send(path: str) -> None:
+    """Send before and after a fork, in a program of its own."""
+    assert send_now(path, b"parent\n") == ACCEPTED
+    child = os.fork()
+    assert send_now(path, b"parent\n" if child else b"child\n") == ACCEPTED
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_process_sends_like_its_parent(tmp_path: Path) -> None:
+    """The threads that wait for events stay behind in the parent, and the child starts its own."""
+    with program("send_fork_and_send", tmp_path / "x.log") as sender:
+        sender.communicate()
+    assert sender.returncode == 0
+    written = (tmp_path / "x.log").read_text().splitlines()
+    assert sorted(written) == ["child", "parent", "parent"]
+
+
+def fork_while_sending(path: str) -> None:
+    """Fork in the middle of a write, and send again while the child lives, in a program of its own."""
+    write = os.write
+
+    def fork_and_write(fd: int, body: Any) -> int:
+        os.write = write
+        if os.fork() == 0:
+            sys.stdin.read()
+            os._exit(0)
+        return write(fd, body)
+
+    os.write = fork_and_write
+    verdicts = [send_now(path, body) for body in (b"1\n", b"2\n")]
+    sys.stdout.buffer.write(pickle.dumps(verdicts))
+
+
+def test_a_forked_process_holds_no_lock(tmp_path: Path) -> None:
+    """A file is unlocked after its write, though a forked process has a copy of its descriptor."""
+    with program("fork_while_sending", tmp_path / "x.log") as sender:
+        assert sender.stdout is not None
+        assert pickle.load(sender.stdout) == [ACCEPTED] * 2  # noqa: S301  # our own
+        sender.communicate()
+    assert (tmp_path / "x.log").read_bytes() == b"1\n2\n"
+
+
+@pytest.mark.parametrize(("idle_s", "most_idle"), [(0.0, 64), (1000.0, 0)])
+def test_idle_threads_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle_s: float, most_idle: int
+) -> None:
+    """A thread ends when it is idle for long, or one of many; the next event gets another."""
+    monkeypatch.setattr(lines, "_IDLE_S", idle_s)
+    monkeypatch.setattr(lines, "_MOST_IDLE", most_idle)
+    file = tmp_path / "x.log"
+    for count in range(1, 4):
+        assert send_now(file) == ACCEPTED
+        for _ in range(10_000):
+            if file not in lines._lines:
+                break
+            sleep(0.001)
+        assert file not in lines._lines
+        assert file.read_bytes() == LINE * count
+
+
 # Log rotation
 
 
@@ -314,22 +546,25 @@ def test_a_lock_that_another_process_holds(tmp_path: Path) -> None:
 
 def test_events_behind_a_write_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs after it has begun may arrive; what waits behind it is withdrawn and forgotten."""
-    file, go_on = tmp_path / "x.log", Event()
+    file, begun, go_on = tmp_path / "x.log", Event(), Event()
     write = os.write
 
     def hang(fd: int, body: bytes) -> int:
         if body == b"hangs\n":
+            begun.set()
             go_on.wait()
         return write(fd, body)
 
     async def send_both() -> list[Result[Acknowledged, Problem]]:
-        sending = [send(file, body, within_s=SHORT_S) for body in (b"hangs\n", b"late\n")]
-        return await asyncio.gather(*sending)
+        hanging = asyncio.ensure_future(send(file, b"hangs\n", within_s=SHORT_S))
+        await asyncio.to_thread(begun.wait)
+        late = await send(file, b"late\n", within_s=SHORT_S)
+        return [await hanging, late]
 
     monkeypatch.setattr(os, "write", hang)
     unknown = OutcomeUnknown(quote(str(file)), f"within {SHORT_S}s", 1)
     assert asyncio.run(send_both()) == [Failure(unknown), timed_out(file)]
-    assert list(lines._lines.values()) == [{}]
+    assert lines._lines[file].waiting == {}
     go_on.set()
     assert send_now(file) == ACCEPTED
     assert file.read_bytes() == b"hangs\n" + LINE

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import pytest
 from returns.result import Failure, Result, Success
@@ -94,8 +94,12 @@ class Program:
 
     def verdict(self) -> Result[Acknowledged, Problem]:
         """Wait for what it tells next."""
-        verdict: Result[Acknowledged, Problem] = pickle.load(self._stderr)  # noqa: S301  # our own
+        verdict: Result[Acknowledged, Problem] = self.told()
         return verdict
+
+    def told(self) -> Any:
+        """Wait for whatever it tells next."""
+        return pickle.load(self._stderr)  # noqa: S301  # our own
 
     def wait_until_ready(self) -> None:
         """Wait for its `ready`."""
@@ -216,6 +220,90 @@ def test_processes_and_events_take_turns() -> None:
             assert [sender.verdict() for _ in MANY] == [HANDED_OFF] * len(MANY)
             assert sender.exits()
     assert sorted(lines) == sorted(2 * MANY)
+
+
+# Events that share a write
+
+FEW: Final = [b"%d" % n * 199 + b"\n" for n in range(10)] * 10
+
+
+def send_together() -> None:
+    """Line events up behind a full pipe, and tell with what writes they went."""
+    written = []
+    write = os.write
+
+    def record_write(fd: int, body: Any) -> int:
+        if fd == 1:
+            written.append(body)
+        return write(fd, body)
+
+    async def send_all() -> None:
+        sending = asyncio.gather(*map(send, FEW))
+        await asyncio.sleep(0)
+        ready()
+        for verdict in await sending:
+            tell(verdict)
+
+    fill_pipe()
+    os.write = record_write
+    asyncio.run(send_all())
+    sys.stderr.buffer.write(pickle.dumps(written))
+
+
+def test_events_share_writes_that_nobody_can_write_into() -> None:
+    """Only whole lines go together, and no more than a pipe takes in one piece."""
+    with program("send_together") as sender:
+        sender.wait_until_ready()
+        assert sender.stdout.read().lstrip(b".") == b"".join(FEW)
+        assert [sender.verdict() for _ in FEW] == [HANDED_OFF] * len(FEW)
+        written = sender.told()
+        assert sender.exits()
+    assert b"".join(written) == b"".join(FEW)
+    assert [len(piece) for piece in written] == [4000] * 5
+
+
+def send_short_behind_long() -> None:
+    """Send an event that does not fit into the pipe, and two behind it."""
+
+    async def send_all() -> None:
+        for verdict in await asyncio.gather(send(LONG), send(), send()):
+            tell(verdict)
+
+    asyncio.run(send_all())
+
+
+def test_a_neighbour_that_is_torn() -> None:
+    """When the reader goes away in the middle of an event, those behind it were not touched."""
+    with program("send_short_behind_long") as sender:
+        assert os.read(sender.stdout.fileno(), 1) == b"x"
+        sender.stdout.close()
+        verdicts = [sender.verdict() for _ in range(3)]
+        assert verdicts == [torn(errno.EPIPE), *[unreachable(errno.EPIPE)] * 2]
+        assert sender.exits()
+
+
+def send_behind_a_torn_one() -> None:
+    """Send an event that does not fit into the pipe, and two that cannot wait for long."""
+
+    async def send_all() -> None:
+        long = asyncio.ensure_future(send(LONG))
+        short = [send(b"late\n", within_s=SHORT_S) for _ in range(2)]
+        for verdict in await asyncio.gather(*short):
+            tell(verdict)
+        ready()
+        tell(await long)
+
+    asyncio.run(send_all())
+
+
+def test_a_neighbour_that_takes_long() -> None:
+    """Those behind a torn line are withdrawn at their own deadlines, and never come."""
+    with program("send_behind_a_torn_one") as sender:
+        assert [sender.verdict(), sender.verdict()] == [TIMED_OUT, TIMED_OUT]
+        sender.wait_until_ready()
+        assert sender.stdout.read() == LONG
+        assert sender.verdict() == HANDED_OFF
+        assert sender.exits()
 
 
 # A reader that does not read

@@ -24,7 +24,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Acknowledged, Confirmed
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.transport import Confinement, streams
+from sonda.pipeline.transport import Confinement, streams, tls
 from sonda.pipeline.transport.tls import Tls, TlsContexts
 from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
 from tests.destinations import (
@@ -531,6 +531,51 @@ def test_only_regular_files_are_allowed(name: str, confinement: Confinement, fil
             "no --tls-root of sonda-server allows any other",
         )
     )
+
+
+def test_a_device_is_not_even_opened(
+    confinement: Confinement, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening some devices is an action: a server looks before."""
+    opened: list[object] = []
+    really_open = os.open
+
+    def note(path: str, *args: Any, **options: Any) -> int:
+        opened.append(path)
+        return really_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", note)
+    load(Tls(ca_cert="fifo.pem"), contexts=TlsContexts(confinement)).failure()
+    assert opened == [str(files)]
+
+
+@pytest.mark.parametrize("swapped", ["folder", "name"])
+def test_a_link_that_is_put_there_meanwhile(
+    swapped: str,
+    confinement: Confinement,
+    pki: Certificates,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the check and the opening no link leads a server out of its roots."""
+    (files / "folder").mkdir()
+    (files / "folder" / "ca.pem").write_bytes((files / "ca.pem").read_bytes())
+    way = tls._way
+
+    def swap_after(path: str, confinement: Confinement) -> tuple[str, ...]:
+        found = way(path, confinement)
+        if swapped == "folder" and not (files / "folder").is_symlink():
+            (files / "folder").rename(files / "moved")
+            (files / "folder").symlink_to(Path(pki.path("ca.pem")).parent)
+        elif swapped == "name" and not (files / "folder" / "ca.pem").is_symlink():
+            (files / "folder" / "ca.pem").unlink()
+            (files / "folder" / "ca.pem").symlink_to(pki.path("ca.pem"))
+        return found
+
+    monkeypatch.setattr(tls, "_way", swap_after)
+    contexts = TlsContexts(confinement)
+    expected = Failure(_outside(str(files / "folder/ca.pem")))
+    assert load(Tls(ca_cert="folder/ca.pem"), contexts=contexts) == expected
 
 
 @pytest.mark.parametrize("sink", ["tcp", "http_push", "loki"])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import socket
+from base64 import b64encode
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     import httpx
 
 _NAME: Final = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)\.?")
-_ZONE: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _LAST_PORT: Final = 65535
+_PORTS: Final = {"http": 80, "https": 443}
 _NOT_IN_A_URL: Final = re.compile(r"[\s\\\x00-\x20\x7f]")
 
 
@@ -51,7 +54,7 @@ def parse_address(text: str) -> Address:
         raise ValueError("expected host:port, with an IPv6 address in brackets")
     bracketed, plain, port = match.groups()
     host = check_host(plain) if bracketed is None else _check_ipv6(bracketed)
-    return Address(host, _check_port(int(port)))
+    return Address(host, check_port(int(port)))
 
 
 def parse_http_url(text: str) -> httpx.URL:
@@ -65,14 +68,30 @@ def parse_http_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as exc:
-        raise ValueError(f"not a URL: {exc}") from None
+        why = str(exc).partition(":")[0]  # what follows may be a piece of a password
+        raise ValueError(f"not a URL: {why}") from None
     check_host(url.raw_host.decode("ascii").strip("[]"))
     if url.port is not None:
-        _check_port(url.port)
+        check_port(url.port)
     return url
 
 
-def _check_port(port: int) -> int:
+def address_of(url: httpx.URL) -> Address:
+    """Give the host and the port that a URL leads to."""
+    return Address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+
+
+def basic_auth(url: httpx.URL) -> str | None:
+    """Give what `Authorization` says for the name and password in a URL, if it has any."""
+    if not url.userinfo:
+        return None
+    name, _, password = url.userinfo.partition(b":")
+    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
+    return f"Basic {login.decode('ascii')}"
+
+
+def check_port(port: int) -> int:
+    """Give *port* back if TCP and UDP know it; raises `ValueError` with the reason."""
     if not 1 <= port <= _LAST_PORT:
         raise ValueError("expected a port from 1 to 65535")
     return port

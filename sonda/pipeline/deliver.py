@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
 from time import perf_counter_ns
@@ -15,10 +15,10 @@ from returns.result import Result
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Receipt
+from sonda.pipeline.model import Order, Receipt
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.result import then
-from sonda.pipeline.schemas import PLUGINS, Kind, validator
+from sonda.pipeline.result import fold, then
+from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator, validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -28,14 +28,18 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport import Confinement, Transport
 
 _LOG: Final = logging.getLogger("sonda")
+_WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
 def load_built_in() -> None:
     """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
+    fast_validator()
+    validator()
     packages: Mapping[Kind, Any] = {"encoder": encoders, "sink": sinks}
     for kind, package in packages.items():
         for name in (name for name, schema in PLUGINS[kind].items() if "x-extra" not in schema):
+            fast_validator(kind, name)
             validator(kind, name)
             package.load(name)
 
@@ -50,6 +54,7 @@ class Pipeline:
     def __init__(self, *, confinement: Confinement | None = None, in_server: bool = False) -> None:
         self._transport = Transport(confinement)
         self._in_server = in_server
+        self._preflight = partial(preflight, in_server=in_server)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -77,17 +82,17 @@ class Pipeline:
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
         """
         received_ns = now_ns()
-        order = (
-            parse(raw)
-            .bind(partial(validate, received_ns=received_ns))
-            .bind(partial(preflight, in_server=self._in_server))
-        )
+        validated = parse(raw).bind(partial(validate, received_ns=received_ns))
+        order = validated.bind(self._preflight)
         began_ns = perf_counter_ns()
         pushing = partial(push, transport=self._transport, until_s=until_s)
         pushed = await then(order.bind(encode), pushing)  # the first I/O
         receipt = await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
         if self._in_server:
-            advised = order.map(attrgetter("warnings")).value_or(())
-            for warning in receipt.map(attrgetter("warnings")).value_or(advised):
+            for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
                 _LOG.warning("%s", warning)
         return receipt
+
+
+def _none(_: Problem) -> tuple[str, ...]:
+    return ()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
+
+from sonda.pipeline.memory import remembered
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def seconds(text: str) -> float:
     """Read a duration as seconds; raises `ValueError` if it is none."""
     match = _DURATION.fullmatch(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -45,13 +45,13 @@ class Chosen:
     """The encoder or the sink that a body names: its plug-in, and the options as its own class.
 
     *identity* is the same text for all bodies that say the same of it, however they write it: the
-    options as JSON, names sorted, integral numbers as integers.
+    options as JSON, names sorted, integral numbers as integers; secrets and all.
     """
 
     name: str
     plugin: Any
     options: Any
-    identity: str
+    identity: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,11 @@ def hide_userinfo(target: str) -> str:
     return hidden if found else f"***@{target.rpartition('@')[2]}"
 
 
+def shown(target: str) -> str:
+    """Show where an event goes: on one line, cut at a bound, without name and password."""
+    return escape(cut(hide_userinfo(target), QUOTED_CHARACTERS))
+
+
 def kind_of(value: object) -> str:
     """Name the JSON type of a value, with its article."""
     match value:

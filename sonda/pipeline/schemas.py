@@ -13,6 +13,7 @@ wrong. A property test holds the two together. Beside the keywords of draft 2020
 - `x-durations-ascend`: two fields, the second not below the first.
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
+- `x-signal-option`: the option of a sink that must be the event's signal.
 - `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
 

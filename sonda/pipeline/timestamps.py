@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
@@ -52,5 +53,6 @@ def rfc3339_ms(time_ns: int) -> str:
     return f"{_seconds(whole_s)}.{rest_ns // NS_PER_MS:03d}Z"
 
 
+@lru_cache(maxsize=8)  # the events of one second arrive one after the other
 def _seconds(whole_s: int) -> str:
     return (_EPOCH + timedelta(seconds=whole_s)).strftime("%Y-%m-%dT%H:%M:%S")

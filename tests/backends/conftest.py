@@ -18,6 +18,7 @@ import pytest
 from tests.serving import Serving, serving
 
 from . import (
+    collector,
     influxdb,
     install,
     logrotate,
@@ -42,6 +43,7 @@ MODULES: Final = (
     pushgateway,
     stdout,
     logrotate,
+    collector,
 )
 DECLARED: Final = tuple(row for module in MODULES for row in module.ROWS)
 HERE: Final = Path(__file__).parent
@@ -93,6 +95,14 @@ prometheus_ = running("prometheus", prometheus.start_prometheus)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
 )
+
+collector_ = running("collector", collector.start_collector)
+
+
+@pytest.fixture
+def collector_home(tmp_path: Path) -> collector.Home:
+    """Return a collector of the test's own, which it may start and kill."""
+    return collector.Home.of(installed("collector"), tmp_path)
 
 
 @pytest.fixture(name="logrotate")

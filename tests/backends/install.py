@@ -169,6 +169,24 @@ def build_go(program: GoProgram, target: Path, scratch: Path) -> None:
         )
 
 
+def build_go_module(source: Path, executable: str, target: Path, scratch: Path) -> None:
+    """Build a program of our own, whose `go.mod` and `go.sum` pin all that it is made of."""
+    temporary, home = scratch / "tmp", scratch / "build"
+    temporary.mkdir()
+    shutil.copytree(source, home)
+    run(
+        *("go", "build", "-mod=readonly", "-modcacherw", "-trimpath", "-ldflags=-s -w"),
+        *("-o", target / "bin" / executable, "."),
+        cwd=home,
+        env={
+            **_go_caches(scratch),
+            "GOTMPDIR": str(temporary),
+            "GOWORK": "off",
+            "CGO_ENABLED": "0",
+        },
+    )
+
+
 def _go_caches(scratch: Path) -> dict[str, str]:
     """Keep Go's gigabytes in the scratch folder, unless the environment has a place for them."""
     ours = {"GOCACHE": scratch / "go-build", "GOMODCACHE": scratch / "go-mod"}
@@ -258,6 +276,11 @@ VICTORIA: Final = GoProgram(
 )
 
 
+# A collector is put together from the parts that one wants; this is the list of ours.
+COLLECTOR: Final = Path(__file__).parent / "collector_program"
+COLLECTOR_VERSION: Final = "v0.160.0"
+
+
 Command: TypeAlias = tuple[tuple[str, ...], dict[str, str]]
 """How to call a program: its words, and what its environment needs."""
 
@@ -291,6 +314,15 @@ def _probe_rsyslog(folder: Path) -> str:
     return _says(((*words, "-v"), env))
 
 
+def _probe_wrk(folder: Path) -> str:
+    # Asked for its version it also prints its usage, and ends with 1.
+    words, env = program(folder, "root/usr/bin/wrk", "-v")
+    printed = run("sh", "-c", '"$@" || true', "sh", *words, env=env, timeout_s=PROBE_TIMEOUT_S)
+    if not printed.startswith("wrk "):
+        raise InstallError(f"{words[0]} does not run")
+    return printed.partition(" [")[0]
+
+
 def _says(command: Command) -> str:
     words, env = command
     printed = run(*words, env=env, timeout_s=PROBE_TIMEOUT_S)
@@ -319,6 +351,7 @@ BACKENDS: Final[dict[str, Backend]] = {
         ),
         _debian("prometheus", probe=_probe(("root/usr/bin/prometheus", "--version"))),
         _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
+        _debian("wrk", probe=_probe_wrk),  # no destination: the load of `make bench`
         Backend(
             name="victoria",
             version=VICTORIA.version,
@@ -334,6 +367,14 @@ BACKENDS: Final[dict[str, Backend]] = {
             expect="about 7 minutes on two cores, 2.3 GB of memory, for the time being 5 GB of disk",
             build=partial(build_go, LOKI),
             probe=_probe(("bin/loki", "-version")),
+        ),
+        Backend(
+            name="collector",
+            version=COLLECTOR_VERSION,
+            tools=("go",),
+            expect="about 2 minutes on two cores, for the time being 1 GB of disk",
+            build=partial(build_go_module, COLLECTOR, "collector"),
+            probe=_probe(("bin/collector", "--version")),
         ),
     )
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sonda.pipeline.encoders.influx_lp import InfluxLp as InfluxLp
     from sonda.pipeline.encoders.json_lines import JsonLines as JsonLines
+    from sonda.pipeline.encoders.otlp import Otlp as Otlp
     from sonda.pipeline.encoders.prometheus_text import PrometheusText as PrometheusText
     from sonda.pipeline.encoders.remote_write import RemoteWrite as RemoteWrite
     from sonda.pipeline.encoders.syslog import Syslog as Syslog

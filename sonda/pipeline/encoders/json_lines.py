@@ -5,10 +5,10 @@ Spec: https://github.com/ndjson/ndjson-spec
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
@@ -26,8 +26,7 @@ class JsonLines:
 
 def encode(event: Event, options: JsonLines) -> Result[bytes, Problem]:
     """Render one object, LF-terminated, time in milliseconds; it never fails."""
-    line = json.dumps(_members(event, options), ensure_ascii=False, separators=(",", ":"))
-    return Success(f"{line}\n".encode())
+    return Success(msgspec.json.encode(_members(event, options)) + b"\n")
 
 
 def _members(event: Event, options: JsonLines) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def _members(event: Event, options: JsonLines) -> dict[str, Any]:
                 value = round(value, options.precision)
             return {
                 "name": event.name,
-                "value": value,
+                "value": msgspec.Raw(repr(value).encode()),  # msgspec's own is `1e21`, not `1e+21`
                 "labels": labels,
                 "timestamp": timestamp,
             }

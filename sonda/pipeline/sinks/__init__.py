@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
     from sonda.pipeline.sinks.loki import Loki as Loki
+    from sonda.pipeline.sinks.otlp_grpc import OtlpGrpc as OtlpGrpc
     from sonda.pipeline.sinks.remote_write import RemoteWrite as RemoteWrite
     from sonda.pipeline.sinks.stdout import Stdout as Stdout
     from sonda.pipeline.sinks.tcp import Tcp as Tcp

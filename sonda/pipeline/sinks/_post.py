@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import httpx
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
+from sonda.pipeline.addresses import address_of, basic_auth
+from sonda.pipeline.credentials import scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.quoting import QUOTED_CHARACTERS, excerpt, hide_userinfo
+from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
+from sonda.pipeline.result import then
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.transport.destinations import NotAllowed
 from sonda.pipeline.transport.streams import Journey, Secure
 from sonda.pipeline.transport.tls import Tls
 from sonda.pipeline.transport.tries import Setback
@@ -34,14 +36,15 @@ _WHATEVER_THE_EVENT: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where and how a sink posts: what all of its events have in common.
+    """Where and how a kind of *sink* posts: what all of its events have in common.
 
-    *target* is how the client wrote it, without userinfo, and *names* is how problems call it.
+    *names* is how problems call it.
     """
 
+    sink: str
     names: Names
-    url: httpx.URL
-    headers: Mapping[str, str]
+    url: httpx.URL = field(repr=False)  # may hold a password, as the headers may
+    headers: Mapping[str, str] = field(repr=False)
     tls: Tls | None
     is_yes: Callable[[int], bool]
 
@@ -52,6 +55,7 @@ def is_2xx(status: int) -> bool:
 
 
 def endpoint(
+    sink: str,
     target: str,
     url: httpx.URL,
     headers: Mapping[str, str],
@@ -66,23 +70,17 @@ def endpoint(
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"sonda/{version()}",
-        **_login(url),
     }
+    if (login := basic_auth(url)) is not None:
+        ours["Authorization"] = login
     return Endpoint(
-        names=Names(hide_userinfo(target), step, step),
+        sink=sink,
+        names=Names(shown(target), step, step),
         url=url,
         headers=with_defaults(headers, ours),
         tls=tls,
         is_yes=is_yes,
     )
-
-
-def _login(url: httpx.URL) -> dict[str, str]:
-    if not url.userinfo:
-        return {}
-    name, _, password = url.userinfo.partition(b":")
-    login = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password))
-    return {"Authorization": f"Basic {login.decode('ascii')}"}
 
 
 def with_defaults(headers: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
@@ -157,23 +155,31 @@ async def post(
     *,
     time_ns: int,
 ) -> Outcome:
-    """Post once; fails with `Forbidden` or `Unreachable` for the TLS files, too."""
-    secure = await _secure(where, transport)
+    """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too."""
+    permitted = transport.destinations.permit(where.sink, address_of(where.url))
+    secure = await then(permitted, lambda _: _secure(where, transport))
     if not isinstance(secure, Success):
-        return Failure(Setback(secure.failure()))
-    extensions = {"deadline": deadline, "secure": secure.unwrap(), "journey": journey}
+        return Failure(Setback(secure.failure(), reached=False))
+    extensions = {
+        "sink": where.sink,
+        "deadline": deadline,
+        "secure": secure.unwrap(),
+        "journey": journey,
+    }
     request = httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
     try:
         reply = await transport.http.handle_async_request(request)
         answer = await reply.aread()
+    except NotAllowed as exc:
+        return Failure(Setback(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
         unreachable = Unreachable(where.names.connect, str(exc))
-        return Failure(Setback(unreachable, may_pass=True))
+        return Failure(Setback(unreachable, may_pass=True, reached=journey.reached))
     except httpx.TimeoutException:
         late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
         return Failure(Setback(late))
     except httpx.TransportError as exc:
-        cause = excerpt(str(exc), QUOTED_CHARACTERS)  # may quote what the destination sent
+        cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
         unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
         return Failure(Setback(unknown, may_pass=True))
     return _judge(where, reply, answer)
@@ -191,16 +197,21 @@ def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:
     status = reply.status_code
     if where.is_yes(status):
         return Success(Acknowledged(Confirmed.ACCEPTED, status=status))
-    refused = Refused(where.names.target, f"{status} {_phrase(reply)}".rstrip(), excerpt(answer))
+    phrase = _own_words(where, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
+    phrase = phrase or httpx.codes.get_reason_phrase(status)
+    refused = Refused(where.names.target, f"{status} {phrase}".rstrip(), _own_words(where, answer))
     may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     blames_event = status not in _WHATEVER_THE_EVENT
     return Failure(Setback(refused, may_pass, _retry_after_s(reply), blames_event=blames_event))
 
 
-def _phrase(reply: httpx.Response) -> str:
-    """The destination's own reason phrase, else the standard one."""
-    own: bytes = reply.extensions.get("reason_phrase", b"")
-    return excerpt(own, QUOTED_CHARACTERS) or httpx.codes.get_reason_phrase(reply.status_code)
+def _own_words(where: Endpoint, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
+    """Quote the destination, which may have sent our credentials back."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    userinfo = where.url.userinfo.decode("ascii")
+    secrets = (*secrets_of_headers(where.headers), *secrets_of_userinfo(userinfo))
+    return excerpt(scrub(text, secrets), limit)
 
 
 def _retry_after_s(reply: httpx.Response) -> float | None:

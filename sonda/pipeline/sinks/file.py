@@ -1,6 +1,7 @@
-"""Appends to a file, which is opened anew for each event: log rotation works at any time.
+"""Appends to a file, which is opened anew for each write: log rotation works at any time.
 
-Lines stay whole: the events of one process take turns, and processes wait for each other's `flock`.
+Events that come while another write is under way share the next one, with one `fsync` for all.
+Lines stay whole: the writes of one process take turns, and processes wait for each other's `flock`.
 
 **Confirmed:** ACCEPTED once it is written whole and flushed to the operating system; with `fsync`
 STORED, once the file and its folder's entry are on durable storage.
@@ -8,8 +9,6 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,14 +16,14 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.model import Confirmed, Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Confinement, Transport
-from sonda.pipeline.transport.files import locate, open_locked
-from sonda.pipeline.transport.lines import Job, Verdict, line_up
-from sonda.pipeline.transport.writes import write_whole
+from sonda.pipeline.transport.files import locate, open_locked, release
+from sonda.pipeline.transport.lines import Job, Turn
+from sonda.pipeline.transport.writes import write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +34,32 @@ class File:
     fsync: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Append:
+    """Append to one file: open it, write what has lined up, and close it."""
+
+    options: File
+    confinement: Confinement | None
+
+    @property
+    def target(self) -> str:
+        return quote(self.options.path)
+
+    @property
+    def confirmed(self) -> Confirmed:
+        return Confirmed.STORED if self.options.fsync else Confirmed.ACCEPTED
+
+    def write(self, turn: Turn) -> Result[None, Problem]:
+        opened = open_locked(self.options.path, self.confinement, turn, fsync=self.options.fsync)
+        return opened.map(partial(self._write, turn))
+
+    def _write(self, turn: Turn, fd: int) -> None:
+        try:
+            write(fd, turn, fsync=self.options.fsync)
+        finally:
+            release(fd)
+
+
 async def push(
     payload: Payload, options: File, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
@@ -43,28 +68,9 @@ async def push(
     Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
     not be cut back.
     """
-    job = Job(
-        locate(options.path, transport.confinement),
-        partial(_append, payload.body, options, transport.confinement),
-        target=quote(options.path),
-        time_ns=payload.event.time_ns,
-    )
-    line_up(job)
+    job = Job(_Append(options, transport.confinement), payload.body, payload.event.time_ns)
+    job.line_up(locate(options.path, transport.confinement))
     return Success(partial(job.verdict, deadline))
-
-
-def _append(body: bytes, options: File, confinement: Confinement | None, job: Job) -> Verdict:
-    opened = open_locked(options.path, confinement, job, fsync=options.fsync)
-    return opened.map(partial(_write, body, options, job))
-
-
-def _write(body: bytes, options: File, job: Job, fd: int) -> Acknowledged:
-    try:
-        write_whole(fd, body, job, fsync=options.fsync)
-    finally:
-        with suppress(OSError):  # all is flushed by now: it has nothing to say about the event
-            os.close(fd)
-    return Acknowledged(Confirmed.STORED if options.fsync else Confirmed.ACCEPTED)
 
 
 SINK: Final = Sink(File, push, ends_with_lf=lambda _: True)

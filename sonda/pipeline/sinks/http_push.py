@@ -14,6 +14,7 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
@@ -37,6 +38,7 @@ class HttpPush:
     tls: Tls | None = None
     timeout: str = "10s"
     retry: Retry | None = None
+    __repr__ = repr_without_secrets
 
 
 async def push(
@@ -57,7 +59,7 @@ async def push(
 
 def _endpoint(options: HttpPush) -> _post.Endpoint:
     url = parse_http_url(options.url)
-    return _post.endpoint(options.url, url, options.headers, options.tls, _post.is_2xx)
+    return _post.endpoint("http_push", options.url, url, options.headers, options.tls, _post.is_2xx)
 
 
 SINK: Final = Sink(HttpPush, push)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending
 from sonda.pipeline.problems import Problem
@@ -42,6 +43,7 @@ class Loki:
     tls: Tls | None = None
     timeout: str = "10s"
     retry: Retry | None = None
+    __repr__ = repr_without_secrets
 
 
 async def push(
@@ -55,7 +57,9 @@ async def push(
 
 def _line(options: Loki, transport: Transport) -> Line:
     headers = {"Content-Type": "application/json", **options.headers}
-    where = _post.endpoint(options.url, _push_url(options.url), headers, options.tls, _is_yes)
+    where = _post.endpoint(
+        "loki", options.url, _push_url(options.url), headers, options.tls, _is_yes
+    )
     limits = Limits(
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )

@@ -17,6 +17,7 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
+from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending, Sample
 from sonda.pipeline.problems import Problem
@@ -38,6 +39,7 @@ class RemoteWrite:
     tls: Tls | None = None
     timeout: str = "10s"
     retry: Retry | None = None
+    __repr__ = repr_without_secrets
 
 
 async def push(
@@ -58,7 +60,12 @@ def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
     two requests side by side it refuses the sample that comes later with the earlier time.
     """
     where = _post.endpoint(
-        options.url, parse_http_url(options.url), options.headers, options.tls, _post.is_2xx
+        "remote_write",
+        options.url,
+        parse_http_url(options.url),
+        options.headers,
+        options.tls,
+        _post.is_2xx,
     )
     limits = Limits(events=options.batch_size, stream_of=_series, one_each=True)
     pack = payload.packing.pack

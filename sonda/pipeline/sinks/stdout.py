@@ -1,6 +1,6 @@
 """Writes to the process's standard output, or to what stands in for it, as in a notebook.
 
-Lines stay whole: the events of one process take turns, and so do the workers of a server.
+Lines stay whole: the writes of one process take turns, and so do the workers of a server.
 
 **Confirmed:** HANDED_OFF once it is written whole and flushed to the operating system; whoever
 reads the other end of a pipe has not answered.
@@ -25,9 +25,9 @@ from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.lines import Job, Verdict, line_up
+from sonda.pipeline.transport.lines import Job, Turn, Verdict
 from sonda.pipeline.transport.sockets import words
-from sonda.pipeline.transport.writes import claim, pause, wait_for_room, write_whole
+from sonda.pipeline.transport.writes import claim, pause, wait_for_room, write
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
@@ -37,6 +37,27 @@ _WRITTEN: Final = Acknowledged(Confirmed.HANDED_OFF)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stdout:
     """Write to standard output; there is nothing to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """Write to the descriptor, after what the program itself has printed."""
+
+    stream: TextIO
+    fd: int
+    target: str = _TARGET
+    confirmed: Confirmed = Confirmed.HANDED_OFF
+
+    def write(self, turn: Turn) -> Result[None, Problem]:
+        while not claim(fcntl.lockf, self.fd):  # flock excludes no worker: they inherited one file
+            pause(turn)
+        try:
+            _flush(self.stream, self.fd, turn)
+            write(self.fd, turn)
+        finally:
+            with suppress(OSError):
+                fcntl.lockf(self.fd, fcntl.LOCK_UN)
+        return Success(None)
 
 
 async def push(
@@ -49,9 +70,8 @@ async def push(
     fd = _descriptor(stream)
     if fd is None:
         return _print(payload, stream)
-    work = partial(_write, payload.body, stream, fd)
-    job = Job(options, work, target=_TARGET, time_ns=payload.event.time_ns)
-    line_up(job)
+    job = Job(_Write(stream, fd), payload.body, payload.event.time_ns)
+    job.line_up(options)
     return Success(partial(job.verdict, deadline))
 
 
@@ -81,22 +101,9 @@ async def _printed() -> Verdict:
     return Success(_WRITTEN)
 
 
-def _write(body: bytes, stream: TextIO, fd: int, job: Job) -> Verdict:
-    """Write to the descriptor, after what the program itself has printed."""
-    while not claim(fcntl.lockf, fd):  # flock would not keep workers apart: they inherited one file
-        pause(job)
-    try:
-        _flush(stream, fd, job)
-        write_whole(fd, body, job)
-    finally:
-        with suppress(OSError):
-            fcntl.lockf(fd, fcntl.LOCK_UN)
-    return Success(_WRITTEN)
-
-
-def _flush(stream: TextIO, fd: int, job: Job) -> None:
+def _flush(stream: TextIO, fd: int, turn: Turn) -> None:
     while True:
-        wait_for_room(fd, job)
+        wait_for_room(fd, turn)
         try:
             return stream.flush()
         except BlockingIOError:

@@ -17,13 +17,15 @@ from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.addresses import parse_address
+from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.result import then
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.transport.destinations import NotAllowed
 from sonda.pipeline.transport.sockets import is_late, reason, words
 from sonda.pipeline.transport.streams import Route, Secure, Stream
 from sonda.pipeline.transport.tls import Tls
@@ -62,9 +64,10 @@ def _line(options: Tcp, transport: Transport) -> Line:
 
 async def _push(batch: Batch, *, options: Tcp, names: Names, transport: Transport) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
-    route = await _route(options, transport)
+    permitted = transport.destinations.permit("tcp", parse_address(options.address))
+    route = await then(permitted, partial(_route, tls=options.tls, transport=transport))
     if not isinstance(route, Success):
-        batch.settle(Failure(Setback(route.failure())))
+        batch.settle(Failure(Setback(route.failure(), reached=False)))
         return False
     writing = _Writing(batch, options)
     try:
@@ -72,6 +75,8 @@ async def _push(batch: Batch, *, options: Tcp, names: Names, transport: Transpor
             await transport.streams.use(
                 route.unwrap(), writing.run, batch.journey, peer_may_talk=True
             )
+    except NotAllowed as exc:
+        batch.settle(Failure(Setback(exc.problem, reached=batch.journey.reached)))
     except OSError as exc:
         batch.settle_each(_outcomes(batch, writing, names, exc))
     else:
@@ -87,17 +92,16 @@ def _outcomes(batch: Batch, writing: _Writing, names: Names, exc: OSError) -> It
     return writing.judge(
         Success(_HANDED_OFF),
         Failure(Setback(torn, may_pass=True)),
-        Failure(Setback(untouched, may_pass=True)),
+        Failure(Setback(untouched, may_pass=True, reached=batch.journey.reached)),
     )
 
 
-async def _route(options: Tcp, transport: Transport) -> Result[Route, Problem]:
-    address = parse_address(options.address)
-    if options.tls is None:
-        return Success(Route(address))
-    name = (options.tls.server_name or address.host).rstrip(".")
-    context = await transport.tls.load(options.tls)
-    return context.map(lambda loaded: Route(address, Secure(loaded, name, hears_out=True)))
+async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
+    if tls is None:
+        return Success(Route("tcp", address))
+    name = (tls.server_name or address.host).rstrip(".")
+    context = await transport.tls.load(tls)
+    return context.map(lambda loaded: Route("tcp", address, Secure(loaded, name, hears_out=True)))
 
 
 class _Writing:

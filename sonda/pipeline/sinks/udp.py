@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.addresses import parse_address
+from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.sockets import reason, resolve, words
+from sonda.pipeline.transport.destinations import NotAllowed
+from sonda.pipeline.transport.sockets import reason, words
 
 LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
 
@@ -38,18 +39,24 @@ async def push(
     payload: Payload, options: Udp, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to send the encoder's bytes; a syslog message goes without its line feed."""
+    permitted = transport.destinations.permit("udp", parse_address(options.address))
     datagram = payload.body.removesuffix(b"\n") if payload.encoder == "syslog" else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
         reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
-        return Failure(Unreachable(f"UDP send to {options.address}", reason))
-    return Success(partial(_send, datagram, options.address, deadline))
+        too_long = Unreachable(f"UDP send to {options.address}", reason)
+        return permitted.bind(lambda _: Failure(too_long))
+    return permitted.map(lambda target: partial(_send, datagram, target, transport, deadline))
 
 
-async def _send(datagram: bytes, target: str, deadline: Deadline) -> Result[Acknowledged, Problem]:
+async def _send(
+    datagram: bytes, target: Address, transport: Transport, deadline: Deadline
+) -> Result[Acknowledged, Problem]:
     where = f"UDP send to {target}"
     try:
         async with asyncio.timeout_at(deadline.at_s):
-            addresses = await resolve(*parse_address(target), socket.SOCK_DGRAM)
+            addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
+    except NotAllowed as exc:
+        return Failure(exc.problem)
     except OSError as exc:
         return Failure(Unreachable(where, reason(exc, deadline)))
     problem: Problem = Unreachable(where, "the name has no address")

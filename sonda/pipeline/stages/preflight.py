@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from returns.result import Result, Success
@@ -14,7 +13,7 @@ from sonda.pipeline.addresses import is_loopback, parse_address, parse_http_url
 from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Order, Record
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.quoting import hide_userinfo
+from sonda.pipeline.quoting import shown
 
 _CREDENTIAL_HEADER: Final = re.compile(
     r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE
@@ -28,7 +27,8 @@ def preflight(order: Order, *, in_server: bool) -> Result[Order, Problem]:
     """
     signal = "logs" if isinstance(order.event, Record) else "metrics"
     warnings = _advice(order.sink.identity, signal, in_server)
-    return Success(replace(order, warnings=warnings) if warnings else order)
+    advised = Order(order.event, order.encoder, order.sink, warnings) if warnings else order
+    return Success(advised)
 
 
 @remembered
@@ -48,7 +48,7 @@ def _loopback(signal: str, sink: str, options: Mapping[str, Any]) -> Iterator[st
         if is_loopback(host):
             yield (
                 f"scenario entry 'events.{signal}' sink `{sink}` targets "
-                f"`{hide_userinfo(target)}` — this host resolves to the sonda-server container's "
+                f"`{shown(target)}` — this host resolves to the sonda-server container's "
                 "own loopback, not your host. Use a Docker Compose service name (e.g. "
                 "`victoriametrics:8428`) or a Kubernetes Service DNS name instead. "
                 "See docs/deployment/endpoints.md."
@@ -89,6 +89,6 @@ def _credentials_in_clear(options: Mapping[str, Any]) -> Iterator[str]:
             _CREDENTIAL_HEADER.search(name) for name in options.get("headers", {})
         ):
             yield (
-                f"credentials travel in clear to `{hide_userinfo(target)}`: "
+                f"credentials travel in clear to `{shown(target)}`: "
                 "use https:// so that nobody on the way can read them"
             )

@@ -15,12 +15,18 @@ from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_var
 from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.quoting import quote
 from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator, validator
 from sonda.pipeline.timestamps import parse_rfc3339
 
 Pair: TypeAlias = tuple[Chosen, Chosen]
 
+# What is recalled is looked up by its JSON, names sorted: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder(order="deterministic")
+_REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
+    kind: {name: facts["x-requires"] for name, facts in schemas.items() if "x-requires" in facts}
+    for kind, schemas in PLUGINS.items()
+}
 
 
 def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Problem]:
@@ -29,37 +35,40 @@ def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Pro
     An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
     named, those of structure alone where there are any.
     """
-    pair = _surely_valid(document)
-    chosen = _examine(document) if pair is None else Success(pair)
-    return chosen.map(lambda pair: Order(_event(document, received_ns), *pair))
+    pair = _recall(document)
+    if pair is not None:
+        return Success(Order(_event(document, received_ns), *pair))
+    return _examine(document).map(lambda pair: Order(_event(document, received_ns), *pair))
 
 
-def _surely_valid(document: dict[str, Any]) -> Pair | None:
+def _recall(document: dict[str, Any]) -> Pair | None:
     """Find the encoder and the sink of a valid body fast; `None` is no verdict."""
     if not fast_validator().is_valid(document):
         return None
-    encoder, sink = _recall("encoder", document["encoder"]), _recall("sink", document["sink"])
-    if encoder is None or sink is None or any(_misfits(document, encoder, sink)):
-        return None
-    return encoder, sink
-
-
-def _recall(kind: Kind, options: Mapping[str, Any]) -> Chosen | None:
-    """Look options up that have been found valid before: those of a destination hardly change."""
-    name = options["type"]
-    if name not in PLUGINS[kind] or not _is_installed(kind, name):
+    encoder, sink = document["encoder"], document["sink"]
+    if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
         return None
     try:
-        return _read(_WRITER.encode(options), kind)
+        return _pair(_WRITER.encode((document["signal_type"], encoder, sink)))
     except RecursionError:  # nested as deeply as parsing just allows
         return None
 
 
 @remembered
-def _read(written: bytes, kind: Kind) -> Chosen | None:
-    options = json.loads(written)
+def _pair(written: bytes) -> Pair | None:
+    """Check and read what events of one kind for one destination have in common."""
+    names = ("signal_type", "encoder", "sink")
+    document: dict[str, Any] = dict(zip(names, json.loads(written), strict=True))
+    kinds: tuple[Kind, Kind] = ("encoder", "sink")
+    if not all(_is_allowed(kind, document[kind]) for kind in kinds):
+        return None
+    encoder, sink = (_chosen(kind, document[kind]) for kind in kinds)
+    return None if any(_misfits(document, encoder, sink)) else (encoder, sink)
+
+
+def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
     name = options["type"]
-    return _chosen(kind, options) if fast_validator(kind, name).is_valid(options) else None
+    return name in PLUGINS[kind] and fast_validator(kind, name).is_valid(options)
 
 
 def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
@@ -102,8 +111,8 @@ def _choose(kind: Kind, document: Mapping[str, Any]) -> Chosen | None:
 
 def _is_installed(kind: Kind, name: str) -> bool:
     """Tell whether a plug-in's extra is there; asked for each event, as one may come any time."""
-    requires = PLUGINS[kind][name].get("x-requires")
-    return not requires or all(need(module) for module in requires)
+    requires = _REQUIRES[kind].get(name)
+    return requires is None or all(need(module) for module in requires)
 
 
 def _chosen(kind: Kind, written: Mapping[str, Any]) -> Chosen:
@@ -130,6 +139,7 @@ def _misfits(
         yield _cannot_encode(document)
     if sink is None:
         yield _missing("sink", document)
+    yield from _other_signal(document)
     if encoder and sink:
         payload = _facts("encoder", document)["x-payload"]
         if payload not in _facts("sink", document)["x-payloads"]:
@@ -151,6 +161,14 @@ def _cannot_encode(document: Mapping[str, Any]) -> Finding:
     return finding(
         ("encoder", "type"), f"'{name}' cannot encode {signal}; these can: {', '.join(able)}"
     )
+
+
+def _other_signal(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Hold an option that says what the sink is sent against the event."""
+    option, signal = _facts("sink", document).get("x-signal-option"), document["signal_type"]
+    if option and (promised := document["sink"][option]) != signal:
+        reason = f"invalid value {quote(promised)}: must be the event's, {quote(signal)}"
+        yield finding(("sink", option), reason)
 
 
 def _does_not_fit(document: Mapping[str, Any]) -> Finding:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from sonda.pipeline.policy import Policy
+from sonda.pipeline.transport.destinations import Destinations
 from sonda.pipeline.transport.streams import Streams
 from sonda.pipeline.transport.tls import TlsContexts
 
 if TYPE_CHECKING:
     import httpx
+
+    from sonda.pipeline.transport.channels import Channels
 
 KEPT_DESTINATIONS: Final = 256
 
@@ -23,10 +27,14 @@ D = TypeVar("D")
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Where a server may read and write files: below these folders, and only regular ones."""
+    """What a server's callers may touch: files below these folders, and what the policy allows.
+
+    Only regular files, whatever the folders.
+    """
 
     file_root: Path
     tls_root: Path
+    policy: Policy = field(default_factory=Policy)
 
 
 class Transport:
@@ -34,7 +42,8 @@ class Transport:
 
     def __init__(self, confinement: Confinement | None = None) -> None:
         self.confinement = confinement
-        self.streams = Streams()
+        self.destinations = Destinations(confinement.policy if confinement else None)
+        self.streams = Streams(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,9 +75,18 @@ class Transport:
 
         return HttpTransport(self.streams)
 
+    @cached_property
+    def channels(self) -> Channels:
+        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
+        from sonda.pipeline.transport.channels import Channels
+
+        return Channels(self.streams, self.destinations)
+
     async def aclose(self) -> None:
         """End what is still under way, and close every kept connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "channels" in vars(self):
+            await self.channels.aclose()
         await self.streams.aclose()

@@ -15,7 +15,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.transport import Confinement
-from sonda.pipeline.transport.lines import Job
+from sonda.pipeline.transport.lines import Turn
 from sonda.pipeline.transport.writes import claim, is_regular, pause
 
 _TO_APPEND: Final = (
@@ -39,7 +39,7 @@ def locate(path: str, confinement: Confinement | None) -> Path:
 
 
 def open_locked(
-    path: str, confinement: Confinement | None, job: Job, *, fsync: bool
+    path: str, confinement: Confinement | None, turn: Turn, *, fsync: bool
 ) -> Result[int, Problem]:
     """Open a file and lock it with `flock`; fails with `Forbidden`, raises `OSError`.
 
@@ -51,16 +51,27 @@ def open_locked(
         while True:
             with ExitStack() as closing:
                 fd = _open(path, confinement, fsync=fsync)
-                closing.callback(os.close, fd)
+                closing.callback(release, fd)
                 if claim(fcntl.flock, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
                         _sync_folder(Path(real).parent)
                     closing.pop_all()
                     return Success(fd)
-            pause(job)
+            pause(turn)
     except _NotAllowed as exc:
         return Failure(exc.problem)
+
+
+def release(fd: int) -> None:
+    """Unlock a file and close it; all is flushed by now, so it has nothing to say about events.
+
+    Closing alone would not unlock it while a process forked meanwhile has a copy of the descriptor.
+    """
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):
+        os.close(fd)
 
 
 def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:

@@ -11,36 +11,38 @@ import asyncio
 import ssl
 from collections.abc import Hashable
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 import httpx
 
-from sonda.pipeline.addresses import Address
+from sonda.pipeline.addresses import address_of
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.transport.answers import Answer
 from sonda.pipeline.transport.sockets import is_late, reason
 from sonda.pipeline.transport.streams import Journey, Route, Secure, Stream, Streams
-
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class HttpTransport(httpx.AsyncBaseTransport):
     """Sends a request on a kept connection and reads the answer whole.
 
     A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `Secure` or `None`) and
-    `journey` (a `Journey`, on which the caller may look). The body is put together once there is
-    a connection for it, and anew if that one turns out to be dead.
+    the kind of `sink`; in `journey` (a `Journey`) it notes how far it has got. The body is put
+    together once there is a connection for it, and anew if that one turns out to be dead.
     """
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send and wait for the answer, all within the deadline."""
+        """Send and wait for the answer, all within the deadline.
+
+        Raises `NotAllowed` where the operator does not allow the destination.
+        """
         deadline: Deadline = request.extensions["deadline"]
         secure: Secure | None = request.extensions["secure"]
-        route = Route(_address(request.url), secure, _credentials(request.headers))
         journey: Journey = request.extensions["journey"]
+        sink, credentials = request.extensions["sink"], _credentials(request.headers)
+        route = Route(sink, address_of(request.url), secure, credentials)
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._streams.use(route, partial(_exchange, request), journey)
@@ -51,10 +53,6 @@ class HttpTransport(httpx.AsyncBaseTransport):
             if is_late(exc):
                 failed = httpx.ReadTimeout if journey.left else httpx.ConnectTimeout
             raise failed(reason(exc, deadline), request=request) from exc
-
-
-def _address(url: httpx.URL) -> Address:
-    return Address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
 
 
 def _credentials(headers: httpx.Headers) -> Hashable:

@@ -66,9 +66,8 @@ async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[Add
     return found
 
 
-async def connect_tcp(host: str, port: int) -> Socket:
-    """Open a connection to the first of the host's addresses that answers; raises `OSError`."""
-    addresses = await resolve(host, port, socket.SOCK_STREAM)
+async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
+    """Open a connection to the first of a host's addresses that answers; raises `OSError`."""
     sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

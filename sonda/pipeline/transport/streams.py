@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from sonda.pipeline.addresses import Address
+from sonda.pipeline.transport.destinations import Destinations
 from sonda.pipeline.transport.sockets import Socket, TlsSession, connect_tcp
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
@@ -39,11 +41,15 @@ class Secure:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What two events must have in common to share a connection."""
+    """What two events must have in common to share a connection.
 
+    The kind of *sink* is among it, for the operator may allow a destination to one kind alone.
+    """
+
+    sink: str
     address: Address
     secure: Secure | None = None
-    credentials: Hashable = None
+    credentials: Hashable = field(default=None, repr=False)
 
 
 class Stream:
@@ -118,16 +124,21 @@ class Stream:
 
 
 class Journey:
-    """How far a try has got, at any time: to a connection, and whether a byte has left on it."""
+    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
 
-    __slots__ = ("_mark", "_stream")
+    Between the first two lies the TLS handshake.
+    """
+
+    __slots__ = ("_mark", "_stream", "reached")
 
     def __init__(self) -> None:
+        self.reached = False
         self._stream: Stream | None = None
         self._mark = 0
 
     def board(self, stream: Stream) -> None:
         """Go on from here on this connection."""
+        self.reached = True
         self._stream, self._mark = stream, stream.sent_bytes
 
     @property
@@ -160,25 +171,32 @@ class _Destination:
 class Streams:
     """The connections to all destinations."""
 
-    def __init__(self) -> None:
+    def __init__(self, doors: Destinations) -> None:
+        self._doors = doors
         self._destinations: dict[Route, _Destination] = {}
         self._idle: dict[Stream, Route] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def lease(
-        self, route: Route, *, peer_may_talk: bool = False, fresh: bool = False
+        self,
+        route: Route,
+        journey: Journey,
+        *,
+        peer_may_talk: bool = False,
+        fresh: bool = False,
     ) -> AsyncIterator[Stream]:
         """Borrow a live connection, a kept one unless it must be *fresh*; raises `OSError`.
 
-        It is kept afterwards, unless the block fails or closes it.
+        A fresh one's destination is looked up and judged, which may raise `NotAllowed`. The
+        connection is kept afterwards, unless the block fails or closes it.
         """
         destination = self._destinations.setdefault(route, _Destination())
         destination.wanted += 1
         try:
             async with destination.places:
                 stream = None if fresh else self._reuse(destination, peer_may_talk=peer_may_talk)
-                stream = stream or await _open(route.address, route.secure)
+                stream = stream or await _open(route, self._doors, journey)
                 try:
                     yield stream
                 except BaseException:
@@ -198,12 +216,14 @@ class Streams:
         *,
         peer_may_talk: bool = False,
     ) -> T:
-        """Do *step* on a kept connection, or on a fresh one; raises `OSError`.
+        """Do *step* on a kept connection, or on a fresh one; raises `OSError` or `NotAllowed`.
 
         A kept connection that breaks before a byte has left is replaced by a fresh one, once.
         """
         for fresh in (False, True):
-            async with self.lease(route, peer_may_talk=peer_may_talk, fresh=fresh) as stream:
+            async with self.lease(
+                route, journey, peer_may_talk=peer_may_talk, fresh=fresh
+            ) as stream:
                 journey.board(stream)
                 try:
                     return await step(stream)
@@ -212,6 +232,10 @@ class Streams:
                         raise
                     stream.close()
         raise AssertionError("a fresh connection is never a reused one")
+
+    async def probe(self, route: Route) -> None:
+        """Connect and hang up; raises `OSError` or `NotAllowed` if that cannot be done."""
+        (await _open(route, self._doors, Journey())).close()
 
     async def aclose(self) -> None:
         """Close what is idle; whoever borrows one must have given it back."""
@@ -252,9 +276,12 @@ class Streams:
             self._destinations.pop(route, None)
 
 
-async def _open(address: Address, secure: Secure | None) -> Stream:
+async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
     """Connect, and shake hands if the connection is to be secure."""
-    sock = await connect_tcp(*address)
+    addresses = await doors.find(route.sink, route.address, socket.SOCK_STREAM)
+    sock = await connect_tcp(addresses)
+    journey.reached = True
+    secure = route.secure
     if secure is None:
         return Stream(sock)
     try:

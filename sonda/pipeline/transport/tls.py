@@ -7,7 +7,7 @@ import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sonda.pipeline.transport import Confinement
 
 _KEPT_CONTEXTS: Final = 64
+_TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILES: Final = ("ca_cert", "client_cert", "client_key")
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -43,6 +45,23 @@ class Tls:
         return {field: path for field in _FILES if (path := getattr(self, field)) is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """What is in the files, for a library that speaks TLS itself."""
+
+    ca_cert: bytes | None = field(default=None, repr=False)
+    client_cert: bytes | None = field(default=None, repr=False)
+    client_key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The files of one `tls`, as a context and as they are; compared by identity of the context."""
+
+    context: ssl.SSLContext
+    pem: Pem = field(compare=False)
+
+
 class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
     """A file that the server may not read."""
 
@@ -55,11 +74,15 @@ class TlsContexts:
 
     def __init__(self, confinement: Confinement | None) -> None:
         self._confinement = confinement
-        self._kept: dict[Fingerprint, ssl.SSLContext] = {}
+        self._kept: dict[Fingerprint, Loaded] = {}
         self._keeping = Lock()  # events at once must find one context, not build one each
 
     async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
+        return (await self.read(tls)).map(lambda loaded: loaded.context)
+
+    async def read(self, tls: Tls | None) -> Result[Loaded, Problem]:
+        """Do as `load` does, and give what is in the files, too."""
         paths = tls.paths() if tls else {}
         if not paths and (kept := self._kept.get(())) is not None:
             return Success(kept)
@@ -73,7 +96,7 @@ class TlsContexts:
             reason = "no certificate or no key in PEM format" if no_pem else words(exc)
             return Failure(Unreachable(f"read TLS file {quote(named)}", reason))
 
-    def _load(self, paths: dict[str, str]) -> ssl.SSLContext:
+    def _load(self, paths: dict[str, str]) -> Loaded:
         with ExitStack() as stack:
             opened = {
                 field: stack.enter_context(_open_regular(path, self._confinement))
@@ -81,11 +104,28 @@ class TlsContexts:
             }
             key = tuple(_identify(field, fd) for field, fd in opened.items())
             with self._keeping:
-                context = self._kept.pop(key, None) or _context(opened)
-                self._kept[key] = context  # the most recently used last
+                loaded = self._kept.pop(key, None) or Loaded(_context(opened), _pem(opened))
+                self._kept[key] = loaded  # the most recently used last
                 if len(self._kept) > _KEPT_CONTEXTS:
                     del self._kept[next(iter(self._kept))]
-        return context
+        return loaded
+
+
+def _pem(opened: dict[str, int]) -> Pem:
+    """Read open files whole; a client's key that has no file of its own is beside its certificate."""
+    ca_cert, client_cert, client_key = (
+        Path(f"/dev/fd/{opened[field]}").read_bytes() if field in opened else None
+        for field in _FILES
+    )
+    return Pem(ca_cert, client_cert, client_key or client_cert)
+
+
+def system_authorities() -> bytes | None:
+    """Read the certificates of those whom the system trusts, if it has them in one file."""
+    paths = ssl.get_default_verify_paths()
+    bundles = [paths.cafile, f"{paths.capath}/ca-certificates.crt" if paths.capath else None]
+    found = next((path for path in map(Path, filter(None, bundles)) if path.is_file()), None)
+    return found.read_bytes() if found else None
 
 
 def _context(opened: dict[str, int]) -> ssl.SSLContext:
@@ -107,26 +147,53 @@ def _no_passphrase() -> str:
 @contextmanager
 def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
-    if confinement is not None:
+    if confinement is None:
+        fd = os.open(path, _TO_READ)
+    else:
         path = str(confinement.file_root / path)
-        if not _below(Path(os.path.realpath(path)), confinement):
-            what = f"TLS file {quote(path)} is outside the folders for TLS files"
-            raise _NotAllowed(Forbidden(what, "sonda-server --tls-root DIR would allow its folder"))
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = _open_below(path, confinement)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            if confinement is not None:
-                what = f"TLS file {quote(path)} is no regular file"
-                raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
+        if confinement is not None:
+            _refuse_special(path, os.fstat(fd))
+        elif not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file", path)
         yield fd
     finally:
         os.close(fd)
 
 
-def _below(real: Path, confinement: Confinement) -> bool:
-    roots = (confinement.file_root, confinement.tls_root)
-    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+def _open_below(path: str, confinement: Confinement) -> int:
+    """Open a file step by step, following no symbolic link that is put there meanwhile."""
+    root, *folders, name = _way(path, confinement)
+    with ExitStack() as closing:
+        try:
+            here = os.open(root, _TO_PASS)
+            closing.callback(os.close, here)
+            for folder in folders:
+                here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+                closing.callback(os.close, here)
+            _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
+            return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+        except OSError as exc:
+            _way(path, confinement)  # it may lead elsewhere by now
+            raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
+
+
+def _refuse_special(path: str, status: os.stat_result) -> None:
+    """Raise `_NotAllowed` for a device, before it is opened: with some that is an action."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        what = f"TLS file {quote(path)} is no regular file"
+        raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
+
+
+def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
+    """Give the root, the folders and the name that lead to a file; raises `_NotAllowed`."""
+    real = Path(os.path.realpath(path))
+    for root in map(os.path.realpath, (confinement.file_root, confinement.tls_root)):
+        if real.is_relative_to(root):
+            return root, *(real.relative_to(root).parts or (".",))
+    what = f"TLS file {quote(path)} is outside the folders for TLS files"
+    raise _NotAllowed(Forbidden(what, "sonda-server --tls-root DIR would allow its folder"))
 
 
 def _identify(field: str, fd: int) -> tuple[str, int, int, int]:

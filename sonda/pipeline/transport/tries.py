@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.durations import seconds
 from sonda.pipeline.model import Acknowledged
-from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,14 @@ class Setback:
     """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
 
     *blames_event* tells a refusal that may be about one event from one that any would have met.
+    *reached* tells whether the destination has seen anything of the try, if only a connection.
     """
 
     problem: Problem
     may_pass: bool = False
     wait_s: float | None = None
     blames_event: bool = False
+    reached: bool = True
 
 
 async def deliver_in_tries(
@@ -44,9 +46,11 @@ async def deliver_in_tries(
 ) -> Result[Acknowledged, Problem]:
     """Try until a try is acknowledged, or no further one is due; then the last one's problem.
 
-    If the outcome of any try is unknown, so is the outcome of them all.
+    If the outcome of any try is unknown, so is the outcome of them all. A destination that turns
+    out to be forbidden after a try has reached it is a failure like others: something was sent.
     """
     unknown: OutcomeUnknown | None = None
+    reached = False
     tries = 0
     while True:
         tries += 1
@@ -56,6 +60,9 @@ async def deliver_in_tries(
         setback = outcome.failure()
         if isinstance(setback.problem, OutcomeUnknown):
             unknown = setback.problem
+        if isinstance(setback.problem, Forbidden) and reached:
+            setback = replace(setback, problem=Unreachable("connect again", str(setback.problem)))
+        reached |= setback.reached
         if retry is None or not setback.may_pass or tries > retry.max_attempts:
             break
         wait_s = _wait_s(retry, setback, tries)

@@ -1,0 +1,1 @@
+"""What an acknowledgement costs: `make bench` measures it and writes `RESULTS.md`."""

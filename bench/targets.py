@@ -1,0 +1,140 @@
+"""What the numbers are meant to be: told as met or not, and never asserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sonda.pipeline.transport.streams import CONNECTIONS_PER_DESTINATION
+
+from .measure import Cell, Measured, Result
+from .server_costs import Memory, Start
+
+MANY: Final = 64
+CONNECTION_EVENTS: Final = 10_000
+MEMORY_GROWTH: Final = 0.05
+MEMORY_MB: Final = 120
+READY_S: Final = 1.0
+IMPORT_S: Final = 0.35
+LOKI_P50_OF_ECHO: Final = 4.0
+SLOW_P50_MS: Final = 12.5
+LEAST_OF_ECHO: Final = {
+    "loki": 0.40,
+    "loki/5ms": 0.25,
+    "stdout": 0.55,
+    "file": 0.55,
+    "tcp": 0.55,
+    "remote_write": 0.35,
+    "kafka": 0.30,
+    "otlp_grpc": 0.12,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All that one run has measured."""
+
+    results: Mapping[str, Result]
+    echo: Mapping[int, list[Measured]] = field(default_factory=dict)
+    logging_echo: Mapping[int, list[Measured]] = field(default_factory=dict)
+    start: Start | None = None
+    memory: Memory | None = None
+
+    def cell(self, row: str, clients: int) -> Cell | None:
+        """Return what was measured of a row at so many clients, if it was."""
+        result = self.results.get(row)
+        return result.at(clients) if result else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of them; without a verdict it was not measured."""
+
+    what: str
+    wanted: str
+    measured: str = ""
+    met: bool | None = None
+
+
+def targets(figures: Figures) -> list[Target]:
+    """Judge the figures."""
+    return [
+        *_rates(figures),
+        _latency(figures),
+        _slow_latency(figures),
+        _real(figures),
+        _connections(figures),
+        *_memory(figures.memory),
+        *_start(figures.start),
+    ]
+
+
+def _rates(figures: Figures) -> Iterator[Target]:
+    for row, least in LEAST_OF_ECHO.items():
+        what, wanted = f"{row}: events/s ÷ echo, {MANY} clients", f"≥ {least:.2f}"
+        if cell := figures.cell(row, MANY):
+            yield Target(what, wanted, f"{cell.of_echo:.2f}", cell.of_echo >= least)
+        else:
+            yield Target(what, wanted)
+
+
+def _latency(figures: Figures) -> Target:
+    what, wanted = "loki: p50 ÷ echo's, one client", f"≤ {LOKI_P50_OF_ECHO:g}"
+    if (cell := figures.cell("loki", 1)) is None:
+        return Target(what, wanted)
+    return Target(what, wanted, f"{cell.p50_of_echo:.1f}", cell.p50_of_echo <= LOKI_P50_OF_ECHO)
+
+
+def _slow_latency(figures: Figures) -> Target:
+    what, wanted = f"loki/5ms: p50, {MANY} clients", f"≤ {SLOW_P50_MS} ms"
+    if (cell := figures.cell("loki/5ms", MANY)) is None:
+        return Target(what, wanted)
+    return Target(what, wanted, f"{cell.p50_ms:.1f} ms", cell.p50_ms <= SLOW_P50_MS)
+
+
+def _real(figures: Figures) -> Target:
+    what, wanted = f"loki/real: events/s ÷ posting to it directly, {MANY} clients", "≥ 1.0"
+    cell = figures.cell("loki/real", MANY)
+    if cell is None or cell.of_direct is None:
+        return Target(what, wanted)
+    return Target(what, wanted, f"{cell.of_direct:.2f}", cell.of_direct >= 1)
+
+
+def _connections(figures: Figures) -> Target:
+    """Judge the rows of HTTP sinks that got enough events for it."""
+    what = f"connections opened for {CONNECTION_EVENTS} events or more to one HTTP destination"
+    wanted = f"≤ {CONNECTIONS_PER_DESTINATION}"
+    enough = {
+        row: sum(cell.counts.connections for cell in cells if cell.counts)
+        for row in ("http_push", "loki", "remote_write")
+        if (result := figures.results.get(row)) and (cells := result.cells)
+        if sum(cell.counts.events for cell in cells if cell.counts) >= CONNECTION_EVENTS
+    }
+    if not enough:
+        return Target(what, wanted)
+    shown = ", ".join(f"{row} {connections}" for row, connections in enough.items())
+    return Target(what, wanted, shown, max(enough.values()) <= CONNECTIONS_PER_DESTINATION)
+
+
+def _memory(memory: Memory | None) -> Iterator[Target]:
+    growth = "memory after 1,000,000 events, against that after 100,000"
+    most = "memory with one worker, then"
+    wanted = f"within {MEMORY_GROWTH:.0%}", f"< {MEMORY_MB} MB"
+    if memory is None:
+        yield from (Target(growth, wanted[0]), Target(most, wanted[1]))
+        return
+    change = memory.late_mb / memory.early_mb - 1
+    shown = f"{change:+.1%} ({memory.early_mb:.0f} → {memory.late_mb:.0f} MB)"
+    yield Target(growth, wanted[0], shown, abs(change) <= MEMORY_GROWTH)
+    yield Target(most, wanted[1], f"{memory.late_mb:.0f} MB", memory.late_mb < MEMORY_MB)
+
+
+def _start(start: Start | None) -> Iterator[Target]:
+    ready, imported = "server ready after its start", "`import sonda`"
+    wanted = f"≤ {READY_S:g} s", f"≤ {IMPORT_S} s"
+    if start is None:
+        yield from (Target(ready, wanted[0]), Target(imported, wanted[1]))
+        return
+    yield Target(ready, wanted[0], f"{start.ready_s:.2f} s", start.ready_s <= READY_S)
+    yield Target(imported, wanted[1], f"{start.import_s:.2f} s", start.import_s <= IMPORT_S)
