@@ -46,6 +46,7 @@ class Client:
     port: int
     places: asyncio.Semaphore
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+    posted: int = 0
 
     async def post(self, document: dict[str, Any]) -> Answer:
         """Post one event and wait for its answer, on a connection of its own meanwhile."""
@@ -56,9 +57,22 @@ class Client:
                 b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
             )
-            answer = await read_answer(reader)
+            self.posted += 1
+            try:
+                answer = await read_answer(reader)
+            except BaseException:
+                writer.close()
+                raise
             self.idle.append((reader, writer))
         return answer
+
+    async def is_healthy(self) -> bool:
+        """Ask `GET /health`; once it is answered, what was posted before has been read."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await read_answer(reader)
+        writer.close()
+        return answer == Answer(200, {"status": "ok"})
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.idle:
