@@ -8,6 +8,8 @@
     async with sonda.Pipeline() as pipeline:              # keeps its connections
         await pipeline.emit(...)
 
+    await sonda.emit_many(events)                         # one result each, in order
+
 Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
 """
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sonda.about import version as version
     from sonda.library import emit as emit
     from sonda.library import emit_async as emit_async
+    from sonda.library import emit_many as emit_many
     from sonda.library import encode as encode
     from sonda.pipeline import encoders as encoders
     from sonda.pipeline import problems as problems
@@ -29,19 +32,24 @@ if TYPE_CHECKING:
     from sonda.pipeline.events import Metric as Metric
     from sonda.pipeline.model import Confirmed as Confirmed
     from sonda.pipeline.model import Receipt as Receipt
+    from sonda.pipeline.transport.sasl import Sasl as Sasl
+    from sonda.pipeline.transport.tls import KafkaTls as KafkaTls
     from sonda.pipeline.transport.tls import Tls as Tls
     from sonda.pipeline.transport.tries import Retry as Retry
 
 __all__ = [
     "Confirmed",
+    "KafkaTls",
     "Log",
     "Metric",
     "Pipeline",
     "Receipt",
     "Retry",
+    "Sasl",
     "Tls",
     "emit",
     "emit_async",
+    "emit_many",
     "encode",
     "encoders",
     "problems",
@@ -51,14 +59,17 @@ __all__ = [
 
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
+    "KafkaTls": "sonda.pipeline.transport.tls",
     "Log": "sonda.pipeline.events",
     "Metric": "sonda.pipeline.events",
     "Pipeline": "sonda.pipeline.deliver",
     "Receipt": "sonda.pipeline.model",
     "Retry": "sonda.pipeline.transport.tries",
+    "Sasl": "sonda.pipeline.transport.sasl",
     "Tls": "sonda.pipeline.transport.tls",
     "emit": "sonda.library",
     "emit_async": "sonda.library",
+    "emit_many": "sonda.library",
     "encode": "sonda.library",
     "version": "sonda.about",
 }

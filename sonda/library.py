@@ -1,11 +1,12 @@
-"""For scripts and notebooks: one call, one event."""
+"""For scripts and notebooks: one call for one event, and one for many."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from returns.result import Result
 
@@ -18,6 +19,10 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 
 _ANY_SINK: Final = {"type": "http_push", "url": "http://localhost"}  # takes what any encoder makes
+CONCURRENCY: Final = 32
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 async def emit_async(event: AnyEvent) -> Result[Receipt, Problem]:
@@ -40,6 +45,40 @@ def emit(event: AnyEvent) -> Result[Receipt, Problem]:
         return asyncio.run(emit_async(event))
     with ThreadPoolExecutor(max_workers=1) as elsewhere:
         return elsewhere.submit(asyncio.run, emit_async(event)).result()
+
+
+async def emit_many(
+    events: Iterable[AnyEvent], *, concurrency: int = CONCURRENCY
+) -> list[Result[Receipt, Problem]]:
+    """Deliver events over connections that are kept, and give each one's result, in their order.
+
+    At most *concurrency* are on their way at a time. They set out in order, but only with a
+    *concurrency* of 1 is each confirmed before the next one leaves.
+    """
+    async with Pipeline() as pipeline:
+        return await each(events, pipeline.emit, concurrency=concurrency)
+
+
+async def each(
+    items: Iterable[A], step: Callable[[A], Awaitable[B]], *, concurrency: int
+) -> list[B]:
+    """Do *step* for each item, at most *concurrency* at a time; the results are in order.
+
+    *items* is drawn from only as fast as they are done with.
+    """
+    if concurrency < 1:
+        raise ValueError("concurrency must be at least 1")
+    waiting = enumerate(items)
+    done: dict[int, B] = {}
+
+    async def draw() -> None:
+        for place, item in waiting:
+            done[place] = await step(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(draw())
+    return [done[place] for place in range(len(done))]
 
 
 def encode(event: AnyEvent) -> Result[bytes, Problem]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import select
 import time
 from functools import lru_cache
 from typing import Any, Final
@@ -35,8 +37,9 @@ def configure_logging(level: str) -> None:
 def log_access(client: str, method: str, target: str, version: str, status: int) -> None:
     """Write an access line, without the record that `logging` makes: it would cost 8 µs an event.
 
-    The path is cut short, and a query left out: it means nothing here, or is secret. A probe that finds all well is only for who debugs: containers are asked every few seconds, and
-    the events would be lost among the answers.
+    The path is cut short, and a query left out: it means nothing here, or is secret. A probe that
+    finds all well is only for who debugs: containers are asked every few seconds, and the events
+    would be lost among the answers.
     """
     path, mark, _ = target.partition("?")
     routine = status == 200 and method == "GET" and path == "/health"  # noqa: PLR2004
@@ -58,13 +61,37 @@ def _clock(whole_s: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole_s))
 
 
+_lines: Final[list[bytes]] = []  # of this turn of the event loop
+
+
 def _write(text: str) -> None:
+    """Write a line; those of one turn of the event loop leave together, with one system call."""
+    _lines.append(f"{text}\n".encode(errors="backslashreplace"))
+    if len(_lines) == 1:
+        try:
+            asyncio.get_running_loop().call_soon(_flush)
+        except RuntimeError:  # no loop, or not in this thread
+            _flush()
+
+
+def _flush() -> None:
+    lines, together = _lines[:], bytearray()
+    _lines.clear()
+    for line in lines:
+        if len(together) + len(line) > select.PIPE_BUF:  # as much as other workers cannot split
+            _put(together)
+            together = bytearray()
+        together += line
+    _put(together)
+
+
+def _put(text: bytes | bytearray) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more: where else to say so?
-        os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
+        os.write(_STDERR, text)
 
 
 class _Stderr(logging.Handler):
-    """Writes a record with one system call: it needs no lock, and workers do not mix their lines."""
+    """Writes a record without a lock; workers do not mix their lines."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import ipaddress
 import logging
 import math
@@ -31,6 +32,7 @@ from sonda.uvicorn_protocol import EventProtocol
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
+YOUNG_OBJECTS: Final = 50_000  # a request in flight has some dozens
 _LOG: Final = logging.getLogger("sonda")
 
 
@@ -90,6 +92,16 @@ class Server(uvicorn.Server):
             last_resort = threading.Timer(grace_s + CLOSING_S, os._exit, (0,))
             last_resort.daemon = True
             last_resort.start()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open for business; then spare the collector of cyclic garbage what will stay for good.
+
+        It would look at all that is loaded again and again, at a sixth of the cost of an event.
+        """
+        await super().startup(sockets=sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say why nothing more is accepted."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ import pytest
 from returns.result import Failure, Success
 
 import sonda
+from sonda.library import each
 from sonda.pipeline.problems import Flaw, Invalid, Malformed, NotJson, Unreachable
 from tests.bodies import LOG, METRIC, MISSING, changed
 from tests.destinations import http_destination, tcp_destination
@@ -47,6 +49,61 @@ def test_emit_gives_the_problem() -> None:
             for name in ("signal_type", "labels", "encoder", "sink")
         )
     )
+
+
+def test_emit_many_gives_each_its_own_result(tmp_path: Path) -> None:
+    """Results stand in the order of the events, the refused among the delivered."""
+    path = tmp_path / "events.log"
+    written = [file_event(path, log__message=str(number)) for number in range(100)]
+    results = asyncio.run(sonda.emit_many([*written[:50], LOG, *written[50:]]))
+    assert results[50] == REFUSED
+    assert all(isinstance(result, Success) for result in results[:50] + results[51:])
+    messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
+    assert sorted(messages, key=int) == [str(number) for number in range(100)]
+
+
+def test_emit_many_one_at_a_time_keeps_the_order(tmp_path: Path) -> None:
+    """With a concurrency of 1 each event is confirmed before the next is drawn."""
+    path = tmp_path / "events.log"
+
+    def events() -> Iterator[dict[str, Any]]:
+        for number in range(5):
+            confirmed = path.read_bytes().count(b"\n") if number else 0
+            yield file_event(path, log__message=str(confirmed))
+
+    asyncio.run(sonda.emit_many(events(), concurrency=1))
+    messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
+    assert messages == ["0", "1", "2", "3", "4"]
+
+
+def test_emit_many_of_nothing() -> None:
+    """No events, no results."""
+    assert asyncio.run(sonda.emit_many([])) == []
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 100])
+def test_each_is_bounded(concurrency: int) -> None:
+    """No more than *concurrency* steps are under way at a time, and as many if there is work."""
+    under_way: set[int] = set()
+    most = 0
+
+    async def step(number: int) -> int:
+        nonlocal most
+        under_way.add(number)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0)
+        under_way.discard(number)
+        return -number
+
+    done = asyncio.run(each(range(20), step, concurrency=concurrency))
+    assert done == [-number for number in range(20)]
+    assert most == min(concurrency, 20)
+
+
+def test_each_needs_somebody_to_do_it() -> None:
+    """A concurrency below 1 is a mistake of the program's, and would do nothing."""
+    with pytest.raises(ValueError, match="at least 1"):
+        asyncio.run(sonda.emit_many([LOG], concurrency=0))
 
 
 def test_emit_works_where_a_loop_is_running(tmp_path: Path) -> None:

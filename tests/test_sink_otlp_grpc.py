@@ -92,7 +92,7 @@ def in_clear(url: str) -> Success[Any]:
         f"credentials travel in clear to `{url}`: "
         "use https:// so that nobody on the way can read them"
     )
-    return Success(Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 1, 0, 0, (warning,)))
+    return Success(Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 1, 0, 0, warnings=(warning,)))
 
 
 def refused(url: str, status: str, answer: str = "not now") -> Failure[Any]:
@@ -139,7 +139,7 @@ def test_words_that_reject_nothing_are_a_warning(count: int) -> None:
     """A collector that accepts all but has something to say is quoted, on one line."""
     with collector(rejects(count, "use\nless labels")) as server:
         said = rf"{server.url} accepted the event and said: use\nless labels"
-        receipt = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 1, 0, 0, (said,))
+        receipt = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 1, 0, 0, warnings=(said,))
         assert deliver(event(server.address)) == [Success(receipt)]
 
 

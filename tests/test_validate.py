@@ -74,11 +74,23 @@ def identity(sink: dict[str, Any]) -> str:
     return check(changed(LOG, sink=sink)).unwrap().sink.identity
 
 
-def test_equal_sinks_have_one_identity() -> None:
-    """However it is written, the same destination with the same options is known again."""
+def test_equal_sinks_are_one_object() -> None:
+    """The same options are known again, whoever else asks for them and whatever encodes."""
     sink = LOKI | {"batch_size": 2, "retry": RETRY}
-    backwards = {name: sink[name] for name in reversed(sink)}
-    assert identity(sink) == identity(backwards) == identity(sink | {"batch_size": 2.0})
+    orders = [
+        check(changed(LOG, sink=written, encoder={"type": encoder})).unwrap()
+        for written in (sink, sink | {"batch_size": 2.0})
+        for encoder in ("json_lines", "syslog")
+    ]
+    assert len({id(order.sink.options) for order in orders}) == 1
+    assert len({order.sink.identity for order in orders}) == 1
+
+
+def test_options_keep_the_order_that_they_are_written_in() -> None:
+    """Where a destination sees the order of headers, it is the client's."""
+    headers = {"z": "1", "a": "2", "m": "3"}
+    order = check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap()
+    assert list(order.sink.options.headers) == ["z", "a", "m"]
 
 
 @pytest.mark.parametrize(

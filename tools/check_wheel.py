@@ -38,6 +38,7 @@ def main() -> None:
         elsewhere.mkdir()
         report_import_time(python, elsewhere)
         check_library(python, elsewhere)
+        check_command_line(python, elsewhere)
         check_server(python, elsewhere)
     print("the wheel serves and delivers from an empty environment")
 
@@ -81,6 +82,15 @@ assert "pip install 'sonda[remote-write]'" in str(hint), hint
 """
     subprocess.run([python, "-c", script], check=True, cwd=folder)
     assert json.loads((folder / "x.log").read_text())["message"] == "x"
+
+
+def check_command_line(python: Path, folder: Path) -> None:
+    """The installed command delivers, and reads events in YAML."""
+    command = python.with_name("sonda")
+    event = "signal_type: logs\nlabels: {}\nlog: {severity: info, message: cli}\n"
+    words = ["emit", "-", "--to", "file=cli.log"]
+    subprocess.run([command, *words], check=True, cwd=folder, input=event, text=True)
+    assert json.loads((folder / "cli.log").read_text())["message"] == "cli"
 
 
 def check_server(python: Path, folder: Path) -> None:

@@ -44,8 +44,9 @@ Event: TypeAlias = Record | Sample
 class Chosen:
     """The encoder or the sink that a body names: its plug-in, and the options as its own class.
 
-    *identity* is the same text for all bodies that say the same of it, however they write it: the
-    options as JSON, names sorted, integral numbers as integers; secrets and all.
+    *identity* is the options as JSON, integral numbers as integers, secrets and all. Options of
+    one identity come as one object, so that a sink finds what it keeps for them; names in another
+    order make another, for to Kafka the order of headers means something.
     """
 
     name: str
@@ -109,12 +110,30 @@ class Confirmed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a log such as Kafka's has put an event; as text it is `events-0@42`."""
+
+    topic: str
+    partition: int
+    offset: int | None
+    """`None` if the destination had it already and has forgotten where."""
+
+    def __str__(self) -> str:
+        offset = "" if self.offset is None else f"@{self.offset}"
+        return f"{self.topic}-{self.partition}{offset}"
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A destination's yes: what it proves, after how many tries, and its own status if it has one."""
+    """A destination's yes: what it proves, after how many tries, and its own status and place for it.
+
+    Not every destination has these two.
+    """
 
     confirmed: Confirmed
     tries: int = 1
     status: int | None = None
+    place: Place | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -140,8 +159,10 @@ class Receipt:
     tries: int
     latency_us: int
     status: int | None = None
+    place: Place | None = None
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
-        return f"{self.confirmed} after {tries} in {self.latency_us / 1000:.1f} ms"
+        at = f" at {self.place}" if self.place else ""
+        return f"{self.confirmed}{at} after {tries} in {self.latency_us / 1000:.1f} ms"

@@ -21,6 +21,7 @@ from . import (
     collector,
     influxdb,
     install,
+    kafka,
     logrotate,
     loki,
     prometheus,
@@ -44,6 +45,7 @@ MODULES: Final = (
     stdout,
     logrotate,
     collector,
+    kafka,
 )
 DECLARED: Final = tuple(row for module in MODULES for row in module.ROWS)
 HERE: Final = Path(__file__).parent
@@ -94,6 +96,10 @@ victoriametrics_ = running(
 prometheus_ = running("prometheus", prometheus.start_prometheus)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
+)
+kafka_ = running("kafka", kafka.start_kafka)
+kafka_restarted = running(
+    "kafka_restarted", partial(kafka.start_kafka, creates_topics=True), backend="kafka"
 )
 
 collector_ = running("collector", collector.start_collector)

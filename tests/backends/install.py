@@ -204,6 +204,44 @@ def _go_mod(program: GoProgram, theirs: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- programs from a Maven repository ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JavaProgram:
+    """Artifacts that make up a program, as `group:artifact:version`."""
+
+    artifacts: tuple[str, ...]
+
+
+def fetch_java(program: JavaProgram, target: Path, scratch: Path) -> None:
+    """Fetch the artifacts, with all that they need, into `target/libs`.
+
+    Maven holds each download against the checksum beside it in the repository.
+    """
+    (scratch / "pom.xml").write_text(_pom(program), encoding="utf-8")
+    run(
+        *("mvn", "--batch-mode", "--quiet", "--strict-checksums"),
+        f"-Dmaven.repo.local={scratch / 'repository'}",
+        *("dependency:copy-dependencies", f"-DoutputDirectory={target / 'libs'}"),
+        cwd=scratch,
+    )
+
+
+def _pom(program: JavaProgram) -> str:
+    tags = ("groupId", "artifactId", "version")
+    artifacts = [
+        "".join(f"<{tag}>{text}</{tag}>" for tag, text in zip(tags, name.split(":"), strict=True))
+        for name in program.artifacts
+    ]
+    dependencies = "".join(f"<dependency>{artifact}</dependency>" for artifact in artifacts)
+    return (
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>sonda.test</groupId><artifactId>backend</artifactId><version>1</version>"
+        f"<dependencies>{dependencies}</dependencies></project>"
+    )
+
+
 # --- programs from Debian's packages -------------------------------------------------------------
 
 
@@ -280,6 +318,13 @@ VICTORIA: Final = GoProgram(
 COLLECTOR: Final = Path(__file__).parent / "collector_program"
 COLLECTOR_VERSION: Final = "v0.160.0"
 
+KAFKA: Final = JavaProgram(
+    (
+        "org.apache.kafka:kafka_2.13:4.3.1",
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+    )
+)
+
 
 Command: TypeAlias = tuple[tuple[str, ...], dict[str, str]]
 """How to call a program: its words, and what its environment needs."""
@@ -298,6 +343,18 @@ def rsyslog_command(folder: Path) -> Command:
     if plugins is None:
         raise InstallError(f"no rsyslog plug-in for TLS below {folder}")
     return program(folder, "root/usr/sbin/rsyslogd", f"-M{plugins}")
+
+
+def kafka_command(folder: Path, main: str, *arguments: str) -> Command:
+    """Return how to call one of Kafka's programs by its main class, small and quick to start."""
+    java = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    return (*java, "-cp", f"{folder}/libs/*", main, *arguments), {}
+
+
+def _probe_kafka(folder: Path) -> str:
+    words, _ = kafka_command(folder, "kafka.tools.StorageTool", "random-uuid")
+    run(*words, timeout_s=PROBE_TIMEOUT_S)
+    return ", ".join(sorted(jar.stem for jar in folder.glob("libs/kafka_*.jar")))
 
 
 def _probe(*programs: tuple[str, str]) -> Callable[[Path], str]:
@@ -350,8 +407,18 @@ BACKENDS: Final[dict[str, Backend]] = {
             probe=_probe(("root/usr/bin/prometheus-pushgateway", "--version")),
         ),
         _debian("prometheus", probe=_probe(("root/usr/bin/prometheus", "--version"))),
+        _debian("zsh", "zsh", "zsh-common", probe=_probe(("root/bin/zsh", "--version"))),
+        _debian("fish", "fish", "fish-common", probe=_probe(("root/usr/bin/fish", "--version"))),
         _debian("logrotate", probe=_probe(("root/usr/sbin/logrotate", "--version"))),
         _debian("wrk", probe=_probe_wrk),  # no destination: the load of `make bench`
+        Backend(
+            name="kafka",
+            version="4.3.1",
+            tools=("mvn", "java"),
+            expect="about 15 seconds",
+            build=partial(fetch_java, KAFKA),
+            probe=_probe_kafka,
+        ),
         Backend(
             name="victoria",
             version=VICTORIA.version,

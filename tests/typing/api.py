@@ -7,7 +7,7 @@ from typing import assert_type
 from returns.result import Failure, Result, Success
 
 import sonda
-from sonda import Log, Metric, Pipeline, Receipt, Retry, Tls, encoders, sinks
+from sonda import KafkaTls, Log, Metric, Pipeline, Receipt, Retry, Sasl, Tls, encoders, sinks
 from sonda.pipeline.problems import Problem
 
 RETRY = Retry(max_attempts=2, initial_backoff="50ms", max_backoff="1s")
@@ -17,6 +17,12 @@ LOG = Log(
     labels={"event": "deploy_start"},
     encoder=encoders.Syslog(hostname="web-1"),
     sink=sinks.Tcp(address="syslog:6514", framing="octet_counting", tls=Tls(), retry=RETRY),
+)
+KAFKA = sinks.Kafka(
+    brokers="kafka-1:9093,kafka-2:9093",
+    topic="events",
+    sasl=Sasl(mechanism="SCRAM-SHA-512", username="sonda", password="secret"),
+    tls=KafkaTls(ca_cert="ca.pem"),
 )
 METRIC = Metric(
     name="deploys",
@@ -40,6 +46,7 @@ assert_type(sonda.encode({"signal_type": "logs"}), Result[bytes, Problem])
 async def cell() -> None:
     """What a notebook's cell does."""
     assert_type(await sonda.emit_async(METRIC), Result[Receipt, Problem])
+    assert_type(await sonda.emit_many([LOG, METRIC]), list[Result[Receipt, Problem]])
     async with Pipeline() as pipeline:
         assert_type(await pipeline.emit(LOG), Result[Receipt, Problem])
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
+    from sonda.pipeline.sinks.kafka import Kafka as Kafka
     from sonda.pipeline.sinks.loki import Loki as Loki
     from sonda.pipeline.sinks.otlp_grpc import OtlpGrpc as OtlpGrpc
     from sonda.pipeline.sinks.remote_write import RemoteWrite as RemoteWrite

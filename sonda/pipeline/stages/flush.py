@@ -34,6 +34,7 @@ async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
             tries=yes.tries,
             latency_us=(perf_counter_ns() - began_ns) // 1000,
             status=yes.status,
+            place=yes.place,
             warnings=warnings + yes.warnings,
         )
 

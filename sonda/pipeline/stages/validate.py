@@ -21,8 +21,8 @@ from sonda.pipeline.timestamps import parse_rfc3339
 
 Pair: TypeAlias = tuple[Chosen, Chosen]
 
-# What is recalled is looked up by its JSON, names sorted: Python holds 1, 1.0 and True for equal.
-_WRITER: Final = msgspec.json.Encoder(order="deterministic")
+# What is recalled is looked up by its JSON: Python holds 1, 1.0 and True for equal.
+_WRITER: Final = msgspec.json.Encoder()
 _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
     kind: {name: facts["x-requires"] for name, facts in schemas.items() if "x-requires" in facts}
     for kind, schemas in PLUGINS.items()
@@ -116,9 +116,15 @@ def _is_installed(kind: Kind, name: str) -> bool:
 
 
 def _chosen(kind: Kind, written: Mapping[str, Any]) -> Chosen:
-    name, options = written["type"], _with_integers(written)
+    return _read(json.dumps(_with_integers(written)), kind)
+
+
+@remembered
+def _read(identity: str, kind: Kind) -> Chosen:
+    """Load a plug-in and read its options; the same options are one and the same object."""
+    options = json.loads(identity)
+    name = options["type"]
     plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
-    identity = json.dumps(options, sort_keys=True)
     return Chosen(name, plugin, msgspec.convert(options, plugin.options), identity)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from sonda.pipeline.transport.channels import Channels
+    from sonda.pipeline.transport.kafka import Clusters
 
 KEPT_DESTINATIONS: Final = 256
 
@@ -82,6 +83,13 @@ class Transport:
 
         return Channels(self.streams, self.destinations)
 
+    @cached_property
+    def kafka(self) -> Clusters:
+        """The Kafka clusters in use; aiokafka is an extra, too."""
+        from sonda.pipeline.transport.kafka import Clusters
+
+        return Clusters(self.destinations)
+
     async def aclose(self) -> None:
         """End what is still under way, and close every kept connection."""
         for task in self._tasks:
@@ -89,4 +97,6 @@ class Transport:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if "channels" in vars(self):
             await self.channels.aclose()
+        if "kafka" in vars(self):
+            await self.kafka.aclose()
         await self.streams.aclose()

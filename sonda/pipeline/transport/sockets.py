@@ -68,10 +68,15 @@ async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[Add
 
 async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
     """Open a connection to the first of a host's addresses that answers; raises `OSError`."""
+    return Socket(await open_socket(addresses))
+
+
+async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
+    """Connect as `connect_tcp` does, for those who do their own reading and writing."""
     sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return Socket(sock)
+    return sock
 
 
 class Socket:

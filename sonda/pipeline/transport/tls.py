@@ -45,6 +45,13 @@ class Tls:
         return {field: path for field in _FILES if (path := getattr(self, field)) is not None}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaTls(Tls):
+    """TLS as for every sink, and whether to speak it."""
+
+    enabled: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Pem:
     """What is in the files, for a library that speaks TLS itself."""

@@ -1,0 +1,158 @@
+"""What became of one event, as a person and as a program read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any, assert_never
+
+from sonda.envelope import CODES
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.problems import (
+    Flaw,
+    Forbidden,
+    Invalid,
+    Malformed,
+    MissingExtra,
+    NotJson,
+    OutcomeUnknown,
+    Problem,
+    Refused,
+    Unreachable,
+)
+
+_TAKES_LONG_US = 1000
+
+
+class Exit(IntEnum):
+    """The exit status of one event; that of several is the highest."""
+
+    DELIVERED = 0
+    REJECTED = 1
+    INVALID = 2
+    UNKNOWN = 3
+
+    @property
+    def word(self) -> str:
+        """How a line about the event begins."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The verdict on one event: *answer* is its JSON, *line* what a person reads of it."""
+
+    exit: Exit
+    answer: Mapping[str, Any]
+    line: str
+    warnings: tuple[str, ...] = ()
+
+
+def delivered(receipt: Receipt, target: str) -> Outcome:
+    """Say that *target* has the event, and how far that goes."""
+    proof = str(receipt.confirmed) if receipt.status is None else str(receipt.status)
+    tries = f", {receipt.tries} tries" if receipt.tries > 1 else ""
+    line = f"delivered to {target} in {_span(receipt.latency_us)} ({proof}{tries})"
+    said = {one.name: getattr(receipt, one.name) for one in fields(receipt)}
+    answer = {
+        "sent": True,
+        **{name: value for name, value in said.items() if value not in (None, ())},
+    }
+    return Outcome(Exit.DELIVERED, answer, line, receipt.warnings)
+
+
+def failed(problem: Problem, said: Callable[[Flaw | MissingExtra], str] = str) -> Outcome:
+    """Say what went wrong; *said* is how a person is told of each flaw."""
+    outcome = answered(http_status(problem), str(problem))
+    if isinstance(problem, (Malformed, Invalid)):
+        return replace(outcome, line=f"{outcome.exit.word}: {'; '.join(map(said, problem.flaws))}")
+    return outcome
+
+
+def answered(status: int, detail: str) -> Outcome:
+    """Say what a status other than 200 means for the event; *detail* says why."""
+    verdict = exit_status(status)
+    answer = {"error": CODES.get(status, "unexpected_answer"), "detail": detail}
+    return Outcome(verdict, answer, f"{verdict.word}: {detail}")
+
+
+def http_status(problem: Problem) -> int:
+    """Give a problem the status that it has over HTTP."""
+    match problem:
+        case NotJson() | Malformed():
+            return 400
+        case Forbidden():
+            return 403
+        case Invalid():
+            return 422
+        case Unreachable() | Refused():
+            return 502
+        case OutcomeUnknown():
+            return 504
+        case _:
+            assert_never(problem)
+
+
+def exit_status(status: int) -> Exit:
+    """Tell what an answer of the HTTP API says of the event.
+
+    408 and 503 are said before anything is sent. A 500 is a bug, which may strike at any point, and
+    what is no status of the API's tells nothing at all.
+    """
+    match status:
+        case 200:
+            return Exit.DELIVERED
+        case 408 | 502 | 503:
+            return Exit.REJECTED
+        case _ if status in CODES and status not in (500, 504):
+            return Exit.INVALID
+        case _:
+            return Exit.UNKNOWN
+
+
+def redacted(outcome: Outcome, secrets: Mapping[str, str]) -> Outcome:
+    """Put `env:NAME` wherever a secret's value stands; *secrets* has the values by `env:NAME`."""
+    if not secrets:
+        return outcome
+    return replace(
+        outcome,
+        answer={name: redact(value, secrets) for name, value in outcome.answer.items()},
+        line=redact(outcome.line, secrets),
+        warnings=tuple(redact(warning, secrets) for warning in outcome.warnings),
+    )
+
+
+def redact(value: Any, secrets: Mapping[str, str]) -> Any:
+    """Put `env:NAME` for each secret in a text, or in the texts of a list."""
+    if isinstance(value, (list, tuple)):
+        return [redact(inner, secrets) for inner in value]
+    if not isinstance(value, str):
+        return value
+    for shown, secret in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
+        for spelling in _spellings(secret):
+            value = value.replace(spelling, shown)
+    return value
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    """Give the ways in which a message may quote a value: escaped, cut, without its userinfo."""
+    from sonda.pipeline.quoting import QUOTED_CHARACTERS, cut, escape, hide_userinfo
+
+    plain = dict.fromkeys((secret, hide_userinfo(secret), secret.rstrip("/")))
+    for text in plain:
+        for short in dict.fromkeys((text, cut(text, QUOTED_CHARACTERS))):
+            yield from filter(
+                None, dict.fromkeys((short, escape(short), escape(short, quotes=True)))
+            )
+
+
+def highest(outcomes: Iterable[Outcome]) -> Exit:
+    """Give the exit status of several events."""
+    return max((outcome.exit for outcome in outcomes), default=Exit.DELIVERED)
+
+
+def _span(latency_us: int) -> str:
+    """Write a latency: `3 ms`, and `0.4 ms` below one."""
+    decimals = 0 if latency_us >= _TAKES_LONG_US else 1
+    return f"{latency_us / 1000:.{decimals}f} ms"

@@ -1,0 +1,106 @@
+"""What goes to the terminal, to standard output and to the file of failed events."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, TextIO
+
+import click
+
+from sonda.cli.outcomes import Exit, Outcome, highest
+from sonda.cli.reading import Item, compact
+from sonda.pipeline.quoting import escape
+
+_FAILED_MODE: Final = 0o600  # an event may have credentials in it
+_COLOURS: Final = {
+    Exit.DELIVERED: "green",
+    Exit.REJECTED: "red",
+    Exit.INVALID: "red",
+    Exit.UNKNOWN: "yellow",
+}
+
+
+def show(verdicts: Sequence[tuple[str, Outcome]], stdout: TextIO, *, as_json: bool) -> Exit:
+    """Print every answer, and give the exit status.
+
+    A program reads all of them as JSON on *stdout*. A person reads there what went well, and the
+    rest, warnings included, on standard error. That an answer cannot be printed changes nothing
+    about the event.
+    """
+    try:
+        for where, outcome in verdicts:
+            if as_json:
+                click.echo(compact(outcome.answer), file=stdout)
+            else:
+                _tell(where, outcome, stdout)
+    except OSError as exc:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stdout.fileno())  # the interpreter flushes once more as it ends
+        if not isinstance(exc, BrokenPipeError):
+            with suppress(OSError):
+                click.echo(f"cannot print the answer: {exc.strerror}", err=True)
+    return highest(outcome for _, outcome in verdicts)
+
+
+def _tell(where: str, outcome: Outcome, stdout: TextIO) -> None:
+    before = f"{where}: " if where else ""
+    word, rest = _parted(escape(outcome.line))
+    coloured = click.style(word, fg=_COLOURS[outcome.exit])
+    click.echo(f"{before}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
+    for warning in outcome.warnings:
+        click.echo(f"{before}{click.style('warning', fg='yellow')}: {escape(warning)}", err=True)
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Part the verdict from the rest of its line."""
+    length = next((n for n, letter in enumerate(line) if not letter.isalpha()), len(line))
+    return line[:length], line[length:]
+
+
+@contextmanager
+def progress(count: int, many: int) -> Iterator[Callable[[int], object]]:
+    """Show a bar on standard error while many events are on their way and somebody is watching."""
+    if count <= many or not sys.stderr.isatty():
+        yield int
+        return
+    with click.progressbar(length=count, label="sending", file=sys.stderr, show_pos=True) as bar:
+        yield bar.update
+
+
+def summarize(outcomes: Sequence[Outcome], failed: Path | None) -> None:
+    """Say how many events had which outcome, and where those are that failed."""
+    counted = Counter(outcome.exit for outcome in outcomes)
+    listed = ", ".join(
+        f"{counted[verdict]:,} {verdict.word}" for verdict in Exit if counted[verdict]
+    )
+    click.echo(f"{len(outcomes):,} events: {listed}", err=True)
+    if failed is not None and counted[Exit.DELIVERED] < len(outcomes):
+        click.echo(f"what was not delivered is in {failed}, to be sent again", err=True)
+
+
+def require_writable(path: Path) -> None:
+    """Make sure that *path* can be written, and leave what it holds; raises click's `UsageError`."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _FAILED_MODE))
+    except OSError as exc:
+        reason = f"cannot write {path}: {exc.strerror}"
+        raise click.BadParameter(reason, param_hint="'--failed'") from None
+
+
+def keep(path: Path, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+    """Write the events that were not delivered, one a line, with the timestamps of this try."""
+    left = [
+        f"{item.written}\n"
+        for item, outcome in zip(items, outcomes, strict=True)
+        if outcome.exit is not Exit.DELIVERED
+    ]
+    try:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(left)
+    except OSError as exc:
+        click.echo(f"cannot write {path}: {exc.strerror}; it lacks events that failed", err=True)

@@ -1,0 +1,159 @@
+"""From a file to whole events: JSON (an object, an array, or one after the other), JSON Lines, YAML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.problems import Flaw, Malformed, NotJson, Problem
+from sonda.pipeline.quoting import kind_of
+from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.timestamps import rfc3339
+
+_DECODER: Final = json.JSONDecoder()
+_BLANKS: Final = re.compile(r"[ \t\r\n]*")
+_LINES: Final = (".jsonl", ".ndjson")
+_JSON: Final = (*_LINES, ".json")
+_YAML: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One event to send: where it stands, how it is written, and what could be read of it.
+
+    *written* is one line of JSON with the event's timestamp: sent again, it is the same event.
+    What could not be read stays as it was.
+    """
+
+    where: str
+    written: str
+    event: Result[dict[str, Any], Problem]
+
+
+def item(where: str, event: dict[str, Any], now_ns: Callable[[], int]) -> Item:
+    """Give an event its time, unless it has one: a second try has to be the same event."""
+    stamped = event if "timestamp" in event else {**event, "timestamp": rfc3339(now_ns())}
+    return Item(where, compact(stamped), Success(stamped))
+
+
+def compact(document: object) -> str:
+    """Write JSON on one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_events(name: str, raw: bytes, now_ns: Callable[[], int]) -> Result[list[Item], str]:
+    """Read all events of a file; fails with the reason if it cannot be taken apart.
+
+    A line of JSON Lines that cannot be read is an item of its own: it spoils no other.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        return Failure(f"not UTF-8 at byte {exc.start}")
+    suffix = PurePath(name).suffix.lower()
+    if suffix in _YAML or (suffix not in _JSON and text.lstrip()[:1] not in ("{", "[")):
+        return _read_yaml(name, text, now_ns)
+    found = Success(list(_lines(text))) if suffix in _LINES else _take_apart(text)
+    return found.map(lambda pieces: [_read(f"{name}:{n}", piece, now_ns) for n, piece in pieces])
+
+
+def _read(where: str, text: str, now_ns: Callable[[], int]) -> Item:
+    """Read one event as strictly as the server does."""
+    event = parse(text.encode())
+    if isinstance(event, Success):
+        return item(where, event.unwrap(), now_ns)
+    return Item(where, text, event)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _take_apart(text: str) -> Result[list[tuple[int, str]], str]:
+    """Find the events of a JSON text, each with the number of the line where it begins."""
+    in_array = text.lstrip().startswith("[")
+    try:
+        places = list(_elements(text) if in_array else _values(text))
+    except RecursionError:
+        return Failure("not valid JSON: it is nested too deeply")
+    except ValueError as exc:
+        lines = list(_lines(text))
+        if not in_array and any(_is_object(line) for _, line in lines):
+            return Success(lines)
+        return Failure(f"not valid JSON: {exc}")
+    return Success(list(_numbered(text, places)))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _values(text: str) -> Iterator[slice]:
+    """Walk over JSON values that stand one after the other; raises `ValueError`."""
+    start = _skip(text, 0)
+    while start < len(text):
+        _, end = _DECODER.raw_decode(text, start)
+        yield slice(start, end)
+        start = _skip(text, end)
+
+
+def _elements(text: str) -> Iterator[slice]:
+    """Walk over the elements of a JSON array; raises `ValueError`."""
+    start = _skip(text, 0)
+    _, end = _DECODER.raw_decode(text, start)
+    if _skip(text, end) < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    start = _skip(text, start + 1)
+    while text[start] != "]":
+        _, end = _DECODER.raw_decode(text, start)
+        yield slice(start, end)
+        start = _skip(text, end)
+        if text[start] == ",":
+            start = _skip(text, start + 1)
+
+
+def _skip(text: str, start: int) -> int:
+    """Give the place after the blanks that begin at *start*."""
+    blanks = _BLANKS.match(text, start)
+    return blanks.end() if blanks else start
+
+
+def _numbered(text: str, places: Iterable[slice]) -> Iterator[tuple[int, str]]:
+    """Cut the events out, each on one line: inside JSON strings there is no line break."""
+    line, counted = 1, 0
+    for place in places:
+        line += text.count("\n", counted, place.start)
+        counted = place.start
+        yield line, text[place].replace("\r", " ").replace("\n", " ")
+
+
+def _read_yaml(name: str, text: str, now_ns: Callable[[], int]) -> Result[list[Item], str]:
+    """Read a YAML stream of documents, each an event or a list of events."""
+    from sonda.cli import yaml_events
+
+    return yaml_events.read(text).map(
+        lambda found: [_of_yaml(f"{name}:{line}", value, now_ns) for line, value in found]
+    )
+
+
+def _of_yaml(where: str, value: object, now_ns: Callable[[], int]) -> Item:
+    """Take an event as it is; a list that holds itself, which YAML can say, is no JSON."""
+    try:
+        written = compact(value)
+    except (ValueError, RecursionError) as exc:
+        return Item(where, "", Failure(NotJson(str(exc))))
+    if isinstance(value, dict):
+        return item(where, value, now_ns)
+    reason = f"expected an object, got {kind_of(value)}"
+    return Item(where, written, Failure(Malformed((Flaw("", reason),))))

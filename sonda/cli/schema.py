@@ -1,0 +1,70 @@
+"""The JSON schemas as one document each, for an editor or a form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from sonda.pipeline.schemas import PLUGINS, REGISTRY, REQUEST, Kind
+
+_COMMON: Final = "https://sonda.invalid/schemas/common.json"
+_KINDS: Final[tuple[Kind, ...]] = ("encoder", "sink")
+_OF_A_FILE: Final = ("$id", "$schema")
+
+
+def plugin_schema(kind: Kind, name: str) -> dict[str, Any]:
+    """Give the schema of one encoder or sink, with all that it refers to."""
+    return _with_shared(_local(PLUGINS[kind][name]))
+
+
+def event_schema() -> dict[str, Any]:
+    """Give the schema of a whole event, each encoder's and each sink's options included."""
+    event = _local(REQUEST)
+    for kind in _KINDS:
+        for name, schema in PLUGINS[kind].items():
+            inner = {field: value for field, value in schema.items() if field not in _OF_A_FILE}
+            event["$defs"][f"{kind}.{name}"] = _local(inner)
+        event["properties"][kind]["oneOf"] = [
+            {"$ref": f"#/$defs/{kind}.{name}"} for name in PLUGINS[kind]
+        ]
+    return _with_shared(event)
+
+
+def _local(value: Any) -> Any:
+    """Copy a schema so that what it takes from `common.json` is in the same document."""
+    if isinstance(value, Mapping):
+        return {
+            name: "#" + inner.partition("#")[2] if name == "$ref" else _local(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_local(inner) for inner in value]
+    return value
+
+
+def _with_shared(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add what the schema refers to and does not have, and what that refers to in turn."""
+    own: dict[str, Any] = schema.setdefault("$defs", {})
+    shared = REGISTRY.contents(_COMMON)["$defs"]
+    wanted = list(_references(schema))
+    while wanted:
+        name = wanted.pop()
+        if name not in own:
+            own[name] = _local(shared[name])
+            wanted += _references(own[name])
+    if not own:
+        del schema["$defs"]
+    return schema
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Find the names of the definitions that a schema refers to."""
+    inside: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"].split("/")[2]
+        inside = value.values()
+    elif isinstance(value, list):
+        inside = value
+    for inner in inside:
+        yield from _references(inner)

@@ -1,0 +1,179 @@
+"""How events leave the command line: through a pipeline of its own, or through a running server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from sonda.cli.destinations import Addressed
+from sonda.cli.outcomes import (
+    Exit,
+    Outcome,
+    answered,
+    delivered,
+    exit_status,
+    failed,
+    redacted,
+)
+from sonda.cli.reading import compact
+from sonda.library import each
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.events import to_json
+from sonda.pipeline.problems import Flaw, MissingExtra
+from sonda.pipeline.result import fold
+from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.transport.sockets import words
+
+CONNECT_S: Final = 10.0
+ANSWER_S: Final = 120.0  # longer than a server's --request-timeout mostly is
+
+Send: TypeAlias = Callable[[Addressed], Awaitable[Outcome]]
+Way: TypeAlias = AbstractAsyncContextManager[Send]
+
+
+@asynccontextmanager
+async def here(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterator[Send]:
+    """Deliver in this process; *said* is how a person is told of a flaw."""
+    async with Pipeline() as pipeline:
+
+        async def send(addressed: Addressed) -> Outcome:
+            result = await pipeline.emit(addressed.event)
+            return fold(
+                result,
+                partial(delivered, target=addressed.target),
+                partial(failed, said=said),
+            )
+
+        yield send
+
+
+@asynccontextmanager
+async def through(url: str, api_key: str) -> AsyncIterator[Send]:
+    """Deliver through the server at *url*."""
+    import httpx
+
+    headers = {"Content-Type": "application/json"}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    async with httpx.AsyncClient(
+        headers=httpx.Headers(headers, encoding="utf-8"),
+        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
+        trust_env=False,
+    ) as client:
+
+        async def send(addressed: Addressed) -> Outcome:
+            body = compact(addressed.event).encode(errors="backslashreplace")
+            try:
+                answer = await client.post(f"{url.rstrip('/')}/events", content=body)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+                return answered(502, f"cannot connect to the server {url}: {_words(exc)}")
+            except httpx.TransportError as exc:
+                return answered(
+                    504,
+                    f"no answer from the server {url}: {_words(exc)}; "
+                    f"the event (timestamp {addressed.event.get('timestamp')}) "
+                    "may or may not have been delivered",
+                )
+            return _judge(answer, url, addressed.target)
+
+        yield send
+
+
+def _words(exc: BaseException) -> str:
+    """Find the operating system's words, which lie a few causes deep."""
+    inner: BaseException | None = exc
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno:
+            return words(inner)
+        tried = inner.exceptions if isinstance(inner, BaseExceptionGroup) else ()
+        inner = tried[0] if tried else inner.__cause__ or inner.__context__
+    return str(exc) or type(exc).__name__
+
+
+def _judge(answer: Any, url: str, target: str) -> Outcome:
+    """Read a server's answer; what does not look like one of Sonda's promises nothing."""
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    match document:
+        case {"sent": True, "latency_ms": int(latency_ms)} if answer.status_code == 200:  # noqa: PLR2004  # HTTP's OK
+            line = f"delivered to {target} through {url} in {latency_ms} ms"
+            return Outcome(Exit.DELIVERED, document, line, tuple(document.get("warnings", ())))
+        case {"error": str(), "detail": str(detail)}:
+            verdict = exit_status(answer.status_code)
+            return Outcome(verdict, document, f"{verdict.word}: {detail}")
+        case _:
+            foreign = f"the answer {answer.status_code} of {url} is not one of Sonda's"
+            refused = 300 <= answer.status_code < 500  # noqa: PLR2004  # a redirect, or a client error
+            return answered(404 if refused else 0, foreign)
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Events on their way, and what has become of them so far."""
+
+    addressed: Sequence[Addressed]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
+
+    async def run(self, way: Way, concurrency: int, done: Callable[[int], object]) -> None:
+        """Send every event; *done* hears of each that has its outcome."""
+        async with way as send:
+
+            async def one(place: int) -> None:
+                addressed = self.addressed[place]
+                self.begun.add(place)
+                self.outcomes[place] = redacted(await send(addressed), addressed.secrets)
+                done(1)
+
+            await each(range(len(self.addressed)), one, concurrency=concurrency)
+
+    def give_up(self) -> None:
+        """Say of the events without an outcome what can be said once somebody pressed Ctrl-C."""
+        for place, addressed in enumerate(self.addressed):
+            if place in self.outcomes:
+                continue
+            if place in self.begun:
+                instant = addressed.event.get("timestamp")
+                detail = f"interrupted; the event (timestamp {instant}) may or may not have been delivered"
+                self.outcomes[place] = answered(504, detail)
+            else:
+                self.outcomes[place] = answered(503, "interrupted before it was sent")
+
+
+def send_all(
+    addressed: Sequence[Addressed],
+    way: Way,
+    *,
+    concurrency: int = 1,
+    done: Callable[[int], object] = int,
+) -> list[Outcome]:
+    """Send events, at most *concurrency* at a time; gives their outcomes in order.
+
+    Ctrl-C ends it early: what had not been sent is rejected, what was on its way unknown.
+    """
+    campaign = Campaign(addressed)
+    try:
+        asyncio.run(campaign.run(way, concurrency, done))
+    except KeyboardInterrupt:
+        campaign.give_up()
+    return [campaign.outcomes[place] for place in range(len(addressed))]
+
+
+def examine(addressed: Addressed) -> Outcome:
+    """Do all that comes before the sending; what is wrong by then is the event's fault."""
+    checked = (
+        to_json(addressed.event)
+        .bind(parse)
+        .bind(partial(validate, received_ns=0))
+        .bind(encode)
+        .map(lambda _: Outcome(Exit.DELIVERED, {"valid": True}, "valid"))
+    )
+    return redacted(fold(checked, lambda outcome: outcome, failed), addressed.secrets)
