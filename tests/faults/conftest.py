@@ -16,14 +16,16 @@ from tests.serving import Serving, serving
 
 from .ledger import Ledger, Place
 from .play import Pki
+from .products import PLACES
 from .sinks import NETWORK_SINKS
 
 HERE: Final = Path(__file__).parent
 SEED: Final = "SONDA_FAULT_SEED"
 LEDGER: Final = pytest.StashKey[Ledger]()
 SELECTED: Final = pytest.StashKey[bool]()
-DECLARED: Final[tuple[Place, ...]] = tuple(
-    (sink.type, fault.name) for sink in NETWORK_SINKS for fault in sink.faults
+DECLARED: Final[tuple[Place, ...]] = (
+    *((sink.type, fault.name) for sink in NETWORK_SINKS for fault in sink.faults),
+    *PLACES,
 )
 
 

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.wire import unsnap, write_request
+from tests.wire_otlp import exported_logs
 
 from .oracle import Sent
 
@@ -125,6 +126,20 @@ class Samples(Wire):
         }
         pairs = tuple(sorted({"__name__": "faults_total", **labels}.items()))
         return document, (pairs, struct.pack("<d", value), time_ns // 1_000_000)
+
+
+class Logs(Wire):
+    """OTLP log records: body, attributes and nanoseconds."""
+
+    def read(self, received: bytes) -> list[Hashable]:
+        return [
+            (record.body, frozenset(record.attributes), record.time_ns)
+            for record in exported_logs(received)
+        ]
+
+    def _write(self, message: str, time_ns: int) -> tuple[dict[str, Any], Hashable]:
+        labels = self._labels()
+        return log(message, labels, "otlp"), (message, frozenset(labels.items()), time_ns)
 
 
 def log(message: str, labels: Mapping[str, str], encoder: str) -> dict[str, Any]:
