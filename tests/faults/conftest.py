@@ -14,9 +14,11 @@ import pytest
 from tests.faulty import make_certificates
 from tests.serving import Serving, serving
 
+from . import products, test_local_sinks, test_udp
+from .brokers import KAFKA
 from .ledger import Ledger, Place
 from .play import Pki
-from .products import PLACES
+from .rpc import OTLP_GRPC
 from .sinks import NETWORK_SINKS
 
 HERE: Final = Path(__file__).parent
@@ -25,7 +27,11 @@ LEDGER: Final = pytest.StashKey[Ledger]()
 SELECTED: Final = pytest.StashKey[bool]()
 DECLARED: Final[tuple[Place, ...]] = (
     *((sink.type, fault.name) for sink in NETWORK_SINKS for fault in sink.faults),
-    *PLACES,
+    *((KAFKA.type, fault.name) for fault in KAFKA.faults),
+    *((OTLP_GRPC.type, fault.name) for fault in OTLP_GRPC.faults),
+    *test_udp.PLACES,
+    *test_local_sinks.PLACES,
+    *products.PLACES,
 )
 
 

@@ -139,10 +139,7 @@ class Destination:
 
     async def listen(self, tls: ssl.SSLContext | None = None, *, small: bool = False) -> None:
         """Accept connections; with *small* buffers a large event cannot vanish in them."""
-        if self._server is not None:
-            self._server.close()
-        if self._held is not None:
-            self._held.close()
+        await self.stop_listening()
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if small:
@@ -157,6 +154,15 @@ class Destination:
             limit=_LONGEST_LINE_BYTES,
             ssl_shutdown_timeout=_GOODBYE_S if tls else None,
         )
+
+    async def stop_listening(self) -> None:
+        """Free the port."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def hold_port(self) -> None:
         """Keep a port on which nobody listens."""
@@ -190,10 +196,7 @@ class Destination:
     async def aclose(self) -> None:
         """Hang up on everybody; raises what the scripts did not expect."""
         self.calm.set()
-        if self._held is not None:
-            self._held.close()
-        if self._server is not None:
-            self._server.close()
+        await self.stop_listening()
         await self.hang_up()
         if self._failures:
             raise ExceptionGroup("the destination met what it did not expect", self._failures)

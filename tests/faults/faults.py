@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from .destination import YES, Peer, Push, Script
+from .destination import YES, Peer, Push, Script, saying_yes
 from .oracle import Outcome
 
 DELIVERED, REFUSED, NEVER_SENT, UNKNOWN = Outcome
@@ -40,6 +40,8 @@ class Fault:
     """The share of events that the destination refuses wherever they are."""
     evidence: str = ""
     """What a detail says once the fault has fired, where the destination cannot count."""
+    host: str = ""
+    """A name for the destination, which a slow or an ignorant resolver looks up."""
     loses: bool = False
     """What the operating system has taken may be lost, for the peer does not read to the end."""
 
@@ -290,8 +292,24 @@ CONNECTION_FAULTS: Final = (
     ),
 )
 
+NOWHERE: Final = "nowhere.example.org"
+SLOW: Final = "slow.example.org"
+HANGING: Final = "hanging.example.org"
+NAME_FAULTS: Final = (
+    fault(
+        "the name does not resolve",
+        unreachable,
+        NEVER_SENT,
+        host=NOWHERE,
+        evidence="Name or service not known",
+    ),
+    fault("the name resolves slowly", saying_yes, DELIVERED, host=SLOW),
+    fault("the name resolves too late", unreachable, NEVER_SENT, host=HANGING, timeout="400ms"),
+)
+
 HTTP_FAULTS: Final = (
     *CONNECTION_FAULTS,
+    *NAME_FAULTS,
     fault("reset at once", reset_at_once, NEVER_SENT, UNKNOWN),
     fault("reset within the request", reset_within_the_request, UNKNOWN),
     fault("hangs within the request", hang_within_the_request, UNKNOWN, NEVER_SENT, timeout="1s"),
@@ -419,6 +437,7 @@ async def reading_late(peer: Peer) -> None:
 SOME: Final = (DELIVERED, NEVER_SENT, UNKNOWN)
 TCP_FAULTS: Final = (
     *CONNECTION_FAULTS,
+    *(replace(one, script=reading) if one.script is saying_yes else one for one in NAME_FAULTS),
     fault("reset at once", reset_at_once, *SOME, loses=True, huge=0.03),
     fault("reset after some bytes", reading_some_then_reset, *SOME, loses=True, huge=0.03),
     fault("accepts and hangs", reading_late, *SOME, huge=0.03, timeout="1s"),

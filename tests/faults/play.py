@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from random import Random
 from typing import Any, Final
@@ -17,6 +18,7 @@ from .destination import Destination, destination
 from .faults import POISON, Certificate, Fault
 from .ledger import FEWEST_EVENTS, FEWEST_OF_A_SINK, Row
 from .oracle import Answer, Oracle, Outcome, Sent
+from .resolver import Resolver
 from .sinks import NetworkSink
 from .wires import Wire
 
@@ -34,6 +36,24 @@ class Pki:
     def ca_cert(self) -> str:
         """The authority that sinks are told to trust."""
         return self.certificates.path("ca.pem")
+
+    def pair(self, certificate: Certificate) -> tuple[bytes, bytes]:
+        """Give key and certificate of such a server, as PEM."""
+        authority = self.certificates.authority
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        match certificate:
+            case "expired":
+                issued = authority.issue_cert(
+                    "127.0.0.1", not_before=yesterday - timedelta(days=1), not_after=yesterday
+                )
+            case "wrong name":
+                issued = authority.issue_cert("elsewhere.example.org")
+            case "stranger":
+                issued = self.certificates.stranger.issue_cert("127.0.0.1")
+            case _:
+                issued = authority.issue_cert("127.0.0.1")
+        chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+        return issued.private_key_pem.bytes(), chain
 
     def context(self, certificate: Certificate) -> ssl.SSLContext | None:
         """Give the context of a server whose certificate is so bad, or fine."""
@@ -60,6 +80,7 @@ class Play:
     fault: Fault
     random: Random
     pki: Pki
+    resolver: Resolver | None = None
 
     async def run(self, poster: Poster) -> tuple[Row, list[str]]:
         """Play it; gives the row, and every obligation that was broken."""
@@ -75,6 +96,7 @@ class Play:
             await until(lambda: self._is_settled(oracle, afterwards))
             self._find_evidence(oracle)
             row = oracle.row()
+            await self.aclose()
             broken = oracle.broken(
                 self.fault.outcomes, target=self._shown(there), loses=self.fault.loses
             )
@@ -82,6 +104,9 @@ class Play:
             broken += later.broken({Outcome.DELIVERED})
             broken += oracle.strangers(later.sent)
             return row, broken + self._misjudged(oracle)
+
+    async def aclose(self) -> None:
+        """End what else was started."""
 
     @property
     def _secure(self) -> bool:
@@ -100,6 +125,8 @@ class Play:
 
     async def _mend(self, there: Destination) -> None:
         there.calm.set()
+        if self.resolver is not None:
+            self.resolver.is_over.set()
         if self.fault.loses:  # who does not read to the end must not get the next event
             await there.hang_up()
             await asyncio.sleep(_SETTLING_S)
@@ -133,15 +160,18 @@ class Play:
         tls = {"tls": {"ca_cert": self.pki.ca_cert}} if self._secure else {}
         return {
             "type": self.sink.type,
-            **self.sink.target(there.address, secure=self._secure),
+            **self._target(there),
             "timeout": f"{PATIENCE_S:g}s" if calm else self.fault.timeout,
             **tls,
             **self.sink.ways[at].options,
         }
 
+    def _target(self, there: Destination) -> dict[str, str]:
+        address = f"{self.fault.host}:{there.port}" if self.fault.host else there.address
+        return self.sink.target(address, secure=self._secure)
+
     def _shown(self, there: Destination) -> str:
-        (target,) = self.sink.target(there.address, secure=self._secure).values()
-        return target
+        return next(iter(self._target(there).values()))
 
     def _is_settled(self, oracle: Oracle, afterwards: list[tuple[Sent, Answer]]) -> bool:
         """Tell whether all that was delivered has been read; what has no answer may take a while."""
@@ -153,7 +183,9 @@ class Play:
         )
 
     def _find_evidence(self, oracle: Oracle) -> None:
-        if self.fault.evidence:
+        if self.resolver is not None:
+            oracle.truth.fired += self.resolver.fired
+        elif self.fault.evidence:
             oracle.truth.fired += sum(
                 self.fault.evidence in answer.document.get("detail", "")
                 for _, answer in oracle.asked
@@ -172,9 +204,7 @@ class Play:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that comes soon, or else is missed by whoever looks for it next."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110  # many things can make it true
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pass
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + PATIENCE_S
+    while not condition() and loop.time() < give_up_s:  # noqa: ASYNC110  # many things can make it true
+        await asyncio.sleep(0.02)
