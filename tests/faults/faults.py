@@ -250,6 +250,13 @@ def taking(*statuses: int) -> Strike:
     return strike
 
 
+async def reset_or_refuse(peer: Peer, push: Push) -> bool:
+    """Leave one try without an answer and refuse another: together they are unknown."""
+    if peer.there.random.random() < 0.5:
+        return await reset_before_the_answer(peer, push)
+    return await refusing(500, 502, 503)(peer, push)
+
+
 POISON: Final = "poison "
 
 
@@ -342,6 +349,7 @@ HTTP_FAULTS: Final = (
     fault("5xx", striking(refusing(*range(500, 600))), REFUSED),
     fault("every other time 503", striking(refusing(503), 0.5), DELIVERED, REFUSED),
     fault("every other time a reset", striking(reset_before_the_answer, 0.5), DELIVERED, UNKNOWN),
+    fault("now a reset, now a 5xx", striking(reset_or_refuse), REFUSED, UNKNOWN),
     fault("some events are refused", refusing_the_poisoned, DELIVERED, REFUSED, poisoned=0.1),
 )
 

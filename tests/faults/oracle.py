@@ -3,7 +3,7 @@
 The rules are the contract's:
 
 - 200: the destination said yes to exactly these bytes (tcp, stdout and file: it has them);
-- 502 that quotes the destination's answer: it said no, and never yes;
+- 502 that quotes the destination's answer: it said no, to each try, and never yes;
 - any other 502: it has seen no byte of the event;
 - 504: the detail names destination and timestamp; nothing more is known;
 - nothing is there that was not sent, and nothing twice that was sent once.
@@ -154,7 +154,9 @@ class Oracle:
         match answer.outcome:
             case Outcome.DELIVERED if not accepted:
                 yield f"{_NOT_FOUND}: {sent.name} {self._traces(sent)}"
-            case Outcome.REFUSED if accepted or not truth.refused[sent.arrives]:
+            case Outcome.REFUSED if (
+                accepted or truth.unanswered[sent.arrives] > 0 or not truth.refused[sent.arrives]
+            ):
                 yield f"{sent.name} got {detail!r}: {self._traces(sent)}"
             case Outcome.NEVER_SENT if sent.name in truth.glimpsed:
                 yield f"{sent.name} got {detail!r}, but was seen: {self._traces(sent)}"
