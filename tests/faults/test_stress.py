@@ -141,6 +141,9 @@ def test_what_the_grace_period_cuts_off_is_answered_and_logged(random: Random) -
             assert Oracle(loki.truth, asked[::3]).broken(target=sinks[0]["url"]) == []
             assert Oracle(http.truth, asked[1::3]).broken(target=sinks[1]["url"]) == []
             assert Oracle(healthy.truth, asked[2::3]).broken({Outcome.DELIVERED}) == []
+            for there, of_it in ((loki, asked[::3]), (http, asked[1::3])):
+                unknown = {s.name for s, answer in of_it if answer.outcome is Outcome.UNKNOWN}
+                assert unknown == there.truth.glimpsed
             return asked
 
     with serving("--shutdown-timeout", "2") as server:
@@ -349,7 +352,7 @@ def descriptors(server: Serving) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
-def test_a_flood_of_destinations_is_bounded(random: Random) -> None:
+def test_a_flood_of_destinations_is_bounded(random: Random, tmp_path: Path) -> None:
     """20,000 different ones leave neither memory nor descriptors behind."""
 
     async def work(server: Serving) -> None:
@@ -387,7 +390,7 @@ def test_a_flood_of_destinations_is_bounded(random: Random) -> None:
             assert memory_kib(server) - before_kib < 30 * 1024
             assert descriptors(server) < 256 + 50 + 64 + 100
 
-    with serving("--log-level", "info") as server:
+    with serving("--file-root", str(tmp_path)) as server:
         uvloop.run(work(server))
         assert server.stop() == 0
 
