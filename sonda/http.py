@@ -29,9 +29,11 @@ from sonda.hosts import HostCheck
 from sonda.pipeline.addresses import Address, is_loopback
 from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.interruption import what_became
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.policy import Policy
 from sonda.pipeline.problems import (
+    Crowded,
     Forbidden,
     Invalid,
     Malformed,
@@ -75,6 +77,7 @@ Response: TypeAlias = falcon.asgi.Response
 _HEALTH: Final = "/health"
 _READY: Final = "/ready"
 _PROBES: Final = frozenset({_HEALTH, _READY})
+_WORTH_SHARING: Final = 16
 _ARRIVAL: Final = "sonda.arrival"
 _LOG: Final = logging.getLogger("sonda")
 
@@ -93,7 +96,10 @@ class Delivers(AbstractAsyncContextManager[object], Protocol):
     async def deliver(
         self, raw: bytes, *, until_s: float | None = None
     ) -> Result[Receipt, Problem]:
-        """Deliver one event before the event loop's time *until_s*."""
+        """Deliver one event before the event loop's time *until_s*.
+
+        Cancelled, it says by the cancellation what has become of the event (`what_became`).
+        """
         ...
 
 
@@ -131,7 +137,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 500
         case Unreachable() | Refused():
             return 502
-        case Busy() | ShuttingDown() | NotReady():
+        case Busy() | ShuttingDown() | NotReady() | Crowded():
             return 503
         case OutcomeUnknown() | CutOff():
             return 504
@@ -146,7 +152,7 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed(allowed=allowed):
             return {"Allow": allowed}
-        case Busy() | ShuttingDown() | NotReady():
+        case Busy() | ShuttingDown() | NotReady() | Crowded():
             return {"Retry-After": "1"}
         case _:
             return {}
@@ -303,8 +309,11 @@ class Events:
             body_arrived, req.context.raw = True, raw
             refuse_parameters(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
-        except asyncio.CancelledError:  # the server's grace period is over
-            raise Rejected(CutOff() if body_arrived else ShuttingDown()) from None
+        except asyncio.CancelledError as exc:  # the server's grace period is over
+            if not body_arrived:
+                raise Rejected(ShuttingDown()) from None
+            _write(resp, refused(what_became(exc) or CutOff()))
+            return
         _write(resp, fold(outcome, accepted, refused))
 
     async def _read_body(self, req: Request, until_s: float) -> bytes:
@@ -404,6 +413,11 @@ def refuse_parameters(req: Request) -> None:
             raise Rejected(UnknownParameters(names))
 
 
+def share_of(max_inflight_requests: int) -> int | None:
+    """Leave half of the places to others than one destination, where there are enough to share."""
+    return max_inflight_requests // 2 if max_inflight_requests >= _WORTH_SHARING else None
+
+
 def create_app(
     settings: Settings, pipeline: Delivers | None = None, listening: Sequence[Address] = ()
 ) -> Shell:
@@ -415,7 +429,8 @@ def create_app(
     if pipeline is None:
         policy = Policy(settings.allow_destination, listening_on(listening))
         confinement = Confinement(settings.file_root, settings.tls_root, policy)
-        pipeline = Pipeline(confinement=confinement, in_server=True)
+        share = share_of(settings.max_inflight_requests)
+        pipeline = Pipeline(confinement=confinement, in_server=True, share=share)
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
     app = Shell()

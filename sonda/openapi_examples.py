@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from sonda.envelope import CODES, compact
 from sonda.pipeline.problems import (
+    Crowded,
     Forbidden,
     Invalid,
     MissingExtra,
@@ -217,6 +218,7 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
         Refused("http://loki:3100", "400 Bad Request", "error at least one label pair is required"),
     )
     yield "busy", Busy(1024)
+    yield "crowded", Crowded("http://loki:3100", 512)
     yield "shutting_down", ShuttingDown()
     yield "not_ready", NotReady()
     yield "no_answer", OutcomeUnknown("http://loki:3100", "within 10s", _TIME_NS)

@@ -82,12 +82,16 @@ class Broker:
 
 @contextmanager
 def kafka_broker(
-    *answers: int | str, host: str = "127.0.0.1", script: Script | None = None, **options: Any
+    *answers: int | str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    script: Script | None = None,
+    **options: Any,
 ) -> Iterator[Broker]:
     """Run a broker; *answers* are for the first batches, all further ones are taken."""
     ordered = iter(answers)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listener:
+    with socket.create_server((host, port), family=family, backlog=512) as listener:
         port = listener.getsockname()[1]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         broker = Broker(address, port, script or (lambda _: next(ordered, NO_ERROR)), **options)

@@ -20,6 +20,7 @@ from returns.result import Failure, Result, Success
 from sonda.http import Shell, create_app, http_status
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.problems import (
+    Crowded,
     Flaw,
     Forbidden,
     Invalid,
@@ -172,6 +173,7 @@ PROBLEMS: Final[list[tuple[Problem, int, str]]] = [
     (Malformed((Flaw("log", "why"), Flaw("", "é\ud800"))), 400, "bad_request"),
     (Forbidden("what", "remedy"), 403, "forbidden"),
     (Invalid((MissingExtra("sink", "kafka", "kafka"),)), 422, "unprocessable_entity"),
+    (Crowded("tcp:1", 512), 503, "service_unavailable"),
     (Unreachable("TCP connect to 127.0.0.1:1", "Connection refused"), 502, "bad_gateway"),
     (Refused("http://loki", "500 Oops"), 502, "bad_gateway"),
     (OutcomeUnknown("http://loki", "within 10s", 1), 504, "gateway_timeout"),

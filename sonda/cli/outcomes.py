@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import (
+    Crowded,
     Flaw,
     Forbidden,
     Invalid,
@@ -88,6 +89,8 @@ def http_status(problem: Problem) -> int:
             return 422
         case Unreachable() | Refused():
             return 502
+        case Crowded():
+            return 503
         case OutcomeUnknown():
             return 504
         case _:

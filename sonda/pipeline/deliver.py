@@ -10,13 +10,13 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
-from returns.result import Result
+from returns.result import Failure, Result
 
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Order, Receipt
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.model import Order, Parcel, Receipt
+from sonda.pipeline.problems import Crowded, Problem
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
@@ -25,7 +25,9 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.transport import Confinement, Transport
+from sonda.pipeline.transport.shares import Shares
 
 _LOG: Final = logging.getLogger("sonda")
 _WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
@@ -51,10 +53,19 @@ class Pipeline:
 
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
+    Each destination may have *share* events under way; a library's may have any number.
     """
 
-    def __init__(self, *, confinement: Confinement | None = None, in_server: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        confinement: Confinement | None = None,
+        in_server: bool = False,
+        share: int | None = None,
+    ) -> None:
         self._transport = Transport(confinement)
+        self._share = share
+        self._shares = Shares(share)
         self._in_server = in_server
         self._preflight = partial(preflight, in_server=in_server)
 
@@ -87,13 +98,23 @@ class Pipeline:
         validated = parse(raw).bind(partial(validate, received_ns=received_ns))
         order = validated.bind(self._preflight)
         began_ns = perf_counter_ns()
-        pushing = partial(push, transport=self._transport, until_s=until_s)
-        pushed = await then(order.bind(encode), pushing)  # the first I/O
-        receipt = await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
+        sending = partial(self._send, until_s=until_s, began_ns=began_ns)
+        receipt = await then(order.bind(encode), sending)  # the first I/O
         if self._in_server:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
                 _LOG.warning("%s", warning)
         return receipt
+
+    async def _send(
+        self, parcel: Parcel, *, until_s: float | None, began_ns: int
+    ) -> Result[Receipt, Problem]:
+        """Push, and wait for the yes, if the destination may have one more event under way."""
+        sink = parcel.order.sink
+        with self._shares.place(destination_of(sink)) as is_free:
+            if not is_free:
+                return Failure(Crowded(target_of(sink), self._share or 0))
+            pushed = await push(parcel, transport=self._transport, until_s=until_s)
+            return await then(pushed, partial(flush, began_ns=began_ns))
 
 
 def _none(_: Problem) -> tuple[str, ...]:

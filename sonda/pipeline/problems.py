@@ -81,6 +81,20 @@ class Forbidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """As many events as one destination may have under way have no answer yet; nothing was sent."""
+
+    target: str
+    most: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.most} events for {self.target} are under way, which is all that one destination "
+            "may have: try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Unreachable:
     """No byte of the event left, or what had left was taken back: the destination has nothing."""
 
@@ -123,5 +137,5 @@ class OutcomeUnknown:
 
 
 Problem: TypeAlias = (
-    NotJson | Malformed | Invalid | Forbidden | Unreachable | Refused | OutcomeUnknown
+    NotJson | Malformed | Invalid | Forbidden | Crowded | Unreachable | Refused | OutcomeUnknown
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from sonda.about import version
 from sonda.pipeline.addresses import address_of, basic_auth
 from sonda.pipeline.credentials import scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
@@ -156,6 +158,23 @@ async def post(
     time_ns: int,
 ) -> Outcome:
     """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too."""
+    try:
+        return await _post_once(where, headers, body, journey, transport, deadline, time_ns)
+    except asyncio.CancelledError as exc:
+        unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
+        explain(exc, unknown if journey.left else Unreachable(where.names.connect, WHILE_UNSENT))
+        raise
+
+
+async def _post_once(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    journey: Journey,
+    transport: Transport,
+    deadline: Deadline,
+    time_ns: int,
+) -> Outcome:
     permitted = transport.destinations.permit(where.sink, address_of(where.url))
     secure = await then(permitted, lambda _: _secure(where, transport))
     if not isinstance(secure, Success):

@@ -19,6 +19,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.credentials import repr_without_secrets, scrub
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.sinks import Sink
@@ -158,6 +159,10 @@ async def _attempt(
             spot = await cluster.prepare(
                 shipment.topic.name, shipment.key_hash, journey, alone=alone
             )
+    except asyncio.CancelledError as exc:
+        if not alone:  # else the first try's record has left
+            explain(exc, Unreachable(journey.attempt, WHILE_UNSENT))
+        raise
     except NotAllowed as exc:
         return Failure(exc.problem)
     except (UnreadyError, TimeoutError):

@@ -31,6 +31,7 @@ from sonda.pipeline.credentials import (
     secrets_of_userinfo,
 )
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending, Record
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
@@ -156,6 +157,7 @@ async def _attempt(call: _Call, transport: Transport, deadline: Deadline) -> Out
     destination = await then(permitted, lambda _: _destination(call.collector, transport))
     if not isinstance(destination, Success):
         return Failure(Setback(destination.failure(), reached=False))
+    unfinished: Problem = Unreachable(_step(call), WHILE_UNSENT)
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
@@ -164,8 +166,14 @@ async def _attempt(call: _Call, transport: Transport, deadline: Deadline) -> Out
             left_s = deadline.left_s()
             if left_s <= 0:
                 raise TimeoutError  # before anything has left
+            unfinished = OutcomeUnknown(
+                call.collector.target, WHILE_UNKNOWN, call.payload.event.time_ns
+            )
             limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
             answer = await _export(call, channel, left_s)
+    except asyncio.CancelledError as exc:
+        explain(exc, unfinished)
+        raise
     except NotAllowed as exc:
         return Failure(Setback(exc.problem, reached=False))
     except OSError as exc:

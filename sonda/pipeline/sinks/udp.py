@@ -17,6 +17,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
@@ -55,6 +56,9 @@ async def _send(
     try:
         async with asyncio.timeout_at(deadline.at_s):
             addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
+    except asyncio.CancelledError as exc:
+        explain(exc, Unreachable(where, WHILE_UNSENT))
+        raise
     except NotAllowed as exc:
         return Failure(exc.problem)
     except OSError as exc:

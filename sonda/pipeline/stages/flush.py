@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter_ns
 
 from returns.result import Result
 
+from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
 from sonda.pipeline.model import Acknowledged, Pushed, Receipt, Record
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.targets import target_of
 
 
 async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
@@ -15,8 +18,13 @@ async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
 
     Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
     """
-    verdict = await pushed.pending()
     event, warnings = pushed.order.event, pushed.order.warnings
+    try:
+        verdict = await pushed.pending()
+    except asyncio.CancelledError as exc:  # a sink that knows better has said so
+        target = target_of(pushed.order.sink)
+        explain(exc, OutcomeUnknown(target, WHILE_UNKNOWN, event.time_ns))
+        raise
 
     def receipt(yes: Acknowledged) -> Receipt:
         return Receipt(

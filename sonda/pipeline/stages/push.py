@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from returns.result import Result
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
 from sonda.pipeline.durations import seconds
+from sonda.pipeline.interruption import WHILE_UNSENT, explain
 from sonda.pipeline.model import Parcel, Pending, Pushed
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.problems import Problem, Unreachable
+from sonda.pipeline.targets import target_of
 from sonda.pipeline.transport import Transport
 
 
@@ -18,7 +22,11 @@ async def push(
     sink = parcel.order.sink
     timeout = getattr(sink.options, "timeout", None)  # stdout and file have none of their own
     deadline = Deadline.within(seconds(timeout) if timeout else LONGEST_S, until_s)
-    pending: Result[Pending, Problem] = await sink.plugin.push(
-        parcel.payload, sink.options, transport, deadline
-    )
+    try:
+        pending: Result[Pending, Problem] = await sink.plugin.push(
+            parcel.payload, sink.options, transport, deadline
+        )
+    except asyncio.CancelledError as exc:  # before the sink has begun to send
+        explain(exc, Unreachable(f"send to {target_of(sink)}", WHILE_UNSENT))
+        raise
     return pending.map(lambda verdict: Pushed(parcel.order, verdict))

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from returns.result import Failure, Result
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Payload
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.transport.streams import Journey
@@ -97,7 +98,10 @@ class Batch:
         Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
         that starts anew, because a kept connection has died, seals anew.
         """
-        self.events = [event for event in self.events if not event.outcome.done()]
+        for event in self.events:
+            if event.outcome.done():
+                event.batch = None  # what leaves now leaves without it
+        self.events = [event for event in self.events if event.batch is self]
         if not self.events:
             raise AllWithdrawn
         return [event.payload for event in self.events]
@@ -167,21 +171,26 @@ class Line:
         expiry = loop.call_at(deadline.at_s, self._expire, event)
         try:
             return await event.outcome
+        except asyncio.CancelledError as exc:
+            explain(exc, self._unfinished(event, WHILE_UNKNOWN, WHILE_UNSENT))
+            raise
         finally:
             expiry.cancel()
 
     def _expire(self, event: Waiting) -> None:
         """Give an event up; still in line, it is withdrawn."""
-        event.settle(Failure(Setback(self._late(event))))
+        deadline = event.deadline
+        late = self._unfinished(event, f"within {deadline}", f"timed out after {deadline}")
+        event.settle(Failure(Setback(late)))
         while self._queue and self._queue[0].outcome.done():
             self._queue.popleft()
 
-    def _late(self, event: Waiting) -> Problem:
-        target, deadline = self._names.target, event.deadline
+    def _unfinished(self, event: Waiting, unknown: str, unsent: str) -> Problem:
+        """Say what is known of an event that is given up, and why it is."""
         if event.left:
-            return OutcomeUnknown(target, f"within {deadline}", event.payload.event.time_ns)
+            return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
         step = self._names.write if event.connected else self._names.connect
-        return Unreachable(step, f"timed out after {deadline}")
+        return Unreachable(step, unsent)
 
     def _start_if_due(self) -> None:
         """Begin a push if there is work and none is under way, or those under way are slow."""

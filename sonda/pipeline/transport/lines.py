@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.transport.sockets import words
@@ -91,8 +92,10 @@ class Job:
         expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
         try:
             return await self._told
-        except BaseException:
-            self._withdraw()
+        except asyncio.CancelledError as exc:
+            self._conclude(WHILE_UNKNOWN, WHILE_UNSENT)
+            if isinstance(self._verdict, Failure):
+                explain(exc, self._verdict.failure())
             raise
         finally:
             expiry.cancel()
@@ -111,16 +114,15 @@ class Job:
             self._told.set_result(self._verdict)
 
     def _expire(self, deadline: Deadline) -> None:
-        if self._withdraw():
-            late = f"timed out after {deadline}"
-            self._verdict = Failure(Unreachable(f"write to {self.way.target}", late))
-        elif self._verdict is None:
-            late = f"within {deadline}"
-            self._verdict = Failure(OutcomeUnknown(self.way.target, late, self.time_ns))
+        self._conclude(f"within {deadline}", f"timed out after {deadline}")
         self.tell()
 
-    def _withdraw(self) -> bool:
-        return self._line is not None and self._line.withdraw(self)
+    def _conclude(self, unknown: str, unsent: str) -> None:
+        """Give the event up, and say why: it is withdrawn, or has begun and may still end well."""
+        if self._line is not None and self._line.withdraw(self):
+            self._verdict = Failure(Unreachable(f"write to {self.way.target}", unsent))
+        elif self._verdict is None:
+            self._verdict = Failure(OutcomeUnknown(self.way.target, unknown, self.time_ns))
 
 
 class Line:

@@ -11,6 +11,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.durations import seconds
+from sonda.pipeline.interruption import Interrupted, explain
 from sonda.pipeline.model import Acknowledged
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 
@@ -54,7 +55,12 @@ async def deliver_in_tries(
     tries = 0
     while True:
         tries += 1
-        outcome = await attempt()
+        try:
+            outcome = await attempt()
+        except asyncio.CancelledError as exc:
+            if unknown is not None:
+                exc.__cause__ = Interrupted(unknown)
+            raise
         if isinstance(outcome, Success):
             return Success(replace(outcome.unwrap(), tries=tries))
         setback = outcome.failure()
@@ -68,7 +74,11 @@ async def deliver_in_tries(
         wait_s = _wait_s(retry, setback, tries)
         if wait_s >= deadline.left_s():
             break
-        await asyncio.sleep(wait_s)
+        try:
+            await asyncio.sleep(wait_s)
+        except asyncio.CancelledError as exc:
+            explain(exc, unknown or setback.problem)
+            raise
     return Failure(unknown or setback.problem)
 
 

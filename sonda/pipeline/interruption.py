@@ -1,0 +1,35 @@
+"""What becomes of an event whose delivery is cancelled.
+
+A delivery is cancelled where it waits: at the end of a server's grace period, or when the user of
+the library gives up. The cancellation passes through as it is, or time-outs around a delivery would
+not work; but its cause says what has become of the event, for whoever must answer for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from sonda.pipeline.problems import Problem
+
+WHILE_UNKNOWN: Final = "before its delivery was cut off"
+WHILE_UNSENT: Final = "its delivery was cut off"
+
+
+class Interrupted(Exception):  # noqa: N818  # the cause of a cancellation, no error by itself
+    """The cause of a cancellation that has ended a delivery."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def explain(exc: asyncio.CancelledError, problem: Problem) -> None:
+    """Have a cancellation say what has become of the event, unless it says so already."""
+    if not isinstance(exc.__cause__, Interrupted):
+        exc.__cause__ = Interrupted(problem)
+
+
+def what_became(exc: asyncio.CancelledError) -> Problem | None:
+    """Read what a cancellation says of the event."""
+    return exc.__cause__.problem if isinstance(exc.__cause__, Interrupted) else None

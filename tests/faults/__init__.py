@@ -1,0 +1,1 @@
+"""The fault ledger: whatever breaks, a yes is no lie, and neither is a no."""

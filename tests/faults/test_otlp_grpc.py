@@ -1,0 +1,45 @@
+"""The `otlp_grpc` sink under every fault that can befall it: connections and calls."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from sonda.pipeline.deliver import Pipeline
+from tests.serving import Serving
+
+from .client import Direct, client
+from .faults import Fault
+from .ledger import Ledger
+from .play import Pki
+from .resolver import Resolver, install
+from .rpc import OTLP_GRPC, RpcPlay
+
+CASES = [pytest.param(fault, id=fault.name) for fault in OTLP_GRPC.faults]
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_no_promise_is_broken(
+    fault: Fault,
+    server: Serving,
+    pki: Pki,
+    random: Random,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each answer is true of each event, and once the fault is over events are delivered."""
+
+    async def play(resolver: Resolver | None) -> list[str]:
+        one = RpcPlay(OTLP_GRPC, fault, random, pki, resolver)
+        if resolver is None:
+            async with client(server.port) as posting:
+                row, broken = await one.run(posting)
+        else:
+            async with Pipeline() as pipeline:
+                row, broken = await one.run(Direct(pipeline))
+        ledger.record((OTLP_GRPC.type, fault.name), row)
+        return broken
+
+    assert asyncio.run(play(install(monkeypatch, random) if fault.host else None)) == []
