@@ -137,6 +137,17 @@ class UnknownParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidParameter:
+    """A query parameter has a value that means nothing, or is there twice."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"query parameter '{self.name}': {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Bug:
     """A wrong assumption of ours; its message stays in the log, where secrets may be."""
 
@@ -159,6 +170,7 @@ Rejection: TypeAlias = (
     | RequestTimeout
     | CutShort
     | UnknownParameters
+    | InvalidParameter
     | Bug
 )
 

@@ -15,7 +15,7 @@ from returns.result import Result
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Order, Receipt
+from sonda.pipeline.model import Order, Parcel, Preview, Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator, validator
@@ -23,9 +23,11 @@ from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport import Confinement, Transport
+from sonda.pipeline.transport.threads import in_thread
 
 _LOG: Final = logging.getLogger("sonda")
 _WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
@@ -92,6 +94,19 @@ class Pipeline:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
                 _LOG.warning("%s", warning)
         return receipt
+
+    async def preview(self, raw: bytes) -> Result[Preview, Problem]:
+        """Say what `deliver` would send; opens and sends nothing.
+
+        Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
+        is too long for its destination.
+        """
+        validated = parse(raw).bind(partial(validate, received_ns=now_ns()))
+        return await then(validated.bind(self._preflight).bind(encode), self._describe)
+
+    async def _describe(self, parcel: Parcel) -> Result[Preview, Problem]:
+        """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
+        return await in_thread(partial(preview, parcel, transport=self._transport))
 
 
 def _none(_: Problem) -> tuple[str, ...]:
