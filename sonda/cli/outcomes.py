@@ -24,6 +24,7 @@ from sonda.pipeline.problems import (
 from sonda.pipeline.showing import lines_of_preview
 
 _TAKES_LONG_US = 1000
+_SHORTEST_SECRET = 4  # a path that is shorter is none, and would turn up everywhere
 _SAID = ("sink", "target", "bytes")  # of a preview: its first line has them
 
 
@@ -166,14 +167,16 @@ def _spellings(secret: str) -> Iterable[str]:
 
 
 def _in_request_line(secret: str) -> Iterable[str]:
-    """Give what a request line has of a secret URL: its path, and its query."""
+    """Give what a request line has of a secret URL: its path, its query, and both together."""
     from sonda.pipeline.addresses import parse_http_url
 
     try:
-        path, mark, query = parse_http_url(secret).raw_path.decode("ascii").partition("?")
+        target = parse_http_url(secret).raw_path.decode("ascii")
     except ValueError:
         return ()
-    return (path.rstrip("/"), mark + query)
+    path, mark, query = target.partition("?")
+    parts = (target, path.rstrip("/"), mark + query)
+    return (part for part in parts if len(part) >= _SHORTEST_SECRET)
 
 
 def highest(outcomes: Iterable[Outcome]) -> Exit:
