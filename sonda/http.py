@@ -94,7 +94,9 @@ class Delivers(AbstractAsyncContextManager[object], Protocol):
         """Deliver one event before the event loop's time *until_s*."""
         ...
 
-    async def preview(self, raw: bytes) -> Result[Preview, Problem]:
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
         """Say what would be sent."""
         ...
 
@@ -291,7 +293,8 @@ class Events:
             raw = await self._read_body(req, until_s)
             body_arrived, req.context.raw = True, raw
             if is_dry_run(req):
-                _write(resp, fold(await self._pipeline.preview(raw), previewed, refused))
+                shown = await self._pipeline.preview(raw, until_s=until_s)
+                _write(resp, fold(shown, previewed, refused))
                 return
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError:  # the server's grace period is over

@@ -67,8 +67,11 @@ class Pipe:
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
 
-    async def preview(self, raw: bytes) -> Result[Preview, Problem]:
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
         self.previewed.append(raw)
+        self.until_s = until_s
         return self.shows
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
@@ -25,6 +30,7 @@ from sonda.pipeline.problems import (
 )
 from tests.destinations import TIME_NS, TIMESTAMP
 
+PAGE: Final = (Path(__file__).parents[1] / "docs" / "notebooks.md").read_text(encoding="utf-8")
 EVIL: Final = "<script>alert('&')</script>\x1b[2J"
 RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 2, 7999)
 PROBLEMS: Final[list[Problem]] = [
@@ -147,6 +153,40 @@ def test_a_receipt_as_a_row() -> None:
     assert sonda.as_row(Success(RECEIPT)) == row
     more = replace(RECEIPT, status=0, place=Place("t", 1, None), warnings=("a", "b"))
     assert sonda.as_row(Success(more)) == {**row, "status": 0, "place": "t-1", "warnings": "a; b"}
+
+
+def test_the_page_names_every_column() -> None:
+    """docs/notebooks.md lists what a row may have."""
+    full = replace(RECEIPT, status=204, place=Place("t", 0, 1), warnings=("a",))
+    table = PAGE.partition("| column |")[2]
+    columns = [
+        name
+        for line in table.splitlines()[2:]
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
+    rows = [sonda.as_row(result) for result in (Success(full), *map(Failure, PROBLEMS))]
+    assert set(columns) == {name for row in rows for name in row}
+
+
+def test_the_pages_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each snippet of docs/notebooks.md does what it says, in one notebook after the other."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"message": ["a", "b"], "labels": [{"n": "1"}, {"n": "2"}]})
+    names: dict[str, Any] = {"pd": pandas, "frame": frame, "sink": sonda.sinks.Stdout()}
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+    async def run() -> None:
+        for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+            code = block.removeprefix("%load_ext sonda\n").replace("loki:3100", "127.0.0.1:1")
+            made = eval(compile(code, "<page>", "exec", flags), names)  # noqa: S307  # our own page
+            if inspect.isawaitable(made):
+                await made
+
+    asyncio.run(run())
+    problem, *events = capsys.readouterr().out.splitlines()
+    assert problem == "sink error: HTTP connect to 127.0.0.1:1: Connection refused"
+    assert len(events) == 2
+    assert [sonda.as_row(result)["outcome"] for result in names["results"]] == ["delivered"] * 2
 
 
 @pytest.mark.parametrize(

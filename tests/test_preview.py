@@ -7,21 +7,24 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from returns.result import Failure
+from returns.result import Failure, Success
 
 import sonda
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Preview
 from sonda.pipeline.policy import Policy, parse_rule
 from sonda.pipeline.problems import Flaw, Forbidden, Invalid, Unreachable
+from sonda.pipeline.sinks import file
 from sonda.pipeline.transport import Confinement
 from tests.bodies import LOG, changed, raw
 from tests.destinations import (
+    PATIENCE_S,
     TIMESTAMP,
     deliver,
     http_destination,
@@ -309,6 +312,29 @@ def test_no_secret_is_shown(name: str) -> None:
     for text in shown:
         assert SECRET not in text
         assert "user:" not in text
+
+
+def test_a_file_system_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run ends when its time is up, as a delivery does."""
+    released = threading.Event()
+
+    def permit(path: str, _: Confinement | None) -> Success[Path]:
+        released.wait(PATIENCE_S)
+        return Success(Path(path))
+
+    monkeypatch.setattr(file, "permit", permit)
+
+    async def ask() -> Any:
+        async with Pipeline() as pipeline:
+            now_s = asyncio.get_running_loop().time()
+            body = raw(log_event({"type": "file", "path": "x"}))
+            shown = await pipeline.preview(body, until_s=now_s)
+            released.set()
+            return shown
+
+    attempt = "look at the paths of sink file"
+    expected = Unreachable(attempt, "the file system did not answer in time")
+    assert asyncio.run(ask()) == Failure(expected)
 
 
 # How it looks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,13 +11,13 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
-from returns.result import Result
+from returns.result import Failure, Result
 
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Parcel, Preview, Receipt
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator, validator
 from sonda.pipeline.stages.encode import encode
@@ -95,18 +96,26 @@ class Pipeline:
                 _LOG.warning("%s", warning)
         return receipt
 
-    async def preview(self, raw: bytes) -> Result[Preview, Problem]:
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
         """Say what `deliver` would send; opens and sends nothing.
 
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
         validated = parse(raw).bind(partial(validate, received_ns=now_ns()))
-        return await then(validated.bind(self._preflight).bind(encode), self._describe)
+        describe = partial(self._describe, until_s=until_s)
+        return await then(validated.bind(self._preflight).bind(encode), describe)
 
-    async def _describe(self, parcel: Parcel) -> Result[Preview, Problem]:
+    async def _describe(self, parcel: Parcel, *, until_s: float | None) -> Result[Preview, Problem]:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
-        return await in_thread(partial(preview, parcel, transport=self._transport))
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await in_thread(partial(preview, parcel, transport=self._transport))
+        except TimeoutError:
+            attempt = f"look at the paths of sink {parcel.order.sink.name}"
+            return Failure(Unreachable(attempt, "the file system did not answer in time"))
 
 
 def _none(_: Problem) -> tuple[str, ...]:
