@@ -9,6 +9,7 @@
         await pipeline.emit(...)
 
     await sonda.emit_many(events)                         # one result each, in order
+    sonda.preview(event)                                  # what would be sent; nothing is
 
 Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
 """
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sonda.library import emit_async as emit_async
     from sonda.library import emit_many as emit_many
     from sonda.library import encode as encode
+    from sonda.library import preview as preview
+    from sonda.notebook import as_row as as_row
     from sonda.pipeline import encoders as encoders
     from sonda.pipeline import problems as problems
     from sonda.pipeline import sinks as sinks
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.events import Log as Log
     from sonda.pipeline.events import Metric as Metric
     from sonda.pipeline.model import Confirmed as Confirmed
+    from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
     from sonda.pipeline.transport.sasl import Sasl as Sasl
     from sonda.pipeline.transport.tls import KafkaTls as KafkaTls
@@ -43,15 +47,18 @@ __all__ = [
     "Log",
     "Metric",
     "Pipeline",
+    "Preview",
     "Receipt",
     "Retry",
     "Sasl",
     "Tls",
+    "as_row",
     "emit",
     "emit_async",
     "emit_many",
     "encode",
     "encoders",
+    "preview",
     "problems",
     "sinks",
     "version",
@@ -63,14 +70,17 @@ _HOMES: Final = {
     "Log": "sonda.pipeline.events",
     "Metric": "sonda.pipeline.events",
     "Pipeline": "sonda.pipeline.deliver",
+    "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",
     "Retry": "sonda.pipeline.transport.tries",
     "Sasl": "sonda.pipeline.transport.sasl",
     "Tls": "sonda.pipeline.transport.tls",
+    "as_row": "sonda.notebook",
     "emit": "sonda.library",
     "emit_async": "sonda.library",
     "emit_many": "sonda.library",
     "encode": "sonda.library",
+    "preview": "sonda.library",
     "version": "sonda.about",
 }
 
@@ -85,6 +95,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sonda' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Do what `%load_ext sonda` is for: have results shown as what is in them."""
+    from sonda.notebook import register
+
+    register(shell)
 
 
 def __dir__() -> list[str]:

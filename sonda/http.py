@@ -29,8 +29,9 @@ from sonda.hosts import HostCheck
 from sonda.pipeline.addresses import Address, is_loopback
 from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.flaws import unknown_variant
 from sonda.pipeline.interruption import what_became
-from sonda.pipeline.model import Receipt
+from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.policy import Policy
 from sonda.pipeline.problems import (
     Crowded,
@@ -52,6 +53,7 @@ from sonda.rejections import (
     CutOff,
     CutShort,
     ForbiddenHost,
+    InvalidParameter,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -79,6 +81,7 @@ _READY: Final = "/ready"
 _PROBES: Final = frozenset({_HEALTH, _READY})
 _WORTH_SHARING: Final = 16
 _ARRIVAL: Final = "sonda.arrival"
+_DRY_RUN: Final = "dry_run"
 _LOG: Final = logging.getLogger("sonda")
 
 
@@ -102,6 +105,12 @@ class Delivers(AbstractAsyncContextManager[object], Protocol):
         """
         ...
 
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
+        """Say what would be sent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -115,7 +124,7 @@ class Answer:
 def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
     """Give every failure its status."""
     match problem:
-        case NotJson() | Malformed() | CutShort() | UnknownParameters():
+        case NotJson() | Malformed() | CutShort() | UnknownParameters() | InvalidParameter():
             return 400
         case Unauthorized():
             return 401
@@ -169,6 +178,11 @@ def accepted(receipt: Receipt) -> Answer:
     if receipt.warnings:
         document["warnings"] = receipt.warnings
     return Answer(200, compact(document))
+
+
+def previewed(preview: Preview) -> Answer:
+    """Answer a dry run: what would have been sent."""
+    return Answer(200, compact(preview.answer()))
 
 
 def refused(problem: Problem | Rejection) -> Answer:
@@ -307,7 +321,10 @@ class Events:
         try:
             raw = await self._read_body(req, until_s)
             body_arrived, req.context.raw = True, raw
-            refuse_parameters(req)
+            if is_dry_run(req):
+                shown = await self._pipeline.preview(raw, until_s=until_s)
+                _write(resp, fold(shown, previewed, refused))
+                return
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError as exc:  # the server's grace period is over
             if not body_arrived:
@@ -405,12 +422,20 @@ def content_length(req: Request) -> int | None:
     return int(announced.lstrip("0") or "0") if announced else None
 
 
-def refuse_parameters(req: Request) -> None:
-    """Refuse query parameters: a misspelt one must not be ignored."""
-    if req.query_string:
-        pairs = parse_qsl(req.query_string, keep_blank_values=True)
-        if names := tuple(name for name, _ in pairs):
-            raise Rejected(UnknownParameters(names))
+def is_dry_run(req: Request) -> bool:
+    """Read `dry_run`, and refuse every other parameter: a misspelt one must not be ignored."""
+    if not req.query_string:
+        return False
+    pairs = parse_qsl(req.query_string, keep_blank_values=True)
+    if unknown := tuple(name for name, _ in pairs if name != _DRY_RUN):
+        raise Rejected(UnknownParameters(unknown))
+    given = [value for _, value in pairs] or ["false"]
+    if len(given) > 1:
+        raise Rejected(InvalidParameter(_DRY_RUN, "is given more than once"))
+    if given[0] not in ("true", "false"):
+        reason = unknown_variant(given[0], ("true", "false"))
+        raise Rejected(InvalidParameter(_DRY_RUN, reason))
+    return given[0] == "true"
 
 
 def share_of(max_inflight_requests: int) -> int | None:

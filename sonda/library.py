@@ -12,11 +12,14 @@ from returns.result import Result
 
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Receipt
+from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.stages.encode import encode as encode_order
 from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.preview import preview as preview_parcel
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.transport import Transport
 
 _ANY_SINK: Final = {"type": "http_push", "url": "http://localhost"}  # takes what any encoder makes
 CONCURRENCY: Final = 32
@@ -79,6 +82,21 @@ async def each(
         for _ in range(concurrency):
             group.create_task(draw())
     return [done[place] for place in range(len(done))]
+
+
+def preview(event: AnyEvent) -> Result[Preview, Problem]:
+    """Say what `emit` would send, byte by byte; nothing is opened, and nothing is sent.
+
+    Fails with `NotJson`, `Malformed` or `Invalid`, and with `Unreachable` for what is too long.
+    """
+    return (
+        to_json(event)
+        .bind(parse)
+        .bind(partial(validate, received_ns=now_ns()))
+        .bind(partial(preflight, in_server=False))
+        .bind(encode_order)
+        .bind(partial(preview_parcel, transport=Transport()))
+    )
 
 
 def encode(event: AnyEvent) -> Result[bytes, Problem]:

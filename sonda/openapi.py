@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from sonda.about import version
 from sonda.envelope import CODES
-from sonda.openapi_examples import EVENTS, REASONS, StatusOf, refusals, sent
+from sonda.openapi_examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
 from sonda.pipeline.schemas import COMMON, PLUGINS, REQUEST, Kind, Schema
 
 Json: TypeAlias = dict[str, Any]
@@ -72,14 +72,24 @@ def _post_events() -> Json:
         "summary": "Send one event",
         "description": "Answers once the destination has acknowledged the event, or could not.",
         "security": [{}, {"key": []}],
+        "parameters": [
+            {
+                "name": "dry_run",
+                "in": "query",
+                "description": "Answer with what would be sent, byte for byte; nothing is opened.",
+                "schema": {"type": "boolean", "default": False},
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": _ref("Event"), "examples": EVENTS}},
         },
         "responses": {
             "200": {
-                "description": "The destination has acknowledged the event.",
-                "content": _json(_ref("Sent"), sent()),
+                "description": "The destination has acknowledged the event; or what a dry run shows.",
+                "content": _json(
+                    {"oneOf": [_ref("Sent"), _ref("Previewed")]}, {**sent(), **previewed()}
+                ),
             },
             **{str(s): _ref(CODES[s], "responses") for s in CODES if s not in (404, 405)},
         },
@@ -198,6 +208,7 @@ def _schemas() -> Iterator[tuple[str, Any]]:
         },
     )
     yield "Sent", _SENT
+    yield "Previewed", _PREVIEWED
     yield "Refusal", _REFUSAL
 
 
@@ -315,6 +326,28 @@ def _pascal(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
+_PREVIEWED: Final[Json] = {
+    "title": "Previewed",
+    "description": "What a dry run shows: nothing has been sent.",
+    "type": "object",
+    "properties": {
+        "sent": {"const": False},
+        "signal_type": {"type": "string", "enum": REQUEST["properties"]["signal_type"]["enum"]},
+        "preview": {
+            "description": "The bytes as `text`, or as `hex` beside what they mean (`decoded`); their "
+            "framing, the target, and what else goes with them: request line, headers, topic.",
+            "type": "object",
+            "required": ["encoder", "sink", "target", "timestamp", "framing", "bytes"],
+        },
+        "warnings": {
+            "description": "What the sender should know; absent when there is nothing.",
+            "type": "array",
+            "items": {"type": "string"},
+        },
+    },
+    "required": ["sent", "signal_type", "preview"],
+    "additionalProperties": False,
+}
 _SENT: Final[Json] = {
     "title": "Sent",
     "description": "The promise that the destination has acknowledged the event.",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from sonda.envelope import CODES, compact
+from sonda.pipeline.model import Preview
 from sonda.pipeline.problems import (
     Crowded,
     Forbidden,
@@ -18,15 +19,19 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.result import fold
+from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.transport import Transport
 from sonda.rejections import (
     Bug,
     Busy,
     CutOff,
     CutShort,
     ForbiddenHost,
+    InvalidParameter,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -170,6 +175,13 @@ def sent() -> Json:
     }
 
 
+def previewed() -> Json:
+    """Give the answer to a dry run."""
+    order = _order(EVENTS["stdout"]["value"])
+    shown = order.bind(encode).bind(partial(preview, transport=Transport()))
+    return {"dry_run": {"value": fold(shown, Preview.answer, _unexpected)}}
+
+
 def refusals(status_of: StatusOf) -> dict[int, Json]:
     """Give examples of every answer that is not 200, by status."""
     found: dict[int, Json] = {status: {} for status in CODES}
@@ -191,6 +203,7 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
     for name, body in _bad_bodies(log, metric).items():
         yield name, fold(_order(body), _unexpected, lambda problem: problem)
     yield "unknown_parameter", UnknownParameters(("dryrun",))
+    yield "invalid_parameter", InvalidParameter("dry_run", "is given more than once")
     yield "cut_short", CutShort()
     yield "foreign_host", ForbiddenHost("evil.example")
     yield "no_key", Unauthorized("missing or malformed Authorization header")

@@ -148,6 +148,17 @@ class UnknownParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidParameter:
+    """A query parameter has a value that means nothing, or is there twice."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"query parameter '{self.name}': {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Bug:
     """A wrong assumption of ours; its message stays in the log, where secrets may be."""
 
@@ -171,6 +182,7 @@ Rejection: TypeAlias = (
     | RequestTimeout
     | CutShort
     | UnknownParameters
+    | InvalidParameter
     | Bug
 )
 

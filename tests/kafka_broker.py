@@ -43,6 +43,8 @@ class Produced:
     producer_id: int
     sequence: int
     values: tuple[bytes, ...]
+    records: tuple[tuple[Any, ...], ...] = field(default=(), compare=False)
+    """Of each its key, value, headers and timestamp."""
 
 
 Script: TypeAlias = Callable[[Produced], int | str]
@@ -173,9 +175,9 @@ def _produce(request: io.BytesIO, broker: Broker) -> Any:
     for topic, partitions in asked.topics:
         for partition, records in partitions:
             batch = MemoryRecords(records).next_batch()
-            produced = Produced(
-                batch.producer_id, batch.base_sequence, tuple(record.value for record in batch)
-            )
+            facts = tuple((one.key, one.value, one.headers, one.timestamp) for one in batch)
+            values = tuple(value for _, value, _, _ in facts)
+            produced = Produced(batch.producer_id, batch.base_sequence, values, facts)
             verdict = broker.script(produced)
             broker.produced.add(produced)
             if isinstance(verdict, str):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.http import Shell, create_app, http_status
-from sonda.pipeline.model import Confirmed, Receipt
+from sonda.pipeline.model import Confirmed, Departure, Preview, Receipt
 from sonda.pipeline.problems import (
     Crowded,
     Flaw,
@@ -35,6 +35,9 @@ from sonda.pipeline.problems import (
 from sonda.settings import Settings
 
 RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, time_ns=1, tries=1, latency_us=7999)
+PREVIEW: Final = Preview(
+    "logs", "json_lines", "stdout", 1, Departure("stdout", "one line", b"hello\n")
+)
 DISCONNECT: Final = {"type": "http.disconnect"}
 Outcome = Result[Receipt, Problem]
 Headers = list[tuple[bytes, bytes]]
@@ -47,7 +50,9 @@ class Pipe:
 
     does: Callable[[], Coroutine[Any, Any, Outcome]] | None = None
     gives: Outcome = field(default_factory=lambda: Success(RECEIPT))
+    shows: Result[Preview, Problem] = field(default_factory=lambda: Success(PREVIEW))
     got: list[bytes] = field(default_factory=list)
+    previewed: list[bytes] = field(default_factory=list)
     until_s: float | None = None
     is_open: bool | None = None
 
@@ -62,6 +67,13 @@ class Pipe:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
+
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
+        self.previewed.append(raw)
+        self.until_s = until_s
+        return self.shows
 
 
 @dataclass(frozen=True)
@@ -318,6 +330,63 @@ def test_query_parameters_are_400(query: bytes, detail: str) -> None:
     pipe = Pipe()
     assert_refused(asked(pipe, Settings(), query=query), 400, "bad_request", detail)
     assert pipe.got == []
+
+
+def test_a_dry_run_answers_with_the_preview() -> None:
+    """Nothing is delivered; the answer says so, and what would have been."""
+    pipe = Pipe()
+    reply = asked(pipe, Settings(), "POST", "/events", b"{}", query=b"dry_run=true")
+    assert reply.status == 200
+    assert reply.document == {"sent": False, "signal_type": "logs", "preview": PREVIEW.document()}
+    assert list(reply.document) == ["sent", "signal_type", "preview"]
+    assert (pipe.got, pipe.previewed) == ([], [b"{}"])
+
+
+def test_a_dry_run_has_the_warnings() -> None:
+    """They follow the preview."""
+    pipe = Pipe(shows=Success(replace(PREVIEW, warnings=("mind the gap",))))
+    reply = asked(pipe, Settings(), query=b"dry_run=true")
+    assert list(reply.document) == ["sent", "signal_type", "preview", "warnings"]
+    assert reply.document["warnings"] == ["mind the gap"]
+
+
+def test_a_dry_run_fails_as_the_real_one_would() -> None:
+    """A problem has its own status."""
+    pipe = Pipe(shows=Failure(Forbidden("destination x", "a flag would allow it")))
+    reply = asked(pipe, Settings(), query=b"dry_run=true")
+    assert_refused(reply, 403, "forbidden", "destination x; a flag would allow it")
+
+
+@pytest.mark.parametrize("query", [b"dry_run=false", b""])
+def test_no_dry_run_delivers(query: bytes) -> None:
+    """False is what it would be without the parameter."""
+    pipe = Pipe()
+    assert asked(pipe, Settings(), "POST", "/events", b"{}", query=query).document["sent"] is True
+    assert (pipe.got, pipe.previewed) == ([b"{}"], [])
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        (
+            b"dry_run=1",
+            "query parameter 'dry_run': unknown variant '1', expected 'true' or 'false'",
+        ),
+        (
+            b"dry_run=True",
+            "query parameter 'dry_run': unknown variant 'True', expected 'true' or 'false'",
+        ),
+        (b"dry_run", "query parameter 'dry_run': unknown variant '', expected 'true' or 'false'"),
+        (b"dry_run=true&dry_run=true", "query parameter 'dry_run': is given more than once"),
+        (b"dry_run=true&DRY_RUN=true", "unknown query parameter 'DRY_RUN'"),
+        (b"dry_run=1&x=2", "unknown query parameter 'x'"),
+    ],
+)
+def test_a_dry_run_is_asked_for_clearly(query: bytes, detail: str) -> None:
+    """Whoever may have meant a dry run must not send anything."""
+    pipe = Pipe()
+    assert_refused(asked(pipe, Settings(), query=query), 400, "bad_request", detail)
+    assert (pipe.got, pipe.previewed) == ([], [])
 
 
 LIMITED = Settings(max_body_bytes=4)

@@ -25,6 +25,9 @@ _DIFFERS: Final = (
     (r"[0-9]+(\.[0-9])? ms", "N ms"),
     (r'"(time_ns|latency_us)":[0-9]+', r'"\1":N'),
     (r'"timestamp":"[^"]*"', '"timestamp":"…"'),
+    (r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "T"),
+    (r'"[0-9]{19}"', '"N"'),  # nanoseconds, as Loki wants them
+    (r"sonda/[0-9]\S*", "sonda/V"),
 )
 
 
@@ -70,6 +73,7 @@ def server(tmp_path: Path) -> Iterator[Serving]:
         ("docs/cli.md", "one"),
         ("docs/cli.md", "many"),
         ("docs/cli.md", "named"),
+        ("docs/cli.md", "dry run"),
     ],
 )
 def test_the_command_line_prints_what_is_shown(
@@ -109,6 +113,16 @@ def test_the_command_line_prints_what_is_shown(
         )
         assert alike(run.stdout) == alike(printed), typed
     assert (page, name) != ("README.md", "cli") or len(block) > 8  # the block was read
+
+
+def test_the_server_answers_a_dry_run_as_shown(tmp_path: Path) -> None:
+    """The README's dry run over HTTP is what a server says to the README's event."""
+    [(typed, printed)] = shown("README.md", "dry run")
+    write_files(tmp_path, [], HttpDestination(""))
+    with serving() as server:
+        here = typed.replace("http://localhost:8080", server.url)
+        run = subprocess.run(["bash", "-c", here], cwd=tmp_path, capture_output=True, check=True)
+    assert alike(run.stdout.decode()) == alike(printed).rstrip("\n")
 
 
 def write_files(folder: Path, block: list[Shown], destination: HttpDestination) -> None:

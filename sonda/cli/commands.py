@@ -56,7 +56,7 @@ def emit() -> None:
 @click.argument("message")
 @click.option("--severity", type=click.Choice(params.SEVERITIES), default="info", show_default=True)
 @with_options(params.LABEL, params.FIELD, params.TIMESTAMP, params.TO, *params.DESTINATION)
-@with_options(params.SERVER, params.JSON)
+@with_options(params.SERVER, params.DRY_RUN, params.JSON)
 def emit_log(message: str, severity: str, fields: Mapping[str, str], **options: Any) -> None:
     """Deliver one log event."""
     log = {"severity": severity, "message": message, "fields": fields}
@@ -67,7 +67,7 @@ def emit_log(message: str, severity: str, fields: Mapping[str, str], **options: 
 @click.argument("name")
 @click.argument("value", type=params.Number())
 @with_options(params.LABEL, params.TIMESTAMP, params.TO, *params.DESTINATION)
-@with_options(params.SERVER, params.JSON)
+@with_options(params.SERVER, params.DRY_RUN, params.JSON)
 def emit_metric(name: str, value: float, **options: Any) -> None:
     """Deliver one metric event."""
     metric = {"name": name, "value": value}
@@ -81,6 +81,7 @@ def _emit_one(
     to: str | None,
     settings: tuple[str, ...],
     server: str | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -98,13 +99,15 @@ def _emit_one(
     one = item("", {**event, "labels": labels, **given}, now_ns)
     chosen = destination(to, settings=settings, **options)
     addressed = address(one.event.unwrap(), chosen)
-    [outcome] = send_all([addressed], _way(server, as_typed(to, settings)))
-    sys.exit(show([("", outcome)], _answers(server, [addressed]), as_json=as_json))
+    way = _way(server, as_typed(to, settings), dry_run=dry_run)
+    [outcome] = send_all([addressed], way)
+    answers = _answers(server, [addressed], dry_run=dry_run)
+    sys.exit(show([("", outcome)], answers, as_json=as_json))
 
 
 @emit.command(params.FILES)
 @params.EMITTED
-@with_options(params.TO, *params.DESTINATION, params.SERVER, params.JSON)
+@with_options(params.TO, *params.DESTINATION, params.SERVER, params.DRY_RUN, params.JSON)
 @click.option(
     "--failed",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -122,6 +125,7 @@ def emit_files(
     failed: Path | None,
     concurrency: int,
     server: str | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -129,20 +133,24 @@ def emit_files(
     from sonda.cli.printing import keep, progress, require_writable, show, summarize
     from sonda.cli.sending import send_all
 
+    if dry_run and failed is not None:
+        raise click.UsageError("--failed goes without --dry-run, which delivers nothing")
     items = _read(files)
     addressed = _address(items, **options)
     if failed is not None:
         require_writable(failed)  # now, while nothing would be lost
     with progress(len(addressed), MANY) as done:
-        sent = send_all(addressed, _way(server), concurrency=concurrency, done=done)
+        way = _way(server, dry_run=dry_run)
+        sent = send_all(addressed, way, concurrency=concurrency, done=done)
     outcomes = _merge(items, sent)
     if failed is not None:
         keep(failed, items, outcomes)
     several = len(items) > 1
     wheres = [item.where if several else "" for item in items]
     verdicts = list(zip(wheres, outcomes, strict=True))
-    status = show(verdicts, _answers(server, addressed), as_json=as_json)
-    if several:
+    answers = _answers(server, addressed, dry_run=dry_run)
+    status = show(verdicts, answers, as_json=as_json)
+    if several and not dry_run:
         summarize(outcomes, failed)
     sys.exit(status)
 
@@ -253,22 +261,25 @@ def _merge(items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [fold(item.event, lambda _: next(readable), failed) for item in items]
 
 
-def _way(server: str | None, said: Callable[[Flaw | MissingExtra], str] = str) -> Way:
-    """Choose between a pipeline of our own and a server."""
+def _way(
+    server: str | None, said: Callable[[Flaw | MissingExtra], str] = str, *, dry_run: bool
+) -> Way:
+    """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending
     from sonda.pipeline.formats import header_value
 
     if server is None:
-        return sending.here(said)
+        return sending.nowhere(said) if dry_run else sending.here(said)
     api_key = os.environ.get("SONDA_API_KEY", "")
     try:
         header_value(api_key)
     except ValueError as exc:
         raise click.UsageError(f"SONDA_API_KEY: {exc}") from None
-    return sending.through(server, api_key)
+    return sending.through(server, api_key, dry_run=dry_run)
 
 
-def _answers(server: str | None, addressed: Sequence[Addressed]) -> TextIO:
+def _answers(server: str | None, addressed: Sequence[Addressed], *, dry_run: bool) -> TextIO:
     """Choose where answers go: away from standard output where that carries events."""
-    carries_events = server is None and any(one.goes_to_stdout for one in addressed)
+    in_process = server is None and not dry_run
+    carries_events = in_process and any(one.goes_to_stdout for one in addressed)
     return sys.stderr if carries_events else sys.stdout

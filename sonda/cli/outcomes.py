@@ -22,8 +22,11 @@ from sonda.pipeline.problems import (
     Refused,
     Unreachable,
 )
+from sonda.pipeline.showing import lines_of_preview
 
 _TAKES_LONG_US = 1000
+_SHORTEST_SECRET = 4  # a path that is shorter is none, and would turn up everywhere
+_SAID = ("sink", "target", "bytes")  # of a preview: its first line has them
 
 
 class Exit(IntEnum):
@@ -48,6 +51,8 @@ class Outcome:
     answer: Mapping[str, Any]
     line: str
     warnings: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    """Further lines, printable as they are."""
 
 
 def delivered(receipt: Receipt, target: str) -> Outcome:
@@ -61,6 +66,15 @@ def delivered(receipt: Receipt, target: str) -> Outcome:
         **{name: value for name, value in said.items() if value not in (None, ())},
     }
     return Outcome(Exit.DELIVERED, answer, line, receipt.warnings)
+
+
+def previewed(document: Mapping[str, Any], target: str) -> Outcome:
+    """Say what *target* would get; *document* is the answer of a dry run."""
+    preview = document["preview"]
+    line = f"not sent: {target} would get {preview.get('bytes')} bytes"
+    warnings = tuple(map(str, document.get("warnings", ())))
+    details = tuple(lines_of_preview({k: v for k, v in preview.items() if k not in _SAID}))
+    return Outcome(Exit.DELIVERED, document, line, warnings, details)
 
 
 def failed(problem: Problem, said: Callable[[Flaw | MissingExtra], str] = str) -> Outcome:
@@ -122,12 +136,15 @@ def redacted(outcome: Outcome, secrets: Mapping[str, str]) -> Outcome:
         outcome,
         answer={name: redact(value, secrets) for name, value in outcome.answer.items()},
         line=redact(outcome.line, secrets),
-        warnings=tuple(redact(warning, secrets) for warning in outcome.warnings),
+        warnings=tuple(redact(outcome.warnings, secrets)),
+        details=tuple(redact(outcome.details, secrets)),
     )
 
 
 def redact(value: Any, secrets: Mapping[str, str]) -> Any:
-    """Put `env:NAME` for each secret in a text, or in the texts of a list."""
+    """Put `env:NAME` for each secret in a text, or in the texts of a list or an object."""
+    if isinstance(value, Mapping):
+        return {name: redact(inner, secrets) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact(inner, secrets) for inner in value]
     if not isinstance(value, str):
@@ -142,12 +159,27 @@ def _spellings(secret: str) -> Iterable[str]:
     """Give the ways in which a message may quote a value: escaped, cut, without its userinfo."""
     from sonda.pipeline.quoting import QUOTED_CHARACTERS, cut, escape, hide_userinfo
 
-    plain = dict.fromkeys((secret, hide_userinfo(secret), secret.rstrip("/")))
+    plain = dict.fromkeys(
+        (secret, hide_userinfo(secret), secret.rstrip("/"), *_in_request_line(secret))
+    )
     for text in plain:
         for short in dict.fromkeys((text, cut(text, QUOTED_CHARACTERS))):
             yield from filter(
                 None, dict.fromkeys((short, escape(short), escape(short, quotes=True)))
             )
+
+
+def _in_request_line(secret: str) -> Iterable[str]:
+    """Give what a request line has of a secret URL: its path, its query, and both together."""
+    from sonda.pipeline.addresses import parse_http_url
+
+    try:
+        target = parse_http_url(secret).raw_path.decode("ascii")
+    except ValueError:
+        return ()
+    path, mark, query = target.partition("?")
+    parts = (target, path.rstrip("/"), mark + query)
+    return (part for part in parts if len(part) >= _SHORTEST_SECRET)
 
 
 def highest(outcomes: Iterable[Outcome]) -> Exit:

@@ -189,6 +189,9 @@ SERVER: Final = click.option(
     callback=server_url,
     help="Send through this server; its key is SONDA_API_KEY in the environment.",
 )
+DRY_RUN: Final = click.option(
+    "--dry-run", is_flag=True, help="Show what would be sent, byte by byte; nothing is."
+)
 JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per event."
 )

@@ -52,6 +52,8 @@ def _tell(where: str, outcome: Outcome, stdout: TextIO) -> None:
     word, rest = _parted(escape(outcome.line))
     coloured = click.style(word, fg=_COLOURS[outcome.exit])
     click.echo(f"{before}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
+    for detail in outcome.details:
+        click.echo(f"  {detail}", file=stdout)
     for warning in outcome.warnings:
         click.echo(f"{before}{click.style('warning', fg='yellow')}: {escape(warning)}", err=True)
 

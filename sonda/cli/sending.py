@@ -17,12 +17,14 @@ from sonda.cli.outcomes import (
     delivered,
     exit_status,
     failed,
+    previewed,
     redacted,
 )
 from sonda.cli.reading import compact
-from sonda.library import each
+from sonda.library import each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
+from sonda.pipeline.model import Preview
 from sonda.pipeline.problems import Flaw, MissingExtra
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
@@ -54,10 +56,25 @@ async def here(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def through(url: str, api_key: str) -> AsyncIterator[Send]:
-    """Deliver through the server at *url*."""
+async def nowhere(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterator[Send]:
+    """Send nothing: say what would be sent from this process."""
+
+    async def send(addressed: Addressed) -> Outcome:
+        return fold(
+            preview(addressed.event).map(Preview.answer),
+            partial(previewed, target=addressed.target),
+            partial(failed, said=said),
+        )
+
+    yield send
+
+
+@asynccontextmanager
+async def through(url: str, api_key: str, *, dry_run: bool = False) -> AsyncIterator[Send]:
+    """Deliver through the server at *url*, or ask it what it would send."""
     import httpx
 
+    endpoint = f"{url.rstrip('/')}/events{'?dry_run=true' if dry_run else ''}"
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
@@ -70,7 +87,7 @@ async def through(url: str, api_key: str) -> AsyncIterator[Send]:
         async def send(addressed: Addressed) -> Outcome:
             body = compact(addressed.event).encode(errors="backslashreplace")
             try:
-                answer = await client.post(f"{url.rstrip('/')}/events", content=body)
+                answer = await client.post(endpoint, content=body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
                 return answered(502, f"cannot connect to the server {url}: {_words(exc)}")
             except httpx.TransportError as exc:
@@ -106,6 +123,8 @@ def _judge(answer: Any, url: str, target: str) -> Outcome:
         case {"sent": True, "latency_ms": int(latency_ms)} if answer.status_code == 200:  # noqa: PLR2004  # HTTP's OK
             line = f"delivered to {target} through {url} in {latency_ms} ms"
             return Outcome(Exit.DELIVERED, document, line, tuple(document.get("warnings", ())))
+        case {"sent": False, "preview": {**_preview}} if answer.status_code == 200:  # noqa: PLR2004  # as above
+            return previewed(document, target)
         case {"error": str(), "detail": str(detail)}:
             verdict = exit_status(answer.status_code)
             return Outcome(verdict, document, f"{verdict.word}: {detail}")

@@ -56,6 +56,11 @@ def secrets_of_headers(headers: Mapping[str, str]) -> Iterator[str]:
                 yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
 
 
+def mask(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Put `***` for the values of credential headers."""
+    return tuple((name, "***" if _NAME.search(name) else value) for name, value in headers)
+
+
 def _password(token: str) -> Iterator[str]:
     try:
         yield b64decode(token, validate=True).decode().partition(":")[2]

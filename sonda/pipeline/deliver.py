@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,19 +16,21 @@ from returns.result import Failure, Result
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Order, Parcel, Receipt
-from sonda.pipeline.problems import Crowded, Problem
+from sonda.pipeline.model import Order, Parcel, Preview, Receipt
+from sonda.pipeline.problems import Crowded, Problem, Unreachable
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.transport import Confinement, Transport
 from sonda.pipeline.transport.shares import Shares
+from sonda.pipeline.transport.threads import in_thread
 
 _LOG: Final = logging.getLogger("sonda")
 _WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
@@ -115,6 +118,27 @@ class Pipeline:
                 return Failure(Crowded(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
             return await then(pushed, partial(flush, began_ns=began_ns))
+
+    async def preview(
+        self, raw: bytes, *, until_s: float | None = None
+    ) -> Result[Preview, Problem]:
+        """Say what `deliver` would send; opens and sends nothing.
+
+        Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
+        is too long for its destination.
+        """
+        validated = parse(raw).bind(partial(validate, received_ns=now_ns()))
+        describe = partial(self._describe, until_s=until_s)
+        return await then(validated.bind(self._preflight).bind(encode), describe)
+
+    async def _describe(self, parcel: Parcel, *, until_s: float | None) -> Result[Preview, Problem]:
+        """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await in_thread(partial(preview, parcel, transport=self._transport))
+        except TimeoutError:
+            attempt = f"look at the paths of sink {parcel.order.sink.name}"
+            return Failure(Unreachable(attempt, "the file system did not answer in time"))
 
 
 def _none(_: Problem) -> tuple[str, ...]:

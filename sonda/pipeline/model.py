@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from sonda.pipeline.showing import Shown, Tone, card, html_of_preview, lines_of_preview
+from sonda.pipeline.timestamps import rfc3339
+
 if TYPE_CHECKING:
     from returns.result import Result
 
@@ -150,7 +153,66 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Departure:
+    """How an event would leave: its *body* is sent byte by byte, and credentials are masked.
+
+    *framing* says what the event is among others. *facts* are what else the destination is told, or
+    what tells where it goes: a request line, a topic, a path.
+    """
+
+    target: str
+    framing: str
+    body: bytes
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview(Shown):
+    """What would be sent; *decoded* is what the event's bytes mean where they are no text."""
+
+    signal_type: Signal
+    encoder: str
+    sink: str
+    time_ns: int
+    departure: Departure
+    decoded: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Write it as JSON has it: the bytes as text, or as hex beside what they mean."""
+        departure = self.departure
+        body: dict[str, Any] = (
+            {"text": departure.body.decode()}
+            if self.decoded is None
+            else {"hex": departure.body.hex(), "decoded": self.decoded}
+        )
+        return {
+            "encoder": self.encoder,
+            "sink": self.sink,
+            "target": departure.target,
+            "timestamp": rfc3339(self.time_ns),
+            **departure.facts,
+            **({"headers": departure.headers} if departure.headers else {}),
+            "framing": departure.framing,
+            "bytes": len(departure.body),
+            **body,
+        }
+
+    def answer(self) -> dict[str, Any]:
+        """Write the answer of a dry run."""
+        document = {"sent": False, "signal_type": self.signal_type, "preview": self.document()}
+        return {**document, "warnings": self.warnings} if self.warnings else document
+
+    def __str__(self) -> str:
+        return "\n".join(lines_of_preview(self.document(), self.warnings))
+
+    def _repr_html_(self) -> str:
+        return html_of_preview(self.document(), self.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Shown):
     """Proof of delivery. *latency_us* runs from the start of encoding to the acknowledgement."""
 
     signal_type: Signal
@@ -166,3 +228,13 @@ class Receipt:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
         at = f" at {self.place}" if self.place else ""
         return f"{self.confirmed}{at} after {tries} in {self.latency_us / 1000:.1f} ms"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "event": f"{self.signal_type}, {rfc3339(self.time_ns)}",
+            "status": "" if self.status is None else str(self.status),
+            "place": str(self.place or ""),
+        }
+        rows = [(name, [value]) for name, value in facts.items() if value]
+        warnings = [("warning", [warning]) for warning in self.warnings]
+        return card(Tone.GOOD, str(self).capitalize(), [*rows, *warnings])

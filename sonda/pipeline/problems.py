@@ -7,8 +7,9 @@ contract's `detail`. Wrong assumptions of our own are no problems: they raise.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
+from sonda.pipeline.showing import Shown, Tone
 from sonda.pipeline.timestamps import rfc3339
 
 
@@ -39,7 +40,7 @@ class MissingExtra:
 
 
 @dataclass(frozen=True, slots=True)
-class NotJson:
+class NotJson(Shown):
     """The body is no JSON text that could be sent on; nothing was sent."""
 
     reason: str
@@ -49,7 +50,7 @@ class NotJson:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(Shown):
     """The body's structure is wrong: a type, a field's name, an enumerated value; nothing was sent."""
 
     flaws: tuple[Flaw, ...]
@@ -59,7 +60,7 @@ class Malformed:
 
 
 @dataclass(frozen=True, slots=True)
-class Invalid:
+class Invalid(Shown):
     """The structure is right, but no configuration allows these values; nothing was sent."""
 
     flaws: tuple[Flaw | MissingExtra, ...]
@@ -69,7 +70,7 @@ class Invalid:
 
 
 @dataclass(frozen=True, slots=True)
-class Forbidden:
+class Forbidden(Shown):
     """The operator does not allow what the body asks for; nothing was sent."""
 
     subject: str
@@ -81,7 +82,7 @@ class Forbidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowded:
+class Crowded(Shown):
     """As many events as one destination may have under way have no answer yet; nothing was sent."""
 
     target: str
@@ -95,7 +96,7 @@ class Crowded:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(Shown):
     """No byte of the event left, or what had left was taken back: the destination has nothing."""
 
     attempt: str
@@ -106,7 +107,7 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Shown):
     """The destination answered, and its answer was no."""
 
     target: str
@@ -119,12 +120,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeUnknown:
+class OutcomeUnknown(Shown):
     """Bytes of the event left and no complete answer came; the destination may have kept it.
 
     *reason* continues "no acknowledgement from <target>": "within 10s", "(Broken pipe)".
     """
 
+    tone: ClassVar = Tone.UNSURE
     target: str
     reason: str
     time_ns: int

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from returns.result import Failure, Result, Success
 
 import sonda
-from sonda import KafkaTls, Log, Metric, Pipeline, Receipt, Retry, Sasl, Tls, encoders, sinks
+from sonda import (
+    KafkaTls,
+    Log,
+    Metric,
+    Pipeline,
+    Preview,
+    Receipt,
+    Retry,
+    Sasl,
+    Tls,
+    encoders,
+    sinks,
+)
 from sonda.pipeline.problems import Problem
 
 RETRY = Retry(max_attempts=2, initial_backoff="50ms", max_backoff="1s")
@@ -40,6 +52,8 @@ SAMPLE = Metric(
 
 assert_type(sonda.emit(LOG), Result[Receipt, Problem])
 assert_type(sonda.encode(METRIC), Result[bytes, Problem])
+assert_type(sonda.preview(METRIC), Result[Preview, Problem])
+assert_type(sonda.preview(LOG).unwrap().departure.body, bytes)
 assert_type(sonda.encode({"signal_type": "logs"}), Result[bytes, Problem])
 
 
@@ -47,6 +61,7 @@ async def cell() -> None:
     """What a notebook's cell does."""
     assert_type(await sonda.emit_async(METRIC), Result[Receipt, Problem])
     assert_type(await sonda.emit_many([LOG, METRIC]), list[Result[Receipt, Problem]])
+    assert_type(list(map(sonda.as_row, await sonda.emit_many([LOG]))), list[dict[str, Any]])
     async with Pipeline() as pipeline:
         assert_type(await pipeline.emit(LOG), Result[Receipt, Problem])
 

@@ -6,7 +6,7 @@ name, so that a new module needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -33,13 +33,15 @@ O = TypeVar("O")
 class Encoder(Generic[E, O]):
     """One wire format: its options, its content type, and the pure function that renders it.
 
-    *packing* is for HTTP alone; any other sink sends the bytes as they are.
+    *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
+    are no text, those of an event, back into JSON values for people.
     """
 
     options: type[O]
     content_type: str
     encode: Callable[[E, O], Result[bytes, Problem]]
     packing: Packing = AS_IT_IS
+    decode: Callable[[E, bytes], Mapping[str, Any]] | None = None
 
 
 def load(name: str) -> Encoder[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -107,4 +107,12 @@ def _service(labels: Mapping[str, str]) -> str:
     return next(filter(None, named), "sonda")
 
 
-ENCODER: Final = Encoder(Otlp, "application/x-protobuf", encode)
+def decode(event: Event, body: bytes) -> Mapping[str, Any]:
+    """Read a request as OTLP's own JSON: camelCase, 64-bit integers as text, enumerations as numbers."""
+    from google.protobuf.json_format import MessageToDict
+
+    kind = ExportLogsServiceRequest if isinstance(event, Record) else ExportMetricsServiceRequest
+    return MessageToDict(kind.FromString(body), use_integers_for_enums=True)
+
+
+ENCODER: Final = Encoder(Otlp, "application/x-protobuf", encode, decode=decode)

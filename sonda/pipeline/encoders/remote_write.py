@@ -5,8 +5,9 @@ Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import snappy  # type: ignore[import-untyped]
 from returns.result import Result, Success
@@ -37,8 +38,15 @@ def encode(sample: Sample, _options: RemoteWrite) -> Result[bytes, Problem]:
     return Success(v1.WriteRequest(timeseries=[series]).SerializeToString())
 
 
+def decode(_sample: Sample, body: bytes) -> Mapping[str, Any]:
+    """Read a `WriteRequest`, not packed, as protobuf's JSON."""
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(v1.WriteRequest.FromString(body))
+
+
 PACKING: Final = Packing(
     {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"},
     snappy.compress,  # the block format, as the specification says, not the framed one
 )
-ENCODER: Final = Encoder(RemoteWrite, "application/x-protobuf", encode, PACKING)
+ENCODER: Final = Encoder(RemoteWrite, "application/x-protobuf", encode, PACKING, decode)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sonda.pipeline.names import options_class
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from returns.result import Result
 
     from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Payload, Pending
+    from sonda.pipeline.model import Departure, Payload, Pending
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 O = TypeVar("O")
 
+LINE: Final = "one line, its line feed included"
+"""How an event is framed where a line feed ends it."""
+
 
 def never(_options: object) -> bool:
     """For a sink whose frames do not end with a line feed."""
@@ -42,12 +45,15 @@ def never(_options: object) -> bool:
 class Sink(Generic[O]):
     """One kind of destination.
 
-    *push* starts a delivery and gives what flush awaits. *ends_with_lf* tells whether a line feed
-    ends a frame, so that none may stand inside an event.
+    *push* starts a delivery and gives what flush awaits. *describe* says how the event would leave,
+    from the pieces that *push* uses; it opens nothing, but it may ask the file system what a path
+    leads to. *ends_with_lf* tells whether a line feed ends a frame, so that none may stand inside an
+    event.
     """
 
     options: type[O]
     push: Callable[[Payload, O, Transport, Deadline], Awaitable[Result[Pending, Problem]]]
+    describe: Callable[[Payload, O, Transport], Result[Departure, Problem]]
     ends_with_lf: Callable[[O], bool] = never
 
 

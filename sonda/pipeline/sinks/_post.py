@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.addresses import address_of, basic_auth
-from sonda.pipeline.credentials import scrub, secrets_of_headers, secrets_of_userinfo
+from sonda.pipeline.credentials import mask, scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.result import then
@@ -185,7 +185,7 @@ async def _post_once(
         "secure": secure.unwrap(),
         "journey": journey,
     }
-    request = httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
+    request = _request(where, headers, body, extensions)
     try:
         reply = await transport.http.handle_async_request(request)
         answer = await reply.aread()
@@ -204,12 +204,40 @@ async def _post_once(
     return _judge(where, reply, answer)
 
 
+def describe(
+    where: Endpoint, headers: httpx.Headers, body: bytes, transport: Transport, *, framing: str
+) -> Result[Departure, Problem]:
+    """Say what would be posted; fails with `Forbidden` for the destination or a TLS file."""
+    from sonda.pipeline.transport.http import head  # as `Transport.http` loads it: when it is used
+
+    request = _request(where, headers, httpx.ByteStream(body), {})
+    line, *fields = head(request, len(body)).decode().removesuffix("\r\n\r\n").split("\r\n")
+    pairs = ((name, value) for name, _, value in (field.partition(": ") for field in fields))
+    tls = {} if where.url.scheme != "https" else {"tls": _server_name(where)}
+    departure = Departure(where.names.target, framing, body, {"request": line, **tls}, mask(pairs))
+    permitted = transport.destinations.permit(where.sink, address_of(where.url))
+    return permitted.bind(lambda _: transport.tls.permit(where.tls)).map(lambda _: departure)
+
+
+def _request(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    extensions: dict[str, Any],
+) -> httpx.Request:
+    return httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
+
+
 async def _secure(where: Endpoint, transport: Transport) -> Result[Secure | None, Problem]:
     if where.url.scheme != "https":
         return Success(None)
-    name = (where.tls and where.tls.server_name) or where.url.raw_host.decode("ascii")
     context = await transport.tls.load(where.tls)
-    return context.map(lambda loaded: Secure(loaded, name.rstrip(".")))
+    return context.map(lambda loaded: Secure(loaded, _server_name(where)))
+
+
+def _server_name(where: Endpoint) -> str:
+    name = (where.tls and where.tls.server_name) or where.url.raw_host.decode("ascii")
+    return name.rstrip(".")
 
 
 def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:

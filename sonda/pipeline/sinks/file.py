@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Confirmed, Payload, Pending
+from sonda.pipeline.model import Confirmed, Departure, Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.quoting import quote
-from sonda.pipeline.sinks import Sink
+from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.transport import Confinement, Transport
-from sonda.pipeline.transport.files import locate, open_locked, release
+from sonda.pipeline.transport.files import locate, open_locked, permit, release
 from sonda.pipeline.transport.lines import Job, Turn
 from sonda.pipeline.transport.writes import write
 
@@ -73,4 +74,13 @@ async def push(
     return Success(partial(job.verdict, deadline))
 
 
-SINK: Final = Sink(File, push, ends_with_lf=lambda _: True)
+def describe(payload: Payload, options: File, transport: Transport) -> Result[Departure, Problem]:
+    """Say what would be appended to which file; fails with `Forbidden`."""
+
+    def departure(place: Path) -> Departure:
+        return Departure(options.path, LINE, payload.body, {"path": str(place)})
+
+    return permit(options.path, transport.confinement).map(departure)
+
+
+SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True)

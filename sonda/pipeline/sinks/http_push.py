@@ -16,7 +16,7 @@ from returns.result import Result, Success
 from sonda.pipeline.addresses import parse_http_url
 from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending
+from sonda.pipeline.model import Departure, Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink, _post
 from sonda.pipeline.transport import Transport
@@ -46,8 +46,8 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     where = transport.keep(options, _endpoint)
-    headers = _post.headers_for(payload, where, content_type=options.content_type)
-    body = httpx.ByteStream(payload.packing.pack(payload.body))
+    headers, packed = _compose(payload, where, options)
+    body = httpx.ByteStream(packed)
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
@@ -62,4 +62,20 @@ def _endpoint(options: HttpPush) -> _post.Endpoint:
     return _post.endpoint("http_push", options.url, url, options.headers, options.tls, _post.is_2xx)
 
 
-SINK: Final = Sink(HttpPush, push)
+def _compose(
+    payload: Payload, where: _post.Endpoint, options: HttpPush
+) -> tuple[httpx.Headers, bytes]:
+    headers = _post.headers_for(payload, where, content_type=options.content_type)
+    return headers, payload.packing.pack(payload.body)
+
+
+def describe(
+    payload: Payload, options: HttpPush, transport: Transport
+) -> Result[Departure, Problem]:
+    """Say what would be posted; fails with `Forbidden`."""
+    where = _endpoint(options)
+    headers, body = _compose(payload, where, options)
+    return _post.describe(where, headers, body, transport, framing="one POST")
+
+
+SINK: Final = Sink(HttpPush, push, describe)

@@ -17,10 +17,10 @@ from typing import Any, Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, parse_address
-from sonda.pipeline.credentials import repr_without_secrets, scrub
+from sonda.pipeline.credentials import mask, repr_without_secrets, scrub
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.timestamps import NS_PER_MS
@@ -102,6 +102,23 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Get ready to deliver one record; fails with `Forbidden` or `Unreachable`."""
     topic = transport.keep(options, _topic)
+    made = _record(payload, topic, transport)
+    if not isinstance(made, Success):
+        return Failure(made.failure())
+    record = made.unwrap()
+    key_hash = None if topic.key is None else await hash_key(topic.key)
+    shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
+    context: Result[ssl.SSLContext | None, Problem] = Success(None)
+    if (tls := _tls(options)) is not None:
+        context = await transport.tls.load(tls)
+    access = context.map(partial(_access, topic, options))
+    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+
+
+def _record(
+    payload: Payload, topic: _Topic, transport: Transport
+) -> Result[Mapping[str, Any], Problem]:
+    """Make the record; fails with `Forbidden`, or `Unreachable` if it is too long."""
     record = {
         "key": topic.key,
         "value": payload.body,
@@ -115,13 +132,31 @@ async def push(
     if (size := _bytes(record)) > _LARGEST_BYTES:
         reason = f"a record of {size} bytes is over {_LARGEST_BYTES}, the most that a broker reads"
         return Failure(Unreachable(f"Kafka send to {topic.target}", reason))
-    key_hash = None if topic.key is None else await hash_key(topic.key)
-    shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
-    context: Result[ssl.SSLContext | None, Problem] = Success(None)
-    if options.tls is not None and options.tls.enabled:
-        context = await transport.tls.load(options.tls)
-    access = context.map(partial(_access, topic, options))
-    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+    return Success(record)
+
+
+def _tls(options: Kafka) -> KafkaTls | None:
+    return options.tls if options.tls is not None and options.tls.enabled else None
+
+
+def describe(payload: Payload, options: Kafka, transport: Transport) -> Result[Departure, Problem]:
+    """Say which record would be produced; fails as `push` does, but for unreadable TLS files."""
+    topic, tls, sasl = _topic(options), _tls(options), options.sasl
+    facts: dict[str, str | int] = {"topic": topic.name}
+    if options.key is not None:
+        facts["key"] = options.key
+    if tls is not None:
+        facts["tls"] = tls.server_name or "each broker's own name"
+    if sasl is not None:
+        facts["sasl"] = f"{sasl.mechanism} as {sasl.username}"
+
+    def departure(record: Mapping[str, Any]) -> Departure:
+        headers = mask((name, value.decode()) for name, value in record["headers"])
+        told = {**facts, "timestamp_ms": record["timestamp_ms"]}
+        return Departure(topic.target, "one record", record["value"], told, headers)
+
+    made = _record(payload, topic, transport)
+    return made.bind(lambda record: transport.tls.permit(tls).map(lambda _: departure(record)))
 
 
 def _bytes(record: Mapping[str, Any]) -> int:
@@ -185,4 +220,4 @@ def _judge(
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push)
+SINK: Final = Sink(Kafka, push, describe)

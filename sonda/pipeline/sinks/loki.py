@@ -19,7 +19,7 @@ from returns.result import Result, Success
 from sonda.pipeline.addresses import parse_http_url
 from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending
+from sonda.pipeline.model import Departure, Payload, Pending
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink, _post
 from sonda.pipeline.transport import Transport
@@ -56,14 +56,17 @@ async def push(
 
 
 def _line(options: Loki, transport: Transport) -> Line:
-    headers = {"Content-Type": "application/json", **options.headers}
-    where = _post.endpoint(
-        "loki", options.url, _push_url(options.url), headers, options.tls, _is_yes
-    )
+    where = _endpoint(options)
     limits = Limits(
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
     return _post.line(where, _post.raw(where.headers), _compose, limits, transport)
+
+
+def _endpoint(options: Loki) -> _post.Endpoint:
+    headers = {"Content-Type": "application/json", **options.headers}
+    url = _push_url(options.url)
+    return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
 
 
 def _is_yes(status: int) -> bool:
@@ -92,4 +95,16 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-SINK: Final = Sink(Loki, push)
+def describe(payload: Payload, options: Loki, transport: Transport) -> Result[Departure, Problem]:
+    """Say what would be pushed if no other event were in line; fails with `Forbidden`."""
+    where = _endpoint(options)
+    return _post.describe(
+        where,
+        _post.raw(where.headers),
+        _compose([payload]),
+        transport,
+        framing="one entry, without its last line feed; a push may hold others, too",
+    )
+
+
+SINK: Final = Sink(Loki, push, describe)

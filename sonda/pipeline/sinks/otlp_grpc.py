@@ -25,6 +25,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, address_of, basic_auth, parse_http_url
 from sonda.pipeline.credentials import (
+    mask,
     repr_without_secrets,
     scrub,
     secrets_of_headers,
@@ -32,7 +33,7 @@ from sonda.pipeline.credentials import (
 )
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending, Record
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending, Record
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.quoting import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.result import then
@@ -49,6 +50,7 @@ from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
 _CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
 _LOGS: Final = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"]
 _METRICS: Final = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
+_METHOD: Final = "Export"
 _MAY_PASS: Final = frozenset(
     {
         grpc.StatusCode.CANCELLED,
@@ -137,11 +139,41 @@ async def _destination(collector: _Collector, transport: Transport) -> Result[De
     address, metadata = collector.address, collector.metadata
     if not collector.secure:
         return Success(Destination(address, metadata=metadata))
-    name = ((collector.tls and collector.tls.server_name) or address.host).rstrip(".")
+    name = _server_name(collector)
     loaded = await transport.tls.read(collector.tls)
     return loaded.map(
         lambda files: Destination(address, Secure(files.context, name), files.pem, metadata)
     )
+
+
+def _server_name(collector: _Collector) -> str:
+    tls = collector.tls
+    return ((tls and tls.server_name) or collector.address.host).rstrip(".")
+
+
+def describe(
+    payload: Payload, options: OtlpGrpc, transport: Transport
+) -> Result[Departure, Problem]:
+    """Say which call would be made; fails with `Forbidden` for the destination or a TLS file."""
+    collector = _collector(options)
+    departure = Departure(
+        collector.target,
+        "the message of one call",
+        payload.body,
+        {
+            "service": _service(payload),
+            "method": _METHOD,
+            **({"tls": _server_name(collector)} if collector.secure else {}),
+        },
+        mask(collector.metadata),
+    )
+    permitted = transport.destinations.permit("otlp_grpc", collector.address)
+    return permitted.bind(lambda _: transport.tls.permit(options.tls)).map(lambda _: departure)
+
+
+def _service(payload: Payload) -> str:
+    service = _LOGS if isinstance(payload.event, Record) else _METRICS
+    return service.full_name
 
 
 def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
@@ -190,9 +222,8 @@ def _step(call: _Call) -> str:
 
 async def _export(call: _Call, channel: grpc.aio.Channel, timeout_s: float) -> bytes | None:
     """Send the encoder's bytes as they are; an answer without a message is `None`."""
-    service = _LOGS if isinstance(call.payload.event, Record) else _METRICS
     export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]
-    export = channel.unary_unary(f"/{service.full_name}/Export", None, None)
+    export = channel.unary_unary(f"/{_service(call.payload)}/{_METHOD}", None, None)
     metadata = call.collector.metadata
     return await export(call.payload.body, timeout=timeout_s, metadata=metadata)
 
@@ -254,4 +285,4 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
     return None
 
 
-SINK: Final = Sink(OtlpGrpc, push)
+SINK: Final = Sink(OtlpGrpc, push, describe)

@@ -19,7 +19,7 @@ from returns.result import Result, Success
 from sonda.pipeline.addresses import parse_http_url
 from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, Sample
+from sonda.pipeline.model import Departure, Payload, Pending, Sample
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink, _post
 from sonda.pipeline.transport import Transport
@@ -59,7 +59,13 @@ def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
     Prometheus takes two samples of one millisecond with a 204 and keeps only the first, and of
     two requests side by side it refuses the sample that comes later with the earlier time.
     """
-    where = _post.endpoint(
+    where = _endpoint(options)
+    limits = Limits(events=options.batch_size, stream_of=_series, one_each=True)
+    return _post.line(where, _post.headers_for(payload, where), _compose, limits, transport)
+
+
+def _endpoint(options: RemoteWrite) -> _post.Endpoint:
+    return _post.endpoint(
         "remote_write",
         options.url,
         parse_http_url(options.url),
@@ -67,13 +73,10 @@ def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
         options.tls,
         _post.is_2xx,
     )
-    limits = Limits(events=options.batch_size, stream_of=_series, one_each=True)
-    pack = payload.packing.pack
 
-    def compose(payloads: Sequence[Payload]) -> bytes:
-        return pack(b"".join(payload.body for payload in payloads))
 
-    return _post.line(where, _post.headers_for(payload, where), compose, limits, transport)
+def _compose(payloads: Sequence[Payload]) -> bytes:
+    return payloads[0].packing.pack(b"".join(payload.body for payload in payloads))
 
 
 def _series(payload: Payload) -> Hashable:
@@ -83,4 +86,18 @@ def _series(payload: Payload) -> Hashable:
     return (sample.name, labels) if isinstance(sample, Sample) else labels
 
 
-SINK: Final = Sink(RemoteWrite, push)
+def describe(
+    payload: Payload, options: RemoteWrite, transport: Transport
+) -> Result[Departure, Problem]:
+    """Say what would be posted if no other event were in line; fails with `Forbidden`."""
+    where = _endpoint(options)
+    return _post.describe(
+        where,
+        _post.headers_for(payload, where),
+        _compose([payload]),
+        transport,
+        framing="one sample of one series; a request may hold others, too",
+    )
+
+
+SINK: Final = Sink(RemoteWrite, push, describe)

@@ -21,9 +21,9 @@ from typing import Final, TextIO
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.sinks import Sink
+from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.lines import Job, Turn, Verdict
 from sonda.pipeline.transport.sockets import words
@@ -112,4 +112,9 @@ def _flush(stream: TextIO, fd: int, turn: Turn) -> None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
 
-SINK: Final = Sink(Stdout, push, ends_with_lf=lambda _: True)
+def describe(payload: Payload, options: Stdout, transport: Transport) -> Result[Departure, Problem]:
+    """Say what would be written."""
+    return Success(Departure(_TARGET, LINE, payload.body))
+
+
+SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True)

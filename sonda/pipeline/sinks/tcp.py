@@ -19,10 +19,10 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
-from sonda.pipeline.sinks import Sink
+from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.transport import Transport
 from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
 from sonda.pipeline.transport.destinations import NotAllowed
@@ -99,9 +99,13 @@ def _outcomes(batch: Batch, writing: _Writing, names: Names, exc: OSError) -> It
 async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
     if tls is None:
         return Success(Route("tcp", address))
-    name = (tls.server_name or address.host).rstrip(".")
+    name = _server_name(tls, address)
     context = await transport.tls.load(tls)
     return context.map(lambda loaded: Route("tcp", address, Secure(loaded, name, hears_out=True)))
+
+
+def _server_name(tls: Tls, address: Address) -> str:
+    return (tls.server_name or address.host).rstrip(".")
 
 
 class _Writing:
@@ -149,4 +153,18 @@ def _ends_with_lf(options: Tcp) -> bool:
     return options.framing == "lf"
 
 
-SINK: Final = Sink(Tcp, push, ends_with_lf=_ends_with_lf)
+def describe(payload: Payload, options: Tcp, transport: Transport) -> Result[Departure, Problem]:
+    """Say what would be written; fails with `Forbidden` for the destination or a TLS file."""
+    address, tls = parse_address(options.address), options.tls
+    framing = LINE if _ends_with_lf(options) else "octet-counted, without its last line feed"
+    departure = Departure(
+        options.address,
+        framing,
+        _frame(payload.body, options.framing),
+        {} if tls is None else {"tls": _server_name(tls, address)},
+    )
+    permitted = transport.destinations.permit("tcp", address)
+    return permitted.bind(lambda _: transport.tls.permit(tls)).map(lambda _: departure)
+
+
+SINK: Final = Sink(Tcp, push, describe, ends_with_lf=_ends_with_lf)

@@ -18,7 +18,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload, Pending
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.transport import Transport
@@ -39,14 +39,33 @@ class Udp:
 async def push(
     payload: Payload, options: Udp, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Get ready to send the encoder's bytes; a syslog message goes without its line feed."""
+    """Get ready to send one datagram; fails with `Forbidden`, or `Unreachable` if it is too long."""
+    target = parse_address(options.address)
+    ready = _datagram(payload, options, transport)
+    return ready.map(lambda datagram: partial(_send, datagram, target, transport, deadline))
+
+
+def _datagram(payload: Payload, options: Udp, transport: Transport) -> Result[bytes, Problem]:
+    """Give the encoder's bytes; a syslog message goes without its line feed."""
     permitted = transport.destinations.permit("udp", parse_address(options.address))
-    datagram = payload.body.removesuffix(b"\n") if payload.encoder == "syslog" else payload.body
+    datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
         reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
         too_long = Unreachable(f"UDP send to {options.address}", reason)
         return permitted.bind(lambda _: Failure(too_long))
-    return permitted.map(lambda target: partial(_send, datagram, target, transport, deadline))
+    return permitted.map(lambda _: datagram)
+
+
+def _is_syslog(payload: Payload) -> bool:
+    return payload.encoder == "syslog"
+
+
+def describe(payload: Payload, options: Udp, transport: Transport) -> Result[Departure, Problem]:
+    """Say what would be sent; fails as `push` does."""
+    without = ", without its line feed" if _is_syslog(payload) else ""
+    framing = f"one datagram{without}"
+    ready = _datagram(payload, options, transport)
+    return ready.map(partial(Departure, options.address, framing))
 
 
 async def _send(
@@ -89,4 +108,4 @@ def _send_once(datagram: bytes, family: int, protocol: int, address: tuple[Any, 
             raise OSError(refused, os.strerror(refused))
 
 
-SINK: Final = Sink(Udp, push)
+SINK: Final = Sink(Udp, push, describe)

@@ -38,11 +38,12 @@ class Destinations:
         if self._policy is None:
             return Success(target)
         key = (sink, target)
-        if key not in self._judged:
+        try:
+            problem = self._judged[key]
+        except KeyError:
             if len(self._judged) >= _REMEMBERED:
                 self._judged.clear()
-            self._judged[key] = self._policy.judge_written(sink, target)
-        problem = self._judged[key]
+            self._judged[key] = problem = self._policy.judge_written(sink, target)
         return Success(target) if problem is None else Failure(problem)
 
     async def find(

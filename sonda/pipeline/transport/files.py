@@ -38,6 +38,20 @@ def locate(path: str, confinement: Confinement | None) -> Path:
     return Path(path) if confinement is None else confinement.file_root / path
 
 
+def permit(path: str, confinement: Confinement | None) -> Result[Path, Problem]:
+    """Give the absolute path that a file would be opened by, as far as that is allowed; else `Forbidden`.
+
+    Opens nothing: what only opening could tell stays open.
+    """
+    try:
+        with suppress(OSError):  # it cannot be written to, which no operator could allow
+            if confinement is not None:
+                _way(path, confinement)
+    except _NotAllowed as exc:
+        return Failure(exc.problem)
+    return Success(locate(path, confinement).absolute())
+
+
 def open_locked(
     path: str, confinement: Confinement | None, turn: Turn, *, fsync: bool
 ) -> Result[int, Problem]:

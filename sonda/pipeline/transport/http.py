@@ -65,7 +65,7 @@ async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
     answering = asyncio.create_task(_answer(stream))
     try:
-        sent_all = await stream.send(_head(request, len(body)) + body, until=answering)
+        sent_all = await stream.send(head(request, len(body)) + body, until=answering)
         answer = await answering
     except OSError as failed:  # the answer of a server that hangs up on what it refuses counts
         sent_all = False
@@ -84,7 +84,8 @@ async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     return _response(answer)
 
 
-def _head(request: httpx.Request, body_bytes: int) -> bytes:
+def head(request: httpx.Request, body_bytes: int) -> bytes:
+    """Write all that comes before a body of *body_bytes*."""
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     lines += [b"%b: %b" % pair for pair in request.headers.raw]
     lines.append(b"Content-Length: %d\r\n\r\n" % body_bytes)

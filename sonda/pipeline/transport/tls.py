@@ -6,7 +6,7 @@ import os
 import ssl
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -87,6 +87,23 @@ class TlsContexts:
     async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
         return (await self.read(tls)).map(lambda loaded: loaded.context)
+
+    def permit(self, tls: Tls | None) -> Result[None, Problem]:
+        """Let files pass that may be read, as far as that can be told without opening them.
+
+        Fails with `Forbidden`. May block, as the file system may.
+        """
+        confinement = self._confinement
+        if tls is None or confinement is None:
+            return Success(None)
+        try:
+            for path in (str(confinement.file_root / path) for path in tls.paths().values()):
+                _way(path, confinement)
+                with suppress(OSError):  # it cannot be read, which no operator could allow
+                    _refuse_special(path, Path(path).stat())
+        except _NotAllowed as exc:
+            return Failure(exc.problem)
+        return Success(None)
 
     async def read(self, tls: Tls | None) -> Result[Loaded, Problem]:
         """Do as `load` does, and give what is in the files, too."""

@@ -1,0 +1,32 @@
+"""In place of push and flush: say what would be sent. Nothing is opened."""
+
+from __future__ import annotations
+
+from returns.result import Result
+
+from sonda.pipeline.model import Departure, Parcel, Preview, Record
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.transport import Transport
+
+
+def preview(parcel: Parcel, *, transport: Transport) -> Result[Preview, Problem]:
+    """Describe how the payload would leave; may ask the file system what a path leads to.
+
+    Fails with `Forbidden`, or as the sink does where it need not open anything to tell.
+    """
+    order, payload = parcel.order, parcel.payload
+    described: Result[Departure, Problem] = order.sink.plugin.describe(
+        payload, order.sink.options, transport
+    )
+    decode = order.encoder.plugin.decode
+    return described.map(
+        lambda departure: Preview(
+            signal_type="logs" if isinstance(order.event, Record) else "metrics",
+            encoder=order.encoder.name,
+            sink=order.sink.name,
+            time_ns=order.event.time_ns,
+            departure=departure,
+            decoded=None if decode is None else decode(order.event, payload.body),
+            warnings=order.warnings,
+        )
+    )
