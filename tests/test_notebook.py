@@ -193,7 +193,7 @@ def test_the_pages_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "outcome"),
-    list(zip(PROBLEMS, ["invalid"] * 4 + ["rejected"] * 2 + ["unknown"], strict=True)),
+    list(zip(PROBLEMS, ["invalid"] * 4 + ["rejected"] * 2 + ["unknown", "rejected"], strict=True)),
 )
 def test_a_problem_as_a_row(problem: Problem, outcome: str) -> None:
     """Its kind and its words; with the timestamp where the event may have arrived."""
