@@ -205,6 +205,7 @@ class Shell(falcon.asgi.App[Request, Response]):
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:
+            del scope[_ARRIVAL]  # it leads back here: a circle that only the collector could free
             self._inflight -= counted
 
 

@@ -169,6 +169,7 @@ class Line:
             return await event.outcome
         finally:
             expiry.cancel()
+            event.batch = None  # it leads back here: a circle that only the collector could free
 
     def _expire(self, event: Waiting) -> None:
         """Give an event up; still in line, it is withdrawn."""
