@@ -24,6 +24,7 @@ from returns.result import Result
 
 from sonda.envelope import compact, envelope
 from sonda.hosts import HostCheck
+from sonda.logs import log_warning
 from sonda.pipeline.addresses import Address, is_loopback
 from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
@@ -390,7 +391,7 @@ def create_app(
     if pipeline is None:
         policy = Policy(settings.allow_destination, listening_on(listening))
         confinement = Confinement(settings.file_root, settings.tls_root, policy)
-        pipeline = Pipeline(confinement=confinement, in_server=True)
+        pipeline = Pipeline(confinement=confinement, in_server=True, warn=log_warning)
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
     doorman = Doorman(settings.max_inflight_requests, host_check)

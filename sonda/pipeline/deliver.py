@@ -49,11 +49,19 @@ class Pipeline:
 
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
+    A server also has its advisories logged, by *warn*.
     """
 
-    def __init__(self, *, confinement: Confinement | None = None, in_server: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        confinement: Confinement | None = None,
+        in_server: bool = False,
+        warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
+    ) -> None:
         self._transport = Transport(confinement)
         self._in_server = in_server
+        self._warn = warn
         self._preflight = partial(preflight, in_server=in_server)
 
     async def __aenter__(self) -> Self:
@@ -90,7 +98,7 @@ class Pipeline:
         receipt = await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
         if self._in_server:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
-                _LOG.warning("%s", warning)
+                self._warn(warning)
         return receipt
 
 

@@ -1,4 +1,7 @@
-"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O."""
+"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O.
+
+What each event needs anew is a `Struct`: as frozen as a dataclass, and made in a tenth of the time.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from returns.result import Result
@@ -16,8 +21,7 @@ Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"
 Signal: TypeAlias = Literal["logs", "metrics"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One log record; *time_ns* counts from the epoch."""
 
     severity: Severity
@@ -27,8 +31,7 @@ class Record:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One sample of the series that *name* and *labels* identify; the value is finite."""
 
     name: str
@@ -55,8 +58,7 @@ class Chosen:
     identity: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A body that has been validated: the event, how to render it, and where to deliver it."""
 
     event: Event
@@ -79,8 +81,7 @@ class Packing:
 AS_IT_IS: Final = Packing({}, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """An encoded event: the bytes, what they are, and the event they came from."""
 
     event: Event
@@ -90,8 +91,7 @@ class Payload:
     packing: Packing = AS_IT_IS
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """A payload, and the order it belongs to."""
 
     order: Order
@@ -123,8 +123,7 @@ class Place:
         return f"{self.topic}-{self.partition}{offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True):
     """A destination's yes: what it proves, after how many tries, and its own status and place for it.
 
     Not every destination has these two.
@@ -141,8 +140,7 @@ Pending: TypeAlias = "Callable[[], Awaitable[Result[Acknowledged, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """An order under way, and the wait for its destination's verdict."""
 
     order: Order
