@@ -12,7 +12,6 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import coroutine
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, assert_never
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl
 
 import falcon
 import falcon.asgi
+from msgspec import Struct
 from returns.result import Result
 
 from sonda.envelope import compact, envelope
@@ -93,13 +93,12 @@ class Delivers(AbstractAsyncContextManager[object], Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An answer, always in JSON."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
