@@ -79,7 +79,7 @@ def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
 def _series(payload: Payload) -> Hashable:
     """Tell series apart as Prometheus does, for which an empty label is none."""
     sample = payload.event
-    labels = frozenset(pair for pair in sample.labels.items() if pair[1])
+    labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
     return (sample.name, labels) if isinstance(sample, Sample) else labels
 
 
