@@ -152,6 +152,9 @@ async def _attempt(
     shipment: _Shipment, access: Access, cluster: Cluster, deadline: Deadline, *, alone: bool
 ) -> Result[Verdict, Problem]:
     """Find a partition and hand the record over; all that fails before then is `Unreachable`."""
+    spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
+    if spot is not None:
+        return Success(await spot.deliver(shipment.record, deadline.at_s))
     journey = Journey(f"Kafka connect to {access.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):

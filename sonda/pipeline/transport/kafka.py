@@ -160,6 +160,17 @@ class Cluster:
         self._ending: set[asyncio.Task[None]] = set()
         self.users = 0
 
+    def ready(self, topic: str, key_hash: int | None) -> Spot | None:
+        """Do as `prepare` does, if there is nothing to wait for: so it is for nearly every event."""
+        producer = self._producer
+        if not self._known or producer is None or not producer.usable():
+            return None
+        self._client.want(topic)
+        place = self._client.locate(topic, key_hash)
+        leader = place and self._client.leader(place)
+        connected = leader and self._client.is_connected(leader)
+        return Spot(self, producer, place) if connected else None
+
     async def prepare(
         self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool
     ) -> Spot:
