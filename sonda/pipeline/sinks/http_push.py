@@ -45,8 +45,8 @@ async def push(
     payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
-    where = transport.keep(options, _endpoint)
-    headers = _post.headers_for(payload, where, content_type=options.content_type)
+    target = partial(_target, payload=payload)
+    where, headers = transport.keep(options, target, payload.encoder)  # each has headers of its own
     body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
@@ -57,9 +57,12 @@ async def push(
     return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
 
 
-def _endpoint(options: HttpPush) -> _post.Endpoint:
+def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
     url = parse_http_url(options.url)
-    return _post.endpoint("http_push", options.url, url, options.headers, options.tls, _post.is_2xx)
+    where = _post.endpoint(
+        "http_push", options.url, url, options.headers, options.tls, _post.is_2xx
+    )
+    return where, _post.headers_for(payload, where, content_type=options.content_type)
 
 
 SINK: Final = Sink(HttpPush, push)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, parse_address
@@ -86,8 +87,7 @@ def _topic(options: Kafka) -> _Topic:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shipment:
+class _Shipment(Struct, frozen=True):
     """One event's record, and where it goes."""
 
     topic: _Topic
