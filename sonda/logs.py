@@ -16,6 +16,7 @@ from sonda.pipeline.quoting import cut, escape
 
 _STDERR: Final = 2
 _PATH_CHARACTERS: Final = 200
+_OURS: Final = logging.getLogger("sonda")
 _ACCESS: Final = logging.getLogger("uvicorn.access")
 
 
@@ -30,30 +31,44 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(OneLine())
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
     logging.basicConfig(handlers=[handler], level=at_least_warning)
-    for name in ("sonda", _ACCESS.name):
-        logging.getLogger(name).setLevel(level.upper())
+    for logger in (_OURS, _ACCESS):
+        logger.setLevel(level.upper())
 
 
 def log_access(client: str, method: str, target: str, version: str, status: int) -> None:
     """Write an access line, without the record that `logging` makes: it would cost 8 µs an event.
 
-    The path is cut short, and a query left out: it means nothing here, or is secret. A probe that
-    finds all well is only for who debugs: containers are asked every few seconds, and the events
-    would be lost among the answers.
+    A probe that finds all well is only for who debugs: containers are asked every few seconds, and
+    the events would be lost among the answers.
     """
-    path, mark, _ = target.partition("?")
+    path = target.partition("?")[0]
     routine = status == 200 and method == "GET" and path in ("/health", "/ready")  # noqa: PLR2004
-    level = logging.DEBUG if routine else logging.INFO
+    level, name = (logging.DEBUG, "DEBUG") if routine else (logging.INFO, "INFO")
     if _ACCESS.isEnabledFor(level):
-        name = "DEBUG" if routine else "INFO"
-        request = f"{method} {cut(path, _PATH_CHARACTERS)}{mark and '?...'} HTTP/{version}"
-        _write(_line(time.time(), name, _ACCESS.name, f'{client} - "{request}" {status}'))
+        request = _request(method, target, version)
+        _write(f'{_now(time.time())} {name} {_ACCESS.name}: {client} - "{request}" {status}')
+
+
+@lru_cache(maxsize=128)
+def _request(method: str, target: str, version: str) -> str:
+    """Show a request: its path cut short, and a query left out, which means nothing or is secret."""
+    path, mark, _ = target.partition("?")
+    return escape(f"{method} {cut(path, _PATH_CHARACTERS)}{mark and '?...'} HTTP/{version}")
+
+
+def log_warning(text: str) -> None:
+    """Write a warning of `sonda`, without a record, too: advisories come with many an event."""
+    if _OURS.isEnabledFor(logging.WARNING):
+        _write(_line(time.time(), "WARNING", _OURS.name, text))
 
 
 def _line(time_s: float, level: str, name: str, text: str) -> str:
+    return f"{_now(time_s)} {level} {name}: {escape(text)}"
+
+
+def _now(time_s: float) -> str:
     whole_s = int(time_s)
-    milliseconds = int((time_s - whole_s) * 1000)
-    return escape(f"{_clock(whole_s)},{milliseconds:03d} {level} {name}: {text}")
+    return f"{_clock(whole_s)},{int((time_s - whole_s) * 1000):03d}"
 
 
 @lru_cache(maxsize=1)

@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from sonda.envelope import envelope
 from sonda.logs import log_access
+from sonda.pipeline.memory import remembered
 
 HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
@@ -330,11 +331,15 @@ class EventProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """Count the head's bytes; uvicorn takes any number."""
         super().on_url(url)
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            raise _head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count the head's bytes; leave out trailers, which uvicorn takes for headers."""
-        self._count_head(len(name) + len(value) + len(b": \r\n"))
+        self._head_bytes += len(name) + len(value) + len(b": \r\n")
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            raise _head_too_large()
         if self._phase is _Phase.HEAD:
             super().on_header(name, value)
 
@@ -374,17 +379,12 @@ class EventProtocol(HttpToolsProtocol):
 
     def _describe(self, version: str) -> None:
         """Put the request line into the scope."""
-        try:
-            target = httptools.parse_url(self.url)
-        except httptools.HttpParserInvalidURLError:
-            target = None
-        if target is None or target.path is None:
+        target = _split(self.url)
+        if target is None:
             raise _Refusal(400, "the request target has no path")
         self.scope["http_version"] = version
         self.scope["method"] = (self._method or self.parser.get_method()).decode("ascii")
-        self.scope["path"] = unquote(target.path.decode("ascii"))
-        self.scope["raw_path"] = target.path
-        self.scope["query_string"] = target.query or b""
+        self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = target
         self._method = b""
 
     def on_message_complete(self) -> None:
@@ -393,11 +393,6 @@ class EventProtocol(HttpToolsProtocol):
             return
         self._phase = _Phase.IDLE
         super().on_message_complete()
-
-    def _count_head(self, count_bytes: int) -> None:
-        self._head_bytes += count_bytes
-        if self._head_bytes > HEAD_LIMIT_BYTES:
-            raise _head_too_large()
 
     def _watch_head(self) -> None:
         if self._head_timer is None and not self._deaf:
@@ -457,6 +452,18 @@ class EventProtocol(HttpToolsProtocol):
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, body))
         self.transport.close()
         self._log(f"{refusal.status} {refusal}")
+
+
+@remembered
+def _split(target: bytes) -> tuple[str, bytes, bytes] | None:
+    """Split a request's target into its path, once more as it is written, and the query."""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return None
+    if url.path is None:
+        return None
+    return unquote(url.path.decode("ascii")), url.path, url.query or b""
 
 
 def _head_too_large() -> _Refusal:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """An instant on the event loop's clock, and the span in seconds that led up to it."""
 
     at_s: float

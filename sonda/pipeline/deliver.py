@@ -56,7 +56,8 @@ class Pipeline:
 
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
-    Each destination may have *share* events under way; a library's may have any number.
+    Each destination may have *share* events under way; a library's may have any number. A server
+    also has its advisories logged, by *warn*.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class Pipeline:
         confinement: Confinement | None = None,
         in_server: bool = False,
         share: int | None = None,
+        warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
     ) -> None:
         self._transport = Transport(confinement)
         self._share = share
         self._shares = Shares(share)
         self._in_server = in_server
+        self._warn = warn
         self._preflight = partial(preflight, in_server=in_server)
 
     async def __aenter__(self) -> Self:
@@ -105,7 +108,7 @@ class Pipeline:
         receipt = await then(order.bind(encode), sending)  # the first I/O
         if self._in_server:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
-                _LOG.warning("%s", warning)
+                self._warn(warning)
         return receipt
 
     async def _send(

@@ -1,4 +1,7 @@
-"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O."""
+"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O.
+
+What each event needs anew is a `Struct`: as frozen as a dataclass, and made in a tenth of the time.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from sonda.pipeline.showing import Shown, Tone, card, html_of_preview, lines_of_preview
 from sonda.pipeline.timestamps import rfc3339
@@ -19,8 +24,7 @@ Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"
 Signal: TypeAlias = Literal["logs", "metrics"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One log record; *time_ns* counts from the epoch."""
 
     severity: Severity
@@ -30,8 +34,7 @@ class Record:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One sample of the series that *name* and *labels* identify; the value is finite."""
 
     name: str
@@ -58,8 +61,7 @@ class Chosen:
     identity: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A body that has been validated: the event, how to render it, and where to deliver it."""
 
     event: Event
@@ -82,8 +84,7 @@ class Packing:
 AS_IT_IS: Final = Packing({}, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """An encoded event: the bytes, what they are, and the event they came from."""
 
     event: Event
@@ -93,8 +94,7 @@ class Payload:
     packing: Packing = AS_IT_IS
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """A payload, and the order it belongs to."""
 
     order: Order
@@ -126,8 +126,7 @@ class Place:
         return f"{self.topic}-{self.partition}{offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True):
     """A destination's yes: what it proves, after how many tries, and its own status and place for it.
 
     Not every destination has these two.
@@ -144,8 +143,7 @@ Pending: TypeAlias = "Callable[[], Awaitable[Result[Acknowledged, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """An order under way, and the wait for its destination's verdict."""
 
     order: Order

@@ -13,11 +13,18 @@ from sonda.http import http_status
 from sonda.pipeline.model import Parcel, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.parse import _DECODER, _decode_plain, parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.timestamps import rfc3339
-from tests.property.strategies import almost_bodies, json_like, records, samples
+from tests.bodies import LOG
+from tests.property.strategies import (
+    almost_bodies,
+    json_like,
+    json_values,
+    records,
+    samples,
+)
 
 SINKS = [
     {"type": "stdout"},
@@ -38,6 +45,38 @@ def ready(raw: bytes) -> Result[Parcel, Problem]:
 def test_parse_is_total(raw: bytes) -> None:
     """No input whatsoever makes parse raise."""
     assert isinstance(parse(raw), (Success, Failure))
+
+
+@given(
+    json_like()
+    | json_values().map(lambda value: json.dumps({"a": value}, separators=(",", ":")).encode())
+)
+@example(b'{"a":1,"a":1}')
+@example(b'{ "a" : {"b":1,\t"b":2} }')
+@example(b'{"a":-0}')
+@example(b'{"a":-0.0}')
+@example(b'{"a":' + b"9" * 400 + b"}")
+@example(b'{"a": [1,-' + b"9" * 400 + b"]}")
+def test_what_is_decoded_fast_is_what_the_strict_decoder_gives(raw: bytes) -> None:
+    """Same values, same types, same order of names; and a doubt is no verdict."""
+    fast = _decode_plain(raw)
+    if fast is not None:
+        assert repr(fast) == repr(_DECODER.decode(raw.decode()))
+        json.dumps(fast, ensure_ascii=False).encode()  # no surrogate stands alone
+
+
+def test_no_depth_of_nesting_raises() -> None:
+    """Not even one that parsing just allows, and that validating, which needs more, does not."""
+    for depth in range(800, 1000):
+        raw = b'{"signal_type":%b1%b}' % (b"[" * depth, b"]" * depth)
+        assert isinstance(ready(raw).failure(), (NotJson, Malformed))
+
+
+def test_most_bodies_are_decoded_fast() -> None:
+    """However they are spaced; what is doubtful is left to the strict decoder."""
+    for separators in ((",", ":"), (", ", ": ")):
+        assert _decode_plain(json.dumps(LOG, separators=separators).encode()) == LOG
+    assert _decode_plain(b'{"a":1,"a":1}') is None
 
 
 @given(json_like() | almost_bodies().map(lambda body: json.dumps(body).encode()))

@@ -5,8 +5,9 @@ Spec: https://github.com/ndjson/ndjson-spec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from returns.result import Result, Success
@@ -24,34 +25,44 @@ class JsonLines:
     precision: int | None = None
 
 
+class _LogLine(msgspec.Struct):
+    """The members of a log's line, in the order of the wire."""
+
+    timestamp: str
+    severity: str
+    message: str
+    labels: Mapping[str, str]
+    fields: Mapping[str, str]
+
+
+class _MetricLine(msgspec.Struct):
+    """The members of a metric's line, in the order of the wire."""
+
+    name: str
+    value: msgspec.Raw
+    labels: Mapping[str, str]
+    timestamp: str
+
+
+_WRITER: Final = msgspec.json.Encoder(order="deterministic")  # sorts the names in a mapping
+
+
 def encode(event: Event, options: JsonLines) -> Result[bytes, Problem]:
     """Render one object, LF-terminated, time in milliseconds; it never fails."""
-    return Success(msgspec.json.encode(_members(event, options)) + b"\n")
+    return Success(_WRITER.encode(_line(event, options)) + b"\n")
 
 
-def _members(event: Event, options: JsonLines) -> dict[str, Any]:
-    """List an event's members in the order of the wire."""
-    labels = dict(sorted(event.labels.items()))
+def _line(event: Event, options: JsonLines) -> _LogLine | _MetricLine:
     timestamp = rfc3339_ms(event.time_ns)
     match event:
         case Record():
-            return {
-                "timestamp": timestamp,
-                "severity": event.severity,
-                "message": event.message,
-                "labels": labels,
-                "fields": dict(sorted(event.fields.items())),
-            }
+            return _LogLine(timestamp, event.severity, event.message, event.labels, event.fields)
         case Sample():
             value = float(event.value)  # a notebook may hand over an int, the wire says `1.0`
             if options.precision is not None:
                 value = round(value, options.precision)
-            return {
-                "name": event.name,
-                "value": msgspec.Raw(repr(value).encode()),  # msgspec's own is `1e21`, not `1e+21`
-                "labels": labels,
-                "timestamp": timestamp,
-            }
+            written = msgspec.Raw(repr(value).encode())  # msgspec's own is `1e21`, not `1e+21`
+            return _MetricLine(event.name, written, event.labels, timestamp)
 
 
 ENCODER: Final = Encoder(JsonLines, "application/x-ndjson", encode)

@@ -29,13 +29,14 @@ def encode(sample: Sample, _options: RemoteWrite) -> Result[bytes, Problem]:
 
     To Prometheus an empty label is one that is not there, and the specification wants none sent.
     """
-    named = {**sample.labels, "__name__": sample.name}
-    series = v1.TimeSeries(
-        # As code points, which for UTF-8 is the order of the bytes that receivers compare.
-        labels=[v1.Label(name=name, value=value) for name, value in sorted(named.items()) if value],
-        samples=[v1.Sample(value=sample.value, timestamp=sample.time_ns // NS_PER_MS)],
-    )
-    return Success(v1.WriteRequest(timeseries=[series]).SerializeToString())
+    request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
+    series = request.timeseries.add()
+    # As code points, which for UTF-8 is the order of the bytes that receivers compare.
+    for name, value in sorted({**sample.labels, "__name__": sample.name}.items()):
+        if value:
+            series.labels.add(name=name, value=value)
+    series.samples.add(value=sample.value, timestamp=sample.time_ns // NS_PER_MS)
+    return Success(request.SerializeToString())
 
 
 def decode(_sample: Sample, body: bytes) -> Mapping[str, Any]:

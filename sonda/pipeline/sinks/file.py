@@ -41,6 +41,7 @@ class _Append:
 
     options: File
     confinement: Confinement | None
+    place: Path
 
     @property
     def target(self) -> str:
@@ -69,9 +70,14 @@ async def push(
     Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
     not be cut back.
     """
-    job = Job(_Append(options, transport.confinement), payload.body, payload.event.time_ns)
-    job.line_up(locate(options.path, transport.confinement))
+    way = transport.keep(options, partial(_way, confinement=transport.confinement))
+    job = Job(way, payload.body, payload.event.time_ns)
+    job.line_up(way.place)
     return Success(partial(job.verdict, deadline))
+
+
+def _way(options: File, confinement: Confinement | None) -> _Append:
+    return _Append(options, confinement, locate(options.path, confinement))
 
 
 def describe(payload: Payload, options: File, transport: Transport) -> Result[Departure, Problem]:

@@ -45,9 +45,9 @@ async def push(
     payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
-    where = transport.keep(options, _endpoint)
-    headers, packed = _compose(payload, where, options)
-    body = httpx.ByteStream(packed)
+    target = partial(_target, payload=payload)
+    where, headers = transport.keep(options, target, payload.encoder)  # each has headers of its own
+    body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
@@ -57,24 +57,20 @@ async def push(
     return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
 
 
-def _endpoint(options: HttpPush) -> _post.Endpoint:
+def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
     url = parse_http_url(options.url)
-    return _post.endpoint("http_push", options.url, url, options.headers, options.tls, _post.is_2xx)
-
-
-def _compose(
-    payload: Payload, where: _post.Endpoint, options: HttpPush
-) -> tuple[httpx.Headers, bytes]:
-    headers = _post.headers_for(payload, where, content_type=options.content_type)
-    return headers, payload.packing.pack(payload.body)
+    where = _post.endpoint(
+        "http_push", options.url, url, options.headers, options.tls, _post.is_2xx
+    )
+    return where, _post.headers_for(payload, where, content_type=options.content_type)
 
 
 def describe(
     payload: Payload, options: HttpPush, transport: Transport
 ) -> Result[Departure, Problem]:
     """Say what would be posted; fails with `Forbidden`."""
-    where = _endpoint(options)
-    headers, body = _compose(payload, where, options)
+    where, headers = _target(options, payload)
+    body = payload.packing.pack(payload.body)
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.addresses import Address, parse_address
@@ -87,8 +88,7 @@ def _topic(options: Kafka) -> _Topic:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shipment:
+class _Shipment(Struct, frozen=True):
     """One event's record, and where it goes."""
 
     topic: _Topic
@@ -188,6 +188,9 @@ async def _attempt(
     shipment: _Shipment, access: Access, cluster: Cluster, deadline: Deadline, *, alone: bool
 ) -> Result[Verdict, Problem]:
     """Find a partition and hand the record over; all that fails before then is `Unreachable`."""
+    spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
+    if spot is not None:
+        return Success(await spot.deliver(shipment.record, deadline.at_s))
     journey = Journey(f"Kafka connect to {access.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):

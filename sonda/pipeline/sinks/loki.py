@@ -7,13 +7,13 @@ Spec: https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.addresses import parse_http_url
@@ -85,14 +85,15 @@ def _push_url(base: str) -> httpx.URL:
 
 def _compose(payloads: Sequence[Payload]) -> bytes:
     """Write the push: one stream per label set, each line without its last line feed."""
-    streams: dict[Hashable, dict[str, Any]] = {}
+    streams: dict[Hashable, tuple[Mapping[str, str], list[tuple[str, str]]]] = {}
     for payload in payloads:
-        labels = payload.event.labels
-        stream = streams.setdefault(_stream(payload), {"stream": dict(labels), "values": []})
+        stream, event = _stream(payload), payload.event
+        if stream not in streams:
+            streams[stream] = (event.labels, [])
         line = payload.body.decode().removesuffix("\n")
-        stream["values"].append([str(payload.event.time_ns), line])
-    document = {"streams": list(streams.values())}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        streams[stream][1].append((str(event.time_ns), line))
+    pushed = [{"stream": labels, "values": values} for labels, values in streams.values()]
+    return msgspec.json.encode({"streams": pushed})
 
 
 def describe(payload: Payload, options: Loki, transport: Transport) -> Result[Departure, Problem]:

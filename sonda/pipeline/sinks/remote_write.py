@@ -82,7 +82,7 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
 def _series(payload: Payload) -> Hashable:
     """Tell series apart as Prometheus does, for which an empty label is none."""
     sample = payload.event
-    labels = frozenset(pair for pair in sample.labels.items() if pair[1])
+    labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
     return (sample.name, labels) if isinstance(sample, Sample) else labels
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TextIO
 
 from returns.result import Failure, Result, Success
@@ -70,9 +70,12 @@ async def push(
     fd = _descriptor(stream)
     if fd is None:
         return _print(payload, stream)
-    job = Job(_Write(stream, fd), payload.body, payload.event.time_ns)
+    job = Job(_way(stream, fd), payload.body, payload.event.time_ns)
     job.line_up(options)
     return Success(partial(job.verdict, deadline))
+
+
+_way: Final = lru_cache(maxsize=1)(_Write)
 
 
 def _descriptor(stream: TextIO) -> int | None:

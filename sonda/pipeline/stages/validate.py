@@ -14,7 +14,7 @@ from sonda.pipeline.extras import need
 from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_variant
 from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
-from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, NotJson, Problem
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator
 from sonda.pipeline.timestamps import parse_rfc3339
@@ -30,15 +30,18 @@ _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
 
 
 def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Problem]:
-    """Check a body and make an order of it; fails with `Malformed` or `Invalid`.
+    """Check a body and make an order of it; fails with `Malformed`, `Invalid` or `NotJson`.
 
     An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
     named, those of structure alone where there are any.
     """
-    pair = _recall(document)
-    if pair is not None:
-        return Success(Order(_event(document, received_ns), *pair))
-    return _examine(document).map(lambda pair: Order(_event(document, received_ns), *pair))
+    try:
+        pair = _recall(document)
+        if pair is not None:
+            return Success(Order(_event(document, received_ns), *pair))
+        return _examine(document).map(lambda pair: Order(_event(document, received_ns), *pair))
+    except RecursionError:  # nested as deeply as parsing just allows
+        return Failure(NotJson("it is nested too deeply"))
 
 
 def _recall(document: dict[str, Any]) -> Pair | None:
@@ -48,10 +51,7 @@ def _recall(document: dict[str, Any]) -> Pair | None:
     encoder, sink = document["encoder"], document["sink"]
     if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
         return None
-    try:
-        return _pair(_WRITER.encode((document["signal_type"], encoder, sink)))
-    except RecursionError:  # nested as deeply as parsing just allows
-        return None
+    return _pair(_WRITER.encode((document["signal_type"], encoder, sink)))
 
 
 @remembered

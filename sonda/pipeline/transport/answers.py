@@ -40,9 +40,14 @@ class Answer:
 
     def feed(self, received: bytes) -> None:
         """Take in what has come, nothing at the end of the stream; raises `BadAnswer`."""
-        if not received:
+        if received:
+            self._parse(received)
+        else:
             self._end()
-            return
+        if self.complete:
+            del self._parser  # each holds the other: a circle that only the collector could free
+
+    def _parse(self, received: bytes) -> None:
         if not self._has_head:
             self._head_bytes += len(received)
         try:

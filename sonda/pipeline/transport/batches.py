@@ -176,6 +176,7 @@ class Line:
             raise
         finally:
             expiry.cancel()
+            event.batch = None  # it leads back here: a circle that only the collector could free
 
     def _expire(self, event: Waiting) -> None:
         """Give an event up; still in line, it is withdrawn."""

@@ -63,20 +63,26 @@ def _credentials(headers: httpx.Headers) -> Hashable:
 async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
-    answering = asyncio.create_task(_answer(stream))
+    failed: OSError | None = None
+    answering: asyncio.Task[Answer] | None = None
+
+    def listen() -> asyncio.Task[Answer]:
+        nonlocal answering
+        answering = answering or asyncio.create_task(_answer(stream))
+        return answering
+
     try:
-        sent_all = await stream.send(head(request, len(body)) + body, until=answering)
-        answer = await answering
-    except OSError as failed:  # the answer of a server that hangs up on what it refuses counts
-        sent_all = False
         try:
-            answer = await answering
-        except ssl.SSLError:
-            raise  # an alert, which tells why
-        except OSError:
-            raise failed from None
+            sent_all = await stream.send(head(request, len(body)) + body, meanwhile=listen)
+        except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
+            failed, sent_all = exc, False
+        answer = await (answering or _answer(stream))
+    except ssl.SSLError:
+        raise  # an alert, which tells why
+    except OSError as exc:
+        raise (failed or exc) from None
     finally:
-        if not answering.done():
+        if answering is not None and not answering.done():
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
     if not (sent_all and answer.may_go_on):

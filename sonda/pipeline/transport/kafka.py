@@ -19,6 +19,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownProducerId,
 )
+from msgspec import Struct
 
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.model import Place
@@ -46,8 +47,7 @@ _GAP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """What two events must have in common to share a cluster's connections."""
 
     brokers: tuple[Address, ...]
@@ -73,8 +73,7 @@ class UnreadyError(Exception):
     """A record cannot be handed over, and waiting would not help; the `Journey` says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The leader and all in-sync replicas have the record."""
 
     place: Place
@@ -99,8 +98,7 @@ class Silence:
 Verdict: TypeAlias = Kept | Refusal | Silence
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """A partition whose leader is connected, and the producer that numbers its batches."""
 
     cluster: Cluster
@@ -159,6 +157,17 @@ class Cluster:
         self._producers: set[Producer] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self.users = 0
+
+    def ready(self, topic: str, key_hash: int | None) -> Spot | None:
+        """Do as `prepare` does, if there is nothing to wait for: so it is for nearly every event."""
+        producer = self._producer
+        if not self._known or producer is None or not producer.usable():
+            return None
+        self._client.want(topic)
+        place = self._client.locate(topic, key_hash)
+        leader = place and self._client.leader(place)
+        connected = leader and self._client.is_connected(leader)
+        return Spot(self, producer, place) if connected else None
 
     async def prepare(
         self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool

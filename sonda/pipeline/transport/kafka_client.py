@@ -348,6 +348,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         """The broker that leads a partition, if there is one and the cluster knows where it is."""
         return self.cluster.broker_metadata(self.cluster.leader_for_partition(place))
 
+    def is_connected(self, broker: Any) -> bool:
+        """Tell whether there is a connection to a broker."""
+        return self._connection((broker.nodeId, ConnectionGroup.DEFAULT)) is not None
+
     async def reach(self, broker: Any) -> bool:
         """Connect to a broker unless that is done; tells whether it is."""
         return await self._get_conn(broker.nodeId) is not None

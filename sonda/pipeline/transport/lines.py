@@ -160,7 +160,7 @@ class Line:
         size = 0
         with _guard:
             for job in self.waiting:
-                if job.way == way:
+                if job.way is way or job.way == way:
                     size += len(job.body)
                     if taken and (size > most_bytes or len(taken) == _MOST_EVENTS):
                         break

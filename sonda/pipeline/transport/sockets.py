@@ -12,7 +12,7 @@ import ssl
 import termios
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
@@ -24,9 +24,13 @@ _BROKEN: Final = select.POLLHUP | select.POLLERR
 _HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
 _CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
+_BREATH: Final = 16  # after so many pieces others have their turn
 _SETTLE_POLL_S: Final = 0.01
 
 T = TypeVar("T")
+
+Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
+"""Begins something, or gives what has begun."""
 
 
 def words(exc: Exception) -> str:
@@ -88,15 +92,21 @@ class Socket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._receipts = 0
         self.sent_bytes = 0
 
-    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
-        """Send all of *data*, or stop where *until* is done first; tells whether it is all."""
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
+        """Send all of *data*, or stop where *meanwhile* is done first; tells whether it is all.
+
+        It is begun where the peer keeps us waiting: nearly always all is sent at once.
+        """
+        until: asyncio.Future[Any] | None = None
         rest = memoryview(data)
         while rest and not (until is not None and until.done()):
             try:
                 sent = self._sock.send(rest)
             except BlockingIOError:
+                until = meanwhile() if meanwhile is not None else None
                 await self._writable(until)
                 continue
             self.sent_bytes += sent
@@ -110,7 +120,9 @@ class Socket:
 
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
-        await asyncio.sleep(0)  # `sock_recv` would not let go of the loop while a peer floods us
+        self._receipts += 1
+        if self._receipts % _BREATH == 0:  # `sock_recv` keeps the loop while a peer floods us
+            await asyncio.sleep(0)
         return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
 
     def take_input(self) -> bytes:
@@ -210,10 +222,10 @@ class TlsSession:
         if not began:
             raise ConnectionResetError("the peer hung up")
 
-    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
         """Encrypt *data*, and send it as `Socket.send` does."""
         await self._finish(partial(self._tls.write, data))
-        return await self._flush(until)
+        return await self._flush(meanwhile)
 
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream, announced or not."""
@@ -251,8 +263,8 @@ class TlsSession:
                 else:
                     self._received.write_eof()
 
-    async def _flush(self, until: asyncio.Future[Any] | None = None) -> bool:
+    async def _flush(self, meanwhile: Meanwhile | None = None) -> bool:
         if not self._unsent.pending:
             return True
         async with self._flushing:  # an event may be on its way while its answer is awaited
-            return await self._socket.send(self._unsent.read(), until)
+            return await self._socket.send(self._unsent.read(), meanwhile)

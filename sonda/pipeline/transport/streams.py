@@ -8,11 +8,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from sonda.pipeline.addresses import Address
 from sonda.pipeline.transport.destinations import Destinations
-from sonda.pipeline.transport.sockets import Socket, TlsSession, connect_tcp
+from sonda.pipeline.transport.sockets import Meanwhile, Socket, TlsSession, connect_tcp
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
 CONNECTIONS_PER_DESTINATION: Final = 64
@@ -66,9 +66,9 @@ class Stream:
         """Bytes that the operating system has taken so far, TLS's own included."""
         return self._socket.sent_bytes
 
-    async def send(self, data: bytes, until: asyncio.Future[Any] | None = None) -> bool:
-        """Hand *data* to the operating system, or stop where *until* is done; tells if it is all."""
-        return await (self._tls or self._socket).send(data, until)
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
+        """Hand *data* to the operating system, or stop where *meanwhile* is done; tells if it is all."""
+        return await (self._tls or self._socket).send(data, meanwhile)
 
     async def wait_for_room(self) -> None:
         """Wait until the operating system takes some bytes at once, or none ever again."""

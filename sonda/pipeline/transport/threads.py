@@ -12,7 +12,12 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run a blocking *call* in a daemon thread of its own and wait for what it gives.
+    """Run a blocking *call* in a daemon thread of its own and wait for what it gives."""
+    return await begin_in_thread(call)
+
+
+def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
+    """Run a blocking *call* in a daemon thread of its own; several may wait for what it gives.
 
     The executors of the standard library and of anyio join their threads when the interpreter
     exits: one that hangs, on a full pipe or on a slow name server, would keep the process alive.
@@ -39,4 +44,4 @@ async def in_thread(call: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle, value, error)
 
     Thread(target=run, daemon=True).start()
-    return await outcome
+    return outcome

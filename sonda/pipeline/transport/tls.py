@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.problems import Forbidden, Problem, Unreachable
 from sonda.pipeline.quoting import quote
 from sonda.pipeline.transport.sockets import words
-from sonda.pipeline.transport.threads import in_thread
+from sonda.pipeline.transport.threads import begin_in_thread
 
 if TYPE_CHECKING:
     from sonda.pipeline.transport import Confinement
@@ -83,6 +84,7 @@ class TlsContexts:
         self._confinement = confinement
         self._kept: dict[Fingerprint, Loaded] = {}
         self._keeping = Lock()  # events at once must find one context, not build one each
+        self._looks: dict[Hashable, asyncio.Future[Loaded]] = {}
 
     async def load(self, tls: Tls | None) -> Result[ssl.SSLContext, Problem]:
         """Read the files; fails with `Forbidden` outside the roots, `Unreachable` if unreadable."""
@@ -111,7 +113,7 @@ class TlsContexts:
         if not paths and (kept := self._kept.get(())) is not None:
             return Success(kept)
         try:
-            return Success(await in_thread(partial(self._load, paths)))
+            return Success(await asyncio.shield(self._look(paths)))
         except _NotAllowed as exc:
             return Failure(exc.problem)
         except OSError as exc:  # ssl.SSLError, too: no PEM, or a key that does not fit
@@ -119,6 +121,19 @@ class TlsContexts:
             no_pem = isinstance(exc, ssl.SSLError) and not exc.reason
             reason = "no certificate or no key in PEM format" if no_pem else words(exc)
             return Failure(Unreachable(f"read TLS file {quote(named)}", reason))
+
+    def _look(self, paths: dict[str, str]) -> asyncio.Future[Loaded]:
+        """Look at the files once for all events that come until that is done: it takes a thread."""
+        key = tuple(paths.items())
+        if key not in self._looks:
+            self._looks[key] = begin_in_thread(partial(self._load, paths))
+            self._looks[key].add_done_callback(partial(self._seen, key))
+        return self._looks[key]
+
+    def _seen(self, key: Hashable, look: asyncio.Future[Loaded]) -> None:
+        del self._looks[key]
+        if not look.cancelled():
+            look.exception()  # all who waited may have given up
 
     def _load(self, paths: dict[str, str]) -> Loaded:
         with ExitStack() as stack:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
@@ -62,7 +63,9 @@ async def deliver_in_tries(
                 exc.__cause__ = Interrupted(unknown)
             raise
         if isinstance(outcome, Success):
-            return Success(replace(outcome.unwrap(), tries=tries))
+            return (
+                outcome if tries == 1 else Success(structs.replace(outcome.unwrap(), tries=tries))
+            )
         setback = outcome.failure()
         if isinstance(setback.problem, OutcomeUnknown):
             unknown = setback.problem
