@@ -10,10 +10,11 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
+from sonda.pipeline.course import COURSE
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Receipt
 from sonda.pipeline.problems import Problem
@@ -26,6 +27,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.transport import Confinement, Transport
+from sonda.pipeline.transport.observer import NOBODY, Observer
 
 _LOG: Final = logging.getLogger("sonda")
 _WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
@@ -51,8 +53,14 @@ class Pipeline:
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
     """
 
-    def __init__(self, *, confinement: Confinement | None = None, in_server: bool = False) -> None:
-        self._transport = Transport(confinement)
+    def __init__(
+        self,
+        *,
+        confinement: Confinement | None = None,
+        in_server: bool = False,
+        observer: Observer = NOBODY,
+    ) -> None:
+        self._transport = Transport(confinement, observer)
         self._in_server = in_server
         self._preflight = partial(preflight, in_server=in_server)
 
@@ -82,12 +90,21 @@ class Pipeline:
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
         """
         received_ns = now_ns()
-        validated = parse(raw).bind(partial(validate, received_ns=received_ns))
+        course = COURSE.get()
+        document = parse(raw)
+        validated = document.bind(partial(validate, received_ns=received_ns))
         order = validated.bind(self._preflight)
+        if course is not None:
+            course.prepare(document, order)
         began_ns = perf_counter_ns()
         pushing = partial(push, transport=self._transport, until_s=until_s)
-        pushed = await then(order.bind(encode), pushing)  # the first I/O
+        parcel = order.bind(encode)
+        if course is not None and isinstance(parcel, Success):
+            course.encode()
+        pushed = await then(parcel, pushing)  # the first I/O
         receipt = await then(pushed, partial(flush, began_ns=began_ns))  # waits for the yes
+        if course is not None:
+            course.end(receipt)
         if self._in_server:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
                 _LOG.warning("%s", warning)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.course import COURSE
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.durations import seconds
 from sonda.pipeline.model import Acknowledged
@@ -52,8 +53,11 @@ async def deliver_in_tries(
     unknown: OutcomeUnknown | None = None
     reached = False
     tries = 0
+    course = COURSE.get()
     while True:
         tries += 1
+        if course is not None:
+            course.tries = tries
         outcome = await attempt()
         if isinstance(outcome, Success):
             return Success(replace(outcome.unwrap(), tries=tries))
