@@ -1,4 +1,4 @@
-"""The HTTP shell around the pipeline: `POST /events` and `GET /health`.
+"""The HTTP shell around the pipeline: `POST /events`, `GET /health` and `GET /metrics`.
 
 The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and 408, 400. The first
 that fails raises `Rejected`; what the pipeline says comes back as its `Result`. Both kinds of
@@ -8,6 +8,7 @@ failure are closed unions, and `http_status` is the only place where one meets a
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
@@ -20,11 +21,15 @@ from urllib.parse import parse_qsl
 
 import falcon
 import falcon.asgi
+from prometheus_client.exposition import gzip_accepted
 from returns.result import Result
 
 from sonda.envelope import compact, envelope
 from sonda.hosts import HostCheck
+from sonda.ids import ID, WAY
+from sonda.metrics import Metrics
 from sonda.pipeline.addresses import Address, is_loopback
+from sonda.pipeline.course import COURSE, Course
 from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
@@ -70,6 +75,8 @@ Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
 
 _HEALTH: Final = "/health"
+_METRICS: Final = "/metrics"
+_PROBES: Final = (_HEALTH, _METRICS)  # they ask how the server is, most of all when it is busy
 _ARRIVAL: Final = "sonda.arrival"
 _LOG: Final = logging.getLogger("sonda")
 
@@ -190,22 +197,25 @@ class Shell(falcon.asgi.App[Request, Response]):
     """
 
     _inflight = 0
+    metrics: Metrics
 
     async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
         self, scope: dict[str, Any], receive: Receive, send: Send
     ) -> None:
-        """Serve one ASGI scope; `GET /health` is not counted."""
+        """Serve one ASGI scope; `GET /health` and `GET /metrics` are not counted."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        counted = scope["path"] != _HEALTH
+        counted = scope["path"] not in _PROBES
         self._inflight += counted
+        self.metrics.inflight(self._inflight)
         started_s = asyncio.get_running_loop().time()
         scope[_ARRIVAL] = Arrival(receive, started_s, self._inflight if counted else 0)
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:
             self._inflight -= counted
+            self.metrics.inflight(self._inflight)
 
 
 class Doorman:
@@ -262,6 +272,25 @@ class Health:
         _write(resp, Answer(200, compact({"status": "ok"})))
 
 
+class Exposition:
+    """`GET /metrics`, for Prometheus."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Tell what all workers have counted, compressed for whoever takes that."""
+        require_key(req, self._settings.api_key)
+        refuse_parameters(req)
+        body, resp.content_type = self._metrics.answer(req.get_header("Accept") or "")
+        resp.set_header("Vary", "Accept, Accept-Encoding")
+        if gzip_accepted(req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            body = gzip.compress(body)
+        resp.data = body
+
+
 class Events:
     """`POST /events`: one event in, one answer once its destination has given its own."""
 
@@ -279,6 +308,7 @@ class Events:
             raw = await self._read_body(req, until_s)
             body_arrived, req.context.raw = True, raw
             refuse_parameters(req)
+            begin_course(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError:  # the server's grace period is over
             raise Rejected(CutOff() if body_arrived else ShuttingDown()) from None
@@ -378,24 +408,37 @@ def refuse_parameters(req: Request) -> None:
             raise Rejected(UnknownParameters(names))
 
 
+def begin_course(req: Request) -> None:
+    """Have the pipeline write down how far the event comes, for its line in the log."""
+    course = Course(req.scope.get(ID, ""))
+    req.scope[WAY] = course
+    COURSE.set(course)
+
+
 def create_app(
-    settings: Settings, pipeline: Delivers | None = None, listening: Sequence[Address] = ()
+    settings: Settings,
+    pipeline: Delivers | None = None,
+    listening: Sequence[Address] = (),
+    metrics: Metrics | None = None,
 ) -> Shell:
     """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say.
 
     *listening* is what the server really listens on: one address may have several, and a free port.
     """
     listening = listening or [Address(settings.bind, settings.port)]
+    metrics = metrics or Metrics()
     if pipeline is None:
         policy = Policy(settings.allow_destination, listening_on(listening))
         confinement = Confinement(settings.file_root, settings.tls_root, policy)
-        pipeline = Pipeline(confinement=confinement, in_server=True)
+        pipeline = Pipeline(confinement=confinement, in_server=True, observer=metrics)
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
     doorman = Doorman(settings.max_inflight_requests, host_check)
     app = Shell(middleware=[Lifespan(pipeline), doorman])
+    app.metrics = metrics
     app.add_route("/events", Events(settings, pipeline))
     app.add_route(_HEALTH, Health())
+    app.add_route(_METRICS, Exposition(settings, metrics))
     app.add_error_handler(Rejected, _answer_rejected)
     app.add_error_handler(falcon.HTTPError, _answer_unroutable)
     app.add_error_handler(Exception, _answer_bug)

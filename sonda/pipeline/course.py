@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import Any, Final
 
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.pipeline.model import Order, Receipt
 from sonda.pipeline.problems import Problem
@@ -50,7 +50,9 @@ class Course:
         self.shared = False
         self.tries = 0
 
-    def prepare(self, document: Result[dict[str, Any], Problem], order: Result[Order, Problem]) -> None:
+    def prepare(
+        self, document: Result[dict[str, Any], Problem], order: Result[Order, Problem]
+    ) -> None:
         """Note what validation and the advisories have come to."""
         self.prepared_ns = perf_counter_ns()
         self.order = order.value_or(None)
@@ -67,9 +69,11 @@ class Course:
         self.waited_ns += max(0, (until_ns or perf_counter_ns()) - since_ns)
 
     def end(self, outcome: Result[Receipt, Problem]) -> None:
-        """Note the outcome."""
+        """Note the outcome; of its tries those, too, that a library below has made by itself."""
         self.ended_ns = perf_counter_ns()
         self.outcome = outcome
+        if isinstance(outcome, Success):
+            self.tries = outcome.unwrap().tries
 
 
 COURSE: Final[ContextVar[Course | None]] = ContextVar("COURSE", default=None)

@@ -42,9 +42,7 @@ class Confinement:
 class Transport:
     """What sinks share: opened with the pipeline, closed with it."""
 
-    def __init__(
-        self, confinement: Confinement | None = None, observer: Observer = NOBODY
-    ) -> None:
+    def __init__(self, confinement: Confinement | None = None, observer: Observer = NOBODY) -> None:
         self.confinement = confinement
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = Streams(self.destinations)
