@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from returns.result import Success
+
 from sonda.pipeline.course import Course
 from sonda.pipeline.memory import remembered
-from sonda.pipeline.model import Receipt, Record
+from sonda.pipeline.model import Record
 from sonda.pipeline.quoting import shown
-from sonda.pipeline.result import fold
 from sonda.pipeline.schemas import PLUGINS
 
 UNKNOWN: Final = "unknown"  # of a body that does not name what there is
@@ -50,23 +51,17 @@ def outcome_of(status: int) -> str:
 def account(status: int, course: Course) -> Account:
     """Tell of an event; nothing of it is a secret, or free to break out of a line of text."""
     order, outcome = course.order, course.outcome
-    spent_ns = course.ended_ns - course.prepared_ns if course.encoded_ns else 0
-    latency_ms = max(0, spent_ns) // 1_000_000
-    warnings = order.warnings if order is not None else ()
-    if outcome is not None:
-        latency_ms, warnings = fold(outcome, _facts, lambda _: (latency_ms, warnings))
-    return Account(
-        *names_of(course),
-        outcome_of(status),
-        latency_ms,
-        course.tries,
-        target_of(order.sink.identity) if order is not None else "",
-        warnings,
-    )
-
-
-def _facts(receipt: Receipt) -> tuple[int, tuple[str, ...]]:
-    return receipt.latency_us // 1000, receipt.warnings
+    if isinstance(outcome, Success):
+        receipt = outcome.unwrap()
+        latency_ms, warnings = receipt.latency_us // 1000, receipt.warnings
+    else:
+        spent_ns = course.ended_ns - course.prepared_ns if course.encoded_ns else 0
+        latency_ms = max(0, spent_ns) // 1_000_000
+        warnings = order.warnings if order is not None else ()
+    target = target_of(order.sink.identity) if order is not None else ""
+    signal_type, encoder, sink = names_of(course)
+    made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
+    return Account(*made, warnings)
 
 
 def names_of(course: Course) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """The log: on standard error, for standard output carries events; one line each, come what may.
 
-Lines are text, or JSON by structlog. Its processors render both kinds of JSON lines; its loggers
-would take 8 µs for the line of an event, so that one goes to the renderer directly.
+Lines are text or JSON. What comes by way of `logging` is rendered by structlog; it would take 8 µs
+for the line of a request, so that one goes to msgspec directly, with the same fields first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +27,8 @@ from sonda.pipeline.quoting import cut, escape
 
 _STDERR: Final = 2
 _PATH_CHARACTERS: Final = 200
+_LOWER: Final = {"DEBUG": "debug", "INFO": "info"}
+_FIELDS: Final = Account._fields
 _ROUTINE: Final = ("/health", "/metrics")
 _ACCESS: Final = logging.getLogger("uvicorn.access")
 
@@ -97,11 +100,11 @@ def _access_as_text(
 
 def _access_as_json(
     asked: _Asked, status: int, level: str, own_id: str, told: Account | None
-) -> str:
+) -> bytes:
     client, method, path, version = asked
     fields = {
         "time": _utc(time.time()),
-        "level": level.lower(),
+        "level": _LOWER[level],
         "logger": _ACCESS.name,
         "id": own_id,
         "client": client,
@@ -111,11 +114,11 @@ def _access_as_json(
         "status": status,
     }
     if told is not None:
-        fields |= told._asdict()
-    return str(_render(None, "", fields))
+        fields.update(zip(_FIELDS, told, strict=True))
+    return _json(fields)
 
 
-_access_line: Final = [_access_as_text]  # the one in use
+_access_line: Final[list[Callable[..., str | bytes]]] = [_access_as_text]  # the one in use
 
 
 def json_formatter() -> logging.Formatter:
@@ -126,7 +129,9 @@ def json_formatter() -> logging.Formatter:
             structlog.processors.format_exc_info,
             _scrub,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _render,
+            structlog.processors.JSONRenderer(
+                serializer=lambda fields, **_: _json(fields).decode()
+            ),
         ]
     )
 
@@ -135,11 +140,12 @@ def _describe(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     """Put first what every line has, and the id of the request that it is about."""
     record: logging.LogRecord = fields["_record"]
     course = COURSE.get()
+    own_id = getattr(record, "request_id", "") or (course.id if course is not None else "")
     first = {
         "time": _utc(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        **({"id": course.id} if course is not None else {}),
+        **({"id": own_id} if own_id else {}),
         "message": fields.pop("event"),
     }
     return {**first, **fields}
@@ -154,12 +160,10 @@ def _scrub(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     return fields
 
 
-def _json(fields: EventDict, **_: Any) -> str:
+def _json(fields: Mapping[str, Any]) -> bytes:
     """Write what is not printable as an escape: JSON itself does so only below the blank."""
-    return escape(compact(fields).decode())
-
-
-_render: Final = structlog.processors.JSONRenderer(serializer=_json)
+    line = compact(fields)
+    return line if line.isascii() and b"\x7f" not in line else escape(line.decode()).encode()
 
 
 def _utc(time_s: float) -> str:
@@ -186,9 +190,10 @@ def _clock(whole_s: int) -> str:
 _lines: Final[list[bytes]] = []  # of this turn of the event loop
 
 
-def _write(text: str) -> None:
+def _write(text: str | bytes) -> None:
     """Write a line; those of one turn of the event loop leave together, with one system call."""
-    _lines.append(f"{text}\n".encode(errors="backslashreplace"))
+    line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
+    _lines.append(line + b"\n")
     if len(_lines) == 1:
         try:
             asyncio.get_running_loop().call_soon(_flush)
@@ -226,11 +231,13 @@ class _Stderr(logging.Handler):
 class OneLine(logging.Formatter):
     """A formatter that lets no text break out of its line; tracebacks are indented.
 
-    A record may name `secrets`, which are left out.
+    A record may name `secrets`, which are left out, and the `request_id` that it is about.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        line = _line(record.created, record.levelname, record.name, record.getMessage())
+        own_id = getattr(record, "request_id", "")
+        text = record.getMessage() + (f" id={own_id}" if own_id else "")
+        line = _line(record.created, record.levelname, record.name, text)
         if not record.exc_info:
             return line
         whole = f"{line}\n{self.formatException(record.exc_info)}"

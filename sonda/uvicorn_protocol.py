@@ -258,8 +258,7 @@ class EventProtocol(HttpToolsProtocol):
 
     def _log(self, text: str, own_id: str = "") -> None:
         host, port = self.client or ("", 0)
-        mark = f" id={own_id}" if own_id else ""
-        self.access_logger.info("%s:%d - %s%s", host, port, text, mark)
+        self.access_logger.info("%s:%d - %s", host, port, text, extra={"request_id": own_id})
 
     def _expects_input(self) -> bool:
         return not self._ended and (self._deaf or self._phase is not _Phase.IDLE)
