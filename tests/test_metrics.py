@@ -6,10 +6,12 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,7 +20,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from sonda.accounts import ENCODERS, OUTCOMES, SIGNALS, SINKS, target_of
+from sonda.accounts import ENCODERS, OUTCOMES, SIGNALS, SINKS, Account, target_of
 from sonda.envelope import CODES
 from sonda.http import create_app
 from sonda.metrics import FAMILIES, STAGES, Metrics, replace_worker, sheets
@@ -289,3 +291,32 @@ def test_a_library_counts_nothing() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert run.stdout.endswith("\nset()\n")
+
+
+def documented(heading: str) -> set[str]:
+    """Give what stands in backquotes in the first column of a part's tables."""
+    page = (Path(__file__).parents[1] / "docs" / "operating.md").read_text(encoding="utf-8")
+    part = re.split(rf"^#+ {heading}$", page, maxsplit=1, flags=re.MULTILINE)[1]
+    part = re.split(r"^#+ ", part, maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(r"^\| (`.+?) \|", part, re.MULTILINE)
+    return {name for row in rows for name in re.findall("`([^`]+)`", row)}
+
+
+def test_every_metric_is_documented() -> None:
+    """`docs/operating.md` has each of them, by the name that a query uses, and no other."""
+    suffixes = {"counter": "_total"}
+    names = {
+        family.name + suffixes.get(family.kind("x", "x", labels=()).type, "") for family in FAMILIES
+    }
+    assert documented("Metrics") == names | {"sonda_build_info"}
+
+
+def test_every_field_of_a_line_is_documented() -> None:
+    """The log's fields, and the alerts."""
+    request = {"client", "method", "path", "http_version", "status"}
+    every = {"time", "level", "logger", "message", "exception", "id"}
+    assert documented("Logs") == every | request | {*Account._fields}
+    alerts = (Path(__file__).parents[1] / "deploy" / "prometheus" / "alerts.yaml").read_text(
+        "utf-8"
+    )
+    assert documented("Alerts") == {*re.findall(r"- alert: (\w+)", alerts)}
