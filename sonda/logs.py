@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple
 import structlog
 from structlog.typing import EventDict
 
-from sonda.accounts import Account
+from sonda.accounts import Account, account, is_event
 from sonda.envelope import compact
-from sonda.pipeline.course import COURSE
+from sonda.pipeline.course import COURSE, Course
 from sonda.pipeline.credentials import scrub
 from sonda.pipeline.quoting import cut, escape
 
@@ -57,7 +57,7 @@ def log_access(
     version: str,
     status: int,
     own_id: str = "",
-    told: Account | None = None,
+    course: Course | None = None,
 ) -> None:
     """Write a request's line, without the record that `logging` makes: it would cost 8 µs an event.
 
@@ -70,6 +70,7 @@ def log_access(
     level = logging.DEBUG if routine else logging.INFO
     if _ACCESS.isEnabledFor(level):
         asked = _Asked(client, method, f"{cut(path, _PATH_CHARACTERS)}{mark and '?...'}", version)
+        told = account(status, course) if course and is_event(status, course) else None
         _write(_access_line[0](asked, status, "DEBUG" if routine else "INFO", own_id, told))
 
 

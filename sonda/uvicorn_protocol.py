@@ -26,7 +26,6 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from sonda.accounts import account, is_event
 from sonda.envelope import envelope
 from sonda.ids import HEADER, ID, WAY, new_id, request_id
 from sonda.logs import log_access
@@ -170,8 +169,7 @@ class _Cycle(RequestResponseCycle):
         target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
         version, status = scope["http_version"], self._start["status"]
         course = cast("Course | None", scope.get(WAY))
-        told = account(status, course) if course and is_event(status, course) else None
-        log_access(f"{host}:{port}", scope["method"], target, version, status, self.id, told)
+        log_access(f"{host}:{port}", scope["method"], target, version, status, self.id, course)
         if self.metrics is not None:
             self.metrics.answered(status, course)
 
