@@ -320,3 +320,13 @@ def test_every_field_of_a_line_is_documented() -> None:
         "utf-8"
     )
     assert documented("Alerts") == {*re.findall(r"- alert: (\w+)", alerts)}
+
+
+def test_a_cut_off_event_is_unknown() -> None:
+    """When the grace period ends, an event on its way is counted as what it is answered."""
+    course = Course()
+    metrics = Metrics()
+    course.document = json.loads(json.dumps(STDOUT))
+    metrics.answered(504, course)
+    told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
+    assert told == {("json_lines", "unknown", "logs", "stdout"): 1}
