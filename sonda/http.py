@@ -1,4 +1,4 @@
-"""The HTTP shell around the pipeline: `POST /events`, probes and documentation.
+"""The HTTP shell around the pipeline: `POST /events`, probes, metrics and documentation.
 
 The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and
 408, 400. The first that fails raises `Rejected`; what the pipeline says comes back as its
@@ -9,6 +9,7 @@ meets a status.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
@@ -21,13 +22,17 @@ from urllib.parse import parse_qsl
 import falcon
 import falcon.asgi
 from msgspec import Struct
+from prometheus_client.exposition import gzip_accepted
 from returns.result import Result
 
 from sonda.docs_page import add_documentation
 from sonda.envelope import compact, envelope
 from sonda.hosts import HostCheck
+from sonda.ids import ID, WAY
 from sonda.logs import log_warning
+from sonda.metrics import Metrics
 from sonda.pipeline.addresses import Address, is_loopback
+from sonda.pipeline.course import COURSE, Course
 from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.flaws import unknown_variant
@@ -79,7 +84,8 @@ Response: TypeAlias = falcon.asgi.Response
 
 _HEALTH: Final = "/health"
 _READY: Final = "/ready"
-_PROBES: Final = frozenset({_HEALTH, _READY})
+_METRICS: Final = "/metrics"
+_PROBES: Final = frozenset({_HEALTH, _READY, _METRICS})  # how it is, most of all when it is busy
 _WORTH_SHARING: Final = 16
 _ARRIVAL: Final = "sonda.arrival"
 _DRY_RUN: Final = "dry_run"
@@ -217,6 +223,7 @@ class Shell(falcon.asgi.App[Request, Response]):
     is_ready = False
     """Whether events are welcome: the pipeline is open, and nobody has told the server to stop."""
     _inflight = 0
+    metrics: Metrics
 
     async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
         self, scope: dict[str, Any], receive: Receive, send: Send
@@ -227,6 +234,7 @@ class Shell(falcon.asgi.App[Request, Response]):
             return
         counted = scope["path"] not in _PROBES
         self._inflight += counted
+        self.metrics.inflight(self._inflight)
         started_s = asyncio.get_running_loop().time()
         scope[_ARRIVAL] = Arrival(receive, started_s, self._inflight if counted else 0)
         try:
@@ -234,6 +242,7 @@ class Shell(falcon.asgi.App[Request, Response]):
         finally:
             del scope[_ARRIVAL]  # it leads back here: a circle that only the collector could free
             self._inflight -= counted
+            self.metrics.inflight(self._inflight)
 
 
 class Doorman:
@@ -306,6 +315,25 @@ class Ready:
         _write(resp, Answer(200, compact({"status": "ready"})))
 
 
+class Exposition:
+    """`GET /metrics`, for Prometheus."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Tell what all workers have counted, compressed for whoever takes that."""
+        require_key(req, self._settings.api_key)
+        refuse_parameters(req)
+        body, resp.content_type = self._metrics.answer(req.get_header("Accept") or "")
+        resp.set_header("Vary", "Accept, Accept-Encoding")
+        if gzip_accepted(req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            body = gzip.compress(body)
+        resp.data = body
+
+
 class Events:
     """`POST /events`: one event in, one answer once its destination has given its own."""
 
@@ -326,6 +354,7 @@ class Events:
                 shown = await self._pipeline.preview(raw, until_s=until_s)
                 _write(resp, fold(shown, previewed, refused))
                 return
+            begin_course(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError as exc:  # the server's grace period is over
             if not body_arrived:
@@ -423,14 +452,17 @@ def content_length(req: Request) -> int | None:
     return int(announced.lstrip("0") or "0") if announced else None
 
 
-def is_dry_run(req: Request) -> bool:
-    """Read `dry_run`, and refuse every other parameter: a misspelt one must not be ignored."""
-    if not req.query_string:
-        return False
-    pairs = parse_qsl(req.query_string, keep_blank_values=True)
-    if unknown := tuple(name for name, _ in pairs if name != _DRY_RUN):
+def refuse_parameters(req: Request, *but: str) -> list[str]:
+    """Refuse every parameter *but* these, whose values come back: none may be ignored."""
+    pairs = parse_qsl(req.query_string, keep_blank_values=True) if req.query_string else []
+    if unknown := tuple(name for name, _ in pairs if name not in but):
         raise Rejected(UnknownParameters(unknown))
-    given = [value for _, value in pairs] or ["false"]
+    return [value for _, value in pairs]
+
+
+def is_dry_run(req: Request) -> bool:
+    """Read the parameter `dry_run`, the only one that there may be."""
+    given = refuse_parameters(req, _DRY_RUN) or ["false"]
     if len(given) > 1:
         raise Rejected(InvalidParameter(_DRY_RUN, "is given more than once"))
     if given[0] not in ("true", "false"):
@@ -444,14 +476,25 @@ def share_of(max_inflight_requests: int) -> int | None:
     return max_inflight_requests // 2 if max_inflight_requests >= _WORTH_SHARING else None
 
 
+def begin_course(req: Request) -> None:
+    """Have the pipeline write down how far the event comes, for its line in the log."""
+    course = Course(req.scope.get(ID, ""))
+    req.scope[WAY] = course
+    COURSE.set(course)
+
+
 def create_app(
-    settings: Settings, pipeline: Delivers | None = None, listening: Sequence[Address] = ()
+    settings: Settings,
+    pipeline: Delivers | None = None,
+    listening: Sequence[Address] = (),
+    metrics: Metrics | None = None,
 ) -> Shell:
     """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say.
 
     *listening* is what the server really listens on: one address may have several, and a free port.
     """
     listening = listening or [Address(settings.bind, settings.port)]
+    metrics = metrics or Metrics()
     if pipeline is None:
         policy = Policy(settings.allow_destination, listening_on(listening))
         confinement = Confinement(settings.file_root, settings.tls_root, policy)
@@ -460,15 +503,18 @@ def create_app(
             in_server=True,
             share=share_of(settings.max_inflight_requests),
             warn=log_warning,
+            observer=metrics,
         )
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
     app = Shell()
     doorman = Doorman(settings.max_inflight_requests, host_check)
     app.add_middleware([Lifespan(app, pipeline), doorman])
+    app.metrics = metrics
     app.add_route("/events", Events(settings, pipeline))
     app.add_route(_HEALTH, Health())
     app.add_route(_READY, Ready(app))
+    app.add_route(_METRICS, Exposition(settings, metrics))
     add_documentation(app, http_status)
     app.add_error_handler(Rejected, _answer_rejected)
     app.add_error_handler(falcon.HTTPError, _answer_unroutable)

@@ -25,9 +25,10 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sonda.http import Shell, create_app
 from sonda.logs import configure_logging
+from sonda.metrics import Metrics, replace_worker, sheets
 from sonda.pipeline.addresses import Address
 from sonda.settings import Settings, read_settings
-from sonda.uvicorn_protocol import EventProtocol
+from sonda.uvicorn_protocol import counting
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
@@ -39,7 +40,7 @@ _LOG: Final = logging.getLogger("sonda")
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; gives the exit status."""
     settings = read_settings(argv, os.environ)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     try:
         listeners = listen(settings.bind, settings.port)
     except (OSError, UnicodeError) as exc:
@@ -51,15 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return Supervisor(settings, listeners).run()
 
 
-def serve(settings: Settings, listeners: list[socket.socket]) -> int:
+def serve(
+    settings: Settings, listeners: list[socket.socket], metrics: Metrics | None = None
+) -> int:
     """Serve in this process until it is told to stop."""
+    metrics = metrics or Metrics()
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = create_app(settings, listening=addresses)
+    app = create_app(settings, listening=addresses, metrics=metrics)
     config = uvicorn.Config(
         app,
         interface="asgi3",
         loop="uvloop",
-        http=EventProtocol,
+        http=counting(metrics),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -122,7 +126,8 @@ class Supervisor:
     def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self._settings = settings
         self._listeners = listeners
-        self._workers: set[ForkProcess] = set()
+        self._workers: dict[ForkProcess, int] = {}  # and which of the sheets each one has
+        self._sheets = sheets(settings.workers)
         self._stopping = False
         self._status = 0
 
@@ -149,25 +154,28 @@ class Supervisor:
     def _start(self) -> None:
         """Fork a worker, which inherits the settings: on a command line the key could be read."""
         fork = multiprocessing.get_context("fork")
-        worker = fork.Process(target=work, args=(self._settings, self._listeners))
+        number = min(set(range(self._settings.workers)) - set(self._workers.values()))
+        metrics = Metrics(self._sheets, number)
+        worker = fork.Process(target=work, args=(self._settings, self._listeners, metrics))
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             worker.start()
-            self._workers.add(worker)
+            self._workers[worker] = number
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
 
     def _bury(self, worker: ForkProcess) -> None:
         worker.join()
-        self._workers.discard(worker)
+        number = self._workers.pop(worker)
         if worker.exitcode == STARTUP_FAILURE:
             self._status = STARTUP_FAILURE
             self.stop()
         elif not self._stopping:
+            replace_worker(self._sheets[number])
             _LOG.error("worker %s ended with %s: starting another", worker.pid, worker.exitcode)
 
 
-def work(settings: Settings, listeners: list[socket.socket]) -> None:
+def work(settings: Settings, listeners: list[socket.socket], metrics: Metrics) -> None:
     """Serve as one of several workers, but not longer than the parent lives."""
     parent = multiprocessing.parent_process()
 
@@ -177,7 +185,7 @@ def work(settings: Settings, listeners: list[socket.socket]) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, daemon=True).start()
-    serve(settings, listeners)
+    serve(settings, listeners, metrics)
 
 
 def listen(bind: str, port: int) -> list[socket.socket]:

@@ -17,6 +17,7 @@ from sonda.pipeline.quoting import cut, escape, quote
 from sonda.pipeline.schemas import PLUGINS
 
 LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug")
+LOG_FORMATS: Final = ("console", "json")
 
 T = TypeVar("T")
 _TARGETS: Final = frozenset({"address", "brokers", "endpoint", "url"})
@@ -42,6 +43,7 @@ class Settings:
     shutdown_timeout_s: float = 10.0
     allow_destination: tuple[Rule, ...] = ()
     allow_host: tuple[AllowedHost, ...] = ()
+    log_format: str = "console"
 
 
 def read_settings(argv: Sequence[str] | None, environ: Mapping[str, str]) -> Settings:
@@ -129,10 +131,15 @@ def _host(text: str) -> str:
     return text.strip()
 
 
-def _level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(LOG_LEVELS)}")
-    return text.lower()
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Make a reader of a name, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in names:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}")
+        return text.lower()
+
+    return parse
 
 
 def _folder(text: str) -> Path:
@@ -199,7 +206,13 @@ FLAGS: Final = (
     Flag("max_body_bytes", "BYTES", _whole(1, 2**30), "largest body"),
     Flag("max_inflight_requests", "N", _whole(1, 1_000_000), "most requests at a time, per worker"),
     Flag("workers", "N", _whole(1, 256), "processes that serve"),
-    Flag("log_level", "LEVEL", _level, f"least level to log: {', '.join(LOG_LEVELS)}"),
+    Flag("log_level", "LEVEL", _one_of(LOG_LEVELS), f"least level to log: {', '.join(LOG_LEVELS)}"),
+    Flag(
+        "log_format",
+        "FORMAT",
+        _one_of(LOG_FORMATS),
+        f"lines of text or of JSON: {', '.join(LOG_FORMATS)}",
+    ),
     Flag("file_root", "DIR", _folder, "the file sink writes, and TLS files are read, below it"),
     Flag("tls_root", "DIR", _folder, "TLS files are read below it, too"),
     Flag(

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
@@ -27,7 +27,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from sonda.envelope import envelope
+from sonda.ids import HEADER, ID, WAY, new_id, request_id
 from sonda.logs import log_access
+from sonda.metrics import Metrics
+from sonda.pipeline.course import Course
 from sonda.pipeline.memory import remembered
 
 HEAD_LIMIT_BYTES: Final = 65536
@@ -116,6 +119,8 @@ class _Cycle(RequestResponseCycle):
     """One request and its answer, which has one body of a known length."""
 
     body_is_broken = False
+    id = ""
+    metrics: Metrics | None = None
     _start: HTTPResponseStartEvent
 
     async def receive(self) -> ASGIReceiveEvent:
@@ -164,12 +169,16 @@ class _Cycle(RequestResponseCycle):
         query = scope["query_string"]
         target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
         version, status = scope["http_version"], self._start["status"]
-        log_access(f"{host}:{port}", scope["method"], target, version, status)
+        course = cast("Course | None", scope.get(WAY))
+        log_access(f"{host}:{port}", scope["method"], target, version, status, self.id, course)
+        if self.metrics is not None:
+            self.metrics.answered(status, course)
 
     def _head(self) -> bytes:
         lines = [STATUS_LINE[self._start["status"]]]
         for name, value in (*self.default_headers, *self._start["headers"]):
             lines += (name, b": ", value, b"\r\n")
+        lines.append(b"x-request-id: %b\r\n" % self.id.encode("ascii"))
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
@@ -179,6 +188,7 @@ class _Cycle(RequestResponseCycle):
 class EventProtocol(HttpToolsProtocol):
     """One connection. uvicorn's `timeout_keep_alive` is the longest that it may be silent."""
 
+    metrics: Metrics | None = None
     cycle: _Cycle  # that of the newest request
     _connection: _LingeringTransport
     _phase = _Phase.IDLE
@@ -245,9 +255,9 @@ class EventProtocol(HttpToolsProtocol):
         self._log("the answer was not read")
         self.transport.abort()
 
-    def _log(self, text: str) -> None:
+    def _log(self, text: str, own_id: str = "") -> None:
         host, port = self.client or ("", 0)
-        self.access_logger.info("%s:%d - %s", host, port, text)
+        self.access_logger.info("%s:%d - %s", host, port, text, extra={"request_id": own_id})
 
     def _expects_input(self) -> bool:
         return not self._ended and (self._deaf or self._phase is not _Phase.IDLE)
@@ -358,6 +368,8 @@ class EventProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._unwatch_head()
         waiting = self._answer_is_due()
+        own_id = request_id(self.headers)
+        self.scope[ID] = own_id  # type: ignore[typeddict-unknown-key]  # ours
         self.cycle = _Cycle(
             scope=self.scope,
             transport=self.transport,
@@ -371,6 +383,7 @@ class EventProtocol(HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.cycle.id, self.cycle.metrics = own_id, self.metrics
         if waiting:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -442,8 +455,10 @@ class EventProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = envelope(refusal.status, str(refusal))
+        own_id = new_id()  # the caller's may not have arrived
         headers = [
             *self.server_state.default_headers,
+            (HEADER, own_id.encode("ascii")),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
@@ -451,7 +466,9 @@ class EventProtocol(HttpToolsProtocol):
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, body))
         self.transport.close()
-        self._log(f"{refusal.status} {refusal}")
+        self._log(f"{refusal.status} {refusal}", own_id)
+        if self.metrics is not None:
+            self.metrics.answered(refusal.status, None)
 
 
 @remembered
@@ -474,3 +491,8 @@ def _with_known_method(data: bytes) -> tuple[bytes, bytes] | None:
     """Reword a request whose method httptools does not know: it deserves a 405, not a 400."""
     line = _UNKNOWN_METHOD.match(data)
     return (line[1], _STAND_IN + data[line.end(1) :]) if line else None
+
+
+def counting(metrics: Metrics) -> type[EventProtocol]:
+    """Make the protocol of a server that counts what it answers."""
+    return type("CountingProtocol", (EventProtocol,), {"metrics": metrics})

@@ -34,6 +34,7 @@ from tools.container_engine import Container, Engine, EngineError, container_eng
 CHECKOUT: Final = Path(__file__).parents[1]
 DEPLOY: Final = CHECKOUT / "deploy"
 DASHBOARD: Final = DEPLOY / "grafana" / "dashboards" / "sonda.json"
+SERVER_DASHBOARD: Final = DASHBOARD.with_name("sonda-server.json")
 IN_CI: Final = bool(os.environ.get("CI"))
 
 IMAGE: Final = "localhost/sonda"
@@ -551,9 +552,20 @@ def compile_dashboard(text: str, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
-def test_dashboard_fits_grafanas_schema(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [DASHBOARD, SERVER_DASHBOARD], ids=lambda file: file.stem)
+def test_dashboard_fits_grafanas_schema(file: Path, tmp_path: Path) -> None:
     """Each field is known to this version of Grafana, and has the type that it expects."""
-    assert compile_dashboard(DASHBOARD.read_text(encoding="utf-8"), tmp_path) == ""
+    assert compile_dashboard(file.read_text(encoding="utf-8"), tmp_path) == ""
+
+
+def test_server_dashboard_asks_the_chosen_source() -> None:
+    """Every panel asks the Prometheus that its viewer picks, for there may be none or several."""
+    document = json.loads(SERVER_DASHBOARD.read_text(encoding="utf-8"))
+    (variable,) = document["templating"]["list"]
+    assert (variable["type"], variable["query"]) == ("datasource", "prometheus")
+    chosen = {"type": "prometheus", "uid": f"${{{variable['name']}}}"}
+    assert {json.dumps(panel["datasource"]) for panel in document["panels"]} == {json.dumps(chosen)}
+    assert [panel["id"] for panel in document["panels"]] == [*range(1, 13)]
 
 
 @pytest.mark.parametrize(

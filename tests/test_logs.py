@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from typing import Final
+from typing import Any, Final
 
 WHEN: Final = r"20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}"
 
@@ -91,3 +92,54 @@ def test_a_closed_standard_error_ends_nothing() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert run.stdout == "on\n"
+
+
+def logged_as_json(statements: str) -> list[dict[str, Any]]:
+    """Run *statements* with the server's log as JSON, and give its lines without their times."""
+    script = "import logging; from sonda.logs import *; configure_logging('info', 'json')\n"
+    script += f"log = logging.getLogger('sonda')\n{statements}"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert run.stdout == ""
+    assert run.stderr.replace("\n", "").isprintable()
+    lines: list[dict[str, Any]] = [json.loads(line) for line in run.stderr.splitlines()]
+    assert all(re.fullmatch(r"20[0-9T:.-]{21}Z", line.pop("time")) for line in lines)
+    return lines
+
+
+def test_a_record_is_one_object() -> None:
+    """Whatever is in it, it is on one line, and nothing in it reaches a terminal as it is."""
+    statements = r"""
+log.warning("%s and %d", "a\nforged\x1b[31m é \u2028 \x9b \x7f \U000e0001", 7)
+log.debug("too quiet")
+log_access("127.0.0.1:5", "GET", "/\u2028", "1.1", 404, "an-id")
+"""
+    assert logged_as_json(statements) == [
+        {
+            "level": "warning",
+            "logger": "sonda",
+            "message": "a\nforged\x1b[31m é \u2028 \x9b \x7f \U000e0001 and 7",
+        },
+        {
+            "level": "info",
+            "logger": "uvicorn.access",
+            "id": "an-id",
+            "client": "127.0.0.1:5",
+            "method": "GET",
+            "path": "/\u2028",
+            "http_version": "1.1",
+            "status": 404,
+        },
+    ]
+
+
+def test_a_traceback_is_a_field_without_secrets() -> None:
+    """It stays on the line, and what its record names as secret is left out."""
+    statements = (
+        "try: raise KeyError('pass-word')\n"
+        "except KeyError as exc: log.error('a bug', exc_info=exc, extra={'secrets': ('pass-word',)})"
+    )
+    (line,) = logged_as_json(statements)
+    traceback = line.pop("exception")
+    assert line == {"level": "error", "logger": "sonda", "message": "a bug"}
+    assert traceback.startswith("Traceback (most recent call last):\n")
+    assert traceback.endswith("KeyError: '***'")

@@ -393,7 +393,7 @@ CUT_OFF: Final[Mapping[str, tuple[Script, str]]] = {
         ends(packed(gzip.compress(bytes(10_000_000))), Peer.read_all),
         "message larger than max",
     ),
-    "no http/2": (ends(b"HTTP/1.1 400 Bad Request\r\n\r\n", Peer.read_all), "http1"),
+    "no http/2": (ends(b"HTTP/1.1 400 Bad Request\r\n\r\n", Peer.read_all), "http1|Frame size"),
     **{
         f"rst_stream {code}": (
             ends(reset_stream(1, code), Peer.read_all),

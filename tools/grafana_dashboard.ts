@@ -5,6 +5,7 @@
 import type {
   AnnotationQuery,
   Dashboard,
+  DataQuery,
   FieldConfigSource,
   GraphFieldConfig,
   Panel,
@@ -22,11 +23,19 @@ type Json<T> = T extends string
       ? { [Name in keyof T]: Json<T[Name]> }
       : T;
 
+// The package has no types for Prometheus's queries; these fields are in Grafana's documentation.
+type PrometheusQuery = DataQuery & {
+  expr: string;
+  legendFormat?: string;
+  range?: boolean;
+  editorMode?: "code" | "builder";
+};
+
 // The schema leaves open what belongs to a panel's plug-in, or to a data source's.
 type PanelOf<Type, Options, Field> = Omit<Panel, "type" | "options" | "targets" | "fieldConfig"> & {
   type: Type;
   options: Options;
-  targets: LokiDataQuery[];
+  targets: LokiDataQuery[] | PrometheusQuery[];
   fieldConfig?: Omit<FieldConfigSource, "defaults"> & {
     defaults: Omit<FieldConfigSource["defaults"], "custom"> & { custom?: Field };
   };

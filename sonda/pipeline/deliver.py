@@ -11,10 +11,11 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.clock import unique_clock
+from sonda.pipeline.course import COURSE
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Parcel, Preview, Receipt
 from sonda.pipeline.problems import Crowded, Problem, Unreachable
@@ -29,6 +30,7 @@ from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.transport import Confinement, Transport
+from sonda.pipeline.transport.observer import NOBODY, Observer
 from sonda.pipeline.transport.shares import Shares
 from sonda.pipeline.transport.threads import in_thread
 
@@ -67,8 +69,9 @@ class Pipeline:
         in_server: bool = False,
         share: int | None = None,
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
+        observer: Observer = NOBODY,
     ) -> None:
-        self._transport = Transport(confinement)
+        self._transport = Transport(confinement, observer)
         self._share = share
         self._shares = Shares(share)
         self._in_server = in_server
@@ -101,11 +104,20 @@ class Pipeline:
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
         """
         received_ns = now_ns()
-        validated = parse(raw).bind(partial(validate, received_ns=received_ns))
+        course = COURSE.get()
+        document = parse(raw)
+        validated = document.bind(partial(validate, received_ns=received_ns))
         order = validated.bind(self._preflight)
+        if course is not None:
+            course.prepare(document, order)
         began_ns = perf_counter_ns()
+        parcel = order.bind(encode)
+        if course is not None and isinstance(parcel, Success):
+            course.encode()
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
-        receipt = await then(order.bind(encode), sending)  # the first I/O
+        receipt = await then(parcel, sending)  # the first I/O
+        if course is not None:
+            course.end(receipt)
         if self._in_server:
             for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
                 self._warn(warning)

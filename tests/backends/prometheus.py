@@ -1,4 +1,7 @@
-"""A real Prometheus, one process, with a database in a temporary folder and nothing to scrape."""
+"""A real Prometheus, one process, with a database in a temporary folder.
+
+It scrapes nothing unless it is told to.
+"""
 
 from __future__ import annotations
 
@@ -58,15 +61,15 @@ def _series(found: dict[str, Any]) -> Series:
 
 
 @contextmanager
-def start_prometheus(installed: Path) -> Iterator[Prometheus]:
+def start_prometheus(installed: Path, config: str = "global: {}\n") -> Iterator[Prometheus]:
     """Run a Prometheus until the end of the `with` block."""
-    with start_web(partial(_command, installed), ready="/-/ready") as web:
+    with start_web(partial(_command, installed, config), ready="/-/ready") as web:
         yield Prometheus(web)
 
 
-def _command(installed: Path, folder: Path) -> Command:
+def _command(installed: Path, config: str, folder: Path) -> Command:
     settings = folder / "prometheus.yml"
-    settings.write_text("global: {}\n", encoding="utf-8")
+    settings.write_text(config, encoding="utf-8")
     return program(
         installed,
         "root/usr/bin/prometheus",

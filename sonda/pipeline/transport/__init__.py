@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sonda.pipeline.policy import Policy
 from sonda.pipeline.transport.destinations import Destinations
+from sonda.pipeline.transport.observer import NOBODY, Observer
 from sonda.pipeline.transport.streams import Streams
 from sonda.pipeline.transport.tls import TlsContexts
 
@@ -41,9 +42,9 @@ class Confinement:
 class Transport:
     """What sinks share: opened with the pipeline, closed with it."""
 
-    def __init__(self, confinement: Confinement | None = None) -> None:
+    def __init__(self, confinement: Confinement | None = None, observer: Observer = NOBODY) -> None:
         self.confinement = confinement
-        self.destinations = Destinations(confinement.policy if confinement else None)
+        self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = Streams(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last

@@ -10,10 +10,12 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass, replace
+from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result
 
+from sonda.pipeline.course import COURSE, Course
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Payload
@@ -70,6 +72,12 @@ class Waiting:
         if not self.outcome.done():
             self.outcome.set_result(outcome.alt(self._dated))
 
+    def report(self, course: Course, since_ns: int) -> None:
+        """Note how long it has been in line, and the push if it is the first of it that tells."""
+        course.wait(since_ns, self.batch.began_ns if self.batch else 0)
+        if self.batch and (events := self.batch.count()):
+            course.pushes.append(events)
+
     def _dated(self, setback: Setback) -> Setback:
         """An unknown outcome names the event's own time."""
         if isinstance(setback.problem, OutcomeUnknown):
@@ -87,7 +95,9 @@ class Batch:
 
     def __init__(self, events: list[Waiting]) -> None:
         self.events = events
+        self.began_ns = perf_counter_ns()
         self.journey = Journey()
+        self._counted = False
         self.deadline = max((event.deadline for event in events), key=lambda it: it.at_s)
         for event in events:
             event.batch = self
@@ -115,6 +125,11 @@ class Batch:
         """Say something of each event, in their order."""
         for event, outcome in zip(self.events, outcomes, strict=True):
             event.settle(outcome)
+
+    def count(self) -> int:
+        """Give how many events it has, to the first that asks, and then nothing."""
+        counted, self._counted = self._counted, True
+        return 0 if counted else len(self.events)
 
     def part(self) -> None:
         """Have each event go again, alone."""
@@ -169,6 +184,8 @@ class Line:
         self._start_if_due()
         loop = asyncio.get_running_loop()
         expiry = loop.call_at(deadline.at_s, self._expire, event)
+        course = COURSE.get()
+        since_ns = perf_counter_ns() if course is not None else 0
         try:
             return await event.outcome
         except asyncio.CancelledError as exc:
@@ -176,6 +193,8 @@ class Line:
             raise
         finally:
             expiry.cancel()
+            if course is not None:
+                event.report(course, since_ns)
             event.batch = None  # it leads back here: a circle that only the collector could free
 
     def _expire(self, event: Waiting) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +53,7 @@ class _Channel:
     sockets: frozenset[Descriptor]
     calls: int = 0
     in_service: bool = True
+    on_close: Callable[[], object] | None = None
 
     def connected(self) -> bool:
         """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
@@ -66,6 +67,9 @@ class _Channel:
 
     async def close_if_unused(self) -> None:
         if not self.calls and not self.in_service:
+            if self.on_close is not None:
+                self.on_close()
+                self.on_close = None
             await self.channel.close()
 
 
@@ -147,7 +151,10 @@ class Channels:
         except BaseException:
             await channel.close()
             raise
-        return _Channel(channel, connected_to(peers) - before)
+        observer = self._doors.observer
+        observer.opened(SINK)
+        sockets = connected_to(peers) - before
+        return _Channel(channel, sockets, on_close=partial(observer.closed, SINK))
 
     def _keep(self, destination: Destination, line: _Line) -> None:
         if line.channel is None:

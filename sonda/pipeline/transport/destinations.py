@@ -13,6 +13,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.addresses import Address, literal
 from sonda.pipeline.policy import Ip, Policy, plain
 from sonda.pipeline.problems import Forbidden, Problem
+from sonda.pipeline.transport.observer import NOBODY, Observer
 from sonda.pipeline.transport.sockets import resolve
 
 _REMEMBERED: Final = 1024
@@ -27,10 +28,14 @@ class NotAllowed(Exception):  # noqa: N818  # no error of the program: the opera
 
 
 class Destinations:
-    """What every sink that connects to something asks first; without a *policy* all is allowed."""
+    """What every sink that connects to something asks first; without a *policy* all is allowed.
 
-    def __init__(self, policy: Policy | None) -> None:
+    The *observer* is to be told of each connection that comes of it.
+    """
+
+    def __init__(self, policy: Policy | None, observer: Observer = NOBODY) -> None:
         self._policy = policy
+        self.observer = observer
         self._judged: dict[tuple[str, Address], Forbidden | None] = {}
 
     def permit(self, sink: str, target: Address) -> Result[Address, Problem]:

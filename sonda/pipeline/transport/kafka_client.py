@@ -153,6 +153,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         self._doors = doors
         self._server_name = (server_name or address.host).rstrip(".")
         self._transport: asyncio.Transport | None = None
+        self._counted = False
 
     async def connect(self) -> None:
         """Connect, ask what the broker speaks, and log in; may raise `NotAllowed`."""
@@ -188,9 +189,14 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
             self.close()
             transport.abort()
             raise
+        self._counted = True
+        self._doors.observer.opened("kafka")
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
         """Close; at once if something is wrong, since TLS would wait for the peer's goodbye."""
+        if self._counted:
+            self._counted = False
+            self._doors.observer.closed("kafka")
         closed = super().close(reason, exc)
         if reason is not None and self._transport is not None:
             self._transport.abort()

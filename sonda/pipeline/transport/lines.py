@@ -11,10 +11,12 @@ import os
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from threading import Condition, Lock, Thread
+from time import perf_counter_ns
 from typing import Final, Protocol, TypeAlias
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.course import COURSE
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed
@@ -59,13 +61,25 @@ class Way(Protocol):
 class Job:
     """One event's write: it begins or is withdrawn, whichever comes first, and never both."""
 
-    __slots__ = ("_line", "_told", "_verdict", "abandoned", "body", "time_ns", "way")
+    __slots__ = (
+        "_line",
+        "_told",
+        "_verdict",
+        "abandoned",
+        "began_ns",
+        "body",
+        "pushed",
+        "time_ns",
+        "way",
+    )
 
     def __init__(self, way: Way, body: bytes, time_ns: int) -> None:
         self.way = way
         self.body = body
         self.time_ns = time_ns
         self.abandoned = False  # nobody waits for it any more
+        self.began_ns = 0
+        self.pushed = 0  # how many events the write has that this one is the first of
         self._line: Line | None = None
         self._told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._verdict: Verdict | BaseException | None = None
@@ -90,6 +104,8 @@ class Job:
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
+        course = COURSE.get()
+        since_ns = perf_counter_ns() if course is not None else 0
         try:
             return await self._told
         except asyncio.CancelledError as exc:
@@ -99,6 +115,10 @@ class Job:
             raise
         finally:
             expiry.cancel()
+            if course is not None:
+                course.wait(since_ns, self.began_ns)
+                if self.pushed:
+                    course.pushes.append(self.pushed)
 
     def settle(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""
@@ -230,6 +250,10 @@ class Turn:
         self._waiting = []
         if not self._begun:
             raise Withdrawn
+        self._begun[0].pushed = len(self._begun)
+        now_ns = perf_counter_ns()
+        for job in self._begun:
+            job.began_ns = now_ns
         return b"".join([job.body for job in self._begun])
 
     def whole(self, sent: int) -> tuple[int, int]:

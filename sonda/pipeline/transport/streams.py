@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from sonda.pipeline.addresses import Address
@@ -55,9 +56,15 @@ class Route:
 class Stream:
     """One connection, used by one event at a time; every failure is an `OSError`."""
 
-    def __init__(self, sock: Socket, tls: TlsSession | None = None) -> None:
+    def __init__(
+        self,
+        sock: Socket,
+        tls: TlsSession | None = None,
+        on_close: Callable[[], object] | None = None,
+    ) -> None:
         self._socket = sock
         self._tls = tls
+        self._on_close = on_close
         self.reused = False
         self.closed = False
 
@@ -104,6 +111,8 @@ class Stream:
 
     def close(self) -> None:
         """Close at once, without TLS's goodbye."""
+        if not self.closed and self._on_close is not None:
+            self._on_close()
         self.closed = True
         self._socket.close()
 
@@ -283,7 +292,7 @@ async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
     journey.reached = True
     secure = route.secure
     if secure is None:
-        return Stream(sock)
+        return _opened(route, doors, sock)
     try:
         tls = TlsSession(sock, secure.context, secure.server_name)
         began_s = asyncio.get_running_loop().time()
@@ -294,7 +303,14 @@ async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
     except BaseException:
         sock.close()
         raise
-    return Stream(sock, tls)
+    return _opened(route, doors, sock, tls)
+
+
+def _opened(
+    route: Route, doors: Destinations, sock: Socket, tls: TlsSession | None = None
+) -> Stream:
+    doors.observer.opened(route.sink)
+    return Stream(sock, tls, partial(doors.observer.closed, route.sink))
 
 
 async def _hear_out(tls: TlsSession, patience_s: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.course import COURSE
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.durations import seconds
 from sonda.pipeline.interruption import Interrupted, explain
@@ -54,14 +55,12 @@ async def deliver_in_tries(
     unknown: OutcomeUnknown | None = None
     reached = False
     tries = 0
+    course = COURSE.get()
     while True:
         tries += 1
-        try:
-            outcome = await attempt()
-        except asyncio.CancelledError as exc:
-            if unknown is not None:
-                exc.__cause__ = Interrupted(unknown)
-            raise
+        if course is not None:
+            course.tries = tries
+        outcome = await _attempt(attempt, unknown)
         if isinstance(outcome, Success):
             return (
                 outcome if tries == 1 else Success(structs.replace(outcome.unwrap(), tries=tries))
@@ -83,6 +82,18 @@ async def deliver_in_tries(
             explain(exc, unknown or setback.problem)
             raise
     return Failure(unknown or setback.problem)
+
+
+async def _attempt(
+    attempt: Callable[[], Awaitable[Result[Acknowledged, Setback]]], unknown: OutcomeUnknown | None
+) -> Result[Acknowledged, Setback]:
+    """Try once; cancelled, the outcome is that of an earlier try if that one is *unknown*."""
+    try:
+        return await attempt()
+    except asyncio.CancelledError as exc:
+        if unknown is not None:
+            exc.__cause__ = Interrupted(unknown)
+        raise
 
 
 def _wait_s(retry: Retry, setback: Setback, tries: int) -> float:
