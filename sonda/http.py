@@ -2,7 +2,7 @@
 
 The checks come in the contract's order: 503, 403 for the `Host`, 404 and 405, 401, 415, 413 and
 408, 400. The first that fails raises `Rejected`; what the pipeline says comes back as its
-`Result`. Both kinds of failure are closed unions, and `http_status` is the only place where one
+`Result`. Both kinds of failure are closed unions, and `statuses.py` is the only place where one
 meets a status.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import lru_cache
 from types import coroutine
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, assert_never
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import falcon
@@ -41,14 +41,7 @@ from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.policy import Policy
 from sonda.pipeline.problems import (
     Crowded,
-    Forbidden,
-    Invalid,
-    Malformed,
-    NotJson,
-    OutcomeUnknown,
     Problem,
-    Refused,
-    Unreachable,
 )
 from sonda.pipeline.result import fold
 from sonda.pipeline.transport import Confinement
@@ -72,6 +65,7 @@ from sonda.rejections import (
     UnsupportedMediaType,
 )
 from sonda.settings import Settings
+from sonda.statuses import http_status
 
 T = TypeVar("T")
 
@@ -125,39 +119,6 @@ class Answer(Struct, frozen=True):
     status: int
     body: bytes
     headers: Mapping[str, str] = {}
-
-
-def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
-    """Give every failure its status."""
-    match problem:
-        case NotJson() | Malformed() | CutShort() | UnknownParameters() | InvalidParameter():
-            return 400
-        case Unauthorized():
-            return 401
-        case Forbidden() | ForbiddenHost():
-            return 403
-        case NotFound():
-            return 404
-        case MethodNotAllowed():
-            return 405
-        case RequestTimeout():
-            return 408
-        case PayloadTooLarge():
-            return 413
-        case UnsupportedMediaType():
-            return 415
-        case Invalid():
-            return 422
-        case Bug():
-            return 500
-        case Unreachable() | Refused():
-            return 502
-        case Busy() | ShuttingDown() | NotReady() | Crowded():
-            return 503
-        case OutcomeUnknown() | CutOff():
-            return 504
-        case _:
-            assert_never(problem)
 
 
 def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from sonda.http import http_status
 from sonda.openapi import document
 from sonda.pipeline.formats import FORMATS
+from sonda.statuses import http_status
 
 DOCUMENT: Final = document(http_status)
 POST: Final = DOCUMENT["paths"]["/events"]["post"]

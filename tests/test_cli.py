@@ -26,8 +26,9 @@ from sonda.cli import commands, outcomes
 from sonda.cli.commands import sonda
 from sonda.cli.outcomes import Exit, exit_status
 from sonda.cli.params import SEVERITIES
-from sonda.http import http_status
+from sonda.envelope import CODES
 from sonda.pipeline.problems import (
+    Crowded,
     Flaw,
     Forbidden,
     Invalid,
@@ -39,6 +40,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.schemas import REQUEST
+from sonda.statuses import http_status
 from tests.bodies import LOG, METRIC, MISSING, changed
 from tests.destinations import (
     TIMESTAMP,
@@ -986,14 +988,15 @@ PROBLEMS: Final[list[Problem]] = [
     Forbidden("x"),
     Unreachable("x", "y"),
     Refused("x", "400"),
+    Crowded("x", 512),
     OutcomeUnknown("x", "within 1s", 1),
 ]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
 def test_statuses_are_those_of_the_http_api(problem: Problem) -> None:
-    """One problem has one status, on the command line and over HTTP."""
-    assert outcomes.http_status(problem) == http_status(problem)
+    """One problem has one code, on the command line and over HTTP."""
+    assert outcomes.failed(problem).answer["error"] == CODES[http_status(problem)]
 
 
 @pytest.mark.parametrize(

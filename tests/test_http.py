@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.http import Shell, create_app, http_status
+from sonda.http import Shell, create_app
 from sonda.pipeline.model import Confirmed, Departure, Preview, Receipt
 from sonda.pipeline.problems import (
     Crowded,
@@ -33,6 +33,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.settings import Settings
+from sonda.statuses import http_status
 
 RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, time_ns=1, tries=1, latency_us=7999)
 PREVIEW: Final = Preview(

@@ -17,7 +17,7 @@ from returns.result import Failure, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
-from sonda.http import create_app, http_headers, http_status
+from sonda.http import create_app, http_headers
 from sonda.openapi_examples import EVENTS, refusals, situations
 from sonda.pipeline.dialect import REGISTRY
 from sonda.pipeline.problems import Malformed, Problem
@@ -26,6 +26,7 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 from sonda.rejections import Rejection
 from sonda.settings import Settings
+from sonda.statuses import http_status
 from tests.bodies import LOG, METRIC, MISSING, changed, raw
 from tests.extras import UNUSABLE, is_usable
 from tests.openapi import BODY, DOCUMENT, POST, allows

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, assert_never
+from typing import Any
 
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import (
-    Crowded,
     Flaw,
-    Forbidden,
     Invalid,
     Malformed,
     MissingExtra,
-    NotJson,
-    OutcomeUnknown,
     Problem,
-    Refused,
-    Unreachable,
 )
 from sonda.pipeline.showing import lines_of_preview
+from sonda.statuses import http_status
 
 _TAKES_LONG_US = 1000
 _SHORTEST_SECRET = 4  # a path that is shorter is none, and would turn up everywhere
@@ -90,25 +85,6 @@ def answered(status: int, detail: str) -> Outcome:
     verdict = exit_status(status)
     answer = {"error": CODES.get(status, "unexpected_answer"), "detail": detail}
     return Outcome(verdict, answer, f"{verdict.word}: {detail}")
-
-
-def http_status(problem: Problem) -> int:
-    """Give a problem the status that it has over HTTP."""
-    match problem:
-        case NotJson() | Malformed():
-            return 400
-        case Forbidden():
-            return 403
-        case Invalid():
-            return 422
-        case Unreachable() | Refused():
-            return 502
-        case Crowded():
-            return 503
-        case OutcomeUnknown():
-            return 504
-        case _:
-            assert_never(problem)
 
 
 def exit_status(status: int) -> Exit:

@@ -24,13 +24,13 @@ from returns.result import Result, Success
 
 with instrument_imports(include=["sonda.pipeline"]):
     from sonda.envelope import envelope
-    from sonda.http import http_status
     from sonda.pipeline import encoders, sinks
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.stages.encode import encode
     from sonda.pipeline.stages.parse import parse
     from sonda.pipeline.stages.preflight import preflight
     from sonda.pipeline.stages.validate import validate
+    from sonda.statuses import http_status
 
 from tests.fuzz.choices import Choices
 from tests.fuzz.guard import Guard, on_duty_from_now

@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.http import http_status
 from sonda.pipeline.model import Parcel, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.stages.encode import encode
@@ -17,6 +16,7 @@ from sonda.pipeline.stages.parse import _DECODER, _decode_plain, parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.timestamps import rfc3339
+from sonda.statuses import http_status
 from tests.bodies import LOG
 from tests.property.strategies import (
     almost_bodies,

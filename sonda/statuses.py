@@ -1,0 +1,68 @@
+"""The one place where a failure meets an HTTP status: the server answers with it, the command line too."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from sonda.pipeline.problems import (
+    Crowded,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotJson,
+    OutcomeUnknown,
+    Problem,
+    Refused,
+    Unreachable,
+)
+from sonda.rejections import (
+    Bug,
+    Busy,
+    CutOff,
+    CutShort,
+    ForbiddenHost,
+    InvalidParameter,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    Rejection,
+    RequestTimeout,
+    ShuttingDown,
+    Unauthorized,
+    UnknownParameters,
+    UnsupportedMediaType,
+)
+
+
+def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
+    """Give every failure its status."""
+    match problem:
+        case NotJson() | Malformed() | CutShort() | UnknownParameters() | InvalidParameter():
+            return 400
+        case Unauthorized():
+            return 401
+        case Forbidden() | ForbiddenHost():
+            return 403
+        case NotFound():
+            return 404
+        case MethodNotAllowed():
+            return 405
+        case RequestTimeout():
+            return 408
+        case PayloadTooLarge():
+            return 413
+        case UnsupportedMediaType():
+            return 415
+        case Invalid():
+            return 422
+        case Bug():
+            return 500
+        case Unreachable() | Refused():
+            return 502
+        case Busy() | ShuttingDown() | NotReady() | Crowded():
+            return 503
+        case OutcomeUnknown() | CutOff():
+            return 504
+        case _:
+            assert_never(problem)
