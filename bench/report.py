@@ -50,7 +50,7 @@ competes for its cores, so that the ratios say more than the numbers.
 - **CPU** is that of the server's processes alone. **connections** (opened) and **pushes/event** are what the destination
   has counted, warm-up included (for tcp, its reads); every event answered with 200 must have arrived, or the row has failed.
 - **memory** is what is resident before the first and after the last measurement of a row.
-- A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS), or a file;
+- A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS; `/rules`: allowed by the last of 100 `--allow-destination`), or a file;
   `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series."""
 
 

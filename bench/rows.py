@@ -84,10 +84,22 @@ def _metric(**labels: str) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a stand-in differs from one that answers at once, in clear."""
+    """How a stand-in differs from one that answers at once, in clear, and that anybody may reach.
+
+    With *rules* it is called by its name, and the last of so many rules allows it.
+    """
 
     delay_ms: float = 0
     tls: bool = False
+    rules: int = 0
+
+    def flags(self, folder: Path) -> tuple[str, ...]:
+        """What the server needs for it."""
+        rules = [f"10.0.{number}.0/24" for number in range(self.rules - 1)]
+        if self.rules:
+            rules.append("localhost")
+        allowed = [word for rule in rules for word in ("--allow-destination", rule)]
+        return (*(("--tls-root", str(folder)) if self.tls else ()), *allowed)
 
 
 @contextmanager
@@ -104,14 +116,16 @@ def _http(
     with run_stand_in(
         folder / kind, kind, delay_ms=options.delay_ms, certificates=certificates
     ) as stand_in:
-        sink, request = to(f"{'https' if options.tls else 'http'}://{stand_in.address}")
+        port = stand_in.address.rpartition(":")[2]
+        address = f"localhost:{port}" if options.rules else stand_in.address
+        sink, request = to(f"{'https' if options.tls else 'http'}://{address}")
         if certificates:
             sink = {**sink, "tls": {"ca_cert": str(certificates.ca_cert)}}
         yield Destination(
             sink,
             direct=request,
             counts=lambda _: stand_in.counts(),
-            flags=("--tls-root", str(folder)) if certificates else (),
+            flags=options.flags(folder),
         )
 
 
@@ -202,6 +216,7 @@ ROWS: Final = (
     Row("tcp", _LINES, partial(_socket, "tcp")),
     Row("udp", _LINES, partial(_socket, "udp"), may_lose=True),
     Row("http_push", _LINES, partial(_http, _push)),
+    Row("http_push/rules", _LINES, partial(_http, _push, options=Options(rules=100))),
     Row("loki", _LINES, partial(_http, _loki)),
     Row("loki/tls", _LINES, partial(_http, _loki, options=Options(tls=True))),
     Row("loki/5ms", _LINES, partial(_http, _loki, options=Options(delay_ms=5))),

@@ -228,6 +228,26 @@ def test_hints_without_extras(
     assert answer["detail"] == "; ".join(hint(*about) for about in hints)
 
 
+def test_an_extra_that_is_broken_is_a_bug(tmp_path: Path) -> None:
+    """Installed, but without what it needs itself: that is no hint, but a 500 with its traceback."""
+    (tmp_path / "aiokafka.py").write_text("import what_it_needs\n")
+    body = {
+        "signal_type": "logs",
+        "labels": {},
+        "log": {"severity": "info", "message": "x"},
+        "encoder": {"type": "json_lines"},
+        "sink": {"type": "kafka", "brokers": "kafka:9092", "topic": "t"},
+    }
+    with serving(environ={"PYTHONPATH": str(tmp_path)}) as running:
+        status, answer, _ = post(running.url, json.dumps(body).encode())
+        running.wait_for_log("No module named 'what_it_needs'")
+    assert status == 500
+    assert answer == {
+        "error": "internal_server_error",
+        "detail": "runtime error: ModuleNotFoundError",
+    }
+
+
 def test_the_loopback_warning_is_answered_and_logged(world: World) -> None:
     """An advisory stands in the answer, and in the server's log."""
     case = next(case for case in CASES if case["name"] == "loki-jl")
