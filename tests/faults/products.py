@@ -37,13 +37,17 @@ class Product:
 
 @dataclass(frozen=True)
 class Kind:
-    """A product, by the backend that it needs, and how events for it are written."""
+    """A product, by the backend that it needs, and how events for it are written.
+
+    *keeps_all* tells whether it has everything, after a kill, that it had acknowledged.
+    """
 
     name: str
     backend: str
     sink: str
     wire: type[Wire]
     run: Callable[[Path, Path], Any]
+    keeps_all: bool = True
 
 
 @dataclass
@@ -192,7 +196,7 @@ def killable_collector(installed: Path, folder: Path) -> Iterator[Product]:
 
 
 KINDS: Final = (
-    Kind("Loki", "loki", "loki", Entries, killable_loki),
+    Kind("Loki", "loki", "loki", Entries, killable_loki, keeps_all=False),
     Kind("Prometheus", "prometheus", "remote_write", Samples, killable_prometheus),
     Kind("Kafka", "kafka", "kafka", Lines, killable_kafka),
     Kind("Collector", "collector", "otlp_grpc", Logs, killable_collector),

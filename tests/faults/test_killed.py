@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 import pytest
 import uvloop
@@ -21,19 +21,22 @@ from .ledger import Ledger, Row
 from .oracle import Answer, Oracle, Outcome, Sent, Truth
 from .play import until
 from .products import KINDS, PLACES, Kind, Product
+from .witness import witnessed
 
 KILLS: Final = 2
 SENDERS: Final = 40
 PAUSE_S: Final = 0.05  # of each sender, so that the products' slow starts do not make millions
 BETWEEN_KILLS: Final = 400  # events
 
+Asked: TypeAlias = list[tuple[Sent, Answer]]
+
 
 async def send_while_it_is_killed(
     server: Serving, product: Product, kind: Kind, random: Random
-) -> list[tuple[Sent, Answer]]:
+) -> Asked:
     """Send all the time, kill and start again, and go on until it serves once more."""
     wire = kind.wire(random)
-    asked: list[tuple[Sent, Answer]] = []
+    asked: Asked = []
     over = False
 
     def delivered() -> int:
@@ -66,8 +69,50 @@ async def send_while_it_is_killed(
     return asked
 
 
+def look_for(yes: set[Hashable], product: Product) -> set[Hashable]:
+    """Give what is there, once all that got a yes is, or else after some patience."""
+    found: set[Hashable] = set()
+
+    async def look() -> None:
+        def is_all_there() -> bool:
+            found.update(product.found())
+            return yes <= found
+
+        await until(is_all_there)
+
+    uvloop.run(look())
+    return found
+
+
+def record(ledger: Ledger, place: tuple[str, str], asked: Asked, found: set[Hashable]) -> None:
+    outcomes = Counter(answer.outcome for _, answer in asked)
+    ledger.record(
+        place,
+        Row(
+            fired=KILLS,
+            events=len(asked),
+            delivered=outcomes[Outcome.DELIVERED],
+            rejected=outcomes[Outcome.NEVER_SENT] + outcomes[Outcome.REFUSED],
+            unknown=outcomes[Outcome.UNKNOWN],
+            found=sum(sent.arrives in found for sent, _ in asked),
+        ),
+    )
+
+
+def that_got(outcome: Outcome, asked: Asked) -> set[Hashable]:
+    return {sent.arrives for sent, answer in asked if answer.outcome is outcome}
+
+
+def check_nothing_else(asked: Asked, found: set[Hashable]) -> None:
+    """Expect what was never sent not to be there, and nothing that nobody has sent."""
+    assert that_got(Outcome.NEVER_SENT, asked) & found == set()
+    assert Oracle(Truth(accepted=Counter(found)), asked).strangers(set()) == []
+
+
 @pytest.mark.backend
-@pytest.mark.parametrize(("kind", "place"), list(zip(KINDS, PLACES, strict=True)))
+@pytest.mark.parametrize(
+    ("kind", "place"), [pair for pair in zip(KINDS, PLACES, strict=True) if pair[0].keeps_all]
+)
 def test_every_yes_outlives_a_kill(
     kind: Kind,
     place: tuple[str, str],
@@ -79,30 +124,35 @@ def test_every_yes_outlives_a_kill(
     """What got a 200 is found afterwards, what was never sent is not, and nothing else is there."""
     with kind.run(installed(kind.backend), tmp_path) as product:
         asked = uvloop.run(send_while_it_is_killed(server, product, kind, random))
-        yes = {sent.arrives for sent, answer in asked if answer.outcome is Outcome.DELIVERED}
-        found: set[Hashable] = set()
-
-        async def look() -> None:
-            def is_all_there() -> bool:
-                found.update(product.found())
-                return yes <= found
-
-            await until(is_all_there)
-
-        uvloop.run(look())
-    outcomes = Counter(answer.outcome for _, answer in asked)
-    ledger.record(
-        place,
-        Row(
-            fired=KILLS,
-            events=len(asked),
-            delivered=len(yes),
-            rejected=outcomes[Outcome.NEVER_SENT] + outcomes[Outcome.REFUSED],
-            unknown=outcomes[Outcome.UNKNOWN],
-            found=sum(sent.arrives in found for sent, _ in asked),
-        ),
-    )
+        yes = that_got(Outcome.DELIVERED, asked)
+        found = look_for(yes, product)
+    record(ledger, place, asked, found)
     assert yes - found == set()
-    never = {s.arrives for s, answer in asked if answer.outcome is Outcome.NEVER_SENT}
-    assert never & found == set()
-    assert Oracle(Truth(accepted=Counter(found)), asked).strangers(set()) == []
+    check_nothing_else(asked, found)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("kind", "place"), [pair for pair in zip(KINDS, PLACES, strict=True) if not pair[0].keeps_all]
+)
+def test_every_yes_was_the_destinations_own(
+    kind: Kind, place: tuple[str, str], tmp_path: Path, random: Random, ledger: Ledger
+) -> None:
+    """Each 200 stands on a 204 that came for this very entry; what is lost, the destination lost.
+
+    Killed, Loki now and then loses a handful of the entries that it has answered with 204: 4 of
+    7,533 in one run, 2 of 6,720 in another, none in others.
+    """
+    with (
+        kind.run(installed(kind.backend), tmp_path) as product,
+        witnessed(tmp_path / "witness") as (server, witness),
+    ):
+        asked = uvloop.run(send_while_it_is_killed(server, product, kind, random))
+        yes = that_got(Outcome.DELIVERED, asked)
+        found = look_for(yes, product)
+    record(ledger, place, asked, found)
+    wire = kind.wire(random)
+    acknowledged = {entry for body in witness.acknowledged() for entry in wire.read(body)}
+    assert yes - acknowledged == set()
+    assert len(yes - found) <= len(yes) // 100  # more than that is no accident of its kill
+    check_nothing_else(asked, found)

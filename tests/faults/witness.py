@@ -1,0 +1,65 @@
+"""A witness inside the server: what it posted, whenever the socket's answer was a 204.
+
+A real server may lose what it has acknowledged. The witness tells such a loss from a false yes: it
+writes down the body that left and the status that came, below everything that judges them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.serving import Serving, serving
+
+_WITNESS: Final = """
+import json
+import httpx
+from sonda.pipeline.transport import http
+
+class Seen(httpx.AsyncByteStream):
+    def __init__(self, stream):
+        self.stream, self.body = stream, b""
+    async def __aiter__(self):
+        self.body = b"".join([part async for part in self.stream])
+        yield self.body
+
+async def handle(self, request):
+    request.stream = seen = Seen(request.stream)
+    reply = await handle_async_request(self, request)
+    if reply.status_code == 204:
+        book.write(json.dumps(seen.body.decode()).encode() + b"\\n")
+    return reply
+
+book = open({path!r}, "ab", buffering=0)
+handle_async_request = http.HttpTransport.handle_async_request
+http.HttpTransport.handle_async_request = handle
+"""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The book that it keeps."""
+
+    book: Path
+
+    def acknowledged(self) -> Iterator[bytes]:
+        """Give the bodies that a destination has answered with 204."""
+        for line in self.book.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line).encode()
+
+
+@contextmanager
+def witnessed(folder: Path, *flags: str) -> Iterator[tuple[Serving, Witness]]:
+    """Run a server with a witness in it."""
+    folder.mkdir()
+    book = folder / "book"
+    script = _WITNESS.replace("{path!r}", repr(str(book)))
+    (folder / "sitecustomize.py").write_text(script, encoding="utf-8")
+    with serving(*flags, environ={"PYTHONPATH": str(folder)}) as running:
+        yield running, Witness(book)
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
