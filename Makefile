@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BARE   := .venv-bare
-NOT_BARE := backends test_bench.py test_deploy.py
+NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_garbage.py
 
 .PHONY: help run test fuzz bare check audit backends loki protobuf bench format clean
 
