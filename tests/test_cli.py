@@ -612,7 +612,8 @@ def test_ctrl_c_ends_it_early(destination: HttpDestination, home: Path) -> None:
         name = written(home / "events.jsonl", *events)
         words = ["--concurrency", "1", "--json", "--failed", "failed.jsonl"]
         with subprocess.Popen(
-            [sys.executable, "-m", "sonda", "emit", name, *words],
+            # A shell has a job in the background ignore Ctrl-C, and all that this starts.
+            ["env", "--default-signal=INT", sys.executable, "-m", "sonda", "emit", name, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -20,6 +20,7 @@ from tests.fuzz.shapes import ENCODERS
 PROGRAMS: Final = 2
 PATIENCE_S: Final = 900
 MOST_GROWTH_MIB: Final = 64
+MOST_MEMORY_MIB: Final = 1024
 
 
 @pytest.mark.skipif(
@@ -36,6 +37,7 @@ def test_the_stages_bear_anything(tmp_path: Path, seed: int, report: list[str]) 
     assert counts["ended: encoded"] > counts["inputs"] / 10
     assert {name for name in ENCODERS if counts[f"encoded: {name}"]} == {*ENCODERS}
     assert max(growths) < MOST_GROWTH_MIB
+    assert max(max(tally["memory_mib"]) for tally in tallies) < MOST_MEMORY_MIB
 
 
 def fuzz(folder: Path, seed: int) -> list[Mapping[str, Any]]:
