@@ -326,24 +326,30 @@ def _pascal(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
+_SIGNAL: Final[Json] = {
+    "type": "string",
+    "enum": REQUEST["properties"]["signal_type"]["enum"],
+}
+_WARNINGS: Final[Json] = {
+    "description": "What the sender should know; absent when there is nothing.",
+    "type": "array",
+    "items": {"type": "string"},
+    "minItems": 1,
+}
 _PREVIEWED: Final[Json] = {
     "title": "Previewed",
     "description": "What a dry run shows: nothing has been sent.",
     "type": "object",
     "properties": {
         "sent": {"const": False},
-        "signal_type": {"type": "string", "enum": REQUEST["properties"]["signal_type"]["enum"]},
+        "signal_type": _SIGNAL,
         "preview": {
             "description": "The bytes as `text`, or as `hex` beside what they mean (`decoded`); their "
             "framing, the target, and what else goes with them: request line, headers, topic.",
             "type": "object",
             "required": ["encoder", "sink", "target", "timestamp", "framing", "bytes"],
         },
-        "warnings": {
-            "description": "What the sender should know; absent when there is nothing.",
-            "type": "array",
-            "items": {"type": "string"},
-        },
+        "warnings": _WARNINGS,
     },
     "required": ["sent", "signal_type", "preview"],
     "additionalProperties": False,
@@ -354,18 +360,13 @@ _SENT: Final[Json] = {
     "type": "object",
     "properties": {
         "sent": {"const": True},
-        "signal_type": {"type": "string", "enum": REQUEST["properties"]["signal_type"]["enum"]},
+        "signal_type": _SIGNAL,
         "latency_ms": {
             "description": "From the start of encoding to the acknowledgement.",
             "type": "integer",
             "minimum": 0,
         },
-        "warnings": {
-            "description": "What the sender should know; absent when there is nothing.",
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": 1,
-        },
+        "warnings": _WARNINGS,
     },
     "required": ["sent", "signal_type", "latency_ms"],
     "additionalProperties": False,
