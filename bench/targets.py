@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sonda.pipeline.transport.streams import CONNECTIONS_PER_DESTINATION
+from sonda.pipeline.net.pool import CONNECTIONS_PER_DESTINATION
 
 from .measure import Cell, Measured, Result
 from .server_costs import Memory, Start

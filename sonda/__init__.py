@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from sonda.pipeline.model import Confirmed as Confirmed
     from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
-    from sonda.pipeline.transport.sasl import Sasl as Sasl
-    from sonda.pipeline.transport.tls import KafkaTls as KafkaTls
-    from sonda.pipeline.transport.tls import Tls as Tls
-    from sonda.pipeline.transport.tries import Retry as Retry
+    from sonda.pipeline.net.retry import Retry as Retry
+    from sonda.pipeline.net.tls import KafkaTls as KafkaTls
+    from sonda.pipeline.net.tls import Tls as Tls
+    from sonda.pipeline.sinks.options import Sasl as Sasl
 
 __all__ = [
     "Confirmed",
@@ -66,15 +66,15 @@ __all__ = [
 
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
-    "KafkaTls": "sonda.pipeline.transport.tls",
+    "KafkaTls": "sonda.pipeline.net.tls",
     "Log": "sonda.pipeline.events",
     "Metric": "sonda.pipeline.events",
     "Pipeline": "sonda.pipeline.deliver",
     "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",
-    "Retry": "sonda.pipeline.transport.tries",
-    "Sasl": "sonda.pipeline.transport.sasl",
-    "Tls": "sonda.pipeline.transport.tls",
+    "Retry": "sonda.pipeline.net.retry",
+    "Sasl": "sonda.pipeline.sinks.options",
+    "Tls": "sonda.pipeline.net.tls",
     "as_row": "sonda.notebook",
     "emit": "sonda.library",
     "emit_async": "sonda.library",

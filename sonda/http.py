@@ -25,27 +25,24 @@ from msgspec import Struct
 from prometheus_client.exposition import gzip_accepted
 from returns.result import Result
 
-from sonda.docs_page import add_documentation
 from sonda.envelope import compact, envelope
-from sonda.hosts import HostCheck
-from sonda.ids import ID, WAY
-from sonda.logs import log_warning
-from sonda.metrics import Metrics
-from sonda.pipeline.addresses import Address, is_loopback
+from sonda.observe.access_log import log_warning
+from sonda.observe.metrics import Metrics
 from sonda.pipeline.course import COURSE, Course
-from sonda.pipeline.credentials import secrets_of_body, secrets_of_headers
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.flaws import unknown_variant
 from sonda.pipeline.interruption import what_became
 from sonda.pipeline.model import Preview, Receipt
-from sonda.pipeline.policy import Policy
+from sonda.pipeline.net import Confinement
+from sonda.pipeline.net.resolve import listening_on
+from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.problems import (
     Crowded,
     Problem,
 )
 from sonda.pipeline.result import fold
-from sonda.pipeline.transport import Confinement
-from sonda.pipeline.transport.destinations import listening_on
+from sonda.pipeline.schemas.issues import unknown_variant
+from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
+from sonda.pipeline.values.addresses import Address, is_loopback
 from sonda.rejections import (
     Bug,
     Busy,
@@ -64,7 +61,10 @@ from sonda.rejections import (
     UnknownParameters,
     UnsupportedMediaType,
 )
-from sonda.settings import Settings
+from sonda.server.docs.page import add_documentation
+from sonda.server.host_check import HostCheck
+from sonda.server.request_id import ID, WAY
+from sonda.server.settings import Settings
 from sonda.statuses import http_status
 
 T = TypeVar("T")

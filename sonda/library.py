@@ -13,13 +13,13 @@ from returns.result import Result
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.stages.encode import encode as encode_order
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview as preview_parcel
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.transport import Transport
 
 _ANY_SINK: Final = {"type": "http_push", "url": "http://localhost"}  # takes what any encoder makes
 CONCURRENCY: Final = 32

@@ -19,7 +19,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.result import fold
-from sonda.pipeline.timestamps import rfc3339
+from sonda.pipeline.values.timestamps import rfc3339
 
 
 def register(shell: Any) -> None:

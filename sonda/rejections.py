@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sonda.pipeline.quoting import cut, escape, quote
+from sonda.pipeline.text.escape import cut, escape, quote
 
 _QUOTED_CHARACTERS: Final = 100
 

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from sonda.pipeline import extras
+from sonda.pipeline.plugins import extras
 from sonda.pipeline.stages import validate
-from tests.extras import REQUIRED, UNUSABLE
+from tests.support.extras import REQUIRED, UNUSABLE
 
 collect_ignore_glob = [f"*test_*{name}*.py" for name in UNUSABLE]
 

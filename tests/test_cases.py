@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from sonda.pipeline.schemas import PLUGINS
-from tests.destinations import (
+from sonda.pipeline.schemas.registry import PLUGINS
+from tests.support.destinations import (
     HttpDestination,
     SocketDestination,
     http_destination,
     tcp_destination,
     udp_destination,
 )
-from tests.extras import REQUIRED, is_usable
-from tests.serving import Serving, serving
-from tests.wire import unsnap, write_request
+from tests.support.extras import REQUIRED, is_usable
+from tests.support.serving import Serving, serving
+from tests.support.wire import unsnap, write_request
 
 CASES = [
     json.loads(line)

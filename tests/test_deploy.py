@@ -26,7 +26,7 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions  # type: ignore[import-untyped]
 
-from sonda.settings import Settings, read_settings
+from sonda.server.settings import Settings, read_settings
 from tests.backends import install
 from tools import deploy_tools
 from tools.container_engine import Container, Engine, EngineError, container_engine, is_root

@@ -19,8 +19,8 @@ from sonda.about import version
 from sonda.pipeline.encoders import otlp
 from sonda.pipeline.encoders.otlp import Otlp
 from sonda.pipeline.model import Event, Record
-from tests.events import DEPLOYED_NS, EVENTS, record, sample
-from tests.wire_otlp import ExportedLog, ExportedPoint, exported_logs, exported_points
+from tests.support.events import DEPLOYED_NS, EVENTS, record, sample
+from tests.support.wire_otlp import ExportedLog, ExportedPoint, exported_logs, exported_points
 
 SCOPE: Final = [("name", "sonda"), ("version", version())]
 

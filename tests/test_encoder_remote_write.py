@@ -14,8 +14,8 @@ import sonda
 from sonda import encoders
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
-from tests.events import DEPLOYED_NS, SAMPLES, sample
-from tests.wire import Series, unsnap, write_request
+from tests.support.events import DEPLOYED_NS, SAMPLES, sample
+from tests.support.wire import Series, unsnap, write_request
 from tools import make_protobuf
 
 DEPLOYED_MS: Final = 1_774_277_944_840

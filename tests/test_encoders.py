@@ -16,7 +16,7 @@ from sonda.pipeline.encoders.json_lines import JsonLines
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
 from sonda.pipeline.encoders.syslog import Syslog
 from sonda.pipeline.problems import Flaw, Invalid
-from tests.events import EVENTS, record, sample
+from tests.support.events import EVENTS, record, sample
 
 ENCODERS: Final[Mapping[str, Encoder[Any, Any]]] = {
     "json_lines": json_lines.ENCODER,

@@ -13,11 +13,11 @@ import pytest
 
 from sonda.http import create_app
 from sonda.pipeline.deliver import Pipeline
-from sonda.settings import Settings
-from tests.bodies import LOG, raw
-from tests.destinations import http_destination, log_event, outcome, run, tcp_destination
-from tests.kafka_broker import kafka_broker
-from tests.test_http import JSON, Pipe
+from sonda.server.settings import Settings
+from tests.server.test_http import JSON, Pipe
+from tests.support.bodies import LOG, raw
+from tests.support.destinations import http_destination, log_event, outcome, run, tcp_destination
+from tests.support.kafka_broker import kafka_broker
 
 
 async def garbage_of(event: Callable[[], Awaitable[object]]) -> set[str]:

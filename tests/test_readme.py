@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from sonda.envelope import CODES
-from sonda.pipeline.schemas import PLUGINS, REQUEST
-from sonda.settings import FLAGS, Settings
-from tests.test_schemas import properties, resolver_of
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
+from sonda.server.settings import FLAGS, Settings
+from tests.unit.pipeline.schemas.test_registry import properties, resolver_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

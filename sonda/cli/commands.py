@@ -175,7 +175,7 @@ def check(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 def schema(kind: Literal["encoder", "sink"] | None, name: str | None) -> None:
     """Print the JSON Schema of an event, or of the options of one encoder or sink."""
     from sonda.cli.schema import event_schema, plugin_schema
-    from sonda.pipeline.schemas import PLUGINS
+    from sonda.pipeline.schemas.registry import PLUGINS
 
     if kind is None:
         document = event_schema()
@@ -266,7 +266,7 @@ def _way(
 ) -> Way:
     """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending
-    from sonda.pipeline.formats import header_value
+    from sonda.pipeline.schemas.formats import header_value
 
     if server is None:
         return sending.nowhere(said) if dry_run else sending.here(said)

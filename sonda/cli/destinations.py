@@ -15,8 +15,8 @@ from typing import Any, Final
 import click
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.quoting import hide_userinfo
-from sonda.pipeline.schemas import PLUGINS
+from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.text.escape import hide_userinfo
 
 FILE_NAME: Final = "sonda.toml"
 _FROM_ENVIRONMENT: Final = "env:"

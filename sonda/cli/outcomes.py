@@ -16,7 +16,7 @@ from sonda.pipeline.problems import (
     MissingExtra,
     Problem,
 )
-from sonda.pipeline.showing import lines_of_preview
+from sonda.pipeline.text.cards import lines_of_preview
 from sonda.statuses import http_status
 
 _TAKES_LONG_US = 1000
@@ -133,7 +133,7 @@ def redact(value: Any, secrets: Mapping[str, str]) -> Any:
 
 def _spellings(secret: str) -> Iterable[str]:
     """Give the ways in which a message may quote a value: escaped, cut, without its userinfo."""
-    from sonda.pipeline.quoting import QUOTED_CHARACTERS, cut, escape, hide_userinfo
+    from sonda.pipeline.text.escape import QUOTED_CHARACTERS, cut, escape, hide_userinfo
 
     plain = dict.fromkeys(
         (secret, hide_userinfo(secret), secret.rstrip("/"), *_in_request_line(secret))
@@ -147,7 +147,7 @@ def _spellings(secret: str) -> Iterable[str]:
 
 def _in_request_line(secret: str) -> Iterable[str]:
     """Give what a request line has of a secret URL: its path, its query, and both together."""
-    from sonda.pipeline.addresses import parse_http_url
+    from sonda.pipeline.values.addresses import parse_http_url
 
     try:
         target = parse_http_url(secret).raw_path.decode("ascii")

@@ -33,7 +33,7 @@ class To(click.ParamType[str, str]):
         from returns.result import Success
 
         from sonda.cli.destinations import example, known_destinations, target
-        from sonda.pipeline.schemas import PLUGINS
+        from sonda.pipeline.schemas.registry import PLUGINS
 
         config = ctx.params.get("config")
         known = known_destinations(config)
@@ -54,7 +54,7 @@ class PluginName(click.ParamType[str, str]):
         self.name = "NAME"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from sonda.pipeline.flaws import unknown_variant
+        from sonda.pipeline.schemas.issues import unknown_variant
 
         names = self._names(ctx)
         if value not in names:
@@ -67,7 +67,7 @@ class PluginName(click.ParamType[str, str]):
         return [CompletionItem(n) for n in self._names(ctx) if n.startswith(incomplete)]
 
     def _names(self, ctx: click.Context | None) -> Iterable[str]:
-        from sonda.pipeline.schemas import PLUGINS
+        from sonda.pipeline.schemas.registry import PLUGINS
 
         kind = self._kind or (ctx.params.get("kind") if ctx else None) or "sink"
         return PLUGINS[kind]
@@ -148,7 +148,7 @@ def pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> 
 
 def server_url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Check the URL of a server."""
-    from sonda.pipeline.addresses import parse_http_url
+    from sonda.pipeline.values.addresses import parse_http_url
 
     if value is None or ctx.resilient_parsing:
         return value

@@ -14,7 +14,7 @@ import click
 
 from sonda.cli.outcomes import Exit, Outcome, highest
 from sonda.cli.reading import Item, compact
-from sonda.pipeline.quoting import escape
+from sonda.pipeline.text.escape import escape
 
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
 _COLOURS: Final = {

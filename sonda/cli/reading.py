@@ -12,9 +12,9 @@ from typing import Any, Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Flaw, Malformed, NotJson, Problem
-from sonda.pipeline.quoting import kind_of
 from sonda.pipeline.stages.parse import parse
-from sonda.pipeline.timestamps import rfc3339
+from sonda.pipeline.text.escape import kind_of
+from sonda.pipeline.values.timestamps import rfc3339
 
 _DECODER: Final = json.JSONDecoder()
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from sonda.pipeline.dialect import REGISTRY
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind
+from sonda.pipeline.schemas.validators import REGISTRY
 
 _COMMON: Final = "https://sonda.invalid/schemas/common.json"
 _KINDS: Final[tuple[Kind, ...]] = ("encoder", "sink")

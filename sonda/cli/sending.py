@@ -25,12 +25,12 @@ from sonda.library import each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
+from sonda.pipeline.net.sockets import words
 from sonda.pipeline.problems import Flaw, MissingExtra
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.transport.sockets import words
 
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 120.0  # longer than a server's --request-timeout mostly is

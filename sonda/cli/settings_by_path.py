@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from sonda.pipeline.schemas import PLUGINS, Kind
+from sonda.pipeline.schemas.registry import PLUGINS, Kind
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ def apply(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
 
 def _put(options: dict[str, Any], path: str, rest: str, text: str, schema: Schema) -> None:
     """Walk down the schema along *path*, and put the value where it ends."""
-    from sonda.pipeline.dialect import REGISTRY  # jsonschema costs 30 ms to import
+    from sonda.pipeline.schemas.validators import REGISTRY  # jsonschema costs 30 ms to import
 
     resolver = REGISTRY.resolver(schema["$id"])
     while True:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sonda.pipeline.problems import Flaw, MissingExtra
-from sonda.pipeline.schemas import PLUGINS
+from sonda.pipeline.schemas.registry import PLUGINS
 
 _OPTIONS: Final = {
     "log.severity": "--severity",

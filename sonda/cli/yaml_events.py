@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import yaml
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.quoting import variant
+from sonda.pipeline.text.escape import variant
 
 _SAFE: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -14,13 +14,16 @@ from typing import Any, Final, Self
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.clock import unique_clock
 from sonda.pipeline.course import COURSE
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Order, Parcel, Preview, Receipt
+from sonda.pipeline.net import Confinement, Transport
+from sonda.pipeline.net.connection_observer import NOBODY, Observer
+from sonda.pipeline.net.limiter import Shares
+from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.problems import Crowded, Problem, Unreachable
 from sonda.pipeline.result import fold, then
-from sonda.pipeline.schemas import PLUGINS, Kind, fast_validator
+from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -29,10 +32,7 @@ from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.targets import destination_of, target_of
-from sonda.pipeline.transport import Confinement, Transport
-from sonda.pipeline.transport.observer import NOBODY, Observer
-from sonda.pipeline.transport.shares import Shares
-from sonda.pipeline.transport.threads import in_thread
+from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
 _WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
@@ -41,7 +41,7 @@ now_ns = unique_clock()  # one for the process: two pipelines must not give the 
 
 def load_built_in() -> None:
     """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
-    from sonda.pipeline.dialect import validator  # a script's one event seldom needs it
+    from sonda.pipeline.schemas.validators import validator  # a script's one event seldom needs it
 
     fast_validator()
     validator()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from sonda.pipeline.showing import Shown, Tone, card, html_of_preview, lines_of_preview
-from sonda.pipeline.timestamps import rfc3339
+from sonda.pipeline.text.cards import Shown, Tone, card, html_of_preview, lines_of_preview
+from sonda.pipeline.values.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from returns.result import Result

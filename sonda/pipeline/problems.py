@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-from sonda.pipeline.showing import Shown, Tone
-from sonda.pipeline.timestamps import rfc3339
+from sonda.pipeline.text.cards import Shown, Tone
+from sonda.pipeline.values.timestamps import rfc3339
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sonda.pipeline.addresses import address_of, parse_http_url
-from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen
-from sonda.pipeline.quoting import shown
+from sonda.pipeline.text.escape import shown
+from sonda.pipeline.values.addresses import address_of, parse_http_url
+from sonda.pipeline.values.memoize import remembered
 
 _URLS: Final = ("url", "endpoint")
 _NAMES: Final = (*_URLS, "address", "brokers", "path")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.serving import Serving, serving
+from tests.support.serving import Serving, serving
 
 from . import (
     browser,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sonda
-from tests.bodies import METRIC, changed, raw
+from tests.support.bodies import METRIC, changed, raw
 
 from .web import fetch
 

@@ -12,7 +12,7 @@ import pytest
 import sonda
 from sonda.about import version
 from sonda.pipeline.problems import Refused, Unreachable
-from tests.bodies import LOG, METRIC, changed
+from tests.support.bodies import LOG, METRIC, changed
 
 from .collector import Collector, Found, Home
 from .ledger import Ledger

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from uuid import uuid4
 
-from tests.bodies import LOG, changed
-from tests.destinations import PATIENCE_S
+from tests.support.bodies import LOG, changed
+from tests.support.destinations import PATIENCE_S
 
 from .ledger import Ledger
 from .loki import Loki

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sonda.openapi_examples import EVENTS
-from tests.destinations import http_destination
-from tests.serving import Serving, serving
+from sonda.server.docs.examples import EVENTS
+from tests.support.destinations import http_destination
+from tests.support.serving import Serving, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -17,9 +17,9 @@ from returns.result import Failure, Success
 import sonda
 from sonda.pipeline.model import Place
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
-from tests.bodies import LOG, METRIC, changed
-from tests.destinations import NewLoop, both_loops
-from tests.serving import Serving
+from tests.support.bodies import LOG, METRIC, changed
+from tests.support.destinations import NewLoop, both_loops
+from tests.support.serving import Serving
 
 from .kafka import PASSWORD, USERNAME, Found, Kafka
 from .ledger import Ledger

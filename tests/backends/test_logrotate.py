@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sonda
-from tests.bodies import LOG, changed
+from tests.support.bodies import LOG, changed
 
 from .ledger import Ledger
 from .logrotate import Logrotate, Way

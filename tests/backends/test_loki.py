@@ -12,8 +12,8 @@ from returns.result import Failure, Success
 
 import sonda
 from sonda.pipeline.problems import Refused, Unreachable
-from tests.bodies import LOG, changed
-from tests.serving import Serving
+from tests.support.bodies import LOG, changed
+from tests.support.serving import Serving
 
 from .ledger import Ledger
 from .loki import HOUR_NS, Loki

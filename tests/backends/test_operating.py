@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.destinations import http_destination
-from tests.serving import Serving, serving
-from tests.test_server import post, slow_destination
+from tests.server.test_server import post, slow_destination
+from tests.support.destinations import http_destination
+from tests.support.serving import Serving, serving
 
 from .conftest import installed
 from .prometheus import Prometheus, start_prometheus

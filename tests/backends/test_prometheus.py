@@ -12,8 +12,8 @@ import pytest
 
 import sonda
 from sonda.pipeline.problems import Refused
-from tests.bodies import METRIC, changed
-from tests.serving import Serving
+from tests.support.bodies import METRIC, changed
+from tests.support.serving import Serving
 
 from . import readme
 from .conftest import installed

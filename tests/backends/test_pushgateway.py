@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from .ledger import Ledger
 from .pushgateway import Pushgateway

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.bodies import LOG, METRIC, changed
+from tests.support.bodies import LOG, METRIC, changed
 
 from .collector import Collector
 from .influxdb import DATABASE, InfluxDB

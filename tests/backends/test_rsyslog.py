@@ -10,7 +10,7 @@ import pytest
 from returns.result import Failure
 
 import sonda
-from tests.bodies import LOG, changed
+from tests.support.bodies import LOG, changed
 
 from .ledger import Ledger
 from .rsyslog import Listener, Message, Rsyslog

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from . import readme
 from .conftest import installed

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from select import PIPE_BUF
 
-from tests.bodies import LOG, changed
+from tests.support.bodies import LOG, changed
 
 from .ledger import Ledger
 from .sending import post

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import sonda
 from sonda.pipeline.problems import Refused
-from sonda.pipeline.timestamps import rfc3339, rfc3339_ms
-from tests.bodies import LOG, changed
+from sonda.pipeline.values.timestamps import rfc3339, rfc3339_ms
+from tests.support.bodies import LOG, changed
 
 from .ledger import Ledger
 from .sending import emit_all

@@ -9,7 +9,7 @@ import pytest
 
 import sonda
 from sonda.pipeline.problems import Refused
-from tests.bodies import changed
+from tests.support.bodies import changed
 
 from .ledger import Ledger
 from .sending import emit_all, metric_to

@@ -17,10 +17,10 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from sonda.pipeline.addresses import parse_address, parse_http_url
-from sonda.pipeline.formats import brokers
-from tests.extras import UNUSABLE
-from tests.openapi import BODY, allows
+from sonda.pipeline.schemas.formats import brokers
+from sonda.pipeline.values.addresses import parse_address, parse_http_url
+from tests.support.extras import UNUSABLE
+from tests.support.openapi import BODY, allows
 
 HTTP: Final = os.environ["DESTINATION_HTTP"]
 TCP: Final = os.environ["DESTINATION_TCP"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.destinations import http_destination, tcp_destination, udp_destination
-from tests.serving import serving
+from tests.support.destinations import http_destination, tcp_destination, udp_destination
+from tests.support.serving import serving
 
 pytest.importorskip("schemathesis")
 

@@ -11,7 +11,7 @@ from random import Random
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
-from tests.kafka_broker import (
+from tests.support.kafka_broker import (
     CLUSTER_UNAUTHORIZED,
     HANG,
     HANG_UP,

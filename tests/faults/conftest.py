@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from tests.faulty import make_certificates
-from tests.serving import Serving, serving
+from tests.support.faulty import make_certificates
+from tests.support.serving import Serving, serving
 
 from . import products, test_local_sinks, test_udp
 from .brokers import KAFKA

@@ -11,7 +11,7 @@ from math import ceil
 from random import Random
 from typing import Any, Final
 
-from tests.faulty import Certificates
+from tests.support.faulty import Certificates
 
 from .client import Poster
 from .destination import Destination, destination

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from tests.backends.conftest import installed
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from .client import client
 from .ledger import Ledger, Row

@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 import uvloop
 
-from tests.serving import Serving, serving
+from tests.support.serving import Serving, serving
 
 from .client import client
 from .ledger import FEWEST_EVENTS, Ledger

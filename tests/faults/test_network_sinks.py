@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from sonda.pipeline.deliver import Pipeline
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from .client import Direct, client
 from .faults import Fault

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from sonda.pipeline.deliver import Pipeline
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from .client import Direct, client
 from .faults import Fault

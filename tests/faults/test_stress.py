@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 import uvloop
 
-from tests.serving import PATIENCE_S, Serving, serving
+from tests.support.serving import PATIENCE_S, Serving, serving
 
 from .client import Client, client, written
 from .destination import Destination, Peer, destination, saying_yes

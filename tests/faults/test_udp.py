@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from sonda.pipeline.deliver import Pipeline
-from tests.serving import Serving
+from tests.support.serving import Serving
 
 from .client import Direct, Poster, client
 from .faults import HANGING, NOWHERE, SLOW

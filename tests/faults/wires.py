@@ -13,8 +13,8 @@ from itertools import count
 from random import Random
 from typing import Any, Final
 
-from tests.wire import unsnap, write_request
-from tests.wire_otlp import exported_logs
+from tests.support.wire import unsnap, write_request
+from tests.support.wire_otlp import exported_logs
 
 from .oracle import Sent
 

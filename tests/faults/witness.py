@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.serving import Serving, serving
+from tests.support.serving import Serving, serving
 
 _WITNESS: Final = """
 import json
 import httpx
-from sonda.pipeline.transport import http
+from sonda.pipeline.net import http1 as http
 
 class Seen(httpx.AsyncByteStream):
     def __init__(self, stream):

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sonda.pipeline.addresses import Address, address_of, literal, parse_address, parse_http_url
+from sonda.pipeline.values.addresses import (
+    Address,
+    address_of,
+    literal,
+    parse_address,
+    parse_http_url,
+)
 from tests.fuzz.choices import Choices
 from tests.fuzz.shapes import body, written
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from sonda.pipeline.dialect import REGISTRY, validator
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, Schema
-from tests.extras import is_usable
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, Schema
+from sonda.pipeline.schemas.validators import REGISTRY, validator
 from tests.fuzz.choices import Choices
+from tests.support.extras import is_usable
 
 Make: TypeAlias = Callable[[Choices], Any]
 

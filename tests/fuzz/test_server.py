@@ -25,7 +25,7 @@ from tests.fuzz.guard import CAUGHT
 from tests.fuzz.requests import Request, Targets, request
 from tests.fuzz.scale import CONNECTIONS
 from tests.fuzz.world import OWN, destinations
-from tests.serving import Serving, serving
+from tests.support.serving import Serving, serving
 
 HERE: Final = Path(__file__).parent
 AT_ONCE: Final = 40

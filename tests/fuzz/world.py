@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from sonda.http import Shell, create_app
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.policy import Policy, parse_rule
-from sonda.pipeline.transport import Confinement
-from sonda.settings import Settings
+from sonda.pipeline.net import Confinement
+from sonda.pipeline.policy.destinations import Policy, parse_rule
+from sonda.server.settings import Settings
 from tests.fuzz.requests import KEY, Request, Targets
 from tests.fuzz.shapes import SINKS
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from sonda.pipeline.model import Record, Sample, Severity
-from sonda.pipeline.timestamps import LATEST_NS
+from sonda.pipeline.values.timestamps import LATEST_NS
 
 unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Put above `@given`: a busy machine is no reason to fail."""

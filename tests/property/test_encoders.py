@@ -22,7 +22,7 @@ from sonda.pipeline.encoders.prometheus_text import PrometheusText
 from sonda.pipeline.encoders.syslog import Syslog
 from sonda.pipeline.model import Event, Record, Sample
 from sonda.pipeline.problems import Invalid
-from sonda.pipeline.timestamps import LATEST_NS
+from sonda.pipeline.values.timestamps import LATEST_NS
 from tests.property.strategies import (
     header_names,
     label_names,

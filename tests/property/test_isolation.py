@@ -17,10 +17,10 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import loki
-from sonda.pipeline.transport import Transport
-from tests.events import record
+from tests.support.events import record
 
 URL = "http://loki"
 GOOD = 204

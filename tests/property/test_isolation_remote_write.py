@@ -17,11 +17,11 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
 from sonda.pipeline.model import Acknowledged, Confirmed, Payload
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import remote_write
-from sonda.pipeline.transport import Transport
-from tests.events import sample
-from tests.wire import unsnap, write_request
+from tests.support.events import sample
+from tests.support.wire import unsnap, write_request
 
 URL = "http://prometheus/api/v1/write"
 NO_CONTENT = 204

@@ -24,11 +24,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Payload
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks.file import SINK, File
-from sonda.pipeline.transport import Transport
-from tests.events import record
+from tests.support.events import record
 
 Verdict: TypeAlias = Result[Acknowledged, Problem] | None  # of one that was cancelled there is none
 

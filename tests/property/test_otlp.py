@@ -12,7 +12,7 @@ from sonda.pipeline.encoders import otlp
 from sonda.pipeline.encoders.otlp import Otlp
 from sonda.pipeline.model import Event, Record, Sample
 from tests.property.strategies import records, samples, unhurried
-from tests.wire_otlp import exported_logs, exported_points
+from tests.support.wire_otlp import exported_logs, exported_points
 
 
 def encoded(event: Event) -> bytes:

@@ -15,9 +15,8 @@ from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import _DECODER, _decode_plain, parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.timestamps import rfc3339
+from sonda.pipeline.values.timestamps import rfc3339
 from sonda.statuses import http_status
-from tests.bodies import LOG
 from tests.property.strategies import (
     almost_bodies,
     json_like,
@@ -25,6 +24,7 @@ from tests.property.strategies import (
     records,
     samples,
 )
+from tests.support.bodies import LOG
 
 SINKS = [
     {"type": "stdout"},

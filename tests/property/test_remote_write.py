@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite, encode
 from sonda.pipeline.model import Sample
 from tests.property.strategies import samples, unhurried
-from tests.wire import Series, unsnap, write_request
+from tests.support.wire import Series, unsnap, write_request
 
 
 def _as_series(sample: Sample) -> Series:

@@ -11,12 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from returns.result import Success
 
-from sonda.pipeline.dialect import REGISTRY, validator
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, fast_validator
+from sonda.pipeline.schemas.validators import REGISTRY, validator
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import _examine, _recall, validate
-from tests.bodies import LOG, METRIC, changed
 from tests.property.strategies import json_values, texts, unhurried
+from tests.support.bodies import LOG, METRIC, changed
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 SCHEMAS: Final[list[tuple[Kind | None, str]]] = [

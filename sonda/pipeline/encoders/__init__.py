@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sonda.pipeline.model import AS_IT_IS, Packing
-from sonda.pipeline.names import options_class
+from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
     from returns.result import Result

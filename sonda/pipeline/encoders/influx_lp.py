@@ -15,7 +15,7 @@ from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Sample
 from sonda.pipeline.problems import Flaw, Invalid, Problem
-from sonda.pipeline.quoting import at, quote
+from sonda.pipeline.text.escape import at, quote
 
 # A backslash before anything else stands for itself, so it is no special character of its own.
 _ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})

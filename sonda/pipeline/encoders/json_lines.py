@@ -15,7 +15,7 @@ from returns.result import Result, Success
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Event, Record, Sample
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.timestamps import rfc3339_ms
+from sonda.pipeline.values.timestamps import rfc3339_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

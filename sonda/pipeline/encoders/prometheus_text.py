@@ -14,7 +14,7 @@ from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Sample
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.timestamps import NS_PER_MS
+from sonda.pipeline.values.timestamps import NS_PER_MS
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 

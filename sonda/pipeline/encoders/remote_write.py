@@ -16,7 +16,7 @@ from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.model import Packing, Sample
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.timestamps import NS_PER_MS
+from sonda.pipeline.values.timestamps import NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

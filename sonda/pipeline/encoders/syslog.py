@@ -15,8 +15,8 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Record, Severity
 from sonda.pipeline.problems import Flaw, Invalid, Problem
-from sonda.pipeline.quoting import at, quote
-from sonda.pipeline.timestamps import rfc3339_ms
+from sonda.pipeline.text.escape import at, quote
+from sonda.pipeline.values.timestamps import rfc3339_ms
 
 _FACILITY_USER: Final = 1
 _SEVERITIES: Final[Mapping[Severity, int]] = {

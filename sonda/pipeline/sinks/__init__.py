@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from sonda.pipeline.names import options_class
+from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
     from returns.result import Result
 
     from sonda.pipeline.deadline import Deadline
     from sonda.pipeline.model import Departure, Payload, Pending
+    from sonda.pipeline.net import Transport
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sonda.pipeline.sinks.stdout import Stdout as Stdout
     from sonda.pipeline.sinks.tcp import Tcp as Tcp
     from sonda.pipeline.sinks.udp import Udp as Udp
-    from sonda.pipeline.transport import Transport
 
 O = TypeVar("O")
 

@@ -18,13 +18,13 @@ from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, Departure, Payload, Pending
+from sonda.pipeline.net import Confinement, Transport
+from sonda.pipeline.net.blocking_writers import Job, Turn
+from sonda.pipeline.net.files import locate, open_locked, permit, release
+from sonda.pipeline.net.writes import write
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.quoting import quote
 from sonda.pipeline.sinks import LINE, Sink
-from sonda.pipeline.transport import Confinement, Transport
-from sonda.pipeline.transport.files import locate, open_locked, permit, release
-from sonda.pipeline.transport.lines import Job, Turn
-from sonda.pipeline.transport.writes import write
+from sonda.pipeline.text.escape import quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from returns.result import Result, Success
 
-from sonda.pipeline.addresses import parse_http_url
-from sonda.pipeline.credentials import repr_without_secrets
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Departure, Payload, Pending
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net import http_endpoint as _post
+from sonda.pipeline.net.batching import Limits, Line
+from sonda.pipeline.net.retry import Retry, deliver_in_tries
+from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.sinks import Sink, _post
-from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.batches import Limits, Line
-from sonda.pipeline.transport.tls import Tls
-from sonda.pipeline.transport.tries import Retry, deliver_in_tries
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.text.redact import repr_without_secrets
+from sonda.pipeline.values.addresses import parse_http_url
 
 if TYPE_CHECKING:
     import httpx

@@ -22,12 +22,12 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.blocking_writers import Job, Turn, Verdict
+from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.writes import claim, pause, wait_for_room, write
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
-from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.lines import Job, Turn, Verdict
-from sonda.pipeline.transport.sockets import words
-from sonda.pipeline.transport.writes import claim, pause, wait_for_room, write
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"

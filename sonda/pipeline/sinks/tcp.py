@@ -17,19 +17,19 @@ from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.batching import Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.net.pool import Route, Secure, Stream
+from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.net.retry import Retry, Setback, deliver_in_tries
+from sonda.pipeline.net.sockets import is_late, reason, words
+from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import LINE, Sink
-from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.batches import Batch, Limits, Line, Names, Outcome
-from sonda.pipeline.transport.destinations import NotAllowed
-from sonda.pipeline.transport.sockets import is_late, reason, words
-from sonda.pipeline.transport.streams import Route, Secure, Stream
-from sonda.pipeline.transport.tls import Tls
-from sonda.pipeline.transport.tries import Retry, Setback, deliver_in_tries
+from sonda.pipeline.values.addresses import Address, parse_address
 
 FRAMES_PER_WRITE: Final = 1000
 _HANDED_OFF: Final = Acknowledged(Confirmed.HANDED_OFF)

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.addresses import Address, parse_address
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
 from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.net.sockets import reason, words
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
-from sonda.pipeline.transport import Transport
-from sonda.pipeline.transport.destinations import NotAllowed
-from sonda.pipeline.transport.sockets import reason, words
+from sonda.pipeline.values.addresses import Address, parse_address
 
 LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
 

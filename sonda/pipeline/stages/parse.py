@@ -12,7 +12,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Flaw, Malformed, NotJson, Problem
-from sonda.pipeline.quoting import kind_of, variant
+from sonda.pipeline.text.escape import kind_of, variant
 
 
 def parse(raw: bytes) -> Result[dict[str, Any], Problem]:

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.addresses import address_of, is_loopback, parse_address, parse_http_url
-from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Order, Record
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.quoting import shown
+from sonda.pipeline.text.escape import shown
+from sonda.pipeline.values.addresses import address_of, is_loopback, parse_address, parse_http_url
+from sonda.pipeline.values.memoize import remembered
 
 _CREDENTIAL_HEADER: Final = re.compile(
     r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE

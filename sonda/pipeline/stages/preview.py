@@ -5,8 +5,8 @@ from __future__ import annotations
 from returns.result import Result
 
 from sonda.pipeline.model import Departure, Parcel, Preview, Record
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.transport import Transport
 
 
 def preview(parcel: Parcel, *, transport: Transport) -> Result[Preview, Problem]:

@@ -7,12 +7,12 @@ import asyncio
 from returns.result import Result
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
-from sonda.pipeline.durations import seconds
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
 from sonda.pipeline.model import Parcel, Pending, Pushed
+from sonda.pipeline.net import Transport
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.targets import target_of
-from sonda.pipeline.transport import Transport
+from sonda.pipeline.values.durations import seconds
 
 
 async def push(

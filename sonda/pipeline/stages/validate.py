@@ -10,14 +10,14 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.extras import need
-from sonda.pipeline.flaws import Finding, find_flaws, finding, turn, unknown_variant
-from sonda.pipeline.memory import remembered
 from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
+from sonda.pipeline.plugins.extras import need
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, NotJson, Problem
-from sonda.pipeline.quoting import quote
-from sonda.pipeline.schemas import PLUGINS, REQUEST, Kind, fast_validator
-from sonda.pipeline.timestamps import parse_rfc3339
+from sonda.pipeline.schemas.issues import Finding, find_flaws, finding, turn, unknown_variant
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, fast_validator
+from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.values.timestamps import parse_rfc3339
 
 Pair: TypeAlias = tuple[Chosen, Chosen]
 
@@ -73,7 +73,7 @@ def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
 
 def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
     """Name all that is wrong; slow, but it has the words."""
-    from sonda.pipeline.dialect import validator  # jsonschema costs 30 ms to import
+    from sonda.pipeline.schemas.validators import validator  # jsonschema costs 30 ms to import
 
     flaws = [
         *find_flaws(validator(), document),
@@ -102,7 +102,7 @@ def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
     if name not in PLUGINS[kind]:
         reason = unknown_variant(name, PLUGINS[kind])
         return [finding((kind, "type"), reason, structural=True)]
-    from sonda.pipeline.dialect import validator
+    from sonda.pipeline.schemas.validators import validator
 
     return find_flaws(validator(kind, name), options, kind)
 

@@ -1,0 +1,1 @@
+"""Observers of deliveries: the log and the metrics. They know no HTTP."""

@@ -1,0 +1,314 @@
+"""What `GET /metrics` tells: counts of events, requests and connections, of all workers together.
+
+The counts are plain doubles in a sheet per worker, memory which the supervisor maps before it
+forks; alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up the sheets of all,
+and a worker that takes a dead one's place counts on where that stopped (docs/adr/0011).
+`prometheus_client` names, adds the types and writes the answer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import platform
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, product
+from typing import Final, NamedTuple, TypeAlias
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from sonda.about import version
+from sonda.envelope import CODES
+from sonda.observe.record import (
+    ENCODERS,
+    INVALID,
+    OUTCOMES,
+    SIGNALS,
+    SINKS,
+    is_event,
+    names_of,
+    outcome_of,
+)
+from sonda.pipeline.course import Course
+from sonda.pipeline.net.connection_observer import Observer
+
+STAGES: Final = ("validation", "encoding", "waiting", "acknowledgement")
+STATUSES: Final = tuple(str(status) for status in CODES if status not in OUTCOMES)
+SECONDS: Final = (
+    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+)
+EVENTS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+Sheet: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.11 cannot index it
+Labels: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: what it is called and means, its labels' values, and a histogram's buckets.
+
+    A histogram takes a cell for each bucket, one for what is above them all, and one for the sum.
+    """
+
+    kind: type[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]
+    name: str
+    help: str
+    labels: Mapping[str, tuple[str, ...]]
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return len(self.buckets) + 2 if self.buckets else 1
+
+
+FAMILIES: Final = (
+    Family(
+        CounterMetricFamily,
+        "sonda_events",
+        "Events by what became of them: delivered, rejected by the destination or never there, "
+        "unknown, or invalid and not sent.",
+        {
+            "signal_type": SIGNALS,
+            "encoder": ENCODERS,
+            "sink": SINKS,
+            "outcome": (*OUTCOMES.values(), INVALID),
+        },
+    ),
+    Family(
+        HistogramMetricFamily,
+        "sonda_stage_duration_seconds",
+        "How long an event took in validation and encoding, waiting in line for a push, and until "
+        "the destination's acknowledgement.",
+        {"stage": STAGES, "sink": SINKS},
+        SECONDS,
+    ),
+    Family(
+        HistogramMetricFamily,
+        "sonda_push_events",
+        "Events per push: per write, request or call to a destination, whatever came of it.",
+        {"sink": SINKS},
+        EVENTS,
+    ),
+    Family(
+        CounterMetricFamily,
+        "sonda_retries",
+        "Tries of an event after its first one.",
+        {"sink": SINKS},
+    ),
+    Family(
+        CounterMetricFamily,
+        "sonda_rejected_requests",
+        "Requests that were turned away before they were an event, by status and error code.",
+        {"status": STATUSES},
+    ),
+    Family(
+        CounterMetricFamily,
+        "sonda_connections_opened",
+        "Connections to destinations that were opened.",
+        {"sink": SINKS},
+    ),
+    Family(
+        GaugeMetricFamily,
+        "sonda_open_connections",
+        "Connections to destinations that are open, idle ones included.",
+        {"sink": SINKS},
+    ),
+    Family(
+        GaugeMetricFamily,
+        "sonda_inflight_requests",
+        "Requests under way, those that only ask how the server is left out.",
+        {},
+    ),
+    Family(
+        CounterMetricFamily,
+        "sonda_worker_restarts",
+        "Workers that ended, and were replaced.",
+        {},
+    ),
+)
+
+
+def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
+    """Say where in a sheet each series has its cells, and how many cells there are."""
+    places: dict[str, dict[Labels, int]] = {}
+    cells = 0
+    for family in FAMILIES:
+        series = list(product(*family.labels.values()))
+        places[family.name] = {
+            values: cells + number * family.width for number, values in enumerate(series)
+        }
+        cells += len(series) * family.width
+    return places, cells
+
+
+PLACES, CELLS = _layout()
+_EVENTS: Final = PLACES["sonda_events"]
+_STAGES: Final = PLACES["sonda_stage_duration_seconds"]
+_PUSHES: Final = PLACES["sonda_push_events"]
+_RETRIES: Final = PLACES["sonda_retries"]
+_REJECTED: Final = PLACES["sonda_rejected_requests"]
+_OPENED: Final = PLACES["sonda_connections_opened"]
+_OPEN: Final = PLACES["sonda_open_connections"]
+_NANOSECONDS: Final = tuple(round(bound_s * 1e9) for bound_s in SECONDS)
+_SECONDS_SUM: Final = len(SECONDS) + 1
+_EVENTS_SUM: Final = len(EVENTS) + 1
+_INFLIGHT: Final = PLACES["sonda_inflight_requests"][()]
+_RESTARTS: Final = PLACES["sonda_worker_restarts"][()]
+_GAUGES: Final = tuple(
+    place
+    for family in FAMILIES
+    if family.kind is GaugeMetricFamily
+    for place in PLACES[family.name].values()
+)
+
+
+def sheets(workers: int) -> list[Sheet]:
+    """Map a sheet for each worker, which all processes that are forked from this one share."""
+    size_bytes = CELLS * 8
+    together = memoryview(mmap.mmap(-1, workers * size_bytes))
+    return [
+        together[number * size_bytes : (number + 1) * size_bytes].cast("d")
+        for number in range(workers)
+    ]
+
+
+def replace_worker(sheet: Sheet) -> None:
+    """Have the next worker go on with a dead one's sheet: what it had open is closed."""
+    for place in _GAUGES:
+        sheet[place] = 0.0
+    sheet[_RESTARTS] += 1.0
+
+
+class Metrics(Observer):
+    """What one worker counts, in its own sheet and from its event loop alone."""
+
+    def __init__(self, all_sheets: Sequence[Sheet] = (), number: int = 0) -> None:
+        self._all = all_sheets or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
+        self._sheet = self._all[number]
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Book(self._all))
+
+    def answer(self, accept: str) -> tuple[bytes, str]:
+        """Write all counts in the format that the header `Accept` prefers; gives its type, too."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def inflight(self, requests: int) -> None:
+        """Say how many requests are under way."""
+        self._sheet[_INFLIGHT] = requests
+
+    def opened(self, sink: str) -> None:
+        """Count a connection that can be used."""
+        self._sheet[_OPENED[(sink,)]] += 1.0
+        self._sheet[_OPEN[(sink,)]] += 1.0
+
+    def closed(self, sink: str) -> None:
+        """Count the end of one."""
+        self._sheet[_OPEN[(sink,)]] -= 1.0
+
+    def answered(self, status: int, course: Course | None) -> None:
+        """Count a request that is answered: as an event, or as one that was turned away."""
+        if course is None or not is_event(status, course):
+            if (refused := _REJECTED.get((str(status),))) is not None:
+                self._sheet[refused] += 1.0
+            return
+        names = names_of(course)
+        sheet, cells = self._sheet, _cells(*names)
+        sheet[cells.outcomes[outcome_of(status)]] += 1.0
+        if course.prepared_ns:
+            self._time(cells.validation, course.prepared_ns - course.began_ns)
+        if course.encoded_ns:
+            self._time(cells.encoding, course.encoded_ns - course.prepared_ns)
+            self._push(course, cells)
+
+    def _push(self, course: Course, cells: _Cells) -> None:
+        """Count what followed encoding."""
+        sheet = self._sheet
+        if course.ended_ns:
+            waited_ns = course.waited_ns
+            self._time(cells.waiting, waited_ns)
+            self._time(cells.acknowledgement, course.ended_ns - course.encoded_ns - waited_ns)
+        if course.tries > 1:
+            sheet[cells.retries] += course.tries - 1
+        for events in course.pushes if course.shared else (1,) * max(1, course.tries):
+            sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
+            sheet[cells.pushes + _EVENTS_SUM] += events
+
+    def _time(self, start: int, span_ns: int) -> None:
+        sheet = self._sheet
+        sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+        if span_ns:
+            sheet[start + _SECONDS_SUM] += span_ns * 1e-9
+
+
+class _Cells(NamedTuple):
+    """Where in a sheet the events of one kind for one sink are counted."""
+
+    outcomes: Mapping[str, int]
+    validation: int
+    encoding: int
+    waiting: int
+    acknowledgement: int
+    pushes: int
+    retries: int
+
+
+@cache  # the names are the schemas': there are a few hundred combinations
+def _cells(signal: str, encoder: str, sink: str) -> _Cells:
+    outcomes = FAMILIES[0].labels["outcome"]
+    return _Cells(
+        {outcome: _EVENTS[(signal, encoder, sink, outcome)] for outcome in outcomes},
+        _STAGES[("validation", sink)],
+        _STAGES[("encoding", sink)],
+        _STAGES[("waiting", sink)],
+        _STAGES[("acknowledgement", sink)],
+        _PUSHES[(sink,)],
+        _RETRIES[(sink,)],
+    )
+
+
+class _Book(Collector):
+    """All sheets together, as `prometheus_client` wants to be told of them."""
+
+    def __init__(self, all_sheets: Sequence[Sheet]) -> None:
+        self._all = all_sheets
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every metric; a series appears once it has counted something."""
+        for family in FAMILIES:
+            yield self._read(family)
+        build = GaugeMetricFamily(
+            "sonda_build_info", "The versions that run.", labels=("version", "python_version")
+        )
+        build.add_metric((version(), platform.python_version()), 1.0)
+        yield build
+
+    def _read(self, family: Family) -> Metric:
+        names = [*family.labels, *(["error"] if "status" in family.labels else [])]
+        metric = family.kind(family.name, family.help, labels=names)
+        for values, start in PLACES[family.name].items():
+            cells = [
+                sum(sheet[start + cell] for sheet in self._all) for cell in range(family.width)
+            ]
+            if not any(cells) and values:
+                continue
+            told = [*values, CODES[int(values[0])]] if "status" in family.labels else values
+            if isinstance(metric, HistogramMetricFamily):
+                bounds = [*map(floatToGoString, family.buckets), "+Inf"]
+                counts = zip(bounds, accumulate(cells[:-1]), strict=True)
+                metric.add_metric(told, list(counts), cells[-1])
+            else:
+                metric.add_metric(told, cells[0])
+        return metric

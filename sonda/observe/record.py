@@ -1,0 +1,100 @@
+"""What there is to say of an event once it is answered: for the log's line and for the metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from returns.result import Success
+
+from sonda.pipeline.course import Course
+from sonda.pipeline.model import Record
+from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.text.escape import shown
+from sonda.pipeline.values.memoize import remembered
+
+UNKNOWN: Final = "unknown"  # of a body that does not name what there is
+SIGNALS: Final = ("logs", "metrics", UNKNOWN)
+ENCODERS: Final = (*PLUGINS["encoder"], UNKNOWN)
+SINKS: Final = (*PLUGINS["sink"], UNKNOWN)
+OUTCOMES: Final = {200: "delivered", 502: "rejected", 504: "unknown"}
+INVALID: Final = "invalid"
+REFUSALS: Final = (400, 403, 422)  # of an event's body; a request is turned away with these, too
+_URL: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
+
+
+class Account(NamedTuple):
+    """One event, in the order in which its line in the log tells it."""
+
+    signal_type: str
+    encoder: str
+    sink: str
+    outcome: str
+    latency_ms: int
+    tries: int
+    target: str
+    warnings: Sequence[str]
+
+
+def is_event(status: int, course: Course | None) -> bool:
+    """Tell an event that was answered with *status* from a request that did not become one."""
+    return course is not None and (status in OUTCOMES or status in REFUSALS)
+
+
+def outcome_of(status: int) -> str:
+    """Give what became of an event that was answered with *status*."""
+    return OUTCOMES.get(status, INVALID)
+
+
+def account(status: int, course: Course) -> Account:
+    """Tell of an event; nothing of it is a secret, or free to break out of a line of text."""
+    order, outcome = course.order, course.outcome
+    if isinstance(outcome, Success):
+        receipt = outcome.unwrap()
+        latency_ms, warnings = receipt.latency_us // 1000, receipt.warnings
+    else:
+        spent_ns = course.ended_ns - course.prepared_ns if course.encoded_ns else 0
+        latency_ms = max(0, spent_ns) // 1_000_000
+        warnings = order.warnings if order is not None else ()
+    target = target_of(order.sink.identity) if order is not None else ""
+    signal_type, encoder, sink = names_of(course)
+    made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
+    return Account(*made, warnings)
+
+
+def names_of(course: Course) -> tuple[str, str, str]:
+    """Give an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
+    order = course.order
+    if order is not None:
+        signal = "logs" if isinstance(order.event, Record) else "metrics"
+        return signal, order.encoder.name, order.sink.name
+    document = course.document
+    return (
+        _known(document.get("signal_type"), SIGNALS),
+        _known(_type(document.get("encoder")), ENCODERS),
+        _known(_type(document.get("sink")), SINKS),
+    )
+
+
+def _type(options: object) -> object:
+    return options.get("type") if isinstance(options, dict) else None
+
+
+def _known(name: object, names: Sequence[str]) -> str:
+    return name if isinstance(name, str) and name in names else UNKNOWN
+
+
+@remembered
+def target_of(identity: str) -> str:
+    """Name a destination by as much of it as never holds a secret: of a URL, up to its host."""
+    options: Mapping[str, Any] = json.loads(identity)
+    for field in ("url", "endpoint"):
+        if field in options:
+            begins = _URL.match(shown(options[field]))
+            return begins[0] if begins else ""
+    for field in ("address", "brokers", "path"):
+        if field in options:
+            return shown(options[field])
+    return str(options["type"])

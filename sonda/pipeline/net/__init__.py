@@ -1,0 +1,103 @@
+"""How bytes travel: the connections a pipeline keeps, and the limits of what it may touch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sonda.pipeline.net.connection_observer import NOBODY, Observer
+from sonda.pipeline.net.pool import Streams
+from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.tls import TlsContexts
+from sonda.pipeline.policy.destinations import Policy
+
+if TYPE_CHECKING:
+    import httpx
+
+    from sonda.pipeline.sinks.kafka.cluster import Clusters
+    from sonda.pipeline.sinks.otlp_grpc.channels import Channels
+
+KEPT_DESTINATIONS: Final = 256
+
+O = TypeVar("O")
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a server's callers may touch: files below these folders, and what the policy allows.
+
+    Only regular files, whatever the folders.
+    """
+
+    file_root: Path
+    tls_root: Path
+    policy: Policy = field(default_factory=Policy)
+
+
+class Transport:
+    """What sinks share: opened with the pipeline, closed with it."""
+
+    def __init__(self, confinement: Confinement | None = None, observer: Observer = NOBODY) -> None:
+        self.confinement = confinement
+        self.destinations = Destinations(confinement.policy if confinement else None, observer)
+        self.streams = Streams(self.destinations)
+        self.tls = TlsContexts(confinement)
+        self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
+        """Give what a sink has made for *options*, made now if there is nothing yet.
+
+        Equal `sink` objects of events come as one and the same options object, so its identity
+        is what they have in common. *also* is what else must be equal.
+        """
+        key = (id(options), *also)  # the options are kept: no other object gets their identity
+        kept = self._kept.pop(key, None) or (options, make(options))
+        self._kept[key] = kept
+        if len(self._kept) > KEPT_DESTINATIONS:
+            del self._kept[next(iter(self._kept))]
+        made: D = kept[1]
+        return made
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work* beside the events' own tasks, until the transport is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @cached_property
+    def http(self) -> httpx.AsyncBaseTransport:
+        """What carries HTTP requests; a test may put `httpx.MockTransport` in its place."""
+        from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
+
+        return HttpTransport(self.streams)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
+        from sonda.pipeline.sinks.otlp_grpc.channels import Channels
+
+        return Channels(self.streams, self.destinations)
+
+    @cached_property
+    def kafka(self) -> Clusters:
+        """The Kafka clusters in use; aiokafka is an extra, too."""
+        from sonda.pipeline.sinks.kafka.cluster import Clusters
+
+        return Clusters(self.destinations)
+
+    async def aclose(self) -> None:
+        """End what is still under way, and close every kept connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "channels" in vars(self):
+            await self.channels.aclose()
+        if "kafka" in vars(self):
+            await self.kafka.aclose()
+        await self.streams.aclose()

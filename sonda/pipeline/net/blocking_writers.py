@@ -1,0 +1,317 @@
+"""Blocking writes, kept off the event loop: events for one destination line up, and share writes.
+
+What lines up while a write is under way goes out together with the next one; an idle destination
+gets its event at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
+from threading import Condition, Lock, Thread
+from time import perf_counter_ns
+from typing import Final, Protocol, TypeAlias
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.course import COURSE
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.model import Acknowledged, Confirmed
+from sonda.pipeline.net.sockets import words
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+
+_MOST_EVENTS: Final = 1024  # in one write
+_IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
+_MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
+
+Verdict: TypeAlias = Result[Acknowledged, Problem]
+
+
+class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
+    """No event is left that could be written."""
+
+
+class Torn(Exception):  # noqa: N818  # it is the event that is torn
+    """A part of the event is out and cannot be taken back; the text says what went wrong."""
+
+
+class Way(Protocol):
+    """How to write to a destination; events whose ways are equal share a write."""
+
+    @property
+    def target(self) -> str:
+        """How problems name the destination."""
+
+    @property
+    def confirmed(self) -> Confirmed:
+        """What a write that ends well proves."""
+
+    def write(self, turn: Turn) -> Result[None, Problem]:
+        """Write what has lined up, in a thread, where it may block.
+
+        It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
+        that were touched; the others get another turn, so that no event pays for another. What it
+        fails with before `begin`, or raises as `OSError`, is the verdict on all.
+        """
+
+
+class Job:
+    """One event's write: it begins or is withdrawn, whichever comes first, and never both."""
+
+    __slots__ = (
+        "_line",
+        "_told",
+        "_verdict",
+        "abandoned",
+        "began_ns",
+        "body",
+        "pushed",
+        "time_ns",
+        "way",
+    )
+
+    def __init__(self, way: Way, body: bytes, time_ns: int) -> None:
+        self.way = way
+        self.body = body
+        self.time_ns = time_ns
+        self.abandoned = False  # nobody waits for it any more
+        self.began_ns = 0
+        self.pushed = 0  # how many events the write has that this one is the first of
+        self._line: Line | None = None
+        self._told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._verdict: Verdict | BaseException | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop where the verdict is awaited."""
+        return self._told.get_loop()
+
+    def line_up(self, destination: Hashable) -> None:
+        """Wait for a turn behind those that wait for the same destination already."""
+        with _guard:
+            if destination not in _lines:
+                _lines[destination] = Line(destination)
+            self._line = _lines[destination]
+            self._line.join(self)
+
+    async def verdict(self, deadline: Deadline) -> Verdict:
+        """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
+
+        When the wait ends too soon, an event that has not begun is withdrawn: `Unreachable`. One
+        that has begun will be finished, however long it takes: `OutcomeUnknown`.
+        """
+        expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
+        course = COURSE.get()
+        since_ns = perf_counter_ns() if course is not None else 0
+        try:
+            return await self._told
+        except asyncio.CancelledError as exc:
+            self._conclude(WHILE_UNKNOWN, WHILE_UNSENT)
+            if isinstance(self._verdict, Failure):
+                explain(exc, self._verdict.failure())
+            raise
+        finally:
+            expiry.cancel()
+            if course is not None:
+                course.wait(since_ns, self.began_ns)
+                if self.pushed:
+                    course.pushes.append(self.pushed)
+
+    def settle(self, verdict: Verdict | BaseException) -> None:
+        """Keep what came out, in the thread; a `tell` in the event loop follows."""
+        self._verdict = verdict
+
+    def tell(self) -> None:
+        """Pass on what came out, unless the wait has ended."""
+        if self._told.done():
+            return
+        if isinstance(self._verdict, BaseException):
+            self._told.set_exception(self._verdict)
+        elif self._verdict is not None:
+            self._told.set_result(self._verdict)
+
+    def _expire(self, deadline: Deadline) -> None:
+        self._conclude(f"within {deadline}", f"timed out after {deadline}")
+        self.tell()
+
+    def _conclude(self, unknown: str, unsent: str) -> None:
+        """Give the event up, and say why: it is withdrawn, or has begun and may still end well."""
+        if self._line is not None and self._line.withdraw(self):
+            self._verdict = Failure(Unreachable(f"write to {self.way.target}", unsent))
+        elif self._verdict is None:
+            self._verdict = Failure(OutcomeUnknown(self.way.target, unknown, self.time_ns))
+
+
+class Line:
+    """Those who wait for one destination, and the daemon thread that serves them.
+
+    One that hangs, on a full pipe or on a dead file system, holds up its own line only, and never
+    the exit of the process.
+    """
+
+    def __init__(self, destination: Hashable) -> None:
+        self.waiting: dict[Job, None] = {}
+        self._arrival = Condition(_guard)
+        Thread(target=self._serve, args=(destination,), daemon=True).start()
+
+    def join(self, job: Job) -> None:
+        """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""
+        if not self.waiting:
+            self._arrival.notify()
+        self.waiting[job] = None
+
+    def withdraw(self, job: Job) -> bool:
+        """Forget *job*, and tell whether it was in time: behind a write that hangs they pile up."""
+        with _guard:
+            job.abandoned = True
+            return self.waiting.pop(job, job) is None
+
+    def has(self, way: Way) -> bool:
+        """Tell whether somebody waits for a write of this way."""
+        with _guard:
+            return any(job.way == way for job in self.waiting)
+
+    def take(self, way: Way, most_bytes: int) -> list[Job]:
+        """Take jobs out that share a write: from here on they cannot be withdrawn any more."""
+        taken: list[Job] = []
+        size = 0
+        with _guard:
+            for job in self.waiting:
+                if job.way is way or job.way == way:
+                    size += len(job.body)
+                    if taken and (size > most_bytes or len(taken) == _MOST_EVENTS):
+                        break
+                    taken.append(job)
+            for job in taken:
+                del self.waiting[job]
+        return taken
+
+    def take_these(self, jobs: Iterable[Job]) -> list[Job]:
+        """Take jobs out unless they have been withdrawn."""
+        with _guard:
+            return [job for job in jobs if self.waiting.pop(job, job) is None]
+
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """Let jobs wait once more, before all others, but not those that nobody waits for."""
+        with _guard:
+            self.waiting = {job: None for job in jobs if not job.abandoned} | self.waiting
+
+    def _serve(self, destination: Hashable) -> None:
+        while turn := self._next_turn(destination):
+            turn.run()
+
+    def _next_turn(self, destination: Hashable) -> Turn | None:
+        with self._arrival:
+            idle_s = _IDLE_S if len(_lines) <= _MOST_IDLE else 0.0
+            if not self._arrival.wait_for(lambda: self.waiting, idle_s):
+                del _lines[destination]
+                return None
+            return Turn(self, list(self.waiting))
+
+
+class Turn:
+    """One go at a destination, for all that wait for it and whose ways are that of the first."""
+
+    def __init__(self, line: Line, waiting: list[Job]) -> None:
+        self._line = line
+        self._way = waiting[0].way
+        self._waiting = waiting  # when the turn came
+        self._begun: list[Job] = []
+
+    def run(self) -> None:
+        """Have the way write, and see to it that each event gets its verdict."""
+        try:
+            outcome = self._way.write(self)
+        except Withdrawn:
+            return
+        except OSError as exc:
+            self._fail(Failure(Unreachable(f"write to {self._way.target}", words(exc))))
+        except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
+            self._fail(exc)
+        else:
+            if isinstance(outcome, Failure):
+                self._fail(outcome)
+        self._line.put_back(self._begun)
+
+    def check(self) -> None:
+        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case."""
+        if not self._begun and not self._line.has(self._way):
+            raise Withdrawn
+
+    def begin(self, most_bytes: int) -> bytes:
+        """Rule out withdrawals from here on, and give what is to be written.
+
+        It is at most *most_bytes* long, or one event. Raises `Withdrawn` if there is none.
+        """
+        self._begun = self._line.take(self._way, most_bytes)
+        self._waiting = []
+        if not self._begun:
+            raise Withdrawn
+        self._begun[0].pushed = len(self._begun)
+        now_ns = perf_counter_ns()
+        for job in self._begun:
+            job.began_ns = now_ns
+        return b"".join([job.body for job in self._begun])
+
+    def whole(self, sent: int) -> tuple[int, int]:
+        """Give how many events are whole in the first *sent* bytes, and how many bytes they are."""
+        events = end = 0
+        for job in self._begun:
+            if end + len(job.body) > sent:
+                break
+            events, end = events + 1, end + len(job.body)
+        return events, end
+
+    def settle(self, events: int, error: OSError | Torn | None = None) -> None:
+        """Give the first of those that have begun their verdict."""
+        settled, self._begun = self._begun[:events], self._begun[events:]
+        target = self._way.target
+        match error:
+            case None:
+                _tell(settled, Success(Acknowledged(self._way.confirmed)))
+            case Torn():
+                for job in settled:
+                    torn = OutcomeUnknown(target, f"({error})", job.time_ns)
+                    _tell([job], Failure(torn))
+            case OSError():
+                _tell(settled, Failure(Unreachable(f"write to {target}", words(error))))
+
+    def _fail(self, verdict: Verdict | BaseException) -> None:
+        """Give what has begun, or what waited for this turn, one verdict for all."""
+        alike = [job for job in self._waiting if job.way == self._way]
+        failed, self._begun = self._begun or self._line.take_these(alike), []
+        _tell(failed, verdict)
+
+
+def _tell(jobs: list[Job], verdict: Verdict | BaseException) -> None:
+    """Tell those who wait, with one call for each of their event loops."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        job.settle(verdict)
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, told in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell_each, told)
+
+
+def _tell_each(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.tell()
+
+
+_guard: Final = Lock()
+_lines: Final[dict[Hashable, Line]] = {}  # no entry without a thread
+
+
+def _forget_threads() -> None:
+    """Start without lines: a forked process has none of the threads of its parent."""
+    _lines.clear()
+    _guard.release()
+
+
+os.register_at_fork(
+    before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_forget_threads
+)

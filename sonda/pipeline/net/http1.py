@@ -1,0 +1,115 @@
+"""HTTP/1.1 for one event at a time, under httpx's transport interface.
+
+Where httpx's own transport leaves it open whether bytes have left, this one does not: a
+`ConnectError`, `ConnectTimeout` or `PoolTimeout` means that none has; any other `TransportError`
+means that some may have. It follows no redirect, keeps no cookie and reads no proxy variable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Hashable
+from functools import partial
+from typing import cast
+
+import httpx
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.net.http1_response import Answer
+from sonda.pipeline.net.pool import Journey, Route, Secure, Stream, Streams
+from sonda.pipeline.net.sockets import is_late, reason
+from sonda.pipeline.values.addresses import address_of
+
+
+class HttpTransport(httpx.AsyncBaseTransport):
+    """Sends a request on a kept connection and reads the answer whole.
+
+    A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `Secure` or `None`) and
+    the kind of `sink`; in `journey` (a `Journey`) it notes how far it has got. The body is put
+    together once there is a connection for it, and anew if that one turns out to be dead.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send and wait for the answer, all within the deadline.
+
+        Raises `NotAllowed` where the operator does not allow the destination.
+        """
+        deadline: Deadline = request.extensions["deadline"]
+        secure: Secure | None = request.extensions["secure"]
+        journey: Journey = request.extensions["journey"]
+        sink, credentials = request.extensions["sink"], _credentials(request.headers)
+        route = Route(sink, address_of(request.url), secure, credentials)
+        try:
+            async with asyncio.timeout_at(deadline.at_s):
+                return await self._streams.use(route, partial(_exchange, request), journey)
+        except OSError as exc:
+            failed: type[httpx.TransportError] = (
+                httpx.ReadError if journey.left else httpx.ConnectError
+            )
+            if is_late(exc):
+                failed = httpx.ReadTimeout if journey.left else httpx.ConnectTimeout
+            raise failed(reason(exc, deadline), request=request) from exc
+
+
+def _credentials(headers: httpx.Headers) -> Hashable:
+    """All of the headers: which of them say who is asking only the destination knows."""
+    return tuple(headers.raw)
+
+
+async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
+    """Send the request and read the answer, which may come before all of the request is sent."""
+    body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
+    failed: OSError | None = None
+    answering: asyncio.Task[Answer] | None = None
+
+    def listen() -> asyncio.Task[Answer]:
+        nonlocal answering
+        answering = answering or asyncio.create_task(_answer(stream))
+        return answering
+
+    try:
+        try:
+            sent_all = await stream.send(head(request, len(body)) + body, meanwhile=listen)
+        except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
+            failed, sent_all = exc, False
+        answer = await (answering or _answer(stream))
+    except ssl.SSLError:
+        raise  # an alert, which tells why
+    except OSError as exc:
+        raise (failed or exc) from None
+    finally:
+        if answering is not None and not answering.done():
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+    if not (sent_all and answer.may_go_on):
+        stream.close()
+    return _response(answer)
+
+
+def head(request: httpx.Request, body_bytes: int) -> bytes:
+    """Write all that comes before a body of *body_bytes*."""
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b" % pair for pair in request.headers.raw]
+    lines.append(b"Content-Length: %d\r\n\r\n" % body_bytes)
+    return b"\r\n".join(lines)
+
+
+async def _answer(stream: Stream) -> Answer:
+    answer = Answer()
+    while not answer.complete:
+        answer.feed(await stream.receive())
+    return answer
+
+
+def _response(answer: Answer) -> httpx.Response:
+    headers = [pair for pair in answer.headers if pair[0].lower() != b"content-encoding"]
+    return httpx.Response(
+        answer.status,
+        headers=headers,  # without the coding httpx leaves the body as it is
+        stream=httpx.ByteStream(bytes(answer.body)),
+        extensions={"reason_phrase": answer.phrase},
+    )

@@ -1,0 +1,275 @@
+"""What the sinks that post over HTTP share: the endpoint, the request, and the verdict on an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx
+from returns.result import Failure, Result, Success
+
+from sonda.about import version
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.batching import Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.net.pool import Journey, Secure
+from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.net.retry import Setback
+from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.result import then
+from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
+from sonda.pipeline.text.redact import mask, scrub, secrets_of_headers, secrets_of_userinfo
+from sonda.pipeline.values.addresses import address_of, basic_auth
+
+_WHATEVER_THE_EVENT: Final = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where and how a kind of *sink* posts: what all of its events have in common.
+
+    *names* is how problems call it.
+    """
+
+    sink: str
+    names: Names
+    url: httpx.URL = field(repr=False)  # may hold a password, as the headers may
+    headers: Mapping[str, str] = field(repr=False)
+    tls: Tls | None
+    is_yes: Callable[[int], bool]
+
+
+def is_2xx(status: int) -> bool:
+    """Take every success for a yes."""
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def endpoint(
+    sink: str,
+    target: str,
+    url: httpx.URL,
+    headers: Mapping[str, str],
+    tls: Tls | None,
+    is_yes: Callable[[int], bool],
+) -> Endpoint:
+    """Put an endpoint together: *target* is how the client wrote it, *headers* are the user's."""
+    host = url.netloc.decode("ascii")
+    step = f"HTTP connect to {host}"
+    ours = {
+        "Host": host,
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"sonda/{version()}",
+    }
+    if (login := basic_auth(url)) is not None:
+        ours["Authorization"] = login
+    return Endpoint(
+        sink=sink,
+        names=Names(shown(target), step, step),
+        url=url,
+        headers=with_defaults(headers, ours),
+        tls=tls,
+        is_yes=is_yes,
+    )
+
+
+def with_defaults(headers: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Put those *defaults* before *headers* whose name, in any case, these do not have."""
+    given = {name.lower() for name in headers}
+    missing = {name: value for name, value in defaults.items() if name.lower() not in given}
+    return {**missing, **headers}
+
+
+def raw(headers: Mapping[str, str]) -> httpx.Headers:
+    """Write headers as they travel: values as UTF-8."""
+    return httpx.Headers([(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+def headers_for(
+    payload: Payload, where: Endpoint, *, content_type: str | None = None
+) -> httpx.Headers:
+    """Give a payload the headers that its format needs, beside the endpoint's own."""
+    ours = {"Content-Type": content_type or payload.content_type, **payload.packing.headers}
+    return raw(with_defaults(where.headers, ours))
+
+
+class Body(httpx.AsyncByteStream):
+    """A request's body, which is put together when there is a connection for it."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give it in one piece."""
+        yield self._make()
+
+
+def line(
+    where: Endpoint,
+    headers: httpx.Headers,
+    compose: Callable[[Sequence[Payload]], bytes],
+    limits: Limits,
+    transport: Transport,
+) -> Line:
+    """Make the line of a destination whose requests can hold several events.
+
+    Where a refusal may be about one of them, each has a second try alone.
+    """
+
+    async def push(batch: Batch) -> bool:
+        outcome = await post(
+            where,
+            headers,
+            Body(lambda: compose(batch.seal())),
+            batch.journey,
+            transport,
+            batch.deadline,
+            time_ns=batch.events[0].payload.event.time_ns,
+        )
+        refused = isinstance(outcome, Failure) and outcome.failure().blames_event
+        if refused and len(batch.events) > 1:
+            return True
+        batch.settle(outcome)
+        return False
+
+    return Line(push, where.names, limits, transport.start)
+
+
+async def post(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    journey: Journey,
+    transport: Transport,
+    deadline: Deadline,
+    *,
+    time_ns: int,
+) -> Outcome:
+    """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too."""
+    try:
+        return await _post_once(where, headers, body, journey, transport, deadline, time_ns)
+    except asyncio.CancelledError as exc:
+        unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
+        explain(exc, unknown if journey.left else Unreachable(where.names.connect, WHILE_UNSENT))
+        raise
+
+
+async def _post_once(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    journey: Journey,
+    transport: Transport,
+    deadline: Deadline,
+    time_ns: int,
+) -> Outcome:
+    permitted = transport.destinations.permit(where.sink, address_of(where.url))
+    secure = await then(permitted, lambda _: _secure(where, transport))
+    if not isinstance(secure, Success):
+        return Failure(Setback(secure.failure(), reached=False))
+    extensions = {
+        "sink": where.sink,
+        "deadline": deadline,
+        "secure": secure.unwrap(),
+        "journey": journey,
+    }
+    request = _request(where, headers, body, extensions)
+    try:
+        reply = await transport.http.handle_async_request(request)
+        whole = isinstance(reply.stream, httpx.ByteStream)  # and httpx takes long to read it
+        answer = b"" if whole and where.is_yes(reply.status_code) else await reply.aread()
+    except NotAllowed as exc:
+        return Failure(Setback(exc.problem, reached=journey.reached))
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+        unreachable = Unreachable(where.names.connect, str(exc))
+        return Failure(Setback(unreachable, may_pass=True, reached=journey.reached))
+    except httpx.TimeoutException:
+        late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
+        return Failure(Setback(late))
+    except httpx.TransportError as exc:
+        cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
+        unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
+        return Failure(Setback(unknown, may_pass=True))
+    return _judge(where, reply, answer)
+
+
+def describe(
+    where: Endpoint, headers: httpx.Headers, body: bytes, transport: Transport, *, framing: str
+) -> Result[Departure, Problem]:
+    """Say what would be posted; fails with `Forbidden` for the destination or a TLS file."""
+    from sonda.pipeline.net.http1 import head  # as `Transport.http` loads it: when it is used
+
+    request = _request(where, headers, httpx.ByteStream(body), {})
+    line, *fields = head(request, len(body)).decode().removesuffix("\r\n\r\n").split("\r\n")
+    pairs = ((name, value) for name, _, value in (field.partition(": ") for field in fields))
+    tls = {} if where.url.scheme != "https" else {"tls": _server_name(where)}
+    departure = Departure(where.names.target, framing, body, {"request": line, **tls}, mask(pairs))
+    permitted = transport.destinations.permit(where.sink, address_of(where.url))
+    return permitted.bind(lambda _: transport.tls.permit(where.tls)).map(lambda _: departure)
+
+
+def _request(
+    where: Endpoint,
+    headers: httpx.Headers,
+    body: httpx.AsyncByteStream,
+    extensions: dict[str, Any],
+) -> httpx.Request:
+    return httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
+
+
+async def _secure(where: Endpoint, transport: Transport) -> Result[Secure | None, Problem]:
+    if where.url.scheme != "https":
+        return Success(None)
+    context = await transport.tls.load(where.tls)
+    return context.map(lambda loaded: Secure(loaded, _server_name(where)))
+
+
+def _server_name(where: Endpoint) -> str:
+    name = (where.tls and where.tls.server_name) or where.url.raw_host.decode("ascii")
+    return name.rstrip(".")
+
+
+def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:
+    status = reply.status_code
+    if where.is_yes(status):
+        return Success(Acknowledged(Confirmed.ACCEPTED, status=status))
+    phrase = _own_words(where, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
+    phrase = phrase or httpx.codes.get_reason_phrase(status)
+    refused = Refused(where.names.target, f"{status} {phrase}".rstrip(), _own_words(where, answer))
+    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    blames_event = status not in _WHATEVER_THE_EVENT
+    return Failure(Setback(refused, may_pass, _retry_after_s(reply), blames_event=blames_event))
+
+
+def _own_words(where: Endpoint, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
+    """Quote the destination, which may have sent our credentials back."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    userinfo = where.url.userinfo.decode("ascii")
+    secrets = (*secrets_of_headers(where.headers), *secrets_of_userinfo(userinfo))
+    return excerpt(scrub(text, secrets), limit)
+
+
+def _retry_after_s(reply: httpx.Response) -> float | None:
+    """Read `Retry-After`, seconds or a date; spec: RFC 9110, section 10.2.3."""
+    text = reply.headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        due = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # the latter: a year of more digits than C can count
+        return None
+    now = datetime.now(UTC)
+    return max(0.0, (due.replace(tzinfo=due.tzinfo or UTC) - now).total_seconds())

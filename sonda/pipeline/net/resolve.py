@@ -1,0 +1,102 @@
+"""From a destination as it is written to the addresses to connect to: looked up once, and judged."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import Final
+
+from aiohappyeyeballs import AddrInfoType
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.net.connection_observer import NOBODY, Observer
+from sonda.pipeline.net.sockets import resolve
+from sonda.pipeline.policy.destinations import Ip, Policy, plain
+from sonda.pipeline.problems import Forbidden, Problem
+from sonda.pipeline.values.addresses import Address, literal
+
+_REMEMBERED: Final = 1024
+
+
+class NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
+    """A destination that callers of the server may not reach."""
+
+    def __init__(self, problem: Forbidden) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Destinations:
+    """What every sink that connects to something asks first; without a *policy* all is allowed.
+
+    The *observer* is to be told of each connection that comes of it.
+    """
+
+    def __init__(self, policy: Policy | None, observer: Observer = NOBODY) -> None:
+        self._policy = policy
+        self.observer = observer
+        self._judged: dict[tuple[str, Address], Forbidden | None] = {}
+
+    def permit(self, sink: str, target: Address) -> Result[Address, Problem]:
+        """Let a destination pass, as far as that can be told without a look-up; else `Forbidden`."""
+        if self._policy is None:
+            return Success(target)
+        key = (sink, target)
+        try:
+            problem = self._judged[key]
+        except KeyError:
+            if len(self._judged) >= _REMEMBERED:
+                self._judged.clear()
+            self._judged[key] = problem = self._policy.judge_written(sink, target)
+        return Success(target) if problem is None else Failure(problem)
+
+    async def find(
+        self, sink: str, target: Address, kind: socket.SocketKind
+    ) -> Sequence[AddrInfoType]:
+        """Give the addresses to connect to, and no others: nobody may look the name up once more.
+
+        Raises `NotAllowed` if any of them is, and `OSError` with the resolver's reason.
+        """
+        if self._policy is None:
+            return await resolve(*target, kind)
+        problem = self._policy.judge_written(sink, target)
+        if problem is None:
+            found = await resolve(*target, kind)
+            judged = (self._policy.judge(sink, target, _ip(each)) for each in found)
+            problem = next(filter(None, judged), None)
+        if problem is not None:
+            raise NotAllowed(problem)
+        return found
+
+
+def _ip(found: AddrInfoType) -> Ip:
+    return ip_address(found[4][0])
+
+
+def listening_on(listening: Iterable[Address]) -> Callable[[Ip, int], bool]:
+    """Make the test whether an address is one of a server's own, given what it listens on."""
+    own = {
+        (plain(ip), address.port)
+        for address in listening
+        if (ip := literal(address.host)) is not None  # a socket's own words are no name
+    }
+    anywhere = {port for ip, port in own if ip.is_unspecified}
+
+    def is_own(ip: Ip, port: int) -> bool:
+        return (ip, port) in own or (port in anywhere and _is_of_this_machine(ip))
+
+    return is_own
+
+
+def _is_of_this_machine(ip: Ip) -> bool:
+    """Ask the routes: to itself a machine speaks from the very address; nothing is sent."""
+    if ip.is_loopback:
+        return True
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6  # noqa: PLR2004  # IPv4
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(ip), 9))
+            return ip_address(probe.getsockname()[0]) == ip
+    except OSError:  # no route, or no such family
+        return False

@@ -1,0 +1,270 @@
+"""Sockets that tell how many bytes have left the program, and whether the peer is still there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import select
+import socket
+import ssl
+import termios
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.net.threads import in_thread
+
+_HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
+_BROKEN: Final = select.POLLHUP | select.POLLERR
+_HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
+_CHUNK_BYTES: Final = 65536
+_TAKEN_CHUNKS: Final = 16
+_BREATH: Final = 16  # after so many pieces others have their turn
+_SETTLE_POLL_S: Final = 0.01
+
+T = TypeVar("T")
+
+Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
+"""Begins something, or gives what has begun."""
+
+
+def words(exc: Exception) -> str:
+    """Say what failed in the operating system's own words."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"certificate verification failed: {exc.verify_message.rstrip('.')}"
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS: {(exc.reason or str(exc)).replace('_', ' ').lower()}"
+    if isinstance(exc, socket.gaierror):
+        return exc.strerror or "name resolution failed"
+    if isinstance(exc, OSError) and exc.errno:
+        return os.strerror(exc.errno)  # asyncio and uvloop put words of their own around it
+    return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+
+
+def is_late(exc: Exception) -> bool:
+    """Tell the end of a deadline from a time-out of the operating system's."""
+    return isinstance(exc, TimeoutError) and not exc.errno
+
+
+def reason(exc: Exception, deadline: Deadline) -> str:
+    """Say why something did not come about until *deadline*."""
+    return f"timed out after {deadline}" if is_late(exc) else words(exc)
+
+
+async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
+    """Look a host up; raises `OSError` with the resolver's reason."""
+    look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
+    found: Sequence[AddrInfoType]
+    try:
+        try:
+            found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
+        except OSError:
+            found = await in_thread(look_up)
+    except UnicodeError:  # a label of more than 63 characters
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+    return found
+
+
+async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
+    """Open a connection to the first of a host's addresses that answers; raises `OSError`."""
+    return Socket(await open_socket(addresses))
+
+
+async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
+    """Connect as `connect_tcp` does, for those who do their own reading and writing."""
+    sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
+
+
+class Socket:
+    """A connected TCP socket that buffers nothing: what `send` counts, the kernel has.
+
+    Event-loop transports keep unsent bytes in the program and cannot tell how many, but whether
+    an event may have left is the difference between a 502 and a 504.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._receipts = 0
+        self.sent_bytes = 0
+
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
+        """Send all of *data*, or stop where *meanwhile* is done first; tells whether it is all.
+
+        It is begun where the peer keeps us waiting: nearly always all is sent at once.
+        """
+        until: asyncio.Future[Any] | None = None
+        rest = memoryview(data)
+        while rest and not (until is not None and until.done()):
+            try:
+                sent = self._sock.send(rest)
+            except BlockingIOError:
+                until = meanwhile() if meanwhile is not None else None
+                await self._writable(until)
+                continue
+            self.sent_bytes += sent
+            rest = rest[sent:]
+        return not rest
+
+    async def wait_for_room(self) -> None:
+        """Wait until some bytes can be sent at once, or the connection is broken."""
+        while not self._poll(select.POLLOUT):
+            await self._writable(None)
+
+    async def receive(self) -> bytes:
+        """Wait for some bytes; none at the end of the stream."""
+        self._receipts += 1
+        if self._receipts % _BREATH == 0:  # `sock_recv` keeps the loop while a peer floods us
+            await asyncio.sleep(0)
+        return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
+
+    def take_input(self) -> bytes:
+        """Give what the peer has sent so far, at most 1 MiB; raises `OSError`."""
+        taken = bytearray()
+        for _ in range(_TAKEN_CHUNKS):
+            try:
+                received = self._sock.recv(_CHUNK_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                if not taken:
+                    raise
+                break  # what came before the end may tell why
+            if not received:
+                break
+            taken += received
+        return bytes(taken)
+
+    def has_input(self) -> bool:
+        """Tell whether there is anything to read, the end of the stream included."""
+        return bool(self._poll())
+
+    def hung_up(self) -> bool:
+        """Tell whether the peer has closed its side or the connection has broken."""
+        return bool(self._poll() & _HANG_UP)
+
+    async def settle(self) -> None:
+        """Wait until the peer's system has all that was sent; raises `OSError` if it wants none."""
+        while any(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4))):  # a count of bytes, packed
+            if self._poll() & _BROKEN:
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            self.take_input()
+            await asyncio.sleep(_SETTLE_POLL_S)
+
+    def close(self) -> None:
+        """Close so that what was sent arrives: unread input would turn the close into a reset."""
+        if self._sock.fileno() == -1:
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            self.take_input()
+        except OSError:
+            pass
+        self._sock.close()
+
+    def _poll(self, events: int = select.POLLIN | _HANG_UP) -> int:
+        poller = select.poll()
+        poller.register(self._sock, events)
+        pending = poller.poll(0)
+        return pending[0][1] if pending else 0
+
+    async def _writable(self, until: asyncio.Future[Any] | None) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not ready.done():
+                loop.remove_writer(self._sock)  # now: uvloop gives up a broken socket's poller next
+                ready.set_result(None)
+
+        loop.add_writer(self._sock, wake)
+        if until is not None:
+            until.add_done_callback(wake)
+        try:
+            await ready
+        finally:
+            loop.remove_writer(self._sock)
+            if until is not None:
+                until.remove_done_callback(wake)
+
+
+class TlsSession:
+    """TLS over a `Socket`.
+
+    Ready-made streams hide what they have read but not decrypted, which may be an answer that
+    nobody asked for, and read no further once a write has failed, not even the refusal that
+    explains the failure.
+    """
+
+    def __init__(self, sock: Socket, context: ssl.SSLContext, server_name: str) -> None:
+        self._socket = sock
+        self._received, self._unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._received, self._unsent, server_hostname=server_name.encode("ascii")
+        )
+        self._flushing = asyncio.Lock()
+
+    async def shake_hands(self) -> None:
+        """Begin; raises `OSError` if one side is not content with the other."""
+        try:
+            await self._finish(self._tls.do_handshake)
+            await self._flush()
+            began = self.goes_on(peer_may_talk=True)  # it may end with what has come so far
+        except ssl.SSLEOFError:
+            began = False
+        if not began:
+            raise ConnectionResetError("the peer hung up")
+
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
+        """Encrypt *data*, and send it as `Socket.send` does."""
+        await self._finish(partial(self._tls.write, data))
+        return await self._flush(meanwhile)
+
+    async def receive(self) -> bytes:
+        """Wait for some bytes; none at the end of the stream, announced or not."""
+        try:
+            return await self._finish(partial(self._tls.read, _CHUNK_BYTES))
+        except ssl.SSLEOFError:
+            return b""
+
+    def goes_on(self, *, peer_may_talk: bool) -> bool:
+        """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
+        self._received.write(self._socket.take_input())
+        try:
+            while self._tls.read(_CHUNK_BYTES):
+                if not peer_may_talk:
+                    return False
+        except ssl.SSLWantReadError:
+            return True
+        return False
+
+    async def say_goodbye(self) -> None:
+        """Announce the end, and wait for the peer's announcement; raises `OSError`."""
+        await self._finish(self._tls.unwrap)
+        await self._flush()
+
+    async def _finish(self, step: Callable[[], T]) -> T:
+        """Do a step of the protocol, with all that must be sent and received for it."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                received = await self._socket.receive()
+                if received:
+                    self._received.write(received)
+                else:
+                    self._received.write_eof()
+
+    async def _flush(self, meanwhile: Meanwhile | None = None) -> bool:
+        if not self._unsent.pending:
+            return True
+        async with self._flushing:  # an event may be on its way while its answer is awaited
+            return await self._socket.send(self._unsent.read(), meanwhile)

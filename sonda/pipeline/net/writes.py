@@ -1,0 +1,162 @@
+"""Writing to a descriptor: each event whole or not at all, if that can be. All of it may block.
+
+They raise `OSError` before anything has begun, and `Withdrawn` once nobody waits for a write.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from sonda.pipeline.net.blocking_writers import Torn, Turn
+from sonda.pipeline.net.sockets import words
+
+_SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
+_PAUSE_S: Final = 0.002
+_MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
+
+
+def write(fd: int, turn: Turn, *, fsync: bool = False) -> None:
+    """Write the events whose turn it is; with *fsync* wait until they are on durable storage."""
+    if is_regular(fd):
+        _append(fd, turn, fsync=fsync)
+    else:
+        _pour(fd, turn, fsync=fsync)
+
+
+def claim(lock: Callable[[int, int], object], fd: int) -> bool:
+    """Try to lock a file with `flock` or `lockf`; false while somebody else holds it."""
+    try:
+        lock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass  # no locks here, as on some network file systems: the other precautions must do
+    return True
+
+
+def pause(turn: Turn) -> None:
+    """Wait a little before the next try."""
+    time.sleep(_PAUSE_S)
+    turn.check()
+
+
+def wait_for_room(fd: int, turn: Turn) -> None:
+    """Wait until a pipe takes `PIPE_BUF` bytes without blocking; what has begun waits forever."""
+    room = select.poll()
+    room.register(fd, select.POLLOUT)
+    while not room.poll(_SLICE_MS):
+        turn.check()
+
+
+def is_regular(fd: int) -> bool:
+    """Tell a file from pipes, terminals and devices."""
+    return stat.S_ISREG(os.fstat(fd).st_mode)
+
+
+def _append(fd: int, turn: Turn, *, fsync: bool) -> None:
+    """Write to a regular file, and cut back an event that does not get there whole."""
+    appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+    start = os.fstat(fd).st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
+    body = turn.begin(_MOST_BYTES)
+    sent, error = _write_behind(fd, start, body)
+    events, end = turn.whole(sent)
+    if sent == end and isinstance(error, Torn):
+        error = None  # no line is torn: those that are left have a turn of their own
+    elif isinstance(error, OSError) and sent > end:
+        if _cut_back(fd, start + end, sent - end):
+            sent = end
+        else:
+            error = Torn(words(error))
+    if events:
+        turn.settle(events, _flush(fd, start, sent, fsync=fsync))
+    if error:
+        turn.settle(1, error)
+
+
+def _write_behind(fd: int, start: int, body: bytes) -> tuple[int, OSError | Torn | None]:
+    """Write to a regular file; gives how many bytes have got there, and what went wrong."""
+    sent = 0
+    try:
+        while sent < len(body):
+            if sent and not _ends_at(fd, start + sent):
+                return sent, Torn("another program wrote into the line")
+            sent += os.write(fd, body[sent:])
+    except OSError as exc:
+        return sent, exc
+    return sent, None
+
+
+def _flush(fd: int, start: int, sent: int, *, fsync: bool) -> OSError | Torn | None:
+    """Have the system confirm the last *sent* bytes, or take them back; gives what went wrong."""
+    try:
+        if fsync:
+            os.fsync(fd)
+        else:
+            os.close(os.dup(fd))  # this is where a network file system tells of a failed write
+    except OSError as exc:
+        return exc if _cut_back(fd, start, sent) else Torn(words(exc))
+    return None
+
+
+def _cut_back(fd: int, start: int, sent: int) -> bool:
+    """Take back the last *sent* bytes, unless somebody has written behind them."""
+    try:
+        if not _ends_at(fd, start + sent):
+            return False
+        os.ftruncate(fd, start)
+        os.lseek(fd, start, os.SEEK_SET)  # or the next write to a redirected stdout leaves a gap
+    except OSError:
+        return False
+    return True
+
+
+def _ends_at(fd: int, offset: int) -> bool:
+    return os.lseek(fd, 0, os.SEEK_CUR) == offset == os.fstat(fd).st_size
+
+
+def _pour(fd: int, turn: Turn, *, fsync: bool) -> None:
+    """Write to what takes nothing back.
+
+    Only what other programs' writes cannot come between goes out together: `PIPE_BUF` bytes, or
+    one longer event. Once a piece is out the rest is owed, however long the reader takes: the
+    next event must not land inside a torn line.
+    """
+    if fsync:
+        os.fsync(fd)  # most cannot: better to know before it is too late
+    wait_for_room(fd, turn)
+    body = turn.begin(select.PIPE_BUF)
+    sent, error = _write_pieces(fd, body, turn)
+    events, end = turn.whole(sent)
+    if events:
+        turn.settle(events, _sync(fd) if fsync else None)
+    if error:
+        turn.settle(1, Torn(words(error)) if sent > end else error)
+
+
+def _write_pieces(fd: int, body: bytes, turn: Turn) -> tuple[int, OSError | None]:
+    """Write as there is room; gives how many bytes are out, and what went wrong."""
+    sent = 0
+    try:
+        while True:
+            with suppress(BlockingIOError):  # somebody else was faster to fill it
+                sent += os.write(fd, body[sent : sent + select.PIPE_BUF])
+            if sent == len(body):
+                return sent, None
+            wait_for_room(fd, turn)
+    except OSError as exc:
+        return sent, exc
+
+
+def _sync(fd: int) -> Torn | None:
+    try:
+        os.fsync(fd)
+    except OSError as exc:
+        return Torn(words(exc))
+    return None

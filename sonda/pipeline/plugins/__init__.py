@@ -1,0 +1,1 @@
+"""Finding encoders and sinks by name."""

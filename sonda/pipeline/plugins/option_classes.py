@@ -1,0 +1,21 @@
+"""Wire names and class names: `http_push` is `HttpPush`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sonda.pipeline.plugins.extras import need
+
+
+def options_class(package: str, name: str) -> Any:
+    """Find the options class *name* in the module of *package* that has its wire name."""
+    wire_name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    try:
+        module = need(f"{package}.{wire_name}") if name[:1].isupper() else None
+    except ModuleNotFoundError as exc:
+        exc.add_note("An extra may be missing: pip install 'sonda[all]' installs them all.")
+        raise
+    if module is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return getattr(module, name)

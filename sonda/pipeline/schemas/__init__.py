@@ -1,0 +1,1 @@
+"""The JSON Schemas, their validators, and the issues that these find."""

@@ -1,0 +1,226 @@
+"""Apache Kafka, or a broker that speaks its protocol: one event, one record.
+
+**Confirmed:** the leader and all in-sync replicas have the record (`acks=all`, from an idempotent
+producer): accepted. Kafka answers before the record is on a disk.
+Spec: https://kafka.apache.org/protocol.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from msgspec import Struct
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNSENT, explain
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.net.retry import Retry
+from sonda.pipeline.net.tls import KafkaTls
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.sinks.kafka.client import hash_key
+from sonda.pipeline.sinks.kafka.cluster import (
+    Access,
+    Cluster,
+    Journey,
+    Kept,
+    Refusal,
+    Silence,
+    UnreadyError,
+    Verdict,
+)
+from sonda.pipeline.sinks.options import Sasl
+from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
+from sonda.pipeline.values.addresses import Address, parse_address
+from sonda.pipeline.values.timestamps import NS_PER_MS
+
+_LARGEST_BYTES: Final = 100 * 2**20  # a broker hangs up on a larger request, without a word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """Options of the `kafka` sink; *retry* is accepted, but within *timeout* it tries in any case."""
+
+    brokers: str
+    topic: str
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sasl: Sasl | None = None
+    max_buffer_age: str = "0s"
+    tls: KafkaTls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+    __repr__ = repr_without_secrets
+
+
+@dataclass(frozen=True, slots=True)
+class _Topic:
+    """What all events of a sink have in common; *target* is how the client wrote the brokers."""
+
+    target: str
+    brokers: tuple[Address, ...]
+    name: str
+    key: bytes | None
+    headers: list[tuple[str, bytes]] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def _topic(options: Kafka) -> _Topic:
+    """Read the options; brokers that are written in another order or twice are the same."""
+    listed = map(parse_address, map(str.strip, options.brokers.split(",")))
+    brokers = tuple(dict.fromkeys(Address(host.lower(), port) for host, port in sorted(listed)))
+    password = (options.sasl.password,) if options.sasl else ()
+    return _Topic(
+        target=options.brokers,
+        brokers=brokers,
+        name=options.topic,
+        key=None if options.key is None else options.key.encode(),
+        headers=[(name, value.encode()) for name, value in options.headers.items()],
+        secrets=(*password, *options.headers.values()),
+    )
+
+
+class _Shipment(Struct, frozen=True):
+    """One event's record, and where it goes."""
+
+    topic: _Topic
+    record: Mapping[str, Any]
+    key_hash: int | None
+    time_ns: int
+
+
+async def push(
+    payload: Payload, options: Kafka, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Get ready to deliver one record; fails with `Forbidden` or `Unreachable`."""
+    topic = transport.keep(options, _topic)
+    made = _record(payload, topic, transport)
+    if not isinstance(made, Success):
+        return Failure(made.failure())
+    record = made.unwrap()
+    key_hash = None if topic.key is None else await hash_key(topic.key)
+    shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
+    context: Result[ssl.SSLContext | None, Problem] = Success(None)
+    if (tls := _tls(options)) is not None:
+        context = await transport.tls.load(tls)
+    access = context.map(partial(_access, topic, options))
+    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+
+
+def _record(
+    payload: Payload, topic: _Topic, transport: Transport
+) -> Result[Mapping[str, Any], Problem]:
+    """Make the record; fails with `Forbidden`, or `Unreachable` if it is too long."""
+    record = {
+        "key": topic.key,
+        "value": payload.body,
+        "timestamp_ms": payload.event.time_ns // NS_PER_MS,
+        "headers": topic.headers,
+    }
+    for broker in topic.brokers:
+        permitted = transport.destinations.permit("kafka", broker)
+        if not isinstance(permitted, Success):
+            return Failure(permitted.failure())
+    if (size := _bytes(record)) > _LARGEST_BYTES:
+        reason = f"a record of {size} bytes is over {_LARGEST_BYTES}, the most that a broker reads"
+        return Failure(Unreachable(f"Kafka send to {topic.target}", reason))
+    return Success(record)
+
+
+def _tls(options: Kafka) -> KafkaTls | None:
+    return options.tls if options.tls is not None and options.tls.enabled else None
+
+
+def describe(payload: Payload, options: Kafka, transport: Transport) -> Result[Departure, Problem]:
+    """Say which record would be produced; fails as `push` does, but for unreadable TLS files."""
+    topic, tls, sasl = _topic(options), _tls(options), options.sasl
+    facts: dict[str, str | int] = {"topic": topic.name}
+    if options.key is not None:
+        facts["key"] = options.key
+    if tls is not None:
+        facts["tls"] = tls.server_name or "each broker's own name"
+    if sasl is not None:
+        facts["sasl"] = f"{sasl.mechanism} as {sasl.username}"
+
+    def departure(record: Mapping[str, Any]) -> Departure:
+        headers = mask((name, value.decode()) for name, value in record["headers"])
+        told = {**facts, "timestamp_ms": record["timestamp_ms"]}
+        return Departure(topic.target, "one record", record["value"], told, headers)
+
+    made = _record(payload, topic, transport)
+    return made.bind(lambda record: transport.tls.permit(tls).map(lambda _: departure(record)))
+
+
+def _bytes(record: Mapping[str, Any]) -> int:
+    headers = sum(len(name.encode()) + len(value) for name, value in record["headers"])
+    return len(record["key"] or b"") + len(record["value"]) + headers
+
+
+def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> Access:
+    """Say what this event shares with others."""
+    server_name = options.tls.server_name if options.tls and context else None
+    return Access(topic.brokers, context, server_name, options.sasl)
+
+
+async def _deliver(
+    shipment: _Shipment, access: Access, transport: Transport, deadline: Deadline
+) -> Result[Acknowledged, Problem]:
+    """Deliver the record among others, and once more alone if it was refused because of them."""
+    async with transport.kafka.lease(access) as cluster:
+        first = await _attempt(shipment, access, cluster, deadline, alone=False)
+        verdict = first.value_or(None)
+        if not isinstance(verdict, Refusal) or verdict.meant:
+            return first.bind(partial(_judge, shipment, deadline))
+        second = await _attempt(shipment, access, cluster, deadline, alone=True)
+        unfinished = second.lash(lambda _: Success(Silence(f"after {verdict.error}")))
+        return unfinished.bind(partial(_judge, shipment, deadline))
+
+
+async def _attempt(
+    shipment: _Shipment, access: Access, cluster: Cluster, deadline: Deadline, *, alone: bool
+) -> Result[Verdict, Problem]:
+    """Find a partition and hand the record over; all that fails before then is `Unreachable`."""
+    spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
+    if spot is not None:
+        return Success(await spot.deliver(shipment.record, deadline.at_s))
+    journey = Journey(f"Kafka connect to {access.brokers[0]}")
+    try:
+        async with asyncio.timeout_at(deadline.at_s):
+            spot = await cluster.prepare(
+                shipment.topic.name, shipment.key_hash, journey, alone=alone
+            )
+    except asyncio.CancelledError as exc:
+        if not alone:  # else the first try's record has left
+            explain(exc, Unreachable(journey.attempt, WHILE_UNSENT))
+        raise
+    except NotAllowed as exc:
+        return Failure(exc.problem)
+    except (UnreadyError, TimeoutError):
+        words = scrub(journey.setback, shipment.topic.secrets)
+        return Failure(Unreachable(journey.attempt, words or f"timed out after {deadline}"))
+    return Success(await spot.deliver(shipment.record, deadline.at_s))
+
+
+def _judge(
+    shipment: _Shipment, deadline: Deadline, verdict: Verdict
+) -> Result[Acknowledged, Problem]:
+    match verdict:
+        case Kept(place, tries):
+            return Success(Acknowledged(Confirmed.ACCEPTED, tries=tries, place=place))
+        case Refusal(error):
+            return Failure(Refused(shipment.topic.target, error))
+        case Silence(why):
+            words = scrub(why, shipment.topic.secrets)
+            reason = f"({words})" if words else f"within {deadline}"
+            return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
+
+
+SINK: Final = Sink(Kafka, push, describe)

@@ -1,0 +1,349 @@
+"""Kafka clusters in use: each with one client and one idempotent producer, kept while in use."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTopicError,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+    UnknownProducerId,
+)
+from msgspec import Struct
+
+from sonda.pipeline.model import Place
+from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.sinks.kafka.client import (
+    BACKOFF_S,
+    FAILURES,
+    OURS,
+    Batch,
+    Client,
+    Producer,
+    end,
+    explain,
+)
+from sonda.pipeline.sinks.options import Sasl
+from sonda.pipeline.values.addresses import Address
+
+IDLE_S: Final = 120.0  # a broker hangs up after ten minutes
+IDLE_CLUSTERS: Final = 64  # beyond them the one that has been idle for longest is closed
+_NEVER: Final = (InvalidTopicError, TopicAuthorizationFailedError)  # waiting does not help
+_GAP: Final = (
+    OutOfOrderSequenceNumber,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    UnknownProducerId,
+)
+
+
+class Access(Struct, frozen=True):
+    """What two events must have in common to share a cluster's connections."""
+
+    brokers: tuple[Address, ...]
+    context: ssl.SSLContext | None
+    server_name: str | None
+    login: Sasl | None
+
+
+@dataclass(slots=True)
+class Journey:
+    """What an event that has not been handed over waits for, and why it still does."""
+
+    attempt: str
+    setback: str = ""
+
+    def begin(self, attempt: str, setback: str = "") -> None:
+        """Note the next step; it may be the last one again."""
+        if attempt != self.attempt or setback:
+            self.attempt, self.setback = attempt, setback
+
+
+class UnreadyError(Exception):
+    """A record cannot be handed over, and waiting would not help; the `Journey` says why."""
+
+
+class Kept(Struct, frozen=True):
+    """The leader and all in-sync replicas have the record."""
+
+    place: Place
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A broker's no; *meant*: to this record, and not to what travelled before or beside it."""
+
+    error: str
+    meant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Neither a yes nor a no; *why* if it is not that time is over."""
+
+    why: str = ""
+
+
+Verdict: TypeAlias = Kept | Refusal | Silence
+
+
+class Spot(Struct, frozen=True):
+    """A partition whose leader is connected, and the producer that numbers its batches."""
+
+    cluster: Cluster
+    producer: Producer
+    place: Any
+
+    async def deliver(self, record: Mapping[str, Any], until_s: float) -> Verdict:
+        """Hand the record over, and wait for the broker's word until loop time *until_s*."""
+        self.producer.records += 1
+        try:
+            batch, future = self.producer.hand_over(self.place, record)
+            try:
+                async with asyncio.timeout_at(until_s):
+                    return _kept(await future, batch)
+            except (TimeoutError, KafkaError) as exc:
+                return _judge(batch, exc)
+            finally:
+                if future.cancelled():  # let the next event find out what is wrong in good time
+                    self.producer.spent = True
+        finally:
+            self.producer.records -= 1
+            self.cluster.release(self.producer)
+
+
+def _kept(found: Any, batch: Batch) -> Kept:
+    offset = found.offset if found.offset >= 0 else None
+    return Kept(Place(found.topic, found.partition, offset), batch.retry_count)
+
+
+def _judge(batch: Batch, exc: Exception) -> Verdict:
+    """Tell a no from silence.
+
+    A batch that was refused time after time has not been kept, provided that no try went without
+    an answer and, where time is over, that nobody else has it tried again.
+    """
+    late = isinstance(exc, TimeoutError)
+    if batch.error is None:
+        return Silence() if late else Silence(explain(exc))
+    if batch.unanswered or (late and batch.wanted()):
+        return Silence(f"after {batch.error_name}")
+    meant = batch.record_count == 1 and not isinstance(batch.error, _GAP)
+    return Refusal(batch.error_name, meant or late)
+
+
+class Cluster:
+    """One cluster as one login sees it."""
+
+    def __init__(self, access: Access, doors: Destinations) -> None:
+        self._access = access
+        self._client = Client(
+            access.brokers, access.context, access.server_name, access.login, doors
+        )
+        self._shared: dict[str, asyncio.Task[Any]] = {}
+        self._known = False
+        self._producer: Producer | None = None
+        self._producers: set[Producer] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self.users = 0
+
+    def ready(self, topic: str, key_hash: int | None) -> Spot | None:
+        """Do as `prepare` does, if there is nothing to wait for: so it is for nearly every event."""
+        producer = self._producer
+        if not self._known or producer is None or not producer.usable():
+            return None
+        self._client.want(topic)
+        place = self._client.locate(topic, key_hash)
+        leader = place and self._client.leader(place)
+        connected = leader and self._client.is_connected(leader)
+        return Spot(self, producer, place) if connected else None
+
+    async def prepare(
+        self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool
+    ) -> Spot:
+        """Find a partition whose leader is connected; then `Spot.deliver` may follow at once.
+
+        Waits for an election, a topic under creation or a broker's restart. With *alone* the
+        record gets a producer id of its own. Raises `UnreadyError` if no broker can be reached, and
+        `NotAllowed` if one that the client has named may not be.
+        """
+        producer: Producer | None = None
+        try:
+            while True:
+                place = await self._lead(topic, key_hash, journey)
+                if place is None:
+                    continue
+                if producer is None or not producer.usable():
+                    producer = await self._number(journey, alone=alone)
+                    continue  # time has passed: look again
+                return Spot(self, producer, place)
+        except BaseException:
+            self._client.forget_unknown(topic)
+            self.release(producer)
+            raise
+
+    async def _lead(self, topic: str, key_hash: int | None, journey: Journey) -> Any:
+        """Give a partition with a connected leader; else `None`, and what can be done is done."""
+        self._client.want(topic)
+        if not self._known:
+            await self._bootstrap(journey)
+        place = self._client.locate(topic, key_hash)
+        leader = place and self._client.leader(place)
+        if leader:
+            address = Address(leader.host, leader.port)
+            journey.begin(f"Kafka connect to {address}")
+            if await self._client.reach(leader):
+                return place
+            journey.begin(f"Kafka connect to {address}", self._client.setbacks.get(address, ""))
+        else:
+            self._wait_for_leader(topic, place, journey)
+        if not await self._client.refresh():
+            self._known = False
+        return None
+
+    def _wait_for_leader(self, topic: str, place: Any, journey: Journey) -> None:
+        error = self._client.topic_errors.get(topic)
+        if place is not None:
+            journey.begin(f"find the leader of Kafka partition {place.topic}-{place.partition}")
+        elif error is None:
+            journey.begin(f"find Kafka topic {topic}")
+        else:
+            journey.begin(f"find Kafka topic {topic}", error.message)
+        if error in _NEVER:
+            raise UnreadyError
+
+    async def _bootstrap(self, journey: Journey) -> None:
+        """Learn from the brokers that the client has named what the cluster looks like."""
+        first, *others = self._access.brokers
+        journey.begin(f"Kafka connect to {first}")
+        if await self._share("bootstrap", self._client.bootstrap()):
+            self._known = True
+            return
+        why = [self._client.setbacks.get(broker, "no answer") for broker in self._access.brokers]
+        words = [f"{other}: {reason}" for other, reason in zip(others, why[1:], strict=True)]
+        journey.begin(f"Kafka connect to {first}", "; ".join([why[0], *words]))
+        raise UnreadyError
+
+    async def _number(self, journey: Journey, *, alone: bool) -> Producer | None:
+        """Get a producer id, the shared one unless it is spent; `None` if that failed."""
+        journey.begin("get a Kafka producer id")
+        try:
+            if alone:
+                return await self._start()
+            if self._producer is None or not self._producer.usable():
+                await self._share("producer", self._renew())
+        except FAILURES as exc:
+            journey.begin("get a Kafka producer id", explain(exc))
+            if not getattr(exc, "retriable", isinstance(exc, OSError)):
+                raise UnreadyError from None
+            await asyncio.sleep(BACKOFF_S)
+            return None
+        return self._producer
+
+    async def _renew(self) -> None:
+        self._producer = None
+        self._producer = await self._start()
+
+    async def _start(self) -> Producer:
+        producer = Producer(self._client)
+        self._producers.add(producer)
+        try:
+            await producer.start()
+        except BaseException:
+            self._producers.discard(producer)
+            await producer.aclose()
+            raise
+        return producer
+
+    async def _share(self, name: str, work: Any) -> Any:
+        """Do something once for all events that wait for it; it goes on when one gives up."""
+        task = self._shared.get(name)
+        if task is None:
+            task = self._shared[name] = asyncio.get_running_loop().create_task(work)
+            task.add_done_callback(partial(self._settle, name))
+        else:
+            work.close()
+        return await asyncio.shield(task)
+
+    def _settle(self, name: str, task: asyncio.Task[Any]) -> None:
+        del self._shared[name]
+        if not task.cancelled():
+            task.exception()  # all who waited may have given up
+
+    def release(self, producer: Producer | None) -> None:
+        """End a producer that has no record to wait for and will get none."""
+        if (
+            producer is None
+            or producer.records
+            or (producer is self._producer and producer.usable())
+        ):
+            return
+        self._producers.discard(producer)
+        ending = asyncio.get_running_loop().create_task(producer.aclose())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def aclose(self) -> None:
+        """End everything; nobody uses it any more."""
+        await end(list(self._shared.values()))
+        await asyncio.gather(*self._ending)
+        for producer in self._producers:
+            await producer.aclose()
+        await self._client.aclose()
+
+
+class Clusters:
+    """All clusters in use, and those that were lately."""
+
+    def __init__(self, doors: Destinations) -> None:
+        self._doors = doors
+        self._kept: dict[Access, Cluster] = {}
+        self._idle: dict[Access, asyncio.TimerHandle] = {}  # the oldest first
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def lease(self, access: Access) -> AsyncIterator[Cluster]:
+        """Borrow a cluster; many may at once."""
+        cluster = self._kept.get(access)
+        if cluster is None:
+            cluster = self._kept[access] = Cluster(access, self._doors)
+        elif not cluster.users:
+            self._idle.pop(access).cancel()
+        cluster.users += 1
+        quiet = OURS.set(True)
+        try:
+            yield cluster
+        finally:
+            OURS.reset(quiet)
+            cluster.users -= 1
+            if not cluster.users:
+                self._keep(access)
+
+    async def aclose(self) -> None:
+        """Close what is idle; whoever borrows one must have given it back."""
+        for access in list(self._idle):
+            self._retire(access)
+        await asyncio.gather(*self._closing)
+
+    def _keep(self, access: Access) -> None:
+        loop = asyncio.get_running_loop()
+        self._idle[access] = loop.call_later(IDLE_S, self._retire, access)
+        if len(self._idle) > IDLE_CLUSTERS:
+            self._retire(next(iter(self._idle)))
+
+    def _retire(self, access: Access) -> None:
+        self._idle.pop(access).cancel()
+        closing = asyncio.get_running_loop().create_task(self._kept.pop(access).aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

@@ -1,0 +1,288 @@
+"""An OpenTelemetry collector, or anything that speaks OTLP over gRPC: one event, one call.
+
+**Confirmed:** status OK, and nothing rejected in the answer.
+Spec: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
+
+import grpc
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending, Record
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net.batching import Outcome
+from sonda.pipeline.net.pool import Secure
+from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.net.retry import Retry, Setback, deliver_in_tries
+from sonda.pipeline.net.sockets import reason
+from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.result import then
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.sinks.otlp_grpc.channels import Destination, Metadata
+from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
+from sonda.pipeline.text.redact import (
+    mask,
+    repr_without_secrets,
+    scrub,
+    secrets_of_headers,
+    secrets_of_userinfo,
+)
+from sonda.pipeline.values.addresses import Address, address_of, basic_auth, parse_http_url
+
+_CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
+_LOGS: Final = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"]
+_METRICS: Final = metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"]
+_METHOD: Final = "Export"
+_MAY_PASS: Final = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+# A status that gRPC makes up looks like one of the server's but for its words, and these are they
+# (docs/adr/0008): a server that says them passes on what a gRPC library behind it has made up.
+_NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty address list")
+_MADE_UP: Final = re.compile(
+    r"Stream removed\b|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
+    r"|No status received|(CLIENT: Received|Decompressed) message larger|Error parsing '"
+    r"|Decompression failed|Unexpected error decompressing|Compression algorithm"
+    r"|received (initial |trailing )?metadata size|Failed parsing HTTP/2|Trying to connect an http1"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpGrpc:
+    """Options of the `otlp_grpc` sink; *headers* are the call's metadata."""
+
+    endpoint: str
+    signal_type: Literal["logs", "metrics"]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    batch_size: int = 1000
+    max_buffer_age: str = "0s"
+    tls: Tls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+    __repr__ = repr_without_secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Collector:
+    """What all events for one destination have in common; *target* is how problems call it."""
+
+    target: str
+    address: Address
+    secure: bool
+    tls: Tls | None
+    metadata: Metadata = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def _collector(options: OtlpGrpc) -> _Collector:
+    url = parse_http_url(options.endpoint)
+    userinfo = url.userinfo.decode("ascii")
+    host, port = address_of(url)
+    return _Collector(
+        target=shown(options.endpoint),
+        address=Address(host.strip("[]"), port),
+        secure=url.scheme == "https",
+        tls=options.tls,
+        metadata=_metadata(options.headers, basic_auth(url)),
+        secrets=(*secrets_of_headers(options.headers), *secrets_of_userinfo(userinfo)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One event's call."""
+
+    collector: _Collector
+    payload: Payload
+
+    def own_words(self, text: str, limit: int = ANSWER_CHARACTERS) -> str:
+        """Quote the collector, which may have sent our credentials back."""
+        return excerpt(scrub(text, self.collector.secrets), limit)
+
+
+async def push(
+    payload: Payload, options: OtlpGrpc, transport: Transport, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Get ready to call with the encoder's bytes."""
+    call = _Call(transport.keep(options, _collector), payload)
+    attempt = partial(_attempt, call, transport, deadline)
+    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+
+
+async def _destination(collector: _Collector, transport: Transport) -> Result[Destination, Problem]:
+    """Read the TLS files; fails with `Forbidden`, or `Unreachable` for a file."""
+    address, metadata = collector.address, collector.metadata
+    if not collector.secure:
+        return Success(Destination(address, metadata=metadata))
+    name = _server_name(collector)
+    loaded = await transport.tls.read(collector.tls)
+    return loaded.map(
+        lambda files: Destination(address, Secure(files.context, name), files.pem, metadata)
+    )
+
+
+def _server_name(collector: _Collector) -> str:
+    tls = collector.tls
+    return ((tls and tls.server_name) or collector.address.host).rstrip(".")
+
+
+def describe(
+    payload: Payload, options: OtlpGrpc, transport: Transport
+) -> Result[Departure, Problem]:
+    """Say which call would be made; fails with `Forbidden` for the destination or a TLS file."""
+    collector = _collector(options)
+    departure = Departure(
+        collector.target,
+        "the message of one call",
+        payload.body,
+        {
+            "service": _service(payload),
+            "method": _METHOD,
+            **({"tls": _server_name(collector)} if collector.secure else {}),
+        },
+        mask(collector.metadata),
+    )
+    permitted = transport.destinations.permit("otlp_grpc", collector.address)
+    return permitted.bind(lambda _: transport.tls.permit(options.tls)).map(lambda _: departure)
+
+
+def _service(payload: Payload) -> str:
+    service = _LOGS if isinstance(payload.event, Record) else _METRICS
+    return service.full_name
+
+
+def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
+    given = tuple((name.lower(), value) for name, value in headers.items())
+    if login is None or any(name == "authorization" for name, _ in given):
+        return given
+    return (("authorization", login), *given)
+
+
+async def _attempt(call: _Call, transport: Transport, deadline: Deadline) -> Outcome:
+    """Call once, on a channel that is connected, kept or fresh."""
+    permitted = transport.destinations.permit("otlp_grpc", call.collector.address)
+    destination = await then(permitted, lambda _: _destination(call.collector, transport))
+    if not isinstance(destination, Success):
+        return Failure(Setback(destination.failure(), reached=False))
+    unfinished: Problem = Unreachable(_step(call), WHILE_UNSENT)
+    try:
+        async with (
+            asyncio.timeout_at(deadline.at_s) as limit,
+            transport.channels.lease(destination.unwrap()) as channel,
+        ):
+            left_s = deadline.left_s()
+            if left_s <= 0:
+                raise TimeoutError  # before anything has left
+            unfinished = OutcomeUnknown(
+                call.collector.target, WHILE_UNKNOWN, call.payload.event.time_ns
+            )
+            limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
+            answer = await _export(call, channel, left_s)
+    except asyncio.CancelledError as exc:
+        explain(exc, unfinished)
+        raise
+    except NotAllowed as exc:
+        return Failure(Setback(exc.problem, reached=False))
+    except OSError as exc:
+        unreachable = Unreachable(_step(call), reason(exc, deadline))
+        return Failure(Setback(unreachable, may_pass=True))
+    except grpc.aio.AioRpcError as status:
+        return _judge_status(call, status, deadline)
+    return _judge_answer(call, answer)
+
+
+def _step(call: _Call) -> str:
+    return f"gRPC connect to {call.collector.address}"
+
+
+async def _export(call: _Call, channel: grpc.aio.Channel, timeout_s: float) -> bytes | None:
+    """Send the encoder's bytes as they are; an answer without a message is `None`."""
+    export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]
+    export = channel.unary_unary(f"/{_service(call.payload)}/{_METHOD}", None, None)
+    metadata = call.collector.metadata
+    return await export(call.payload.body, timeout=timeout_s, metadata=metadata)
+
+
+def _judge_answer(call: _Call, answer: bytes | None) -> Outcome:
+    if answer is None:
+        return _unknown(call, "(status OK came without a message)", may_pass=True)
+    try:
+        if isinstance(call.payload.event, Record):
+            logs = logs_service_pb2.ExportLogsServiceResponse.FromString(answer).partial_success
+            rejected, message = logs.rejected_log_records, logs.error_message
+        else:
+            metrics = metrics_service_pb2.ExportMetricsServiceResponse.FromString(
+                answer
+            ).partial_success
+            rejected, message = metrics.rejected_data_points, metrics.error_message
+    except DecodeError:
+        return _unknown(call, "(its answer cannot be decoded)", may_pass=True)
+    words = call.own_words(message)
+    if rejected > 0:
+        return Failure(Setback(Refused(call.collector.target, "OK, but rejected the event", words)))
+    said = (f"{call.collector.target} accepted the event and said: {words}",) if words else ()
+    return Success(
+        Acknowledged(Confirmed.ACCEPTED, status=grpc.StatusCode.OK.value[0], warnings=said)
+    )
+
+
+def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline) -> Outcome:
+    code, words = status.code(), status.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.left_s() < _CLOCKS_DIFFER_S:
+        return _unknown(call, f"within {deadline}")
+    if _NEVER_SENT.match(words):
+        return Failure(Setback(Unreachable(_step(call), excerpt(words)), may_pass=True))
+    if _MADE_UP.match(words):
+        return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", may_pass=True)
+    wait_s = _retry_info_s(status)
+    throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
+    refused = Refused(call.collector.target, code.name, call.own_words(words))
+    return Failure(Setback(refused, code in _MAY_PASS or throttled, wait_s))
+
+
+def _unknown(call: _Call, reason: str, *, may_pass: bool = False) -> Outcome:
+    problem = OutcomeUnknown(call.collector.target, reason, call.payload.event.time_ns)
+    return Failure(Setback(problem, may_pass))
+
+
+def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
+    """Read how long the collector asks to wait; spec: the OTLP specification's "throttling"."""
+    for name, value in status.trailing_metadata() or ():
+        if name != "grpc-status-details-bin":
+            continue
+        info = RetryInfo()
+        try:
+            if any(detail.Unpack(info) for detail in Status.FromString(value).details):
+                delay: Duration = info.retry_delay
+                return max(0.0, delay.seconds + delay.nanos / 1e9)
+        except DecodeError:
+            pass
+    return None
+
+
+SINK: Final = Sink(OtlpGrpc, push, describe)

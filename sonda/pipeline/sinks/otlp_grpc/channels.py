@@ -1,0 +1,241 @@
+"""gRPC channels, one per destination, kept while they are used and bounded in number.
+
+A channel that is handed out is connected. gRPC would also connect, wait and try again by itself,
+but it could not say how far a call has got, nor in the operating system's words why it did not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+
+from sonda.about import version
+from sonda.pipeline.net.descriptors import Descriptor, connected_to
+from sonda.pipeline.net.pool import IDLE_S, Route, Secure, Streams
+from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.net.tls import Pem, system_authorities
+from sonda.pipeline.values.addresses import Address
+
+SINK: Final = "otlp_grpc"  # the only kind of sink that speaks gRPC
+CALLS_PER_DESTINATION: Final = 64  # servers allow a hundred or more; beyond, gRPC itself would wait
+IDLE_CHANNELS: Final = 64  # of all destinations together; beyond them the oldest is closed
+ANSWER_BYTES: Final = 65536
+_READY: Final = grpc.ChannelConnectivity.READY
+_FAILED: Final = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What two events must have in common to share a channel."""
+
+    address: Address
+    secure: Secure | None = None
+    pem: Pem | None = field(default=None, compare=False, repr=False)  # `secure` stands for it
+    metadata: Metadata = field(default=(), repr=False)
+
+
+@dataclass(eq=False, slots=True)
+class _Channel:
+    """A channel and how many calls use it; one that is out of service closes with its last call."""
+
+    channel: grpc.aio.Channel
+    sockets: frozenset[Descriptor]
+    calls: int = 0
+    in_service: bool = True
+    on_close: Callable[[], object] | None = None
+
+    def connected(self) -> bool:
+        """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
+        ready = self.channel.get_state() is _READY
+        return ready and not any(found.hung_up() for found in self.sockets)
+
+    async def retire(self) -> None:
+        """Take no further calls: those under way may still be answered, after a GOAWAY say."""
+        self.in_service = False
+        await self.close_if_unused()
+
+    async def close_if_unused(self) -> None:
+        if not self.calls and not self.in_service:
+            if self.on_close is not None:
+                self.on_close()
+                self.on_close = None
+            await self.channel.close()
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """What one destination has: its channel, places for calls, and events that want one."""
+
+    channel: _Channel | None = None
+    places: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(CALLS_PER_DESTINATION)
+    )
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+
+
+class Channels:
+    """The channels to all destinations."""
+
+    def __init__(self, streams: Streams, doors: Destinations) -> None:
+        self._streams = streams
+        self._doors = doors
+        self._lines: dict[Destination, _Line] = {}
+        self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def lease(self, destination: Destination) -> AsyncIterator[grpc.aio.Channel]:
+        """Borrow a channel that is connected; raises `OSError` or `NotAllowed` if none can be.
+
+        Where only gRPC knows why it cannot connect, a call on the channel fails at once and says it.
+        """
+        line = self._lines.setdefault(destination, _Line())
+        if expiry := self._idle.pop(destination, None):
+            expiry.cancel()
+        line.wanted += 1
+        try:
+            async with line.places:
+                used = await self._connected(destination, line)
+                used.calls += 1
+                try:
+                    yield used.channel
+                finally:
+                    used.calls -= 1
+                    await used.close_if_unused()
+        finally:
+            line.wanted -= 1
+            if not line.wanted:
+                self._keep(destination, line)
+
+    async def aclose(self) -> None:
+        """Close what is idle; whoever borrows one must have given it back."""
+        for destination in list(self._idle):
+            self._retire(destination)
+        await asyncio.gather(*self._closing)
+
+    async def _connected(self, destination: Destination, line: _Line) -> _Channel:
+        """Give the kept channel, or a fresh one for one that has lost its connection."""
+        async with line.opening:
+            kept = line.channel
+            if kept is not None and kept.connected():
+                return kept
+            line.channel = None
+            if kept is not None:
+                await kept.retire()
+            line.channel = await self._open(destination)
+            return line.channel
+
+    async def _open(self, destination: Destination) -> _Channel:
+        addresses = await self._doors.find(SINK, destination.address, socket.SOCK_STREAM)
+        peers = [info[4] for info in addresses]
+        credentials = None
+        if destination.pem is not None:
+            credentials = await in_thread(partial(_credentials, destination.pem))
+        before = connected_to(peers)
+        channel = _channel(_target(addresses), destination, credentials)
+        try:
+            if not await _connects(channel):
+                await self._streams.probe(_route(destination))
+        except BaseException:
+            await channel.close()
+            raise
+        observer = self._doors.observer
+        observer.opened(SINK)
+        sockets = connected_to(peers) - before
+        return _Channel(channel, sockets, on_close=partial(observer.closed, SINK))
+
+    def _keep(self, destination: Destination, line: _Line) -> None:
+        if line.channel is None:
+            del self._lines[destination]
+            return
+        loop = asyncio.get_running_loop()
+        self._idle[destination] = loop.call_later(IDLE_S, self._retire, destination)
+        if len(self._idle) > IDLE_CHANNELS:
+            self._retire(next(iter(self._idle)))
+
+    def _retire(self, destination: Destination) -> None:
+        """Close an idle channel."""
+        self._idle.pop(destination).cancel()
+        kept = self._lines.pop(destination).channel
+        if kept is not None:
+            closing = asyncio.get_running_loop().create_task(kept.retire())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+
+async def _connects(channel: grpc.aio.Channel) -> bool:
+    """Wait until a fresh channel is connected, or tells that it cannot be.
+
+    A wait that is given up is still ended properly: gRPC's word of its end must not come to an
+    event loop that has been closed meanwhile.
+    """
+    while (state := channel.get_state(try_to_connect=True)) not in (_READY, _FAILED):
+        change = asyncio.ensure_future(channel.wait_for_state_change(state))
+        try:
+            await asyncio.shield(change)
+        except asyncio.CancelledError:
+            await channel.close()
+            await change
+            raise
+    return state is _READY
+
+
+def _route(destination: Destination) -> Route:
+    secure = destination.secure
+    heard = secure and Secure(secure.context, secure.server_name, hears_out=True)
+    return Route(SINK, destination.address, heard)
+
+
+def _target(addresses: Sequence[Any]) -> str:
+    """Write addresses for gRPC, which then looks nothing up; it wants them all of one family."""
+    places = [(info[0], info[4][0], info[4][1]) for info in addresses]
+    if all(family == socket.AF_INET for family, _, _ in places):
+        return "ipv4:" + ",".join(f"{host}:{port}" for _, host, port in places)
+    mapped = (
+        (f"::ffff:{host}" if family == socket.AF_INET else host.replace("%", "%25"), port)
+        for family, host, port in places
+    )
+    return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in mapped)
+
+
+def _credentials(pem: Pem) -> grpc.ChannelCredentials:
+    """Trust whom the other sinks trust; gRPC has a list of its own, for where the system has none."""
+    trusted = pem.ca_cert or system_authorities()
+    return grpc.ssl_channel_credentials(trusted, pem.client_key, pem.client_cert)
+
+
+def _authority(destination: Destination) -> Address:
+    """Name the server that is meant; over TLS gRPC wants it to be the one that is verified."""
+    host, port = destination.address
+    return Address(destination.secure.server_name if destination.secure else host, port)
+
+
+def _channel(
+    target: str, destination: Destination, credentials: grpc.ChannelCredentials | None
+) -> grpc.aio.Channel:
+    options: list[tuple[str, Any]] = [
+        ("grpc.default_authority", str(_authority(destination))),
+        ("grpc.primary_user_agent", f"sonda/{version()}"),
+        ("grpc.enable_retries", 0),  # a try is one request, and the user says how many there are
+        ("grpc.service_config_disable_resolution", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),  # else a failed channel's back-off outlives it
+        ("grpc.max_receive_message_length", ANSWER_BYTES),
+        ("grpc.max_send_message_length", -1),
+    ]
+    if destination.secure is None or credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    options.append(("grpc.ssl_target_name_override", destination.secure.server_name))
+    return grpc.aio.secure_channel(target, credentials, options)

@@ -1,0 +1,1 @@
+"""Text for people: escaped, redacted, and drawn as cards."""

@@ -1,0 +1,1 @@
+"""Values that stages and sinks share: addresses, timestamps, durations, clocks."""

@@ -1,0 +1,1 @@
+"""The documentation that a server serves: OpenAPI, its examples, and the page."""

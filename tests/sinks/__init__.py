@@ -1,0 +1,1 @@
+"""Tests of the sinks, over real sockets and files."""

@@ -1,0 +1,374 @@
+"""Group commit: what leaves together, who waits for what, and whose verdict is whose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+from returns.result import Failure, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Acknowledged, Confirmed, Payload
+from sonda.pipeline.net import Transport
+from sonda.pipeline.net import batching as batches
+from sonda.pipeline.net.batching import AllWithdrawn, Batch, Limits, Line, Names, Outcome
+from sonda.pipeline.net.retry import Setback
+from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
+from tests.support.destinations import NewLoop, both_loops
+from tests.support.events import record
+
+T = TypeVar("T")
+
+NAMES = Names("there", "reach there", "write there")
+YES: Outcome = Success(Acknowledged(Confirmed.ACCEPTED))
+NO: Outcome = Failure(Setback(Refused("there", "400"), blames_event=True))
+NEVER_SENT: Outcome = Failure(Setback(Unreachable("reach there", "timed out after 0.05s")))
+
+
+def payload(name: str, *, stream: str = "", size_bytes: int = 0) -> Payload:
+    """Make an event whose bytes are its name, blown up to a size."""
+    event = record(name, labels={"stream": stream})
+    return Payload(event, "json_lines", "", name.encode().ljust(size_bytes, b"."))
+
+
+def stream_of(sent: Payload) -> Hashable:
+    return sent.event.labels["stream"]
+
+
+class Left:
+    """A journey on which bytes have left."""
+
+    connected = left = True
+    sent_bytes = 1
+
+
+@dataclass
+class Destination:
+    """Notes what is pushed; each push waits until *gate* opens, or goes the way of *verdict*."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    pushes: list[list[str]] = field(default_factory=list)
+    refuse: frozenset[str] = frozenset()
+
+    async def push(self, batch: Batch) -> bool:
+        names = [sent.body.decode().rstrip(".") for sent in batch.seal()]
+        self.pushes.append(names)
+        batch.journey = Left()  # type: ignore[assignment]
+        await self.gate.wait()
+        if self.refuse.intersection(names):
+            if len(names) > 1:
+                return True
+            batch.settle(NO)
+        else:
+            batch.settle(YES)
+        return False
+
+    def has_pushes(self, count: int) -> bool:
+        return len(self.pushes) == count
+
+
+def run(
+    work: Callable[[Transport, Destination], Awaitable[T]],
+    loop: NewLoop = asyncio.new_event_loop,
+) -> T:
+    """Do what needs a transport and a destination; fails if a task is left behind."""
+
+    async def main() -> T:
+        transport = Transport()
+        done = await work(transport, Destination())
+        await transport.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return done
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main())
+
+
+def line_to(there: Destination, transport: Transport, limits: Limits | None = None) -> Line:
+    return Line(there.push, NAMES, limits or Limits(events=100), transport.start)
+
+
+def sending(line: Line, name: str, *, timeout_s: float = 10.0, **how: Any) -> asyncio.Task[Outcome]:
+    return asyncio.create_task(line.send(payload(name, **how), Deadline.within(timeout_s)))
+
+
+async def settled() -> None:
+    """Let everything that can run do so, for less time than makes a push slow."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that is sure to come."""
+    while not condition():  # noqa: ASYNC110  # there is no event for what a fake notes
+        await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no push for slow, however busy the machine is."""
+    monkeypatch.setattr(batches, "SLOW_S", 3600.0)
+
+
+@both_loops
+def test_what_arrives_during_a_push_leaves_in_the_next(loop: NewLoop, patient: None) -> None:
+    """An idle destination gets its event at once, and the events after it together."""
+
+    async def work(transport: Transport, there: Destination) -> list[Outcome]:
+        line = line_to(there, transport)
+        first = sending(line, "a")
+        await settled()
+        assert there.pushes == [["a"]]
+        rest = [sending(line, name) for name in "bcd"]
+        await settled()
+        assert there.pushes == [["a"]]
+        there.gate.set()
+        outcomes = await asyncio.gather(first, *rest)
+        assert there.pushes == [["a"], ["b", "c", "d"]]
+        return list(outcomes)
+
+    assert run(work, loop) == [YES] * 4
+
+
+def test_what_arrives_in_one_turn_of_the_loop_leaves_at_once(patient: None) -> None:
+    """Nobody waits for the push of somebody who was a few microseconds faster."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        there.gate.set()
+        line = line_to(there, transport)
+        await asyncio.gather(*(sending(line, name) for name in "abc"))
+        assert there.pushes == [["a", "b", "c"]]
+
+    run(work)
+
+
+def test_a_push_has_its_limits(patient: None) -> None:
+    """Events, different streams and bytes are bounded; what has no room goes in the next push."""
+
+    async def pushes_of(limits: Limits, *events: dict[str, Any]) -> list[list[str]]:
+        transport, there = Transport(), Destination()
+        there.gate.set()
+        line = line_to(there, transport, limits)
+        await asyncio.gather(*(sending(line, **event) for event in events))
+        await transport.aclose()
+        return there.pushes
+
+    async def work(_transport: Transport, _there: Destination) -> None:
+        plain = [{"name": name} for name in "abcde"]
+        assert await pushes_of(Limits(events=2), *plain) == [["a", "b"], ["c", "d"], ["e"]]
+        streams = [{"name": name, "stream": name.lower()} for name in ("a", "b", "A", "c", "B")]
+        limits = Limits(events=9, streams=2, stream_of=stream_of)
+        assert await pushes_of(limits, *streams) == [["a", "b", "A"], ["c", "B"]]
+        half = batches.BATCH_BYTES // 2
+        sizes = [("a", half), ("b", half), ("c", 1), ("d", 3 * half), ("e", 1)]
+        large = [{"name": name, "size_bytes": size_bytes} for name, size_bytes in sizes]
+        assert await pushes_of(Limits(events=9), *large) == [["a", "b"], ["c"], ["d"], ["e"]]
+
+    run(work)
+
+
+def test_a_slow_destination_gets_several_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a push is slow, the next leaves beside it, but never more than a number of them."""
+    monkeypatch.setattr(batches, "SLOW_S", 0.01)
+    monkeypatch.setattr(batches, "PUSHES_IN_FLIGHT", 3)
+
+    async def work(transport: Transport, there: Destination) -> None:
+        line = line_to(there, transport)
+        events = []
+        for number, name in enumerate("abc", start=1):
+            events += [sending(line, name), sending(line, name.upper())]
+            await until(partial(there.has_pushes, number))
+        assert there.pushes == [["a", "A"], ["b", "B"], ["c", "C"]]
+        events += [sending(line, name) for name in "de"]
+        await asyncio.sleep(0.05)
+        assert len(there.pushes) == 3
+        there.gate.set()
+        assert await asyncio.gather(*events) == [YES] * 8
+        assert there.pushes[3:] == [["d", "e"]]
+
+    run(work)
+
+
+@both_loops
+def test_still_in_line_an_event_is_withdrawn(loop: NewLoop, patient: None) -> None:
+    """Its deadline over, an event that has not left is never sent, and the outcome says so."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        line = line_to(there, transport)
+        first = sending(line, "a")
+        await settled()
+        late = sending(line, "b", timeout_s=0.05)
+        later = sending(line, "c")
+        assert await late == NEVER_SENT
+        there.gate.set()
+        assert [await first, await later] == [YES, YES]
+        assert there.pushes == [["a"], ["c"]]
+
+    run(work, loop)
+
+
+def test_a_push_goes_on_for_the_others(patient: None) -> None:
+    """Under way, an event whose deadline ends is unknown, with its own time; the rest go on."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        line = line_to(there, transport)
+        late, patient_one = sending(line, "a", timeout_s=0.05), sending(line, "b")
+        time_ns = record("a").time_ns
+        unknown = OutcomeUnknown("there", "within 0.05s", time_ns)
+        assert await late == Failure(Setback(unknown))
+        there.gate.set()
+        assert await patient_one == YES
+        assert there.pushes == [["a", "b"]]
+
+    run(work)
+
+
+def test_who_gives_up_stays_behind(patient: None) -> None:
+    """An event whose caller is gone before it has left is not sent."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        line = line_to(there, transport)
+        first = sending(line, "a")
+        await settled()
+        gone, last = sending(line, "b"), sending(line, "c")
+        await settled()
+        gone.cancel()
+        there.gate.set()
+        assert [await first, await last] == [YES, YES]
+        assert there.pushes == [["a"], ["c"]]
+
+    run(work)
+
+
+def test_nobody_left_to_send_for(patient: None) -> None:
+    """A batch that everybody has left is not pushed, and the line goes on."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        connecting = asyncio.Event()
+
+        async def push(batch: Batch) -> bool:
+            await connecting.wait()
+            return await there.push(batch)
+
+        line = Line(push, NAMES, Limits(events=9), transport.start)
+        late = sending(line, "a", timeout_s=0.05)
+        assert await late == NEVER_SENT
+        connecting.set()
+        there.gate.set()
+        assert await sending(line, "b") == YES
+        assert there.pushes == [["b"]]
+
+    run(work)
+
+
+def test_a_refused_push_goes_again_one_by_one(patient: None) -> None:
+    """Each event of a refused push has its own second try, and its own verdict, in order."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        there.gate.set()
+        there.refuse = frozenset("b")
+        line = line_to(there, transport)
+        outcomes = await asyncio.gather(*(sending(line, name) for name in "abc"))
+        assert outcomes == [YES, NO, YES]
+        assert there.pushes == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+
+    run(work)
+
+
+def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
+    """A refused push may have left something behind: its events are never called unsent."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        there.refuse = frozenset("a")
+        line = line_to(there, transport)
+        first, second = sending(line, "a"), sending(line, "b", timeout_s=0.1)
+        await settled()
+        there.gate.set()
+        await until(partial(there.has_pushes, 1))
+        there.gate.clear()
+        await until(partial(there.has_pushes, 2))
+        unknown = OutcomeUnknown("there", "within 0.1s", record().time_ns)
+        assert await second == Failure(Setback(unknown))
+        there.gate.set()
+        assert await first == NO
+        await settled()
+        assert there.pushes == [["a", "b"], ["a"]]
+
+    run(work)
+
+
+def test_one_event_of_a_stream_at_a_time() -> None:
+    """Where order matters, a stream's next event waits for the verdict on the one before."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        limits = Limits(events=9, stream_of=stream_of, one_each=True)
+        line = line_to(there, transport, limits)
+        events = [
+            sending(line, name, stream=stream)
+            for name, stream in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("b2", "b"))
+        ]
+        await asyncio.sleep(0.05)  # other pushes may leave beside the first, but hold nothing
+        assert there.pushes == [["a1", "b1"]]
+        there.gate.set()
+        assert await asyncio.gather(*events) == [YES] * 5
+        assert there.pushes == [["a1", "b1"], ["a2", "b2"], ["a3"]]
+
+    run(work)
+
+
+def test_a_stream_is_kept_through_the_second_try() -> None:
+    """The next event of a stream does not overtake one that has its second try before it."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        there.gate.set()
+        there.refuse = frozenset({"b1"})
+        limits = Limits(events=9, stream_of=stream_of, one_each=True)
+        line = line_to(there, transport, limits)
+        events = [sending(line, name, stream=name[0]) for name in ("a1", "b1", "a2", "b2", "a3")]
+        assert await asyncio.gather(*events) == [YES, NO, YES, YES, YES]
+        flat = [name for names in there.pushes[1:] for name in names]
+        assert there.pushes[0] == ["a1", "b1"]
+        for stream in "ab":
+            of_stream = [name for name in flat if name[0] == stream]
+            assert of_stream == sorted(of_stream)
+
+    run(work)
+
+
+def test_a_bug_is_raised_where_the_outcome_is_awaited(patient: None) -> None:
+    """A push that raises fails its own events, and the line goes on."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        there.gate.set()
+        broken = True
+
+        async def push(batch: Batch) -> bool:
+            if broken:
+                raise ZeroDivisionError
+            return await there.push(batch)
+
+        line = Line(push, NAMES, Limits(events=9), transport.start)
+        failed = await asyncio.gather(
+            sending(line, "a"), sending(line, "b"), return_exceptions=True
+        )
+        assert [type(exc) for exc in failed] == [ZeroDivisionError] * 2
+        broken = False
+        assert await sending(line, "c") == YES
+
+    run(work)
+
+
+def test_an_empty_batch_cannot_be_sealed() -> None:
+    """There is nothing to send when every event has been withdrawn."""
+
+    async def work(transport: Transport, there: Destination) -> None:
+        waiting = batches.Waiting(payload("b"), Deadline.within(1), None)
+        waiting.outcome.cancel()
+        with pytest.raises(AllWithdrawn):
+            Batch([waiting]).seal()
+
+    run(work)

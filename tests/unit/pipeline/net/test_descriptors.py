@@ -1,0 +1,83 @@
+"""Sockets that a library does not show: found by where they are connected to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sonda.pipeline.net import descriptors
+from sonda.pipeline.net.descriptors import Descriptor, connected_to
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both sides of one connection over IPv4."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as ours,
+        listener.accept()[0] as theirs,
+    ):
+        yield ours, theirs
+
+
+def test_finds_what_is_connected_there(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The one socket that has this peer is found, and stays open and its owner's."""
+    ours, theirs = pair
+    [found] = connected_to([ours.getpeername()])
+    assert found == Descriptor(ours.fileno(), ours.getsockname(), ours.getpeername())
+    assert not found.hung_up()
+    ours.sendall(b"x")
+    assert theirs.recv(1) == b"x"
+
+
+def test_ipv4_in_a_socket_for_both() -> None:
+    """A socket for IPv6 that is connected over IPv4 is the same."""
+    try:
+        both = socket.socket(socket.AF_INET6)
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with both, socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        both.connect((f"::ffff:{host}", port))
+        assert [found.number for found in connected_to([(host, port)])] == [both.fileno()]
+
+
+@pytest.mark.parametrize("ending", ["shut down", "closed", "ours closed"])
+def test_a_connection_that_has_ended(
+    pair: tuple[socket.socket, socket.socket], ending: str
+) -> None:
+    """Whoever has closed it, it is no longer to be used; data that waits to be read is no end."""
+    ours, theirs = pair
+    [found] = connected_to([ours.getpeername()])
+    theirs.sendall(b"x")
+    assert not found.hung_up()
+    match ending:
+        case "shut down":
+            theirs.shutdown(socket.SHUT_WR)
+        case "closed":
+            theirs.close()
+        case _:
+            ours.close()
+    assert found.hung_up()
+
+
+def test_a_number_that_was_given_anew(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Another file under the same number is not the connection."""
+    ours, _ = pair
+    [found] = connected_to([ours.getpeername()])
+    number = ours.fileno()
+    ours.close()
+    with socket.socket() as other:
+        assert other.fileno() == number
+        assert found.hung_up()
+
+
+def test_nothing_is_found_where_open_files_are_not_listed(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that does not list open files has none to be found."""
+    monkeypatch.setattr(descriptors, "_OPEN_FILES", "/nowhere")
+    assert connected_to([pair[0].getpeername()]) == frozenset()

@@ -1,0 +1,291 @@
+"""Stage 2: every flaw is named, in the contract's words and order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from returns.result import Result
+
+from sonda.pipeline.encoders.prometheus_text import PrometheusText
+from sonda.pipeline.model import Order, Record, Sample
+from sonda.pipeline.net.retry import Retry
+from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.sinks.loki import Loki
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.values.memoize import LONGEST_REMEMBERED
+from tests.support.bodies import LOG, METRIC, MISSING, changed
+
+NOW_NS = 1_700_000_000_123_456_789
+LOKI = {"type": "loki", "url": "http://loki:3100"}
+HTTP = {"type": "http_push", "url": "http://h"}
+RETRY = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1s"}
+
+
+def check(body: dict[str, Any]) -> Result[Order, Problem]:
+    return validate(body, received_ns=NOW_NS)
+
+
+def details(body: dict[str, Any], kind: type[Malformed | Invalid]) -> list[str]:
+    problem = check(body).failure()
+    assert isinstance(problem, kind), problem
+    return [str(flaw) for flaw in problem.flaws]
+
+
+def test_a_log_becomes_a_record() -> None:
+    """The event has the time at which its body was read."""
+    expected = Record("info", "Deploy started", LOG["labels"], {"version": "1.2.2"}, NOW_NS)
+    assert check(LOG).unwrap().event == expected
+
+
+def test_a_metric_becomes_a_sample() -> None:
+    """A JSON integer is converted to a double."""
+    order = check(changed(METRIC, metric__value=100)).unwrap()
+    assert order.event == Sample("deploy_events_total", 100.0, METRIC["labels"], NOW_NS)
+    assert isinstance(order.event, Sample)
+    assert isinstance(order.event.value, float)
+
+
+def test_fields_default_to_none() -> None:
+    """A log without fields has an empty set of them."""
+    event = check(changed(LOG, log={"severity": "warning", "message": "x"})).unwrap().event
+    assert event == Record("warn", "x", LOG["labels"], {}, NOW_NS)
+
+
+def test_a_timestamp_is_the_events_own_time() -> None:
+    """A resend with the same timestamp is the same event."""
+    body = changed(LOG, timestamp="2026-03-23T15:59:04.123456789+01:00")
+    assert check(body).unwrap().event.time_ns == 1_774_277_944_123_456_789
+
+
+def test_options_become_dataclasses() -> None:
+    """Options are read into the plug-in's own class, integral numbers as integers."""
+    sink = LOKI | {"batch_size": 2.0, "retry": RETRY | {"max_attempts": 3.0}, "tls": {}}
+    sink["url"] = "https://loki"
+    encoder = {"type": "prometheus_text", "precision": 2.0}
+    order = check(changed(METRIC, encoder=encoder, sink=sink)).unwrap()
+    retry = Retry(max_attempts=3, initial_backoff="1ms", max_backoff="1s")
+    assert order.encoder.options == PrometheusText(precision=2)
+    assert order.sink.options == Loki(url="https://loki", batch_size=2, retry=retry, tls=Tls())
+
+
+def identity(sink: dict[str, Any]) -> str:
+    return check(changed(LOG, sink=sink)).unwrap().sink.identity
+
+
+def test_equal_sinks_are_one_object() -> None:
+    """The same options are known again, whoever else asks for them and whatever encodes."""
+    sink = LOKI | {"batch_size": 2, "retry": RETRY}
+    orders = [
+        check(changed(LOG, sink=written, encoder={"type": encoder})).unwrap()
+        for written in (sink, sink | {"batch_size": 2.0})
+        for encoder in ("json_lines", "syslog")
+    ]
+    assert len({id(order.sink.options) for order in orders}) == 1
+    assert len({order.sink.identity for order in orders}) == 1
+
+
+def test_options_keep_the_order_that_they_are_written_in() -> None:
+    """Where a destination sees the order of headers, it is the client's."""
+    headers = {"z": "1", "a": "2", "m": "3"}
+    order = check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap()
+    assert list(order.sink.options.headers) == ["z", "a", "m"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LOKI,
+        LOKI | {"batch_size": 2},
+        LOKI | {"batch_size": 1, "url": "http://loki:3101"},
+        LOKI | {"batch_size": 1, "headers": {"X-Scope-OrgID": "tenant"}},
+        LOKI | {"batch_size": 1, "type": "http_push"},
+    ],
+)
+def test_other_sinks_have_another_identity(other: dict[str, Any]) -> None:
+    """A single option tells sinks apart."""
+    assert identity(other) != identity(LOKI | {"batch_size": 1})
+
+
+def test_a_boolean_is_no_number_it_was_mistaken_for() -> None:
+    """Python holds `1`, `1.0` and `true` for equal; a body that was fine with one is not with all."""
+    assert identity(LOKI | {"batch_size": 1}) == identity(LOKI | {"batch_size": 1.0})
+    expected = ["sink.batch_size: expected an integer, got true"]
+    assert details(changed(LOG, sink=LOKI | {"batch_size": True}), Malformed) == expected
+    fsync = {"type": "file", "path": "x", "fsync": True}
+    assert '"fsync": true' in identity(fsync)
+    expected = ["sink.fsync: expected a boolean, got a number"]
+    assert details(changed(LOG, sink=fsync | {"fsync": 1}), Malformed) == expected
+
+
+def test_long_options_are_read_but_not_remembered() -> None:
+    """A sink of any size works; only ordinary ones are kept for the next event."""
+    long = HTTP | {"headers": {"X": "x" * LONGEST_REMEMBERED}}
+    first, second = (check(changed(LOG, sink=long)).unwrap().sink for _ in range(2))
+    assert first == second
+    assert first.options is not second.options
+    first, second = (check(changed(LOG, sink=dict(HTTP))).unwrap().sink for _ in range(2))
+    assert first.options is second.options
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, ["missing field 'signal_type'", "missing field 'labels'", "missing field 'encoder'", "missing field 'sink'"]),
+        (changed(LOG, signal_type="traces"), ["signal_type: unknown variant 'traces', expected 'logs' or 'metrics'"]),
+        (changed(LOG, signal_type=5), ["signal_type: expected a string, got a number"]),
+        (changed(LOG, log=MISSING), ["missing field 'log'"]),
+        (changed(LOG, log=MISSING, metric={"value": "x"}), ["missing field 'log'", "unknown field 'metric'"]),
+        (changed(METRIC, log={}), ["unknown field 'log'"]),
+        (changed(LOG, count=5), ["unknown field 'count'"]),
+        (changed(LOG, log__filds={}), ["log: unknown field 'filds'"]),
+        (changed(LOG, log__severity="INFO"), ["log.severity: unknown variant 'INFO', expected one of 'trace', 'debug', 'info', 'warn', 'error', 'fatal'"]),
+        (changed(LOG, log__message=None), ["log.message: expected a string, got null"]),
+        (changed(LOG, log__fields={"a b": 1}), ['log.fields["a b"]: expected a string, got a number']),
+        (changed(LOG, log=[]), ["log: expected an object, got an array"]),
+        (changed(LOG, labels={"a": True}), ["labels.a: expected a string, got a boolean"]),
+        (changed(LOG, timestamp=5), ["timestamp: expected a string, got a number"]),
+        (changed(METRIC, metric__value="1"), ["metric.value: expected a number, got a string"]),
+        (changed(METRIC, metric__value=True), ["metric.value: expected a number, got a boolean"]),
+        (changed(LOG, encoder="json_lines"), ["encoder: expected an object, got a string"]),
+        (changed(LOG, encoder={}), ["encoder: missing field 'type'"]),
+        (changed(LOG, encoder={"type": 1}), ["encoder.type: expected a string, got a number"]),
+        (changed(LOG, encoder={"type": "x\ny"}), [r"encoder.type: unknown variant 'x\ny', expected one of 'influx_lp', 'json_lines', 'otlp', 'prometheus_text', 'remote_write', 'syslog'"]),
+        (changed(LOG, sink={"type": "loki"}), ["sink: missing field 'url'"]),
+        (changed(LOG, sink={"type": "stdout", "path": "x"}), ["sink: unknown field 'path'"]),
+        (changed(LOG, sink__framing="cr"), ["sink.framing: unknown variant 'cr', expected 'lf' or 'octet_counting'"]),
+        (changed(LOG, sink__retry={}), ["sink.retry: missing field 'max_attempts'", "sink.retry: missing field 'initial_backoff'", "sink.retry: missing field 'max_backoff'"]),
+        (changed(LOG, sink__retry=RETRY | {"max_attempts": 1.5}), ["sink.retry.max_attempts: expected an integer, got 1.5"]),
+        (changed(LOG, sink__tls={"verify": False}), ["sink.tls: unknown field 'verify'"]),
+        (changed(METRIC, encoder__precision="2"), ['encoder.precision: expected an integer, got "2"']),
+        (changed(METRIC, encoder__timestamp=0), ["encoder.timestamp: expected a boolean, got a number"]),
+        (changed(LOG, sink={"type": "kafka", "brokers": "k:9092", "topic": "t", "sasl": {"mechanism": "GSSAPI", "username": "u", "password": "p"}}), ["sink.sasl.mechanism: unknown variant 'GSSAPI', expected one of 'PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'"]),
+        (changed(LOG, sink={"type": "otlp_grpc", "endpoint": "http://c:4317"}), ["sink: missing field 'signal_type'"]),
+    ],
+)  # fmt: skip
+def test_structure(body: dict[str, Any], expected: list[str]) -> None:
+    """What is wrong with the structure is named with where it is."""
+    assert details(body, Malformed) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (changed(METRIC, metric__name="1bad"), ['invalid metric name "1bad": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
+        (changed(METRIC, metric__name="a\n"), [r'invalid metric name "a\n": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
+        (changed(METRIC, metric__name="é"), ['invalid metric name "é": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
+        (changed(METRIC, metric__name=""), ['invalid metric name "": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
+        (changed(METRIC, metric__name="1" * 500), [f'invalid metric name "{"1" * 200}…": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
+        (changed(LOG, labels={"a-b": "x", 'q"': "y"}), ['invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*', r'invalid label name "q\"": must match [a-zA-Z_][a-zA-Z0-9_]*']),
+        (changed(METRIC, labels={"__name__": "x"}), ['invalid label name "__name__": it is the metric\'s name, which metric.name gives']),
+        (changed(LOG, timestamp="yesterday"), ['timestamp: invalid value "yesterday": expected RFC 3339 with an offset and at most nine decimals']),
+        (changed(LOG, timestamp="1969-12-31T23:59:59Z"), ['timestamp: invalid value "1969-12-31T23:59:59Z": outside 1970-01-01T00:00:00Z to 2262-04-11T23:47:16.854775807Z']),
+        (changed(METRIC, encoder__precision=18), ["encoder.precision: invalid value 18: must be from 0 to 17"]),
+        (changed(METRIC, encoder__precision=-1), ["encoder.precision: invalid value -1: must be from 0 to 17"]),
+        (changed(METRIC, encoder={"type": "influx_lp", "field_key": ""}), ['encoder.field_key: invalid value "": must not be empty']),
+        (changed(METRIC, encoder={"type": "influx_lp", "field_key": "time"}), ['encoder.field_key: invalid value "time": expected another name than time, which is the point\'s own']),
+        (changed(LOG, encoder={"type": "syslog", "hostname": "a b"}), ['encoder.hostname: invalid value "a b": expected 1 to 255 printable ASCII characters without spaces']),
+        (changed(LOG, encoder={"type": "syslog", "app_name": "a" * 49}), [f'encoder.app_name: invalid value "{"a" * 49}": expected 1 to 48 printable ASCII characters without spaces']),
+        (changed(LOG, sink__address="localhost"), ['sink.address: invalid value "localhost": expected host:port, with an IPv6 address in brackets']),
+        (changed(LOG, sink__address="h:0"), ['sink.address: invalid value "h:0": expected a port from 1 to 65535']),
+        (changed(LOG, sink__address="::1:514"), ['sink.address: invalid value "::1:514": expected host:port, with an IPv6 address in brackets']),
+        (changed(LOG, sink__address="a b:514"), ['sink.address: invalid value "a b:514": expected a host name or an IP address']),
+        (changed(LOG, sink__timeout="10"), ['sink.timeout: invalid value "10": expected a duration above zero such as 500ms, 10s, 1.5m or 1h']),
+        (changed(LOG, sink__timeout="0.0s"), ['sink.timeout: invalid value "0.0s": expected a duration above zero such as 500ms, 10s, 1.5m or 1h']),
+        (changed(LOG, sink__retry=RETRY | {"max_attempts": 0}), ["retry max_attempts must be at least 1"]),
+        (changed(LOG, sink__retry=RETRY | {"initial_backoff": "2s"}), ["sink.retry.max_backoff: must be at least initial_backoff"]),
+        (changed(LOG, sink=LOKI | {"url": "not a url"}), ['sink.url: invalid value "not a url": expected a URL that starts with http:// or https://']),
+        (changed(LOG, sink=LOKI | {"url": "http://u:secret@h:99999"}), ['sink.url: invalid value "http://***@h:99999": expected a port from 1 to 65535']),
+        (changed(LOG, sink=LOKI | {"url": "ftp://u:secret@h"}), ['sink.url: invalid value "ftp://***@h": expected a URL that starts with http:// or https://']),
+        (changed(LOG, sink=LOKI | {"url": "http://"}), ['sink.url: invalid value "http://": expected a host name or an IP address']),
+        (changed(LOG, sink=LOKI | {"tls": {}}), ['sink.url: invalid value "http://loki:3100": expected https://, since tls is given']),
+        (changed(LOG, sink=LOKI | {"batch_size": 0}), ["sink.batch_size: invalid value 0: must be at least 1"]),
+        (changed(LOG, sink=LOKI | {"max_buffer_age": "1d"}), ['sink.max_buffer_age: invalid value "1d": expected a duration such as 0s, 500ms or 10s']),
+        (changed(LOG, sink=LOKI | {"headers": {"content-type": "x"}}), ['sink.headers: invalid name "content-type": is set by the sink itself']),
+        (changed(LOG, sink=HTTP | {"headers": {"hOST": "x"}}), ['sink.headers: invalid name "hOST": is set by the sink itself']),
+        (changed(LOG, sink=HTTP | {"headers": {"X Y": "x"}}), ['sink.headers: invalid name "X Y": expected an HTTP header name']),
+        (changed(LOG, sink=HTTP | {"headers": {"X": "secret\r\n"}}), ["sink.headers.X: invalid value: a header value holds no control characters such as CR, LF or NUL"]),
+        (changed(LOG, sink=HTTP | {"headers": {"X": " secret"}}), ["sink.headers.X: invalid value: a header value neither starts nor ends with a blank"]),
+        (changed(LOG, sink=HTTP | {"content_type": "a\n"}), [r'sink.content_type: invalid value "a\n": a header value holds no control characters such as CR, LF or NUL']),
+        (changed(LOG, sink={"type": "file", "path": ""}), ['sink.path: invalid value "": expected a path: not empty and without NUL']),
+        (changed(LOG, sink={"type": "file", "path": "a\0"}), [r'sink.path: invalid value "a\u0000": expected a path: not empty and without NUL']),
+        (changed(LOG, sink__tls={"client_key": "k.pem"}), ["sink.tls: client_key needs client_cert"]),
+        (changed(METRIC, encoder={"type": "syslog"}), ["encoder.type: 'syslog' cannot encode metrics; these can: influx_lp, json_lines, otlp, prometheus_text, remote_write"]),
+        (changed(LOG, encoder={"type": "influx_lp"}), ["encoder.type: 'influx_lp' cannot encode logs; these can: json_lines, otlp, syslog"]),
+    ],
+)  # fmt: skip
+def test_values(body: dict[str, Any], expected: list[str]) -> None:
+    """A value that no configuration allows is named and quoted, but never a secret."""
+    assert details(body, Invalid) == expected
+
+
+def test_every_flaw_is_named_in_order() -> None:
+    """Envelope, log or metric, encoder, sink."""
+    body = changed(
+        METRIC,
+        sink={"type": "tcp", "address": "x", "retry": RETRY | {"max_attempts": 0}},
+        encoder={"type": "prometheus_text", "precision": 20},
+        metric={"name": "a-b", "value": 1},
+        labels={"c-d": "x"},
+        timestamp="now",
+    )
+    named = [flaw.split(":")[0].split('"')[0] for flaw in details(body, Invalid)]
+    assert named == [
+        "invalid label name ",
+        "timestamp",
+        "invalid metric name ",
+        "encoder.precision",
+        "sink.address",
+        "retry max_attempts must be at least 1",
+    ]
+
+
+def test_structure_comes_before_values() -> None:
+    """With a structural flaw, the values are not spoken of."""
+    body = changed(METRIC, metric__name="1bad", count=1)
+    assert details(body, Malformed) == ["unknown field 'count'"]
+
+
+def test_an_unknown_signal_hides_nothing_else() -> None:
+    """The log of an event of unknown kind is checked all the same."""
+    body = changed(LOG, signal_type="traces", log__severity="INFO")
+    assert [flaw.split(":")[0] for flaw in details(body, Malformed)] == [
+        "signal_type",
+        "log.severity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sink", "expected"),
+    [
+        ({"type": "remote_write"}, HTTP, [MissingExtra("encoder", "remote_write", "remote-write")]),
+        ({"type": "otlp"}, HTTP, [MissingExtra("encoder", "otlp", "otlp")]),
+        ({"type": "json_lines"}, {"type": "remote_write", "url": "http://p"}, [MissingExtra("sink", "remote_write", "remote-write")]),
+        ({"type": "otlp"}, {"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"}, [MissingExtra("encoder", "otlp", "otlp"), MissingExtra("sink", "otlp_grpc", "otlp")]),
+        ({"type": "json_lines"}, {"type": "kafka", "brokers": "k:9092", "topic": "t"}, [MissingExtra("sink", "kafka", "kafka")]),
+    ],
+)  # fmt: skip
+def test_missing_extras(
+    encoder: dict[str, Any],
+    sink: dict[str, Any],
+    expected: list[MissingExtra],
+    without_extras: None,
+) -> None:
+    """A plug-in whose extra is not installed is answered with the hint, encoder first."""
+    problem = check(changed(METRIC, encoder=encoder, sink=sink)).failure()
+    assert problem == Invalid(tuple(expected))
+
+
+def test_the_hint_is_exact() -> None:
+    """The hint is part of the contract, to the letter."""
+    assert str(MissingExtra("encoder", "remote_write", "remote-write")) == (
+        "encoder type 'remote_write' requires the 'remote-write' feature: "
+        "pip install 'sonda[remote-write]'"
+    )
+
+
+def test_a_wrong_option_of_a_missing_extra_is_structure() -> None:
+    """The schemas are there without the code: wrong structure is 400."""
+    body = changed(LOG, sink={"type": "kafka", "brokers": "k:9092"})
+    assert details(body, Malformed) == ["sink: missing field 'topic'"]

@@ -1,0 +1,240 @@
+"""What a script and a notebook use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from returns.result import Failure, Success
+
+import sonda
+from sonda.library import each
+from sonda.pipeline.problems import Flaw, Invalid, Malformed, NotJson, Unreachable
+from tests.support.bodies import LOG, METRIC, MISSING, changed
+from tests.support.destinations import http_destination, tcp_destination
+
+REFUSED = Failure(Unreachable("TCP connect to 127.0.0.1:1", "Connection refused"))
+
+
+def file_event(path: Path, **changes: Any) -> dict[str, Any]:
+    return changed(LOG, sink={"type": "file", "path": str(path)}, **changes)
+
+
+def test_emit_delivers(tmp_path: Path) -> None:
+    """A script gets a receipt once the destination has the event."""
+    path = tmp_path / "events.log"
+    receipt = sonda.emit(file_event(path, timestamp="2026-03-23T14:59:04.840Z")).unwrap()
+    assert json.loads(path.read_bytes())["message"] == "Deploy started"
+    assert receipt.confirmed is sonda.Confirmed.ACCEPTED
+    assert f"{receipt.confirmed}" == "accepted"
+    assert (receipt.tries, receipt.status, receipt.warnings) == (1, None, ())
+    assert receipt.time_ns == 1_774_277_944_840_000_000
+    assert receipt.latency_us >= 0
+
+
+def test_emit_gives_the_problem() -> None:
+    """Nothing raises for what a destination did."""
+    assert sonda.emit(LOG) == REFUSED
+    assert sonda.emit({}).failure() == Malformed(
+        tuple(
+            Flaw("", f"missing field '{name}'")
+            for name in ("signal_type", "labels", "encoder", "sink")
+        )
+    )
+
+
+def test_emit_many_gives_each_its_own_result(tmp_path: Path) -> None:
+    """Results stand in the order of the events, the refused among the delivered."""
+    path = tmp_path / "events.log"
+    written = [file_event(path, log__message=str(number)) for number in range(100)]
+    results = asyncio.run(sonda.emit_many([*written[:50], LOG, *written[50:]]))
+    assert results[50] == REFUSED
+    assert all(isinstance(result, Success) for result in results[:50] + results[51:])
+    messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
+    assert sorted(messages, key=int) == [str(number) for number in range(100)]
+
+
+def test_emit_many_one_at_a_time_keeps_the_order(tmp_path: Path) -> None:
+    """With a concurrency of 1 each event is confirmed before the next is drawn."""
+    path = tmp_path / "events.log"
+
+    def events() -> Iterator[dict[str, Any]]:
+        for number in range(5):
+            confirmed = path.read_bytes().count(b"\n") if number else 0
+            yield file_event(path, log__message=str(confirmed))
+
+    asyncio.run(sonda.emit_many(events(), concurrency=1))
+    messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
+    assert messages == ["0", "1", "2", "3", "4"]
+
+
+def test_emit_many_of_nothing() -> None:
+    """No events, no results."""
+    assert asyncio.run(sonda.emit_many([])) == []
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 100])
+def test_each_is_bounded(concurrency: int) -> None:
+    """No more than *concurrency* steps are under way at a time, and as many if there is work."""
+    under_way: set[int] = set()
+    most = 0
+
+    async def step(number: int) -> int:
+        nonlocal most
+        under_way.add(number)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0)
+        under_way.discard(number)
+        return -number
+
+    done = asyncio.run(each(range(20), step, concurrency=concurrency))
+    assert done == [-number for number in range(20)]
+    assert most == min(concurrency, 20)
+
+
+def test_each_needs_somebody_to_do_it() -> None:
+    """A concurrency below 1 is a mistake of the program's, and would do nothing."""
+    with pytest.raises(ValueError, match="at least 1"):
+        asyncio.run(sonda.emit_many([LOG], concurrency=0))
+
+
+def test_emit_works_where_a_loop_is_running(tmp_path: Path) -> None:
+    """A notebook may call it, too."""
+
+    async def cell() -> Any:
+        return sonda.emit(file_event(tmp_path / "x"))
+
+    assert isinstance(asyncio.run(cell()), Success)
+
+
+def test_emit_async_delivers(tmp_path: Path) -> None:
+    """A notebook awaits its receipt."""
+    assert isinstance(asyncio.run(sonda.emit_async(file_event(tmp_path / "x"))), Success)
+
+
+def test_results_print_well(tmp_path: Path) -> None:
+    """What a notebook shows says what happened."""
+    assert str(sonda.emit(LOG)) == (
+        "<Failure: sink error: TCP connect to 127.0.0.1:1: Connection refused>"
+    )
+    assert str(sonda.emit(file_event(tmp_path / "x"))).startswith(
+        "<Success: accepted after 1 try in"
+    )
+
+
+def test_a_pipeline_keeps_its_connection() -> None:
+    """Many events share a connection."""
+
+    async def many() -> None:
+        async with sonda.Pipeline() as pipeline:
+            for _ in range(5):
+                assert isinstance(await pipeline.emit(event), Success)
+
+    with http_destination() as destination:
+        event = changed(LOG, sink={"type": "loki", "url": destination.url})
+        asyncio.run(many())
+        assert len(destination.posts.items) == 5
+        assert len(destination.connections.items) == 1
+
+
+def test_a_typed_log_is_the_same_event() -> None:
+    """Typed or as a mapping, the bytes are the same."""
+    typed = sonda.Log(
+        message="Deploy started",
+        labels=MappingProxyType({"event": "deploy_start", "env": "prod"}),
+        fields={"version": "1.2.2"},
+        timestamp=datetime(2026, 3, 23, 15, 59, 4, 840_000, tzinfo=timezone(timedelta(hours=1))),
+        encoder=sonda.encoders.JsonLines(),
+    )
+    mapping = changed(LOG, timestamp="2026-03-23T14:59:04.840Z", sink=MISSING)
+    assert sonda.encode(typed) == sonda.encode(mapping)
+    assert isinstance(sonda.encode(typed), Success)
+
+
+def test_a_typed_metric_is_delivered_with_typed_options() -> None:
+    """Encoder and sink options travel as their dataclasses have them."""
+    with tcp_destination() as destination:
+        retry = sonda.Retry(max_attempts=1, initial_backoff="1ms", max_backoff="1ms")
+        result = sonda.emit(
+            sonda.Metric(
+                name="deploys",
+                value=99.60573,
+                timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+                encoder=sonda.encoders.PrometheusText(precision=2),
+                sink=sonda.sinks.Tcp(address=destination.address, retry=retry),
+            )
+        )
+        assert isinstance(result, Success)
+        assert destination.received.wait_for_bytes(1) == b"deploys 99.61 1767225600000\n"
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "reason"),
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), "a timestamp needs a time zone"),
+        (object(), "object is no JSON value"),
+    ],
+)
+def test_what_json_cannot_say(timestamp: Any, reason: str) -> None:
+    """A value that no body could hold is a problem, not an exception."""
+    assert sonda.emit(changed(LOG, timestamp=timestamp)) == Failure(NotJson(reason))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_nan(value: float) -> None:
+    """A mapping is held to what JSON allows."""
+    assert isinstance(sonda.emit(changed(METRIC, metric__value=value)).failure(), NotJson)
+
+
+def test_circular_and_endless_mappings() -> None:
+    """Mappings that JSON could never end are refused."""
+    circular: dict[str, Any] = {}
+    circular["labels"] = circular
+    assert isinstance(sonda.emit(circular).failure(), NotJson)
+
+
+def test_encode_needs_no_sink() -> None:
+    """The bytes alone come from the encoder alone, a syslog line with a newline included."""
+    event = changed(LOG, sink=MISSING, encoder={"type": "syslog"}, log__message="a\nb")
+    assert sonda.encode(event).unwrap().endswith(b"a\nb\n")
+
+
+def test_encode_checks_the_sink_that_is_there() -> None:
+    """A sink that could not carry the event is named."""
+    event = changed(LOG, encoder={"type": "syslog"}, log__message="a\nb")
+    problem = sonda.encode(event).failure()
+    assert isinstance(problem, Invalid)
+    assert "octet_counting" in str(problem)
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print(' '.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(run.stdout.split())
+
+
+def test_importing_loads_little() -> None:
+    """`import sonda` loads no framework; an event loads what it needs and no more."""
+    heavy = {"falcon", "uvicorn", "uvloop", "httpx", "h11", "grpc", "aiokafka", "google.protobuf"}
+    assert not loaded_by("import sonda") & (heavy | {"jsonschema", "asyncio"})
+    event = json.dumps(LOG)
+    assert not loaded_by(f"import sonda; sonda.emit({event})") & heavy
+
+
+def test_public_names_are_there() -> None:
+    """Each name of `__all__` can be had, and no other."""
+    for name in sonda.__all__:
+        assert getattr(sonda, name) is not None
+    assert dir(sonda) == sonda.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Lokki'"):
+        _ = sonda.sinks.Lokki
+    with pytest.raises(AttributeError, match="no attribute 'emitt'"):
+        _ = sonda.emitt
