@@ -28,15 +28,15 @@ from returns.result import Result
 from sonda.envelope import compact, envelope
 from sonda.observe.access_log import log_warning
 from sonda.observe.metrics import Metrics
-from sonda.pipeline.course import COURSE, Course
+from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.interruption import what_became
 from sonda.pipeline.model import Preview, Receipt
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.problems import (
-    Crowded,
+    DestinationBusy,
     Problem,
 )
 from sonda.pipeline.result import fold
@@ -94,7 +94,7 @@ class Rejected(Exception):  # noqa: N818  # it is how a check says no, not an er
         self.rejection = rejection
 
 
-class Delivers(AbstractAsyncContextManager[object], Protocol):
+class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
     """The pipeline, as far as the shell knows it."""
 
     async def deliver(
@@ -128,7 +128,7 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed(allowed=allowed):
             return {"Allow": allowed}
-        case Busy() | ShuttingDown() | NotReady() | Crowded():
+        case Busy() | ShuttingDown() | NotReady() | DestinationBusy():
             return {"Retry-After": "1"}
         case _:
             return {}
@@ -174,7 +174,7 @@ class Arrival(NamedTuple):
         return arrival
 
 
-class Shell(falcon.asgi.App[Request, Response]):
+class App(falcon.asgi.App[Request, Response]):
     """A Falcon app that counts its requests, and looks at one before its body has arrived.
 
     Falcon waits for the first bytes of the body before it routes. A client that keeps them back
@@ -206,7 +206,7 @@ class Shell(falcon.asgi.App[Request, Response]):
             self.metrics.inflight(self._inflight)
 
 
-class Doorman:
+class AdmissionMiddleware:
     """Falcon middleware for what does not depend on the resource: 503, the `Host`'s 403, 405."""
 
     def __init__(self, max_inflight_requests: int, host_check: HostCheck | None) -> None:
@@ -239,7 +239,7 @@ def _methods_of(resource: object) -> list[str]:
 class Lifespan:
     """Falcon middleware that opens the pipeline with the server, and closes it."""
 
-    def __init__(self, app: Shell, pipeline: Delivers) -> None:
+    def __init__(self, app: App, pipeline: PipelineProtocol) -> None:
         self._app = app
         self._pipeline = pipeline
         self._stack = AsyncExitStack()
@@ -266,7 +266,7 @@ class Health:
 class Ready:
     """`GET /ready`."""
 
-    def __init__(self, app: Shell) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
 
     async def on_get(self, _req: Request, resp: Response) -> None:
@@ -298,7 +298,7 @@ class Exposition:
 class Events:
     """`POST /events`: one event in, one answer once its destination has given its own."""
 
-    def __init__(self, settings: Settings, pipeline: Delivers) -> None:
+    def __init__(self, settings: Settings, pipeline: PipelineProtocol) -> None:
         self._settings = settings
         self._pipeline = pipeline
 
@@ -315,7 +315,7 @@ class Events:
                 shown = await self._pipeline.preview(raw, until_s=until_s)
                 _write(resp, fold(shown, previewed, refused))
                 return
-            begin_course(req)
+            begin_delivery(req)
             outcome = await self._pipeline.deliver(raw, until_s=until_s)
         except asyncio.CancelledError as exc:  # the server's grace period is over
             if not body_arrived:
@@ -437,19 +437,19 @@ def share_of(max_inflight_requests: int) -> int | None:
     return max_inflight_requests // 2 if max_inflight_requests >= _WORTH_SHARING else None
 
 
-def begin_course(req: Request) -> None:
+def begin_delivery(req: Request) -> None:
     """Have the pipeline write down how far the event comes, for its line in the log."""
-    course = Course(req.scope.get(ID, ""))
+    course = DeliveryProgress(req.scope.get(ID, ""))
     req.scope[WAY] = course
-    COURSE.set(course)
+    DELIVERY_PROGRESS.set(course)
 
 
 def create_app(
     settings: Settings,
-    pipeline: Delivers | None = None,
+    pipeline: PipelineProtocol | None = None,
     listening: Sequence[Address] = (),
     metrics: Metrics | None = None,
-) -> Shell:
+) -> App:
     """Make the ASGI app; without a *pipeline* it opens its own, confined as the settings say.
 
     *listening* is what the server really listens on: one address may have several, and a free port.
@@ -458,7 +458,7 @@ def create_app(
     metrics = metrics or Metrics()
     if pipeline is None:
         policy = Policy(settings.allow_destination, listening_on(listening))
-        confinement = Confinement(settings.file_root, settings.tls_root, policy)
+        confinement = AccessPolicy(settings.file_root, settings.tls_root, policy)
         pipeline = Pipeline(
             confinement=confinement,
             in_server=True,
@@ -468,8 +468,8 @@ def create_app(
         )
     is_local = all(is_loopback(address.host) for address in listening)
     host_check = HostCheck(settings.allow_host) if is_local and not settings.api_key else None
-    app = Shell()
-    doorman = Doorman(settings.max_inflight_requests, host_check)
+    app = App()
+    doorman = AdmissionMiddleware(settings.max_inflight_requests, host_check)
     app.add_middleware([Lifespan(app, pipeline), doorman])
     app.metrics = metrics
     app.add_route("/events", Events(settings, pipeline))

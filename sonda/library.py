@@ -13,7 +13,7 @@ from returns.result import Result
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Preview, Receipt
-from sonda.pipeline.net import Transport
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.stages.encode import encode as encode_order
 from sonda.pipeline.stages.parse import parse
@@ -95,7 +95,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
         .bind(partial(validate, received_ns=now_ns()))
         .bind(partial(preflight, in_server=False))
         .bind(encode_order)
-        .bind(partial(preview_parcel, transport=Transport()))
+        .bind(partial(preview_parcel, transport=Network()))
     )
 
 

@@ -8,7 +8,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import (
-    Crowded,
+    DestinationBusy,
     Forbidden,
     Invalid,
     Malformed,
@@ -73,7 +73,7 @@ def _outcome(problem: Problem) -> str:
     match problem:
         case NotJson() | Malformed() | Invalid() | Forbidden():
             return "invalid"
-        case Unreachable() | Refused() | Crowded():
+        case Unreachable() | Refused() | DestinationBusy():
             return "rejected"
         case OutcomeUnknown():
             return "unknown"

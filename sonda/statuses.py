@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from sonda.pipeline.problems import (
-    Crowded,
+    DestinationBusy,
     Forbidden,
     Invalid,
     Malformed,
@@ -60,7 +60,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 500
         case Unreachable() | Refused():
             return 502
-        case Busy() | ShuttingDown() | NotReady() | Crowded():
+        case Busy() | ShuttingDown() | NotReady() | DestinationBusy():
             return 503
         case OutcomeUnknown() | CutOff():
             return 504

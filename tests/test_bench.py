@@ -25,10 +25,10 @@ from bench.stand_in.counts import Counts
 from bench.stand_in.running import StandIn, run_stand_in
 from bench.targets import Figures, Target, targets
 from sonda.pipeline.schemas.registry import PLUGINS
+from tests.support.destinations import PATIENCE_S, HttpDestination, http_destination
 
 from .backends.certificates import make_certificates
 from .backends.conftest import installed
-from tests.support.destinations import PATIENCE_S, HttpDestination, http_destination
 
 RESULT = (
     'LOAD {"answers":%d,"duration_us":2000000,"p50_us":1500,"p99_us":9000,"above_399":%d,'

@@ -15,7 +15,7 @@ from sonda.pipeline.encoders.influx_lp import InfluxLp
 from sonda.pipeline.encoders.json_lines import JsonLines
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
 from sonda.pipeline.encoders.syslog import Syslog
-from sonda.pipeline.problems import Flaw, Invalid
+from sonda.pipeline.problems import Invalid, ValidationIssue
 from tests.support.events import EVENTS, record, sample
 
 ENCODERS: Final[Mapping[str, Encoder[Any, Any]]] = {
@@ -26,8 +26,8 @@ ENCODERS: Final[Mapping[str, Encoder[Any, Any]]] = {
 }
 
 
-def _no_sd_name(path: str, quoted: str) -> Flaw:
-    return Flaw(
+def _no_sd_name(path: str, quoted: str) -> ValidationIssue:
+    return ValidationIssue(
         path,
         f"{quoted} is no name for structured data: must be 1 to 32 printable ASCII characters "
         "other than space, '=', ']' and '\"'",
@@ -37,17 +37,21 @@ def _no_sd_name(path: str, quoted: str) -> Flaw:
 REFUSED: Final[Mapping[tuple[str, str], Invalid]] = {
     ("influx_lp", "metric_newline"): Invalid(
         (
-            Flaw(
+            ValidationIssue(
                 "labels.a",
                 r'"x\"y\\z\nw" contains a newline, which line protocol cannot carry here',
             ),
         )
     ),
     ("influx_lp", "metric_final_backslash"): Invalid(
-        (Flaw("labels.path", r'"C:\\" ends in a backslash, which would escape what follows it'),)
+        (
+            ValidationIssue(
+                "labels.path", r'"C:\\" ends in a backslash, which would escape what follows it'
+            ),
+        )
     ),
     ("influx_lp", "metric_time_label"): Invalid(
-        (Flaw("labels.time", '"time" is the timestamp in line protocol, not a tag'),)
+        (ValidationIssue("labels.time", '"time" is the timestamp in line protocol, not a tag'),)
     ),
     ("syslog", "log_non_ascii_name"): Invalid((_no_sd_name('log.fields["ü"]', '"ü"'),)),
     ("syslog", "log_sd_bad_names"): Invalid(
@@ -170,12 +174,14 @@ def test_influx_lp_names_flaws_of_labels_and_field_key() -> None:
     assert influx_lp.encode(unfit, options) == Failure(
         Invalid(
             (
-                Flaw("labels.B", rf'"x\n\\" {newline}'),
-                Flaw("labels.B", rf'"x\n\\" {backslash}'),
-                Flaw("labels.time", '"time" is the timestamp in line protocol, not a tag'),
-                Flaw("labels.time", rf'"\\" {backslash}'),
-                Flaw("encoder.field_key", rf'"cpu\npercent\\" {newline}'),
-                Flaw("encoder.field_key", rf'"cpu\npercent\\" {backslash}'),
+                ValidationIssue("labels.B", rf'"x\n\\" {newline}'),
+                ValidationIssue("labels.B", rf'"x\n\\" {backslash}'),
+                ValidationIssue(
+                    "labels.time", '"time" is the timestamp in line protocol, not a tag'
+                ),
+                ValidationIssue("labels.time", rf'"\\" {backslash}'),
+                ValidationIssue("encoder.field_key", rf'"cpu\npercent\\" {newline}'),
+                ValidationIssue("encoder.field_key", rf'"cpu\npercent\\" {backslash}'),
             )
         )
     )
@@ -184,7 +190,9 @@ def test_influx_lp_names_flaws_of_labels_and_field_key() -> None:
 def test_influx_lp_refuses_an_empty_time_label() -> None:
     """A label named `time` is refused for its name, though an empty tag would be left out."""
     assert influx_lp.encode(sample(labels={"time": ""}), InfluxLp()) == Failure(
-        Invalid((Flaw("labels.time", '"time" is the timestamp in line protocol, not a tag'),))
+        Invalid(
+            (ValidationIssue("labels.time", '"time" is the timestamp in line protocol, not a tag'),)
+        )
     )
 
 
@@ -194,7 +202,7 @@ def test_a_refusal_quotes_the_start_of_a_long_value() -> None:
     assert influx_lp.encode(unfit, InfluxLp()) == Failure(
         Invalid(
             (
-                Flaw(
+                ValidationIssue(
                     "labels.a",
                     f'"{"x" * 200}…" contains a newline, which line protocol cannot carry here',
                 ),

@@ -32,7 +32,10 @@ def main() -> None:
             f"sonda/{path.relative_to(CHECKOUT)}" for path in CHECKOUT.glob("schemas/**/*.json")
         }
         assert schemas <= packed, f"not in the wheel: {schemas - packed}"
-        assets = {f"sonda/server/docs/assets/{path.name}" for path in CHECKOUT.glob("sonda/server/docs/assets/*")}
+        assets = {
+            f"sonda/server/docs/assets/{path.name}"
+            for path in CHECKOUT.glob("sonda/server/docs/assets/*")
+        }
         assert assets, "no asset of the documentation page"
         assert assets <= packed, f"not in the wheel: {assets - packed}"
         assert "sonda/py.typed" in packed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sonda.cli.outcomes import Outcome
     from sonda.cli.reading import Item
     from sonda.cli.sending import Way
-    from sonda.pipeline.problems import Flaw, MissingExtra
+    from sonda.pipeline.problems import MissingExtra, ValidationIssue
 
 MANY: Final = 20  # events: beyond them a bar shows how far it is
 CONCURRENCY: Final = 32  # as in `sonda.library`, which help need not load
@@ -262,7 +262,10 @@ def _merge(items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _way(
-    server: str | None, said: Callable[[Flaw | MissingExtra], str] = str, *, dry_run: bool
+    server: str | None,
+    said: Callable[[ValidationIssue | MissingExtra], str] = str,
+    *,
+    dry_run: bool,
 ) -> Way:
     """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending

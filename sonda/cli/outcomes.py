@@ -10,11 +10,11 @@ from typing import Any
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import (
-    Flaw,
     Invalid,
     Malformed,
     MissingExtra,
     Problem,
+    ValidationIssue,
 )
 from sonda.pipeline.text.cards import lines_of_preview
 from sonda.statuses import http_status
@@ -72,7 +72,9 @@ def previewed(document: Mapping[str, Any], target: str) -> Outcome:
     return Outcome(Exit.DELIVERED, document, line, warnings, details)
 
 
-def failed(problem: Problem, said: Callable[[Flaw | MissingExtra], str] = str) -> Outcome:
+def failed(
+    problem: Problem, said: Callable[[ValidationIssue | MissingExtra], str] = str
+) -> Outcome:
     """Say what went wrong; *said* is how a person is told of each flaw."""
     outcome = answered(http_status(problem), str(problem))
     if isinstance(problem, (Malformed, Invalid)):

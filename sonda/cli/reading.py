@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.problems import Flaw, Malformed, NotJson, Problem
+from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.text.escape import kind_of
 from sonda.pipeline.values.timestamps import rfc3339
@@ -156,4 +156,4 @@ def _of_yaml(where: str, value: object, now_ns: Callable[[], int]) -> Item:
     if isinstance(value, dict):
         return item(where, value, now_ns)
     reason = f"expected an object, got {kind_of(value)}"
-    return Item(where, written, Failure(Malformed((Flaw("", reason),))))
+    return Item(where, written, Failure(Malformed((ValidationIssue("", reason),))))

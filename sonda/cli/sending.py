@@ -26,7 +26,7 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.problems import Flaw, MissingExtra
+from sonda.pipeline.problems import MissingExtra, ValidationIssue
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
@@ -40,7 +40,7 @@ Way: TypeAlias = AbstractAsyncContextManager[Send]
 
 
 @asynccontextmanager
-async def here(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterator[Send]:
+async def here(said: Callable[[ValidationIssue | MissingExtra], str] = str) -> AsyncIterator[Send]:
     """Deliver in this process; *said* is how a person is told of a flaw."""
     async with Pipeline() as pipeline:
 
@@ -56,7 +56,9 @@ async def here(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def nowhere(said: Callable[[Flaw | MissingExtra], str] = str) -> AsyncIterator[Send]:
+async def nowhere(
+    said: Callable[[ValidationIssue | MissingExtra], str] = str,
+) -> AsyncIterator[Send]:
     """Send nothing: say what would be sent from this process."""
 
     async def send(addressed: Addressed) -> Outcome:
@@ -135,7 +137,7 @@ def _judge(answer: Any, url: str, target: str) -> Outcome:
 
 
 @dataclass(slots=True)
-class Campaign:
+class Emission:
     """Events on their way, and what has become of them so far."""
 
     addressed: Sequence[Addressed]
@@ -178,7 +180,7 @@ def send_all(
 
     Ctrl-C ends it early: what had not been sent is rejected, what was on its way unknown.
     """
-    campaign = Campaign(addressed)
+    campaign = Emission(addressed)
     try:
         asyncio.run(campaign.run(way, concurrency, done))
     except KeyboardInterrupt:

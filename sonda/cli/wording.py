@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sonda.pipeline.problems import Flaw, MissingExtra
+from sonda.pipeline.problems import MissingExtra, ValidationIssue
 from sonda.pipeline.schemas.registry import PLUGINS
 
 _OPTIONS: Final = {
@@ -20,7 +20,7 @@ _OPTIONS: Final = {
 }
 
 
-def as_typed(to: str, settings: Sequence[str]) -> Callable[[Flaw | MissingExtra], str]:
+def as_typed(to: str, settings: Sequence[str]) -> Callable[[ValidationIssue | MissingExtra], str]:
     """Make a function that says a flaw of an event that was given by options."""
     given = [f"--set {setting.partition('=')[0]}" for setting in settings]
     sink = to.partition("=")[0]
@@ -36,7 +36,7 @@ def as_typed(to: str, settings: Sequence[str]) -> Callable[[Flaw | MissingExtra]
             return f"--to {sink}=…" if sink in PLUGINS["sink"] else f"--to {to}: {path}"
         return path
 
-    def said(flaw: Flaw | MissingExtra) -> str:
+    def said(flaw: ValidationIssue | MissingExtra) -> str:
         if isinstance(flaw, MissingExtra) or not flaw.path:
             return str(flaw)
         return f"{option(flaw.path)}: {flaw.reason}"

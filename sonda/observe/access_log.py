@@ -20,8 +20,8 @@ import structlog
 from structlog.typing import EventDict
 
 from sonda.envelope import compact
-from sonda.observe.record import Account, account, is_event
-from sonda.pipeline.course import COURSE, Course
+from sonda.observe.record import AccessRecord, account, is_event
+from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
 from sonda.pipeline.text.escape import cut, escape
 from sonda.pipeline.text.redact import scrub
 
@@ -29,7 +29,7 @@ _STDERR: Final = 2
 _PATH_CHARACTERS: Final = 200
 _OURS: Final = logging.getLogger("sonda")
 _LOWER: Final = {"DEBUG": "debug", "INFO": "info"}
-_FIELDS: Final = Account._fields
+_FIELDS: Final = AccessRecord._fields
 _ROUTINE: Final = ("/health", "/ready", "/metrics")
 _ACCESS: Final = logging.getLogger("uvicorn.access")
 
@@ -58,7 +58,7 @@ def log_access(
     version: str,
     status: int,
     own_id: str = "",
-    course: Course | None = None,
+    course: DeliveryProgress | None = None,
 ) -> None:
     """Write a request's line, without the record that `logging` makes: it would cost 8 µs an event.
 
@@ -98,7 +98,7 @@ class _Asked(NamedTuple):
 
 
 def _access_as_text(
-    asked: _Asked, status: int, level: str, own_id: str, told: Account | None
+    asked: _Asked, status: int, level: str, own_id: str, told: AccessRecord | None
 ) -> str:
     client, method, path, version = asked
     text = f'{client} - "{method} {path} HTTP/{version}" {status}'
@@ -114,7 +114,7 @@ def _access_as_text(
 
 
 def _access_as_json(
-    asked: _Asked, status: int, level: str, own_id: str, told: Account | None
+    asked: _Asked, status: int, level: str, own_id: str, told: AccessRecord | None
 ) -> bytes:
     client, method, path, version = asked
     fields = {
@@ -154,7 +154,7 @@ _style: Final = [_TEXT]  # the one in use
 
 
 def _own_id() -> str:
-    course = COURSE.get()
+    course = DELIVERY_PROGRESS.get()
     return "" if course is None else course.id
 
 

@@ -39,7 +39,7 @@ from sonda.observe.record import (
     names_of,
     outcome_of,
 )
-from sonda.pipeline.course import Course
+from sonda.pipeline.course import DeliveryProgress
 from sonda.pipeline.net.connection_observer import Observer
 
 STAGES: Final = ("validation", "encoding", "waiting", "acknowledgement")
@@ -153,28 +153,28 @@ def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
     return places, cells
 
 
-PLACES, CELLS = _layout()
-_EVENTS: Final = PLACES["sonda_events"]
-_STAGES: Final = PLACES["sonda_stage_duration_seconds"]
-_PUSHES: Final = PLACES["sonda_push_events"]
-_RETRIES: Final = PLACES["sonda_retries"]
-_REJECTED: Final = PLACES["sonda_rejected_requests"]
-_OPENED: Final = PLACES["sonda_connections_opened"]
-_OPEN: Final = PLACES["sonda_open_connections"]
+OFFSETS, CELLS = _layout()
+_EVENTS: Final = OFFSETS["sonda_events"]
+_STAGES: Final = OFFSETS["sonda_stage_duration_seconds"]
+_PUSHES: Final = OFFSETS["sonda_push_events"]
+_RETRIES: Final = OFFSETS["sonda_retries"]
+_REJECTED: Final = OFFSETS["sonda_rejected_requests"]
+_OPENED: Final = OFFSETS["sonda_connections_opened"]
+_OPEN: Final = OFFSETS["sonda_open_connections"]
 _NANOSECONDS: Final = tuple(round(bound_s * 1e9) for bound_s in SECONDS)
 _SECONDS_SUM: Final = len(SECONDS) + 1
 _EVENTS_SUM: Final = len(EVENTS) + 1
-_INFLIGHT: Final = PLACES["sonda_inflight_requests"][()]
-_RESTARTS: Final = PLACES["sonda_worker_restarts"][()]
+_INFLIGHT: Final = OFFSETS["sonda_inflight_requests"][()]
+_RESTARTS: Final = OFFSETS["sonda_worker_restarts"][()]
 _GAUGES: Final = tuple(
     place
     for family in FAMILIES
     if family.kind is GaugeMetricFamily
-    for place in PLACES[family.name].values()
+    for place in OFFSETS[family.name].values()
 )
 
 
-def sheets(workers: int) -> list[Sheet]:
+def slabs(workers: int) -> list[Sheet]:
     """Map a sheet for each worker, which all processes that are forked from this one share."""
     size_bytes = CELLS * 8
     together = memoryview(mmap.mmap(-1, workers * size_bytes))
@@ -198,7 +198,7 @@ class Metrics(Observer):
         self._all = all_sheets or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
         self._sheet = self._all[number]
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Book(self._all))
+        self._registry.register(_Collector(self._all))
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """Write all counts in the format that the header `Accept` prefers; gives its type, too."""
@@ -218,7 +218,7 @@ class Metrics(Observer):
         """Count the end of one."""
         self._sheet[_OPEN[(sink,)]] -= 1.0
 
-    def answered(self, status: int, course: Course | None) -> None:
+    def answered(self, status: int, course: DeliveryProgress | None) -> None:
         """Count a request that is answered: as an event, or as one that was turned away."""
         if course is None or not is_event(status, course):
             if (refused := _REJECTED.get((str(status),))) is not None:
@@ -233,7 +233,7 @@ class Metrics(Observer):
             self._time(cells.encoding, course.encoded_ns - course.prepared_ns)
             self._push(course, cells)
 
-    def _push(self, course: Course, cells: _Cells) -> None:
+    def _push(self, course: DeliveryProgress, cells: _Cells) -> None:
         """Count what followed encoding."""
         sheet = self._sheet
         if course.ended_ns:
@@ -279,7 +279,7 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
     )
 
 
-class _Book(Collector):
+class _Collector(Collector):
     """All sheets together, as `prometheus_client` wants to be told of them."""
 
     def __init__(self, all_sheets: Sequence[Sheet]) -> None:
@@ -298,7 +298,7 @@ class _Book(Collector):
     def _read(self, family: Family) -> Metric:
         names = [*family.labels, *(["error"] if "status" in family.labels else [])]
         metric = family.kind(family.name, family.help, labels=names)
-        for values, start in PLACES[family.name].items():
+        for values, start in OFFSETS[family.name].items():
             cells = [
                 sum(sheet[start + cell] for sheet in self._all) for cell in range(family.width)
             ]

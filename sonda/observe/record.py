@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from returns.result import Success
 
-from sonda.pipeline.course import Course
+from sonda.pipeline.course import DeliveryProgress
 from sonda.pipeline.model import Record
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.text.escape import shown
-from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.values.memoize import memoize
 
 UNKNOWN: Final = "unknown"  # of a body that does not name what there is
 SIGNALS: Final = ("logs", "metrics", UNKNOWN)
@@ -25,7 +25,7 @@ REFUSALS: Final = (400, 403, 422)  # of an event's body; a request is turned awa
 _URL: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
 
 
-class Account(NamedTuple):
+class AccessRecord(NamedTuple):
     """One event, in the order in which its line in the log tells it."""
 
     signal_type: str
@@ -38,7 +38,7 @@ class Account(NamedTuple):
     warnings: Sequence[str]
 
 
-def is_event(status: int, course: Course | None) -> bool:
+def is_event(status: int, course: DeliveryProgress | None) -> bool:
     """Tell an event that was answered with *status* from a request that did not become one."""
     return course is not None and (status in OUTCOMES or status in REFUSALS)
 
@@ -48,7 +48,7 @@ def outcome_of(status: int) -> str:
     return OUTCOMES.get(status, INVALID)
 
 
-def account(status: int, course: Course) -> Account:
+def account(status: int, course: DeliveryProgress) -> AccessRecord:
     """Tell of an event; nothing of it is a secret, or free to break out of a line of text."""
     order, outcome = course.order, course.outcome
     if isinstance(outcome, Success):
@@ -61,10 +61,10 @@ def account(status: int, course: Course) -> Account:
     target = target_of(order.sink.identity) if order is not None else ""
     signal_type, encoder, sink = names_of(course)
     made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
-    return Account(*made, warnings)
+    return AccessRecord(*made, warnings)
 
 
-def names_of(course: Course) -> tuple[str, str, str]:
+def names_of(course: DeliveryProgress) -> tuple[str, str, str]:
     """Give an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
     order = course.order
     if order is not None:
@@ -86,7 +86,7 @@ def _known(name: object, names: Sequence[str]) -> str:
     return name if isinstance(name, str) and name in names else UNKNOWN
 
 
-@remembered
+@memoize
 def target_of(identity: str) -> str:
     """Name a destination by as much of it as never holds a secret: of a URL, up to its host."""
     options: Mapping[str, Any] = json.loads(identity)

@@ -1,6 +1,6 @@
 """How far one event has come, for whoever counts and logs; a library's user pays nothing for it.
 
-A server sets `COURSE` before it hands an event to the pipeline; the stages write down where they
+A server sets `DELIVERY_PROGRESS` before it hands an event to the pipeline; the stages write down where they
 are, in the event's own task, and nobody else's course is ever in reach.
 """
 
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.model import Order, Receipt
+from sonda.pipeline.model import Receipt, ValidatedEvent
 from sonda.pipeline.problems import Problem
 
 
-class Course:
+class DeliveryProgress:
     """What is known of an event under way; instants are `perf_counter_ns`, 0 before they come.
 
     *pushes* has, for each push that this event is to be counted with, how many events were in it;
@@ -44,14 +44,14 @@ class Course:
         self.began_ns = perf_counter_ns()
         self.prepared_ns = self.encoded_ns = self.waited_ns = self.ended_ns = 0
         self.document: Mapping[str, Any] = {}
-        self.order: Order | None = None
+        self.order: ValidatedEvent | None = None
         self.outcome: Result[Receipt, Problem] | None = None
         self.pushes: list[int] = []
         self.shared = False
         self.tries = 0
 
     def prepare(
-        self, document: Result[dict[str, Any], Problem], order: Result[Order, Problem]
+        self, document: Result[dict[str, Any], Problem], order: Result[ValidatedEvent, Problem]
     ) -> None:
         """Note what validation and the advisories have come to."""
         self.prepared_ns = perf_counter_ns()
@@ -76,4 +76,6 @@ class Course:
             self.tries = outcome.unwrap().tries
 
 
-COURSE: Final[ContextVar[Course | None]] = ContextVar("COURSE", default=None)
+DELIVERY_PROGRESS: Final[ContextVar[DeliveryProgress | None]] = ContextVar(
+    "DELIVERY_PROGRESS", default=None
+)

@@ -14,14 +14,14 @@ from typing import Any, Final, Self
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.course import COURSE
+from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Order, Parcel, Preview, Receipt
-from sonda.pipeline.net import Confinement, Transport
+from sonda.pipeline.model import EncodedEvent, Preview, Receipt, ValidatedEvent
+from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.connection_observer import NOBODY, Observer
-from sonda.pipeline.net.limiter import Shares
+from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.threads import in_thread
-from sonda.pipeline.problems import Crowded, Problem, Unreachable
+from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
@@ -35,7 +35,7 @@ from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
-_WARNINGS: Final[Callable[[Order | Receipt], tuple[str, ...]]] = attrgetter("warnings")
+_WARNINGS: Final[Callable[[ValidatedEvent | Receipt], tuple[str, ...]]] = attrgetter("warnings")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
@@ -65,15 +65,15 @@ class Pipeline:
     def __init__(
         self,
         *,
-        confinement: Confinement | None = None,
+        confinement: AccessPolicy | None = None,
         in_server: bool = False,
         share: int | None = None,
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
         observer: Observer = NOBODY,
     ) -> None:
-        self._transport = Transport(confinement, observer)
+        self._transport = Network(confinement, observer)
         self._share = share
-        self._shares = Shares(share)
+        self._shares = DestinationLimiter(share)
         self._in_server = in_server
         self._warn = warn
         self._preflight = partial(preflight, in_server=in_server)
@@ -104,7 +104,7 @@ class Pipeline:
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
         """
         received_ns = now_ns()
-        course = COURSE.get()
+        course = DELIVERY_PROGRESS.get()
         document = parse(raw)
         validated = document.bind(partial(validate, received_ns=received_ns))
         order = validated.bind(self._preflight)
@@ -124,13 +124,13 @@ class Pipeline:
         return receipt
 
     async def _send(
-        self, parcel: Parcel, *, until_s: float | None, began_ns: int
+        self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
         sink = parcel.order.sink
         with self._shares.place(destination_of(sink)) as is_free:
             if not is_free:
-                return Failure(Crowded(target_of(sink), self._share or 0))
+                return Failure(DestinationBusy(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
             return await then(pushed, partial(flush, began_ns=began_ns))
 
@@ -146,7 +146,9 @@ class Pipeline:
         describe = partial(self._describe, until_s=until_s)
         return await then(validated.bind(self._preflight).bind(encode), describe)
 
-    async def _describe(self, parcel: Parcel, *, until_s: float | None) -> Result[Preview, Problem]:
+    async def _describe(
+        self, parcel: EncodedEvent, *, until_s: float | None
+    ) -> Result[Preview, Problem]:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
         try:
             async with asyncio.timeout_at(until_s):

@@ -47,7 +47,7 @@ Event: TypeAlias = Record | Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class PluginRef:
     """The encoder or the sink that a body names: its plug-in, and the options as its own class.
 
     *identity* is the options as JSON, integral numbers as integers, secrets and all. Options of
@@ -61,17 +61,17 @@ class Chosen:
     identity: str = field(repr=False)
 
 
-class Order(Struct, frozen=True):
+class ValidatedEvent(Struct, frozen=True):
     """A body that has been validated: the event, how to render it, and where to deliver it."""
 
     event: Event
-    encoder: Chosen
-    sink: Chosen
+    encoder: PluginRef
+    sink: PluginRef
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class ContentEncoding:
     """How a format travels over HTTP: further headers that it needs, and the body that is posted.
 
     *pack* is pure. It comes last, after joining: two packed bodies are no packed body.
@@ -81,7 +81,7 @@ class Packing:
     pack: Callable[[bytes], bytes]
 
 
-AS_IT_IS: Final = Packing({}, bytes)
+IDENTITY_ENCODING: Final = ContentEncoding({}, bytes)
 
 
 class Payload(Struct, frozen=True):
@@ -91,13 +91,13 @@ class Payload(Struct, frozen=True):
     encoder: str
     content_type: str
     body: bytes
-    packing: Packing = AS_IT_IS
+    packing: ContentEncoding = IDENTITY_ENCODING
 
 
-class Parcel(Struct, frozen=True):
+class EncodedEvent(Struct, frozen=True):
     """A payload, and the order it belongs to."""
 
-    order: Order
+    order: ValidatedEvent
     payload: Payload
 
 
@@ -126,7 +126,7 @@ class Place:
         return f"{self.topic}-{self.partition}{offset}"
 
 
-class Acknowledged(Struct, frozen=True):
+class Ack(Struct, frozen=True):
     """A destination's yes: what it proves, after how many tries, and its own status and place for it.
 
     Not every destination has these two.
@@ -139,19 +139,19 @@ class Acknowledged(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-Pending: TypeAlias = "Callable[[], Awaitable[Result[Acknowledged, Problem]]]"
+Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-class Pushed(Struct, frozen=True):
+class InFlight(Struct, frozen=True):
     """An order under way, and the wait for its destination's verdict."""
 
-    order: Order
+    order: ValidatedEvent
     pending: Pending
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class WirePreview:
     """How an event would leave: its *body* is sent byte by byte, and credentials are masked.
 
     *framing* says what the event is among others. *facts* are what else the destination is told, or
@@ -173,7 +173,7 @@ class Preview(Shown):
     encoder: str
     sink: str
     time_ns: int
-    departure: Departure
+    departure: WirePreview
     decoded: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 

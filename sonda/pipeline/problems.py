@@ -14,7 +14,7 @@ from sonda.pipeline.values.timestamps import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class ValidationIssue:
     """One thing wrong with a body; *path* is empty where the reason names its subject itself."""
 
     path: str
@@ -53,7 +53,7 @@ class NotJson(Shown):
 class Malformed(Shown):
     """The body's structure is wrong: a type, a field's name, an enumerated value; nothing was sent."""
 
-    flaws: tuple[Flaw, ...]
+    flaws: tuple[ValidationIssue, ...]
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.flaws))
@@ -63,7 +63,7 @@ class Malformed(Shown):
 class Invalid(Shown):
     """The structure is right, but no configuration allows these values; nothing was sent."""
 
-    flaws: tuple[Flaw | MissingExtra, ...]
+    flaws: tuple[ValidationIssue | MissingExtra, ...]
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.flaws))
@@ -82,7 +82,7 @@ class Forbidden(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class Crowded(Shown):
+class DestinationBusy(Shown):
     """As many events as one destination may have under way have no answer yet; nothing was sent."""
 
     target: str
@@ -139,5 +139,12 @@ class OutcomeUnknown(Shown):
 
 
 Problem: TypeAlias = (
-    NotJson | Malformed | Invalid | Forbidden | Crowded | Unreachable | Refused | OutcomeUnknown
+    NotJson
+    | Malformed
+    | Invalid
+    | Forbidden
+    | DestinationBusy
+    | Unreachable
+    | Refused
+    | OutcomeUnknown
 )

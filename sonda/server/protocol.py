@@ -29,8 +29,8 @@ from uvicorn.protocols.http.httptools_impl import (
 from sonda.envelope import envelope
 from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
-from sonda.pipeline.course import Course
-from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.course import DeliveryProgress
+from sonda.pipeline.values.memoize import memoize
 from sonda.server.request_id import HEADER, ID, WAY, new_id, request_id
 
 HEAD_LIMIT_BYTES: Final = 65536
@@ -169,7 +169,7 @@ class _Cycle(RequestResponseCycle):
         query = scope["query_string"]
         target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
         version, status = scope["http_version"], self._start["status"]
-        course = cast("Course | None", scope.get(WAY))
+        course = cast("DeliveryProgress | None", scope.get(WAY))
         log_access(f"{host}:{port}", scope["method"], target, version, status, self.id, course)
         if self.metrics is not None:
             self.metrics.answered(status, course)
@@ -471,7 +471,7 @@ class EventProtocol(HttpToolsProtocol):
             self.metrics.answered(refusal.status, None)
 
 
-@remembered
+@memoize
 def _split(target: bytes) -> tuple[str, bytes, bytes] | None:
     """Split a request's target into its path, once more as it is written, and the query."""
     try:

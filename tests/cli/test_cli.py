@@ -28,8 +28,7 @@ from sonda.cli.outcomes import Exit, exit_status
 from sonda.cli.params import SEVERITIES
 from sonda.envelope import CODES
 from sonda.pipeline.problems import (
-    Crowded,
-    Flaw,
+    DestinationBusy,
     Forbidden,
     Invalid,
     Malformed,
@@ -38,6 +37,7 @@ from sonda.pipeline.problems import (
     Problem,
     Refused,
     Unreachable,
+    ValidationIssue,
 )
 from sonda.pipeline.schemas.registry import REQUEST
 from sonda.statuses import http_status
@@ -984,12 +984,12 @@ def test_a_bug_is_no_rejection(home: Path) -> None:
 
 PROBLEMS: Final[list[Problem]] = [
     NotJson("x"),
-    Malformed((Flaw("", "x"),)),
-    Invalid((Flaw("", "x"),)),
+    Malformed((ValidationIssue("", "x"),)),
+    Invalid((ValidationIssue("", "x"),)),
     Forbidden("x"),
     Unreachable("x", "y"),
     Refused("x", "400"),
-    Crowded("x", 512),
+    DestinationBusy("x", 512),
     OutcomeUnknown("x", "within 1s", 1),
 ]
 

@@ -29,9 +29,9 @@ DECLARED: Final[tuple[Place, ...]] = (
     *((sink.type, fault.name) for sink in NETWORK_SINKS for fault in sink.faults),
     *((KAFKA.type, fault.name) for fault in KAFKA.faults),
     *((OTLP_GRPC.type, fault.name) for fault in OTLP_GRPC.faults),
-    *test_udp.PLACES,
-    *test_local_sinks.PLACES,
-    *products.PLACES,
+    *test_udp.OFFSETS,
+    *test_local_sinks.OFFSETS,
+    *products.OFFSETS,
 )
 
 

@@ -201,4 +201,4 @@ KINDS: Final = (
     Kind("Kafka", "kafka", "kafka", Lines, killable_kafka),
     Kind("Collector", "collector", "otlp_grpc", Logs, killable_collector),
 )
-PLACES: Final = tuple((kind.sink, f"a real {kind.name} is killed") for kind in KINDS)
+OFFSETS: Final = tuple((kind.sink, f"a real {kind.name} is killed") for kind in KINDS)

@@ -20,7 +20,7 @@ from .client import client
 from .ledger import Ledger, Row
 from .oracle import Answer, Oracle, Outcome, Sent, Truth
 from .play import until
-from .products import KINDS, PLACES, Kind, Product
+from .products import KINDS, OFFSETS, Kind, Product
 from .witness import witnessed
 
 KILLS: Final = 2
@@ -111,7 +111,7 @@ def check_nothing_else(asked: Asked, found: set[Hashable]) -> None:
 
 @pytest.mark.backend
 @pytest.mark.parametrize(
-    ("kind", "place"), [pair for pair in zip(KINDS, PLACES, strict=True) if pair[0].keeps_all]
+    ("kind", "place"), [pair for pair in zip(KINDS, OFFSETS, strict=True) if pair[0].keeps_all]
 )
 def test_every_yes_outlives_a_kill(
     kind: Kind,
@@ -133,7 +133,7 @@ def test_every_yes_outlives_a_kill(
 
 @pytest.mark.backend
 @pytest.mark.parametrize(
-    ("kind", "place"), [pair for pair in zip(KINDS, PLACES, strict=True) if not pair[0].keeps_all]
+    ("kind", "place"), [pair for pair in zip(KINDS, OFFSETS, strict=True) if not pair[0].keeps_all]
 )
 def test_every_yes_was_the_destinations_own(
     kind: Kind, place: tuple[str, str], tmp_path: Path, random: Random, ledger: Ledger

@@ -36,7 +36,7 @@ FILE_FAULTS: Final = (
     "its folder is gone",
 )
 STDOUT_FAULTS: Final = ("reader goes away", "reader pauses", "reader is slow", "full device")
-PLACES: Final = (
+OFFSETS: Final = (
     *(("file", name) for name in FILE_FAULTS),
     *(("stdout", name) for name in STDOUT_FAULTS),
 )

@@ -35,7 +35,7 @@ FAULTS: Final[dict[str, tuple[str, frozenset[Outcome]]]] = {
     "the name resolves too late": (HANGING, frozenset({NEVER_SENT})),
 }
 COUNT: Final = FEWEST_OF_A_SINK // len(FAULTS) + 1
-PLACES: Final = tuple(("udp", name) for name in FAULTS)
+OFFSETS: Final = tuple(("udp", name) for name in FAULTS)
 
 
 class Collecting(asyncio.DatagramProtocol):

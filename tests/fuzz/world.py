@@ -13,9 +13,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from sonda.http import Shell, create_app
+from sonda.http import App, create_app
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.policy.destinations import Policy, parse_rule
 from sonda.server.settings import Settings
 from tests.fuzz.requests import KEY, Request, Targets
@@ -51,8 +51,8 @@ class Reply:
 class World:
     """The apps, one of them with a key, the destinations, and all that has arrived there."""
 
-    plain: Shell
-    keyed: Shell
+    plain: App
+    keyed: App
     targets: Targets
     arrived: bytearray = field(default_factory=bytearray)
 
@@ -105,7 +105,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """Open it; files are written below *folder*."""
     async with destinations() as (targets, arrived):
         rules = tuple(parse_rule(f"{OWN}:{port}", ()) for port in targets.ports)
-        confinement = Confinement(folder, folder / "tls", Policy(rules))
+        confinement = AccessPolicy(folder, folder / "tls", Policy(rules))
         async with Pipeline(confinement=confinement, in_server=True) as pipeline:
             plain, keyed = (
                 create_app(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Confirmed, Payload
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import loki
 from tests.support.events import record
@@ -82,15 +82,15 @@ def deserved(line: str) -> int:
     return int(line.split(maxsplit=1)[0])
 
 
-def push_all(events: Sequence[Sent], there: Loki) -> list[Result[Acknowledged, Problem]]:
+def push_all(events: Sequence[Sent], there: Loki) -> list[Result[Ack, Problem]]:
     """Send events to one destination, each after its turns of the loop."""
 
-    async def main() -> list[Result[Acknowledged, Problem]]:
-        transport = Transport()
+    async def main() -> list[Result[Ack, Problem]]:
+        transport = Network()
         transport.http = httpx.MockTransport(there.answer)
         options = loki.Loki(url=URL, max_streams_per_push=2, batch_size=8)
 
-        async def send(number: int, sent: Sent) -> Result[Acknowledged, Problem]:
+        async def send(number: int, sent: Sent) -> Result[Ack, Problem]:
             for _ in range(sent.turns):
                 await asyncio.sleep(0)
             event = record(labels={"stream": sent.stream})
@@ -117,7 +117,7 @@ def test_a_verdict_is_ones_own(events: list[Sent], lag_turns: int) -> None:
     for number, (sent, outcome) in enumerate(zip(events, outcomes, strict=True)):
         line = line_of(number, sent)
         if sent.deserves == GOOD:
-            assert outcome == Success(Acknowledged(Confirmed.ACCEPTED, status=GOOD))
+            assert outcome == Success(Ack(Confirmed.ACCEPTED, status=GOOD))
             assert there.stored[line] >= 1
         else:
             phrase = httpx.codes.get_reason_phrase(sent.deserves)

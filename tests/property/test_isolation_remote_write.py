@@ -16,8 +16,8 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Confirmed, Payload
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import remote_write
 from tests.support.events import sample
@@ -84,15 +84,15 @@ def samples() -> st.SearchStrategy[list[Sent]]:
     return st.lists(one, min_size=1, max_size=30)
 
 
-def push_all(sent: Sequence[Sent], there: Prometheus) -> list[Result[Acknowledged, Problem]]:
+def push_all(sent: Sequence[Sent], there: Prometheus) -> list[Result[Ack, Problem]]:
     """Send samples to one receiver, each after its turns of the loop."""
 
-    async def main() -> list[Result[Acknowledged, Problem]]:
-        transport = Transport()
+    async def main() -> list[Result[Ack, Problem]]:
+        transport = Network()
         transport.http = httpx.MockTransport(there.answer)
         options = remote_write.RemoteWrite(url=URL, batch_size=3)
 
-        async def send(number: int, one: Sent) -> Result[Acknowledged, Problem]:
+        async def send(number: int, one: Sent) -> Result[Ack, Problem]:
             for _ in range(one.turns):
                 await asyncio.sleep(0)
             event = sample(one.value, labels={"series": one.series}, time_ns=one.time_ms * 10**6)
@@ -115,11 +115,11 @@ def test_a_sample_is_judged_as_if_it_came_alone(sent: list[Sent], lag_turns: int
     """Each verdict is what one sample after another would have got, and what is stored is the same."""
     there, alone = Prometheus(lag_turns), Prometheus()
     outcomes = push_all(sent, there)
-    expected: dict[int, Result[Acknowledged, Problem]] = {}
+    expected: dict[int, Result[Ack, Problem]] = {}
     for number in sorted(range(len(sent)), key=lambda number: sent[number].turns):
         one = sent[number]
         flaw = alone.judge(one.series, one.time_ms, one.value)
-        yes = Success(Acknowledged(Confirmed.ACCEPTED, status=NO_CONTENT))
+        yes = Success(Ack(Confirmed.ACCEPTED, status=NO_CONTENT))
         expected[number] = Failure(Refused(URL, "400 Bad Request", flaw)) if flaw else yes
     assert dict(enumerate(outcomes)) == expected
     assert there.newest == alone.newest

@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Payload
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Payload
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks.file import SINK, File
 from tests.support.events import record
 
-Verdict: TypeAlias = Result[Acknowledged, Problem] | None  # of one that was cancelled there is none
+Verdict: TypeAlias = Result[Ack, Problem] | None  # of one that was cancelled there is none
 
 LONG_S: Final = 30.0
 END: Final = b"end\n"
@@ -71,7 +71,7 @@ async def send(path: Path, body: bytes, *, fsync: bool, within_s: float = LONG_S
     """Push and flush one event."""
     payload = Payload(record(time_ns=1), "json_lines", "application/x-ndjson", body)
     options = File(path=str(path), fsync=fsync)
-    pushed = await SINK.push(payload, options, Transport(), Deadline.within(within_s))
+    pushed = await SINK.push(payload, options, Network(), Deadline.within(within_s))
     return await then(pushed, lambda pending: pending())
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Parcel, Record, Sample
+from sonda.pipeline.model import EncodedEvent, Record, Sample
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import _DECODER, _decode_plain, parse
@@ -34,7 +34,7 @@ SINKS = [
 ]
 
 
-def ready(raw: bytes) -> Result[Parcel, Problem]:
+def ready(raw: bytes) -> Result[EncodedEvent, Problem]:
     """Run the stages that need no world."""
     order = parse(raw).bind(lambda document: validate(document, received_ns=0))
     return order.bind(lambda valid: preflight(valid, in_server=True)).bind(encode)

@@ -13,11 +13,13 @@ import pytest
 import uvicorn
 
 from sonda.http import create_app
-from sonda.server import Server
 from sonda.server.settings import Settings
+from sonda.server.supervisor import Server
 from tests.server.test_http import Pipe, Reply, ask, asked, assert_refused, lifespan, never
 
-ASSETS = {path.name: path.read_bytes() for path in (files("sonda.server.docs") / "assets").iterdir()}
+ASSETS = {
+    path.name: path.read_bytes() for path in (files("sonda.server.docs") / "assets").iterdir()
+}
 
 
 def got(path: str) -> Reply:

@@ -17,11 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.http import Shell, create_app
-from sonda.pipeline.model import Confirmed, Departure, Preview, Receipt
+from sonda.http import App, create_app
+from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
 from sonda.pipeline.problems import (
-    Crowded,
-    Flaw,
+    DestinationBusy,
     Forbidden,
     Invalid,
     Malformed,
@@ -31,13 +30,14 @@ from sonda.pipeline.problems import (
     Problem,
     Refused,
     Unreachable,
+    ValidationIssue,
 )
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
 
 RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, time_ns=1, tries=1, latency_us=7999)
 PREVIEW: Final = Preview(
-    "logs", "json_lines", "stdout", 1, Departure("stdout", "one line", b"hello\n")
+    "logs", "json_lines", "stdout", 1, WirePreview("stdout", "one line", b"hello\n")
 )
 DISCONNECT: Final = {"type": "http.disconnect"}
 Outcome = Result[Receipt, Problem]
@@ -96,7 +96,7 @@ class Reply:
 
 
 async def ask(
-    app: Shell,
+    app: App,
     method: str = "POST",
     path: str = "/events",
     *chunks: bytes,
@@ -183,10 +183,14 @@ def test_warnings_are_answered() -> None:
 
 PROBLEMS: Final[list[tuple[Problem, int, str]]] = [
     (NotJson("why"), 400, "bad_request"),
-    (Malformed((Flaw("log", "why"), Flaw("", "é\ud800"))), 400, "bad_request"),
+    (
+        Malformed((ValidationIssue("log", "why"), ValidationIssue("", "é\ud800"))),
+        400,
+        "bad_request",
+    ),
     (Forbidden("what", "remedy"), 403, "forbidden"),
     (Invalid((MissingExtra("sink", "kafka", "kafka"),)), 422, "unprocessable_entity"),
-    (Crowded("tcp:1", 512), 503, "service_unavailable"),
+    (DestinationBusy("tcp:1", 512), 503, "service_unavailable"),
     (Unreachable("TCP connect to 127.0.0.1:1", "Connection refused"), 502, "bad_gateway"),
     (Refused("http://loki", "500 Oops"), 502, "bad_gateway"),
     (OutcomeUnknown("http://loki", "within 10s", 1), 504, "gateway_timeout"),
@@ -582,7 +586,7 @@ def test_the_end_of_the_grace_period(chunks: tuple[bytes, ...], status: int, err
 
 
 @asynccontextmanager
-async def lifespan(app: Shell) -> AsyncIterator[None]:
+async def lifespan(app: App) -> AsyncIterator[None]:
     """Start and stop an app as a server does."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -22,9 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sonda.envelope import CODES
 from sonda.http import create_app
-from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, sheets
-from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, Account, target_of
-from sonda.pipeline.course import Course
+from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
+from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
+from sonda.pipeline.course import DeliveryProgress
 from sonda.server.settings import Settings
 from tests.server.test_http import Pipe, ask, assert_refused
 from tests.server.test_server import children_of, post, slow_destination
@@ -171,7 +171,7 @@ def delivered(server: Serving) -> float:
 
 def test_a_dead_worker_has_nothing_open() -> None:
     """Its counts stay, its gauges do not; the next worker goes on with both."""
-    shared = sheets(2)
+    shared = slabs(2)
     first, second = Metrics(shared, 0), Metrics(shared, 1)
     first.opened("tcp")
     first.inflight(5)
@@ -238,7 +238,7 @@ def test_label_values_are_bounded() -> None:
     metrics = Metrics()
     names: list[Any] = ["x" * 9999, "stdout", None, 7, {}, []]
     for name in names:
-        course = Course()
+        course = DeliveryProgress()
         course.document = {"signal_type": name, "encoder": {"type": name}, "sink": {"type": name}}
         metrics.answered(400, course)
         course.document = {"signal_type": name, "encoder": name, "sink": name}
@@ -315,7 +315,7 @@ def test_every_field_of_a_line_is_documented() -> None:
     """The log's fields, and the alerts."""
     request = {"client", "method", "path", "http_version", "status"}
     every = {"time", "level", "logger", "message", "exception", "id"}
-    assert documented("Logs") == every | request | {*Account._fields}
+    assert documented("Logs") == every | request | {*AccessRecord._fields}
     alerts = (Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yaml").read_text(
         "utf-8"
     )
@@ -324,7 +324,7 @@ def test_every_field_of_a_line_is_documented() -> None:
 
 def test_a_cut_off_event_is_unknown() -> None:
     """When the grace period ends, an event on its way is counted as what it is answered."""
-    course = Course()
+    course = DeliveryProgress()
     metrics = Metrics()
     course.document = json.loads(json.dumps(STDOUT))
     metrics.answered(504, course)

@@ -13,7 +13,7 @@ import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.resolve import Destinations, listening_on
 from sonda.pipeline.policy.destinations import Policy, parse_rule
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
@@ -81,10 +81,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("pki"))
 
 
-def confined(tmp_path: Path, *rules: str, own: Iterable[Address] = ()) -> Confinement:
+def confined(tmp_path: Path, *rules: str, own: Iterable[Address] = ()) -> AccessPolicy:
     """Confine a pipeline as `sonda-server` would."""
     read = tuple(parse_rule(rule, (*SINKS, *EXTRAS)) for rule in rules)
-    return Confinement(tmp_path, tmp_path, Policy(read, listening_on(own)))
+    return AccessPolicy(tmp_path, tmp_path, Policy(read, listening_on(own)))
 
 
 def to(sink: str, host: str, port: int, **options: Any) -> dict[str, Any]:

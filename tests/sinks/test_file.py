@@ -24,8 +24,8 @@ import pytest
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
-from sonda.pipeline.net import Confinement, Transport, files
+from sonda.pipeline.model import Ack, Confirmed, Payload
+from sonda.pipeline.net import AccessPolicy, Network, files
 from sonda.pipeline.net import blocking_writers as lines
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
@@ -34,8 +34,8 @@ from sonda.pipeline.text.escape import quote
 from tests.support.events import record
 
 LINE = b'{"message":"Deploy started"}\n'
-ACCEPTED = Success(Acknowledged(Confirmed.ACCEPTED))
-STORED = Success(Acknowledged(Confirmed.STORED))
+ACCEPTED = Success(Ack(Confirmed.ACCEPTED))
+STORED = Success(Ack(Confirmed.STORED))
 SHORT_S = 0.2
 
 
@@ -51,9 +51,9 @@ async def send(
     root: Path | None = None,
     fsync: bool = False,
     within_s: float = 30.0,
-) -> Result[Acknowledged, Problem]:
+) -> Result[Ack, Problem]:
     """Push and flush one event; with a *root* as a server would."""
-    transport = Transport(Confinement(file_root=root, tls_root=root) if root else None)
+    transport = Network(AccessPolicy(file_root=root, tls_root=root) if root else None)
     options = File(path=str(path), fsync=fsync)
     pushed = await SINK.push(payload(body), options, transport, Deadline.within(within_s))
     return await then(pushed, lambda pending: pending())
@@ -61,7 +61,7 @@ async def send(
 
 def send_now(
     path: str | Path, body: bytes = LINE, *, root: Path | None = None, fsync: bool = False
-) -> Result[Acknowledged, Problem]:
+) -> Result[Ack, Problem]:
     """Push and flush one event in a loop of its own."""
     return asyncio.run(send(path, body, root=root, fsync=fsync))
 
@@ -207,7 +207,7 @@ def test_events_of_one_process_take_turns(tmp_path: Path) -> None:
     spellings = [tmp_path / "x.log", tmp_path / "a/../x.log"]
     (tmp_path / "a").mkdir()
 
-    async def send_all() -> list[Result[Acknowledged, Problem]]:
+    async def send_all() -> list[Result[Ack, Problem]]:
         sending = (send(spellings[n % 2], body) for n, body in enumerate(bodies))
         return await asyncio.gather(*sending)
 
@@ -242,14 +242,14 @@ def test_processes_take_turns(tmp_path: Path) -> None:
 
 
 async def send_together(
-    file: Path, *sending: Coroutine[Any, Any, Result[Acknowledged, Problem]]
-) -> list[Result[Acknowledged, Problem]]:
+    file: Path, *sending: Coroutine[Any, Any, Result[Ack, Problem]]
+) -> list[Result[Ack, Problem]]:
     """Line events up behind a lock, and let them go at once."""
     with file.open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         tasks = [asyncio.ensure_future(each) for each in sending]
         await asyncio.sleep(0)
-        while len(lines._lines[file].waiting) < len(tasks):  # noqa: ASYNC110  # nobody is told
+        while len(lines._queues[file].waiting) < len(tasks):  # noqa: ASYNC110  # nobody is told
             await asyncio.sleep(0.001)
     return await asyncio.gather(*tasks)
 
@@ -290,7 +290,7 @@ def test_events_of_several_loops_share_a_write(tmp_path: Path, writes: list[byte
     """Threads with event loops of their own line up together, and each hears of its own event."""
     file, bodies = tmp_path / "x.log", [b"%d\n" % n for n in range(4)]
 
-    async def send_from_threads() -> list[Result[Acknowledged, Problem]]:
+    async def send_from_threads() -> list[Result[Ack, Problem]]:
         sending = (asyncio.to_thread(send_now, file, body) for body in bodies[1:])
         return await send_together(file, send(file, bodies[0]), *sending)
 
@@ -311,7 +311,7 @@ def test_withdrawn_events_are_left_out_of_a_shared_write(tmp_path: Path) -> None
     """Of those that line up, only the ones that somebody still waits for are written."""
     file = tmp_path / "x.log"
 
-    async def send_some() -> list[Result[Acknowledged, Problem] | BaseException]:
+    async def send_some() -> list[Result[Ack, Problem] | BaseException]:
         file.touch()
         with file.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -388,7 +388,7 @@ def test_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     path.mkdir()
 
-    async def send_all() -> list[Result[Acknowledged, Problem]]:
+    async def send_all() -> list[Result[Ack, Problem]]:
         return await asyncio.gather(*(send(path) for _ in range(100)))
 
     assert asyncio.run(send_all()) == [unreachable(path, errno.EISDIR)] * 100
@@ -461,10 +461,10 @@ def test_idle_threads_end(
     for count in range(1, 4):
         assert send_now(file) == ACCEPTED
         for _ in range(10_000):
-            if file not in lines._lines:
+            if file not in lines._queues:
                 break
             sleep(0.001)
-        assert file not in lines._lines
+        assert file not in lines._queues
         assert file.read_bytes() == LINE * count
 
 
@@ -495,8 +495,8 @@ def test_rotation_while_an_event_waits_for_the_lock(tmp_path: Path) -> None:
     file, rotated = tmp_path / "x.log", tmp_path / "x.log.1"
     file.touch()
 
-    async def rotate_meanwhile() -> Result[Acknowledged, Problem]:
-        pushed = await SINK.push(payload(), File(path=str(file)), Transport(), Deadline.within(30))
+    async def rotate_meanwhile() -> Result[Ack, Problem]:
+        pushed = await SINK.push(payload(), File(path=str(file)), Network(), Deadline.within(30))
         file.rename(rotated)
         return await then(pushed, lambda pending: pending())
 
@@ -557,7 +557,7 @@ def test_events_behind_a_write_that_hangs(tmp_path: Path, monkeypatch: pytest.Mo
             go_on.wait()
         return write(fd, body)
 
-    async def send_both() -> list[Result[Acknowledged, Problem]]:
+    async def send_both() -> list[Result[Ack, Problem]]:
         hanging = asyncio.ensure_future(send(file, b"hangs\n", within_s=SHORT_S))
         await asyncio.to_thread(begun.wait)
         late = await send(file, b"late\n", within_s=SHORT_S)
@@ -566,7 +566,7 @@ def test_events_behind_a_write_that_hangs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "write", hang)
     unknown = OutcomeUnknown(quote(str(file)), f"within {SHORT_S}s", 1)
     assert asyncio.run(send_both()) == [Failure(unknown), timed_out(file)]
-    assert lines._lines[file].waiting == {}
+    assert lines._queues[file].waiting == {}
     go_on.set()
     assert send_now(file) == ACCEPTED
     assert file.read_bytes() == b"hangs\n" + LINE
@@ -757,8 +757,8 @@ def test_fsync_makes_the_file_and_its_way_durable(
     for confinement in (None, root):
         synced.clear()
         assert send_now(file, root=confinement, fsync=True) == STORED
-        way = [root, root / "a", root / "a/b", file]
-        assert synced == [step.stat().st_ino for step in way]
+        writer = [root, root / "a", root / "a/b", file]
+        assert synced == [step.stat().st_ino for step in writer]
         file.unlink()
         (root / "a/b").rmdir()
         (root / "a").rmdir()
@@ -857,9 +857,9 @@ def test_a_link_that_is_put_there_before_the_file_is_opened(root: Path) -> None:
     elsewhere = root.parent / "based"
     (root / "folder").symlink_to(elsewhere)
     (root / "name").symlink_to(elsewhere / "x.log")
-    for way in [("folder", "x.log"), ("folder", "new", "x.log"), ("name",)]:
+    for writer in [("folder", "x.log"), ("folder", "new", "x.log"), ("name",)]:
         with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
-            files._open_below(root, way, fsync=False)
+            files._open_below(root, writer, fsync=False)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -871,12 +871,12 @@ def test_a_link_that_wins_the_race_is_forbidden(
     elsewhere = root.parent / "based"
     open_below = files._open_below
 
-    def swap_first(*way: Any, fsync: bool) -> int:
+    def swap_first(*writer: Any, fsync: bool) -> int:
         place = root / name
         if not place.is_symlink():
             shutil.rmtree(place) if place.is_dir() else place.unlink()
             place.symlink_to(elsewhere if name == "a" else elsewhere / "x.log")
-        return open_below(*way, fsync=fsync)
+        return open_below(*writer, fsync=fsync)
 
     (root / "a").mkdir(exist_ok=True)
     (root / "a/x.log").touch()

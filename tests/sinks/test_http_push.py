@@ -673,7 +673,7 @@ def test_a_close_that_only_the_write_finds(loop: NewLoop, monkeypatch: pytest.Mo
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(streams.Stream, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(streams.Connection, "alive", lambda *_, **__: True)
     with faulty(answering(NO_CONTENT, then=Peer.reset), serving(NO_CONTENT)) as server:
         assert run(two, loop=loop) == [accepted(), accepted()]
 
@@ -687,7 +687,7 @@ def test_a_close_that_nobody_could_see(loop: NewLoop, monkeypatch: pytest.Monkey
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(streams.Stream, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(streams.Connection, "alive", lambda *_, **__: True)
     with faulty(answering(NO_CONTENT, then=Peer.close), serving(NO_CONTENT)) as server:
         first, second = run(two, loop=loop)
         assert first == accepted()

@@ -13,7 +13,7 @@ from returns.result import Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.interruption import what_became
-from sonda.pipeline.problems import Crowded, OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.problems import DestinationBusy, OutcomeUnknown, Problem, Refused, Unreachable
 from tests.support.destinations import TIME_NS, NewLoop, both_loops, log_event, outcome, run
 from tests.support.faulty import Faulty, Peer, faulty
 
@@ -182,5 +182,5 @@ def test_a_destination_has_its_share() -> None:
 
     with faulty(in_request) as hangs, faulty(answer) as answers:
         turned_away, elsewhere = asyncio.run(work())
-        assert turned_away.failure() == Crowded(f"{hangs.url}/elsewhere", 2)
+        assert turned_away.failure() == DestinationBusy(f"{hangs.url}/elsewhere", 2)
     assert isinstance(elsewhere, Success)

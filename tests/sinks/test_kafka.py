@@ -17,7 +17,7 @@ from returns.result import Failure, Success
 import sonda
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Place, Receipt
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Refused, Unreachable
 from sonda.pipeline.sinks import kafka as kafka_sink
 from sonda.pipeline.sinks.kafka import client as kafka_client
@@ -520,7 +520,7 @@ def test_advisories(options: dict[str, Any], expected: list[str]) -> None:
 
 def test_tls_files_are_confined(tmp_path: Path) -> None:
     """As for every sink; a file that is not spoken of, since TLS is off, is not looked at."""
-    confinement = Confinement(tmp_path, tmp_path)
+    confinement = AccessPolicy(tmp_path, tmp_path)
     tls = {"ca_cert": "/nowhere/ca.pem"}
     inside, off = (
         deliver(log_event(to("127.0.0.1:1", tls=tls | more)), confinement=confinement)

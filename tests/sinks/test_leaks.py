@@ -21,7 +21,7 @@ from sonda.pipeline import sinks
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.net.http_endpoint import endpoint
-from sonda.pipeline.net.pool import Route
+from sonda.pipeline.net.pool import ConnectionKey
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.parse import parse
@@ -269,7 +269,7 @@ def test_what_travels_down_the_line_shows_no_secret() -> None:
     url = order.unwrap().sink.options.url
     where = endpoint("loki", url, httpx.URL(url), HEADERS, None, bool)
     credentials = tuple(HEADERS.items())
-    route = Route("loki", ("x", 1), None, credentials)  # type: ignore[arg-type]  # as good as any
+    route = ConnectionKey("loki", ("x", 1), None, credentials)  # type: ignore[arg-type]  # as good as any
     settings = read_settings(["--api-key", CANARY], {})
     assert_clean(order, where, route, settings)
 

@@ -23,14 +23,14 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
-from sonda.pipeline.net import Confinement, descriptors
+from sonda.pipeline.net import AccessPolicy, descriptors
 from sonda.pipeline.problems import (
-    Flaw,
     Forbidden,
     Invalid,
     OutcomeUnknown,
     Refused,
     Unreachable,
+    ValidationIssue,
 )
 from sonda.pipeline.sinks.otlp_grpc import channels
 from tests.backends.sending import post
@@ -830,7 +830,7 @@ def test_tls_files_are_confined(pki: Certificates, tmp_path: Path) -> None:
     """A server reads TLS files below its roots only, for this sink as for the others."""
     file = pki.path("ca.pem")
     found = deliver(
-        secured("127.0.0.1:1", ca_cert=file), confinement=Confinement(tmp_path, tmp_path)
+        secured("127.0.0.1:1", ca_cert=file), confinement=AccessPolicy(tmp_path, tmp_path)
     )
     what = f'TLS file "{file}" is outside the folders for TLS files'
     rule = "sonda-server --tls-root DIR would allow its folder"
@@ -929,7 +929,9 @@ def test_an_event_that_is_given_up(loop: NewLoop) -> None:
 def test_signal_type_must_be_the_events() -> None:
     """A sink for the other signal is a mistake that is told before anything is sent."""
     with collector(accepts) as server:
-        flaw = Flaw("sink.signal_type", 'invalid value "metrics": must be the event\'s, "logs"')
+        flaw = ValidationIssue(
+            "sink.signal_type", 'invalid value "metrics": must be the event\'s, "logs"'
+        )
         found = deliver(event(server.address, signal_type="metrics"))
         assert found == [Failure(Invalid((flaw,)))]
         assert server.calls.items == []

@@ -18,9 +18,9 @@ from returns.result import Failure, Success
 import sonda
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Preview
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.policy.destinations import Policy, parse_rule
-from sonda.pipeline.problems import Flaw, Forbidden, Invalid, Unreachable
+from sonda.pipeline.problems import Forbidden, Invalid, Unreachable, ValidationIssue
 from sonda.pipeline.sinks import file
 from tests.support.bodies import LOG, changed, raw
 from tests.support.destinations import (
@@ -164,7 +164,7 @@ def test_an_invalid_event_is_no_preview() -> None:
     """The problems are those of a delivery."""
     event = changed(LOG, labels={"a-b": "x"}, encoder={"type": "syslog"})
     reason = 'invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*'
-    assert sonda.preview(event) == Failure(Invalid((Flaw("", reason),)))
+    assert sonda.preview(event) == Failure(Invalid((ValidationIssue("", reason),)))
     assert sonda.preview(event) == sonda.emit(event)
 
 
@@ -176,7 +176,7 @@ def test_what_fits_no_datagram() -> None:
     assert [sonda.preview(event)] == deliver(event)
 
 
-def confined_preview(event: Mapping[str, Any], confinement: Confinement) -> Any:
+def confined_preview(event: Mapping[str, Any], confinement: AccessPolicy) -> Any:
     async def ask() -> Any:
         async with Pipeline(confinement=confinement) as pipeline:
             return await pipeline.preview(raw(event))
@@ -214,7 +214,7 @@ def test_what_the_operator_does_not_allow(what: str, tmp_path: Path) -> None:
     (root / "link").symlink_to(tmp_path)
     os.mkfifo(root / "fifo")
     policy = Policy((parse_rule("allowed.example", ["tcp"]),))
-    confinement = Confinement(root, root, policy)
+    confinement = AccessPolicy(root, root, policy)
     event = log_event(FORBIDDEN[what])
     shown = confined_preview(event, confinement)
     assert isinstance(shown.failure(), Forbidden)
@@ -224,7 +224,7 @@ def test_what_the_operator_does_not_allow(what: str, tmp_path: Path) -> None:
 def test_a_confined_file_is_taken_from_the_root(tmp_path: Path) -> None:
     """What cannot be written to is found out by writing only; nothing is created."""
     (tmp_path / "folder").mkdir()
-    confinement = Confinement(tmp_path, tmp_path)
+    confinement = AccessPolicy(tmp_path, tmp_path)
     for path in ("new/events.log", "folder"):
         shown = confined_preview(log_event({"type": "file", "path": path}), confinement)
         assert shown.unwrap().departure.facts == {"path": str(tmp_path / path)}
@@ -324,7 +324,7 @@ def test_a_file_system_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run ends when its time is up, as a delivery does."""
     released = threading.Event()
 
-    def permit(path: str, _: Confinement | None) -> Success[Path]:
+    def permit(path: str, _: AccessPolicy | None) -> Success[Path]:
         released.wait(PATIENCE_S)
         return Success(Path(path))
 

@@ -8,7 +8,7 @@ import pytest
 from returns.result import Failure
 
 import sonda
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.problems import Forbidden
 from tests.sinks.test_preview import confined_preview
 from tests.support.destinations import deliver, log_event
@@ -44,7 +44,7 @@ def test_kafka_says_how_it_would_log_in() -> None:
 def test_a_broker_that_the_operator_does_not_allow(tmp_path: Any) -> None:
     """One of them is enough."""
     event = log_event({"type": "kafka", "brokers": "a:1,169.254.1.1:2", "topic": "t"})
-    confinement = Confinement(tmp_path, tmp_path)
+    confinement = AccessPolicy(tmp_path, tmp_path)
     shown = confined_preview(event, confinement)
     assert isinstance(shown, Failure)
     assert isinstance(shown.failure(), Forbidden)

@@ -13,7 +13,7 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
-from sonda.pipeline.problems import Flaw, Invalid, OutcomeUnknown, Refused, Unreachable
+from sonda.pipeline.problems import Invalid, OutcomeUnknown, Refused, Unreachable, ValidationIssue
 from tests.support.bodies import METRIC, raw
 from tests.support.destinations import (
     TIME_NS,
@@ -106,7 +106,7 @@ def test_the_specifications_headers_are_not_the_users(name: str) -> None:
     """A header that the protocol owns is refused in any case, and nothing is sent."""
     with http_destination() as destination:
         event = event_to(destination.url, headers={name: "mine"})
-        flaw = Flaw("sink.headers", f'invalid name "{name}": is set by the sink itself')
+        flaw = ValidationIssue("sink.headers", f'invalid name "{name}": is set by the sink itself')
         assert deliver(event) == [Failure(Invalid((flaw,)))]
         assert destination.connections.items == []
 

@@ -19,8 +19,8 @@ import pytest
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Confirmed, Payload
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks.stdout import SINK, Stdout
@@ -29,19 +29,19 @@ from tests.support.events import record
 LINE: Final = b'{"message":"Deploy started"}\n'
 LONG: Final = b"x" * 300_000 + b"\n"  # more than a pipe has room for
 SHORT_S: Final = 0.2
-HANDED_OFF: Final = Success(Acknowledged(Confirmed.HANDED_OFF))
+HANDED_OFF: Final = Success(Ack(Confirmed.HANDED_OFF))
 TIMED_OUT: Final = Failure(Unreachable("write to stdout", f"timed out after {SHORT_S}s"))
 LATE: Final = Failure(OutcomeUnknown("stdout", f"within {SHORT_S}s", 1))
 
 
-async def send(body: bytes = LINE, *, within_s: float = 30.0) -> Result[Acknowledged, Problem]:
+async def send(body: bytes = LINE, *, within_s: float = 30.0) -> Result[Ack, Problem]:
     """Push and flush one event."""
     payload = Payload(record(time_ns=1), "json_lines", "application/x-ndjson", body)
-    pushed = await SINK.push(payload, Stdout(), Transport(), Deadline.within(within_s))
+    pushed = await SINK.push(payload, Stdout(), Network(), Deadline.within(within_s))
     return await then(pushed, lambda pending: pending())
 
 
-def send_now(body: bytes = LINE, *, within_s: float = 30.0) -> Result[Acknowledged, Problem]:
+def send_now(body: bytes = LINE, *, within_s: float = 30.0) -> Result[Ack, Problem]:
     """Push and flush one event in a loop of its own."""
     return asyncio.run(send(body, within_s=within_s))
 
@@ -92,9 +92,9 @@ class Program:
         assert self.process.stdout
         return self.process.stdout
 
-    def verdict(self) -> Result[Acknowledged, Problem]:
+    def verdict(self) -> Result[Ack, Problem]:
         """Wait for what it tells next."""
-        verdict: Result[Acknowledged, Problem] = self.told()
+        verdict: Result[Ack, Problem] = self.told()
         return verdict
 
     def told(self) -> Any:
@@ -115,7 +115,7 @@ class Program:
         return self.process.wait(timeout=30) == 0 and self._stderr.read() == b""
 
 
-def tell(verdict: Result[Acknowledged, Problem]) -> None:
+def deliver_result(verdict: Result[Ack, Problem]) -> None:
     """Say what came out, in a program of its own."""
     sys.stderr.buffer.write(pickle.dumps(verdict))
     sys.stderr.flush()
@@ -149,7 +149,7 @@ def fill_pipe() -> int:
 def print_and_send() -> None:
     """Print, send, print."""
     sys.stdout.write("before\n")
-    tell(send_now())
+    deliver_result(send_now())
     sys.stdout.write("after\n")
 
 
@@ -163,7 +163,7 @@ def test_events_stand_among_what_the_program_prints() -> None:
 
 def send_long() -> None:
     """Send an event longer than the pipe."""
-    tell(send_now(LONG))
+    deliver_result(send_now(LONG))
 
 
 def test_a_slow_reader_gets_the_whole_line() -> None:
@@ -178,7 +178,7 @@ def test_a_slow_reader_gets_the_whole_line() -> None:
 def send_long_without_blocking() -> None:
     """Send where another program has made the pipe non-blocking."""
     os.set_blocking(1, False)
-    tell(send_now(LONG))
+    deliver_result(send_now(LONG))
 
 
 def test_a_pipe_that_does_not_block() -> None:
@@ -197,7 +197,7 @@ def send_many() -> None:
 
     async def send_all() -> None:
         for verdict in await asyncio.gather(*map(send, MANY)):
-            tell(verdict)
+            deliver_result(verdict)
 
     ready()
     wait()
@@ -242,7 +242,7 @@ def send_together() -> None:
         await asyncio.sleep(0)
         ready()
         for verdict in await sending:
-            tell(verdict)
+            deliver_result(verdict)
 
     fill_pipe()
     os.write = record_write
@@ -267,7 +267,7 @@ def send_short_behind_long() -> None:
 
     async def send_all() -> None:
         for verdict in await asyncio.gather(send(LONG), send(), send()):
-            tell(verdict)
+            deliver_result(verdict)
 
     asyncio.run(send_all())
 
@@ -289,9 +289,9 @@ def send_behind_a_torn_one() -> None:
         long = asyncio.ensure_future(send(LONG))
         short = [send(b"late\n", within_s=SHORT_S) for _ in range(2)]
         for verdict in await asyncio.gather(*short):
-            tell(verdict)
+            deliver_result(verdict)
         ready()
-        tell(await long)
+        deliver_result(await long)
 
     asyncio.run(send_all())
 
@@ -311,8 +311,8 @@ def test_a_neighbour_that_takes_long() -> None:
 
 def send_to_a_reader_that_does_not_read() -> None:
     """Send what has room in part, and one behind it, and then exit."""
-    tell(send_now(LONG, within_s=SHORT_S))
-    tell(send_now(within_s=SHORT_S))
+    deliver_result(send_now(LONG, within_s=SHORT_S))
+    deliver_result(send_now(within_s=SHORT_S))
 
 
 def test_a_reader_that_never_reads() -> None:
@@ -324,10 +324,10 @@ def test_a_reader_that_never_reads() -> None:
 
 def send_to_a_reader_that_pauses() -> None:
     """Send a torn line and two events behind it, the second once the reader goes on."""
-    tell(send_now(LONG, within_s=SHORT_S))
-    tell(send_now(b"withdrawn\n", within_s=SHORT_S))
+    deliver_result(send_now(LONG, within_s=SHORT_S))
+    deliver_result(send_now(b"withdrawn\n", within_s=SHORT_S))
     wait()
-    tell(send_now())
+    deliver_result(send_now())
 
 
 def test_a_reader_that_pauses() -> None:
@@ -343,13 +343,13 @@ def test_a_reader_that_pauses() -> None:
 def send_into_a_full_pipe() -> None:
     """Send where there is no room for a byte, and again once there is."""
     room = fill_pipe()
-    tell(send_now(b"withdrawn\n", within_s=SHORT_S))
-    tell(asyncio.run(cancel()))
+    deliver_result(send_now(b"withdrawn\n", within_s=SHORT_S))
+    deliver_result(asyncio.run(cancel()))
     wait()
-    tell(send_now(b"%d\n" % room))
+    deliver_result(send_now(b"%d\n" % room))
 
 
-async def cancel() -> Result[Acknowledged, Problem]:
+async def cancel() -> Result[Ack, Problem]:
     """Stop waiting for an event right after it was pushed."""
     sending = asyncio.ensure_future(send(b"cancelled\n"))
     await asyncio.sleep(0)
@@ -375,8 +375,8 @@ def test_a_full_pipe() -> None:
 def send_twice_when_told() -> None:
     """Send two events once the test has closed its end."""
     wait()
-    tell(send_now())
-    tell(send_now())
+    deliver_result(send_now())
+    deliver_result(send_now())
 
 
 def test_no_reader() -> None:
@@ -404,8 +404,8 @@ def send_with_little_room() -> None:
     """Send to a file that cannot grow as long as the first event."""
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, most))
-    tell(send_now(b"x" * 100 + b"\n"))
-    tell(send_now(b"fits\n"))
+    deliver_result(send_now(b"x" * 100 + b"\n"))
+    deliver_result(send_now(b"fits\n"))
 
 
 @pytest.mark.parametrize("mode", ["wb", "ab"])
@@ -422,7 +422,7 @@ def test_a_file_that_is_full(tmp_path: Path, mode: str) -> None:
 
 def send_short() -> None:
     """Send one event."""
-    tell(send_now())
+    deliver_result(send_now())
 
 
 def test_a_full_device() -> None:
@@ -435,7 +435,7 @@ def test_a_full_device() -> None:
 def close_and_send() -> None:
     """Send when there is no output any more."""
     sys.stdout.close()
-    tell(send_now())
+    deliver_result(send_now())
 
 
 def test_an_output_that_is_closed() -> None:
@@ -448,7 +448,7 @@ def test_an_output_that_is_closed() -> None:
 def close_while_an_event_waits() -> None:
     """Send into a full pipe, and close it."""
 
-    async def close_meanwhile() -> Result[Acknowledged, Problem]:
+    async def close_meanwhile() -> Result[Ack, Problem]:
         fill_pipe()
         sending = asyncio.ensure_future(send())
         await asyncio.sleep(0)
@@ -456,7 +456,7 @@ def close_while_an_event_waits() -> None:
         ready()
         return await sending
 
-    tell(asyncio.run(close_meanwhile()))
+    deliver_result(asyncio.run(close_meanwhile()))
 
 
 def test_an_output_that_is_closed_meanwhile() -> None:

@@ -435,7 +435,7 @@ def test_a_peer_that_hangs_up_before_the_write(
     """A peer, or a proxy before it, that accepts only to hang up, is never a yes."""
     really_open = streams._open
 
-    async def open_slowly(*args: Any) -> streams.Stream:
+    async def open_slowly(*args: Any) -> streams.Connection:
         stream = await really_open(*args)
         await asyncio.to_thread(server.ended.wait_for)
         return stream

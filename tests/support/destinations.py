@@ -23,7 +23,7 @@ from returns.result import Result
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.problems import Problem
 
 PATIENCE_S = 10.0
@@ -70,7 +70,7 @@ def run(
     work: Callable[[Pipeline], Awaitable[T]],
     *,
     loop: NewLoop = asyncio.new_event_loop,
-    confinement: Confinement | None = None,
+    confinement: AccessPolicy | None = None,
 ) -> T:
     """Do what needs a pipeline; fails if anything goes wrong behind the scenes."""
     behind_the_scenes: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def run(
 def deliver(
     *events: Mapping[str, Any],
     loop: NewLoop = asyncio.new_event_loop,
-    confinement: Confinement | None = None,
+    confinement: AccessPolicy | None = None,
 ) -> list[Outcome]:
     """Deliver events one after another through one pipeline; latencies come back as 0."""
 

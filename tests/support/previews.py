@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sonda
-from sonda.pipeline.model import Departure, Preview
+from sonda.pipeline.model import Preview, WirePreview
 from tests.support.destinations import TIMESTAMP, HttpDestination, Posted, deliver, log_event
 
 
@@ -41,7 +41,7 @@ def previewed(event: Mapping[str, Any]) -> Preview:
     return preview
 
 
-def previewed_then_sent(event: Mapping[str, Any]) -> Departure:
+def previewed_then_sent(event: Mapping[str, Any]) -> WirePreview:
     """Preview an event, and then deliver it."""
     departure = previewed(event).departure
     [result] = deliver(event)
@@ -50,7 +50,7 @@ def previewed_then_sent(event: Mapping[str, Any]) -> Departure:
 
 
 def assert_posted(
-    departure: Departure, destination: HttpDestination, secrets: Mapping[str, str] | None = None
+    departure: WirePreview, destination: HttpDestination, secrets: Mapping[str, str] | None = None
 ) -> None:
     """Compare with the one request that came in; *secrets* are the headers that are masked."""
     [posted] = destination.posts.items

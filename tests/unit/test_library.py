@@ -17,7 +17,7 @@ from returns.result import Failure, Success
 
 import sonda
 from sonda.library import each
-from sonda.pipeline.problems import Flaw, Invalid, Malformed, NotJson, Unreachable
+from sonda.pipeline.problems import Invalid, Malformed, NotJson, Unreachable, ValidationIssue
 from tests.support.bodies import LOG, METRIC, MISSING, changed
 from tests.support.destinations import http_destination, tcp_destination
 
@@ -45,7 +45,7 @@ def test_emit_gives_the_problem() -> None:
     assert sonda.emit(LOG) == REFUSED
     assert sonda.emit({}).failure() == Malformed(
         tuple(
-            Flaw("", f"missing field '{name}'")
+            ValidationIssue("", f"missing field '{name}'")
             for name in ("signal_type", "labels", "encoder", "sink")
         )
     )

@@ -15,10 +15,9 @@ import pytest
 from returns.result import Failure, Result, Success
 
 import sonda
-from sonda.pipeline.model import Confirmed, Departure, Place, Preview, Receipt
+from sonda.pipeline.model import Confirmed, Place, Preview, Receipt, WirePreview
 from sonda.pipeline.problems import (
-    Crowded,
-    Flaw,
+    DestinationBusy,
     Forbidden,
     Invalid,
     Malformed,
@@ -28,6 +27,7 @@ from sonda.pipeline.problems import (
     Problem,
     Refused,
     Unreachable,
+    ValidationIssue,
 )
 from tests.support.destinations import TIME_NS, TIMESTAMP
 
@@ -36,15 +36,15 @@ EVIL: Final = "<script>alert('&')</script>\x1b[2J"
 RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 2, 7999)
 PROBLEMS: Final[list[Problem]] = [
     NotJson(EVIL),
-    Malformed((Flaw(EVIL, EVIL), Flaw("", EVIL))),
-    Invalid((Flaw("sink", EVIL), MissingExtra("sink", "kafka", "kafka"))),
+    Malformed((ValidationIssue(EVIL, EVIL), ValidationIssue("", EVIL))),
+    Invalid((ValidationIssue("sink", EVIL), MissingExtra("sink", "kafka", "kafka"))),
     Forbidden(EVIL, EVIL),
     Unreachable(EVIL, EVIL),
     Refused(EVIL, EVIL, EVIL),
-    Crowded(EVIL, 512),
+    DestinationBusy(EVIL, 512),
     OutcomeUnknown(EVIL, EVIL, TIME_NS),
 ]
-DEPARTURE: Final = Departure(
+DEPARTURE: Final = WirePreview(
     EVIL, EVIL, EVIL.encode(), {EVIL: EVIL, "topic": EVIL}, ((EVIL, EVIL),)
 )
 PREVIEWS: Final = [
@@ -75,7 +75,7 @@ def test_every_problem_is_a_card() -> None:
     assert "sink error: TCP connect to h:1: Connection refused" in card
     assert "the destination has nothing." in card
     assert "<strong>Outcome unknown</strong>" in html(OutcomeUnknown("h", "within 1s", 1))
-    flaws = html(Invalid((Flaw("a", "b"), Flaw("c", "d"))))
+    flaws = html(Invalid((ValidationIssue("a", "b"), ValidationIssue("c", "d"))))
     assert "a: b<br>c: d" in flaws
 
 
@@ -120,7 +120,7 @@ class Formatter:
         self.by_type[kind] = show
 
 
-class Shell:
+class App:
     """IPython, as far as an extension knows it."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Shell:
 
 def test_the_extension_shows_what_is_in_a_result() -> None:
     """A receipt in a success, a problem in a failure; what has no card stays text."""
-    shell = Shell()
+    shell = App()
     sonda.load_ipython_extension(shell)
     by_type = shell.formatters["text/html"].by_type
 

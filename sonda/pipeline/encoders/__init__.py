@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sonda.pipeline.model import AS_IT_IS, Packing
+from sonda.pipeline.model import IDENTITY_ENCODING, ContentEncoding
 from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Encoder(Generic[E, O]):
     options: type[O]
     content_type: str
     encode: Callable[[E, O], Result[bytes, Problem]]
-    packing: Packing = AS_IT_IS
+    packing: ContentEncoding = IDENTITY_ENCODING
     decode: Callable[[E, bytes], Mapping[str, Any]] | None = None
 
 

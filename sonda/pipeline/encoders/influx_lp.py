@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Sample
-from sonda.pipeline.problems import Flaw, Invalid, Problem
+from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 from sonda.pipeline.text.escape import at, quote
 
 # A backslash before anything else stands for itself, so it is no special character of its own.
@@ -46,19 +46,25 @@ def encode(sample: Sample, options: InfluxLp) -> Result[bytes, Problem]:
     return Success(f"{sample.name}{tags} {field} {sample.time_ns}\n".encode())
 
 
-def _flaws(sample: Sample, options: InfluxLp) -> Iterator[Flaw]:
+def _flaws(sample: Sample, options: InfluxLp) -> Iterator[ValidationIssue]:
     for name, value in sorted(sample.labels.items()):
         if name == "time":
-            yield Flaw(at("labels", name), '"time" is the timestamp in line protocol, not a tag')
+            yield ValidationIssue(
+                at("labels", name), '"time" is the timestamp in line protocol, not a tag'
+            )
         yield from _unescapable(at("labels", name), value)
     yield from _unescapable(at("encoder", "field_key"), options.field_key)
 
 
-def _unescapable(path: str, text: str) -> Iterator[Flaw]:
+def _unescapable(path: str, text: str) -> Iterator[ValidationIssue]:
     if "\n" in text:
-        yield Flaw(path, f"{quote(text)} contains a newline, which line protocol cannot carry here")
+        yield ValidationIssue(
+            path, f"{quote(text)} contains a newline, which line protocol cannot carry here"
+        )
     if text.endswith("\\"):
-        yield Flaw(path, f"{quote(text)} ends in a backslash, which would escape what follows it")
+        yield ValidationIssue(
+            path, f"{quote(text)} ends in a backslash, which would escape what follows it"
+        )
 
 
 ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode)

@@ -14,7 +14,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
-from sonda.pipeline.model import Packing, Sample
+from sonda.pipeline.model import ContentEncoding, Sample
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
@@ -46,7 +46,7 @@ def decode(_sample: Sample, body: bytes) -> Mapping[str, Any]:
     return MessageToDict(v1.WriteRequest.FromString(body))
 
 
-PACKING: Final = Packing(
+PACKING: Final = ContentEncoding(
     {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"},
     snappy.compress,  # the block format, as the specification says, not the framed one
 )

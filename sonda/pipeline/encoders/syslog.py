@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Record, Severity
-from sonda.pipeline.problems import Flaw, Invalid, Problem
+from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 from sonda.pipeline.text.escape import at, quote
 from sonda.pipeline.values.timestamps import rfc3339_ms
 
@@ -66,10 +66,10 @@ def _element(sd_id: str, params: Mapping[str, str]) -> str:
     return f"[{sd_id}{rendered}]"
 
 
-def _flaws(params: Mapping[str, str], *path: str) -> Iterator[Flaw]:
+def _flaws(params: Mapping[str, str], *path: str) -> Iterator[ValidationIssue]:
     for name in sorted(params):
         if not _SD_NAME.fullmatch(name):
-            yield Flaw(
+            yield ValidationIssue(
                 at(*path, name),
                 f"{quote(name)} is no name for structured data: must be 1 to 32 printable ASCII "
                 "characters other than space, '=', ']' and '\"'",

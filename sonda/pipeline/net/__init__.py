@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sonda.pipeline.net.connection_observer import NOBODY, Observer
-from sonda.pipeline.net.pool import Streams
+from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.tls import TlsContexts
 from sonda.pipeline.policy.destinations import Policy
@@ -28,7 +28,7 @@ D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True)
-class Confinement:
+class AccessPolicy:
     """What a server's callers may touch: files below these folders, and what the policy allows.
 
     Only regular files, whatever the folders.
@@ -39,13 +39,15 @@ class Confinement:
     policy: Policy = field(default_factory=Policy)
 
 
-class Transport:
+class Network:
     """What sinks share: opened with the pipeline, closed with it."""
 
-    def __init__(self, confinement: Confinement | None = None, observer: Observer = NOBODY) -> None:
+    def __init__(
+        self, confinement: AccessPolicy | None = None, observer: Observer = NOBODY
+    ) -> None:
         self.confinement = confinement
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
-        self.streams = Streams(self.destinations)
+        self.streams = ConnectionPool(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
         self._tasks: set[asyncio.Task[None]] = set()

@@ -15,23 +15,23 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result
 
-from sonda.pipeline.course import COURSE, Course
+from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Payload
-from sonda.pipeline.net.pool import Journey
-from sonda.pipeline.net.retry import Setback
+from sonda.pipeline.model import Ack, Payload
+from sonda.pipeline.net.pool import Attempt
+from sonda.pipeline.net.retry import AttemptFailure
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
 PUSHES_IN_FLIGHT: Final = 16
 SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
 BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
 
-Outcome: TypeAlias = Result[Acknowledged, Setback]
+Outcome: TypeAlias = Result[Ack, AttemptFailure]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BatchLimits:
     """The most that one push combines: events, and different streams among them.
 
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
@@ -44,41 +44,41 @@ class Limits:
     one_each: bool = False
 
 
-class Waiting:
+class Entry:
     """An event in line, until its outcome is known."""
 
-    __slots__ = ("alone", "batch", "deadline", "outcome", "payload", "stream")
+    __slots__ = ("batch", "deadline", "isolated", "outcome", "payload", "stream")
 
     def __init__(self, payload: Payload, deadline: Deadline, stream: Hashable) -> None:
         self.payload = payload
         self.deadline = deadline
         self.stream = stream
         self.batch: Batch | None = None
-        self.alone = False  # its batch was refused: it has a second try, without the others
+        self.isolated = False  # its batch was refused: it has a second try, without the others
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     @property
     def left(self) -> bool:
         """Tell whether a byte of it has left the program."""
-        return self.alone or (self.batch is not None and self.batch.journey.left)
+        return self.isolated or (self.batch is not None and self.batch.journey.left)
 
     @property
     def connected(self) -> bool:
         """Tell whether its batch has got a connection."""
         return self.batch is not None and self.batch.journey.connected
 
-    def settle(self, outcome: Outcome) -> None:
+    def set_result(self, outcome: Outcome) -> None:
         """Say what has become of it, unless its deadline was faster."""
         if not self.outcome.done():
             self.outcome.set_result(outcome.alt(self._dated))
 
-    def report(self, course: Course, since_ns: int) -> None:
+    def record_timings(self, course: DeliveryProgress, since_ns: int) -> None:
         """Note how long it has been in line, and the push if it is the first of it that tells."""
         course.wait(since_ns, self.batch.began_ns if self.batch else 0)
         if self.batch and (events := self.batch.count()):
             course.pushes.append(events)
 
-    def _dated(self, setback: Setback) -> Setback:
+    def _dated(self, setback: AttemptFailure) -> AttemptFailure:
         """An unknown outcome names the event's own time."""
         if isinstance(setback.problem, OutcomeUnknown):
             own = replace(setback.problem, time_ns=self.payload.event.time_ns)
@@ -93,16 +93,16 @@ class AllWithdrawn(Exception):  # noqa: N818  # no error: nobody waits for these
 class Batch:
     """Events that leave in one push."""
 
-    def __init__(self, events: list[Waiting]) -> None:
+    def __init__(self, events: list[Entry]) -> None:
         self.events = events
         self.began_ns = perf_counter_ns()
-        self.journey = Journey()
+        self.journey = Attempt()
         self._counted = False
         self.deadline = max((event.deadline for event in events), key=lambda it: it.at_s)
         for event in events:
             event.batch = self
 
-    def seal(self) -> list[Payload]:
+    def freeze(self) -> list[Payload]:
         """Give what travels, right before the first byte leaves; raises `AllWithdrawn`.
 
         Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
@@ -116,25 +116,25 @@ class Batch:
             raise AllWithdrawn
         return [event.payload for event in self.events]
 
-    def settle(self, outcome: Outcome) -> None:
+    def set_result(self, outcome: Outcome) -> None:
         """Say the same of every event."""
         for event in self.events:
-            event.settle(outcome)
+            event.set_result(outcome)
 
-    def settle_each(self, outcomes: Iterable[Outcome]) -> None:
+    def set_results(self, outcomes: Iterable[Outcome]) -> None:
         """Say something of each event, in their order."""
         for event, outcome in zip(self.events, outcomes, strict=True):
-            event.settle(outcome)
+            event.set_result(outcome)
 
     def count(self) -> int:
         """Give how many events it has, to the first that asks, and then nothing."""
         counted, self._counted = self._counted, True
         return 0 if counted else len(self.events)
 
-    def part(self) -> None:
+    def split(self) -> None:
         """Have each event go again, alone."""
         for event in self.events:
-            event.alone = True
+            event.isolated = True
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours wherever an event's outcome is awaited."""
@@ -148,7 +148,7 @@ Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Labels:
     """How problems call a destination, and the steps there: `TCP connect to a:1`."""
 
     target: str
@@ -156,35 +156,35 @@ class Names:
     write: str
 
 
-class Line:
+class Queue:
     """The events for one destination, in the order in which they came."""
 
     def __init__(
         self,
         push: Push,
-        names: Names,
-        limits: Limits,
+        names: Labels,
+        limits: BatchLimits,
         start: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._push = push
         self._names = names
         self._limits = limits
         self._start = start
-        self._queue: deque[Waiting] = deque()
-        self._reserved: dict[Hashable, Waiting] = {}
+        self._entries: deque[Entry] = deque()
+        self._reserved: dict[Hashable, Entry] = {}
         self._pushes = 0
         self._began_s = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, payload: Payload, deadline: Deadline) -> Outcome:
         """Send an event with the next push, and wait for its outcome, until the deadline."""
         stream_of = self._limits.stream_of
-        event = Waiting(payload, deadline, stream_of(payload) if stream_of else None)
-        self._queue.append(event)
+        event = Entry(payload, deadline, stream_of(payload) if stream_of else None)
+        self._entries.append(event)
         self._start_if_due()
         loop = asyncio.get_running_loop()
         expiry = loop.call_at(deadline.at_s, self._expire, event)
-        course = COURSE.get()
+        course = DELIVERY_PROGRESS.get()
         since_ns = perf_counter_ns() if course is not None else 0
         try:
             return await event.outcome
@@ -194,18 +194,18 @@ class Line:
         finally:
             expiry.cancel()
             if course is not None:
-                event.report(course, since_ns)
+                event.record_timings(course, since_ns)
             event.batch = None  # it leads back here: a circle that only the collector could free
 
-    def _expire(self, event: Waiting) -> None:
+    def _expire(self, event: Entry) -> None:
         """Give an event up; still in line, it is withdrawn."""
         deadline = event.deadline
         late = self._unfinished(event, f"within {deadline}", f"timed out after {deadline}")
-        event.settle(Failure(Setback(late)))
-        while self._queue and self._queue[0].outcome.done():
-            self._queue.popleft()
+        event.set_result(Failure(AttemptFailure(late)))
+        while self._entries and self._entries[0].outcome.done():
+            self._entries.popleft()
 
-    def _unfinished(self, event: Waiting, unknown: str, unsent: str) -> Problem:
+    def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
         """Say what is known of an event that is given up, and why it is."""
         if event.left:
             return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
@@ -214,7 +214,7 @@ class Line:
 
     def _start_if_due(self) -> None:
         """Begin a push if there is work and none is under way, or those under way are slow."""
-        if not self._queue or self._pushes == PUSHES_IN_FLIGHT:
+        if not self._entries or self._pushes == PUSHES_IN_FLIGHT:
             return
         loop = asyncio.get_running_loop()
         early_s = self._began_s + SLOW_S - loop.time() if self._pushes else 0.0
@@ -222,11 +222,11 @@ class Line:
             self._began_s = loop.time()
             self._pushes += 1
             self._start(self._work())
-        elif self._alarm is None:
-            self._alarm = loop.call_later(early_s, self._ring)
+        elif self._timer is None:
+            self._timer = loop.call_later(early_s, self._on_timer)
 
-    def _ring(self) -> None:
-        self._alarm = None
+    def _on_timer(self) -> None:
+        self._timer = None
         self._start_if_due()
 
     async def _work(self) -> None:
@@ -246,8 +246,8 @@ class Line:
     async def _deliver(self, batch: Batch) -> None:
         try:
             if await self._push(batch):
-                batch.part()
-                self._queue.extendleft(reversed(batch.events))
+                batch.split()
+                self._entries.extendleft(reversed(batch.events))
                 return
         except AllWithdrawn:
             pass
@@ -258,18 +258,18 @@ class Line:
 
     def _take(self) -> Batch | None:
         """Take the first events that may leave together."""
-        taken: list[Waiting] = []
-        held: list[Waiting] = []
+        taken: list[Entry] = []
+        held: list[Entry] = []
         streams: set[Hashable] = set()
         size_bytes = 0
-        while self._queue and len(taken) < self._limits.events:
-            event = self._queue.popleft()
+        while self._entries and len(taken) < self._limits.events:
+            event = self._entries.popleft()
             if event.outcome.done():
                 self._release(event)
             elif self._limits.one_each and self._reserved.get(event.stream, event) is not event:
                 held.append(event)
             elif taken and not self._fits(event, streams, size_bytes):
-                self._queue.appendleft(event)
+                self._entries.appendleft(event)
                 break
             else:
                 taken.append(event)
@@ -277,18 +277,18 @@ class Line:
                 size_bytes += len(event.payload.body)
                 if self._limits.one_each:
                     self._reserved[event.stream] = event
-                if event.alone:
+                if event.isolated:
                     break
-        self._queue.extendleft(reversed(held))
+        self._entries.extendleft(reversed(held))
         return Batch(taken) if taken else None
 
-    def _fits(self, event: Waiting, streams: set[Hashable], size_bytes: int) -> bool:
-        if event.alone or size_bytes + len(event.payload.body) > BATCH_BYTES:
+    def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
+        if event.isolated or size_bytes + len(event.payload.body) > BATCH_BYTES:
             return False
         most = self._limits.streams
         return most is None or event.stream in streams or len(streams) < most
 
-    def _release(self, event: Waiting) -> None:
+    def _release(self, event: Entry) -> None:
         """Let the next event of a stream go."""
         if self._reserved.get(event.stream) is event:
             del self._reserved[event.stream]

@@ -16,10 +16,10 @@ from typing import Final, Protocol, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import COURSE
+from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed
+from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
@@ -27,7 +27,7 @@ _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
 
-Verdict: TypeAlias = Result[Acknowledged, Problem]
+Verdict: TypeAlias = Result[Ack, Problem]
 
 
 class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
@@ -38,7 +38,7 @@ class Torn(Exception):  # noqa: N818  # it is the event that is torn
     """A part of the event is out and cannot be taken back; the text says what went wrong."""
 
 
-class Way(Protocol):
+class Writer(Protocol):
     """How to write to a destination; events whose ways are equal share a write."""
 
     @property
@@ -49,7 +49,7 @@ class Way(Protocol):
     def confirmed(self) -> Confirmed:
         """What a write that ends well proves."""
 
-    def write(self, turn: Turn) -> Result[None, Problem]:
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
         """Write what has lined up, in a thread, where it may block.
 
         It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
@@ -58,11 +58,11 @@ class Way(Protocol):
         """
 
 
-class Job:
+class WriteRequest:
     """One event's write: it begins or is withdrawn, whichever comes first, and never both."""
 
     __slots__ = (
-        "_line",
+        "_queue",
         "_told",
         "_verdict",
         "abandoned",
@@ -70,17 +70,17 @@ class Job:
         "body",
         "pushed",
         "time_ns",
-        "way",
+        "writer",
     )
 
-    def __init__(self, way: Way, body: bytes, time_ns: int) -> None:
-        self.way = way
+    def __init__(self, writer: Writer, body: bytes, time_ns: int) -> None:
+        self.writer = writer
         self.body = body
         self.time_ns = time_ns
         self.abandoned = False  # nobody waits for it any more
         self.began_ns = 0
         self.pushed = 0  # how many events the write has that this one is the first of
-        self._line: Line | None = None
+        self._queue: WriteQueue | None = None
         self._told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._verdict: Verdict | BaseException | None = None
 
@@ -89,13 +89,13 @@ class Job:
         """The event loop where the verdict is awaited."""
         return self._told.get_loop()
 
-    def line_up(self, destination: Hashable) -> None:
+    def enqueue(self, destination: Hashable) -> None:
         """Wait for a turn behind those that wait for the same destination already."""
         with _guard:
-            if destination not in _lines:
-                _lines[destination] = Line(destination)
-            self._line = _lines[destination]
-            self._line.join(self)
+            if destination not in _queues:
+                _queues[destination] = WriteQueue(destination)
+            self._queue = _queues[destination]
+            self._queue.join(self)
 
     async def verdict(self, deadline: Deadline) -> Verdict:
         """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
@@ -104,7 +104,7 @@ class Job:
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
-        course = COURSE.get()
+        course = DELIVERY_PROGRESS.get()
         since_ns = perf_counter_ns() if course is not None else 0
         try:
             return await self._told
@@ -120,11 +120,11 @@ class Job:
                 if self.pushed:
                     course.pushes.append(self.pushed)
 
-    def settle(self, verdict: Verdict | BaseException) -> None:
+    def set_result(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""
         self._verdict = verdict
 
-    def tell(self) -> None:
+    def deliver_result(self) -> None:
         """Pass on what came out, unless the wait has ended."""
         if self._told.done():
             return
@@ -135,17 +135,17 @@ class Job:
 
     def _expire(self, deadline: Deadline) -> None:
         self._conclude(f"within {deadline}", f"timed out after {deadline}")
-        self.tell()
+        self.deliver_result()
 
     def _conclude(self, unknown: str, unsent: str) -> None:
         """Give the event up, and say why: it is withdrawn, or has begun and may still end well."""
-        if self._line is not None and self._line.withdraw(self):
-            self._verdict = Failure(Unreachable(f"write to {self.way.target}", unsent))
+        if self._queue is not None and self._queue.withdraw(self):
+            self._verdict = Failure(Unreachable(f"write to {self.writer.target}", unsent))
         elif self._verdict is None:
-            self._verdict = Failure(OutcomeUnknown(self.way.target, unknown, self.time_ns))
+            self._verdict = Failure(OutcomeUnknown(self.writer.target, unknown, self.time_ns))
 
 
-class Line:
+class WriteQueue:
     """Those who wait for one destination, and the daemon thread that serves them.
 
     One that hangs, on a full pipe or on a dead file system, holds up its own line only, and never
@@ -153,92 +153,94 @@ class Line:
     """
 
     def __init__(self, destination: Hashable) -> None:
-        self.waiting: dict[Job, None] = {}
+        self.waiting: dict[WriteRequest, None] = {}
         self._arrival = Condition(_guard)
         Thread(target=self._serve, args=(destination,), daemon=True).start()
 
-    def join(self, job: Job) -> None:
+    def join(self, request: WriteRequest) -> None:
         """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""
         if not self.waiting:
             self._arrival.notify()
-        self.waiting[job] = None
+        self.waiting[request] = None
 
-    def withdraw(self, job: Job) -> bool:
+    def withdraw(self, request: WriteRequest) -> bool:
         """Forget *job*, and tell whether it was in time: behind a write that hangs they pile up."""
         with _guard:
-            job.abandoned = True
-            return self.waiting.pop(job, job) is None
+            request.abandoned = True
+            return self.waiting.pop(request, request) is None
 
-    def has(self, way: Way) -> bool:
+    def has(self, writer: Writer) -> bool:
         """Tell whether somebody waits for a write of this way."""
         with _guard:
-            return any(job.way == way for job in self.waiting)
+            return any(request.writer == writer for request in self.waiting)
 
-    def take(self, way: Way, most_bytes: int) -> list[Job]:
+    def take(self, writer: Writer, most_bytes: int) -> list[WriteRequest]:
         """Take jobs out that share a write: from here on they cannot be withdrawn any more."""
-        taken: list[Job] = []
+        taken: list[WriteRequest] = []
         size = 0
         with _guard:
-            for job in self.waiting:
-                if job.way is way or job.way == way:
-                    size += len(job.body)
+            for request in self.waiting:
+                if request.writer is writer or request.writer == writer:
+                    size += len(request.body)
                     if taken and (size > most_bytes or len(taken) == _MOST_EVENTS):
                         break
-                    taken.append(job)
-            for job in taken:
-                del self.waiting[job]
+                    taken.append(request)
+            for request in taken:
+                del self.waiting[request]
         return taken
 
-    def take_these(self, jobs: Iterable[Job]) -> list[Job]:
+    def take_these(self, requests: Iterable[WriteRequest]) -> list[WriteRequest]:
         """Take jobs out unless they have been withdrawn."""
         with _guard:
-            return [job for job in jobs if self.waiting.pop(job, job) is None]
+            return [request for request in requests if self.waiting.pop(request, request) is None]
 
-    def put_back(self, jobs: Iterable[Job]) -> None:
+    def put_back(self, requests: Iterable[WriteRequest]) -> None:
         """Let jobs wait once more, before all others, but not those that nobody waits for."""
         with _guard:
-            self.waiting = {job: None for job in jobs if not job.abandoned} | self.waiting
+            self.waiting = {
+                request: None for request in requests if not request.abandoned
+            } | self.waiting
 
     def _serve(self, destination: Hashable) -> None:
-        while turn := self._next_turn(destination):
-            turn.run()
+        while batch := self._next_batch(destination):
+            batch.run()
 
-    def _next_turn(self, destination: Hashable) -> Turn | None:
+    def _next_batch(self, destination: Hashable) -> WriteBatch | None:
         with self._arrival:
-            idle_s = _IDLE_S if len(_lines) <= _MOST_IDLE else 0.0
+            idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
             if not self._arrival.wait_for(lambda: self.waiting, idle_s):
-                del _lines[destination]
+                del _queues[destination]
                 return None
-            return Turn(self, list(self.waiting))
+            return WriteBatch(self, list(self.waiting))
 
 
-class Turn:
+class WriteBatch:
     """One go at a destination, for all that wait for it and whose ways are that of the first."""
 
-    def __init__(self, line: Line, waiting: list[Job]) -> None:
-        self._line = line
-        self._way = waiting[0].way
+    def __init__(self, line: WriteQueue, waiting: list[WriteRequest]) -> None:
+        self._queue = line
+        self._writer = waiting[0].writer
         self._waiting = waiting  # when the turn came
-        self._begun: list[Job] = []
+        self._begun: list[WriteRequest] = []
 
     def run(self) -> None:
         """Have the way write, and see to it that each event gets its verdict."""
         try:
-            outcome = self._way.write(self)
+            outcome = self._writer.write(self)
         except Withdrawn:
             return
         except OSError as exc:
-            self._fail(Failure(Unreachable(f"write to {self._way.target}", words(exc))))
+            self._fail(Failure(Unreachable(f"write to {self._writer.target}", words(exc))))
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
             self._fail(exc)
         else:
             if isinstance(outcome, Failure):
                 self._fail(outcome)
-        self._line.put_back(self._begun)
+        self._queue.put_back(self._begun)
 
     def check(self) -> None:
         """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case."""
-        if not self._begun and not self._line.has(self._way):
+        if not self._begun and not self._queue.has(self._writer):
             raise Withdrawn
 
     def begin(self, most_bytes: int) -> bytes:
@@ -246,69 +248,69 @@ class Turn:
 
         It is at most *most_bytes* long, or one event. Raises `Withdrawn` if there is none.
         """
-        self._begun = self._line.take(self._way, most_bytes)
+        self._begun = self._queue.take(self._writer, most_bytes)
         self._waiting = []
         if not self._begun:
             raise Withdrawn
         self._begun[0].pushed = len(self._begun)
         now_ns = perf_counter_ns()
-        for job in self._begun:
-            job.began_ns = now_ns
-        return b"".join([job.body for job in self._begun])
+        for request in self._begun:
+            request.began_ns = now_ns
+        return b"".join([request.body for request in self._begun])
 
-    def whole(self, sent: int) -> tuple[int, int]:
+    def complete_events(self, sent: int) -> tuple[int, int]:
         """Give how many events are whole in the first *sent* bytes, and how many bytes they are."""
         events = end = 0
-        for job in self._begun:
-            if end + len(job.body) > sent:
+        for request in self._begun:
+            if end + len(request.body) > sent:
                 break
-            events, end = events + 1, end + len(job.body)
+            events, end = events + 1, end + len(request.body)
         return events, end
 
-    def settle(self, events: int, error: OSError | Torn | None = None) -> None:
+    def set_result(self, events: int, error: OSError | Torn | None = None) -> None:
         """Give the first of those that have begun their verdict."""
         settled, self._begun = self._begun[:events], self._begun[events:]
-        target = self._way.target
+        target = self._writer.target
         match error:
             case None:
-                _tell(settled, Success(Acknowledged(self._way.confirmed)))
+                _deliver_results(settled, Success(Ack(self._writer.confirmed)))
             case Torn():
-                for job in settled:
-                    torn = OutcomeUnknown(target, f"({error})", job.time_ns)
-                    _tell([job], Failure(torn))
+                for request in settled:
+                    torn = OutcomeUnknown(target, f"({error})", request.time_ns)
+                    _deliver_results([request], Failure(torn))
             case OSError():
-                _tell(settled, Failure(Unreachable(f"write to {target}", words(error))))
+                _deliver_results(settled, Failure(Unreachable(f"write to {target}", words(error))))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
         """Give what has begun, or what waited for this turn, one verdict for all."""
-        alike = [job for job in self._waiting if job.way == self._way]
-        failed, self._begun = self._begun or self._line.take_these(alike), []
-        _tell(failed, verdict)
+        alike = [request for request in self._waiting if request.writer == self._writer]
+        failed, self._begun = self._begun or self._queue.take_these(alike), []
+        _deliver_results(failed, verdict)
 
 
-def _tell(jobs: list[Job], verdict: Verdict | BaseException) -> None:
+def _deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseException) -> None:
     """Tell those who wait, with one call for each of their event loops."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
-    for job in jobs:
-        job.settle(verdict)
-        by_loop.setdefault(job.loop, []).append(job)
-    for loop, told in by_loop.items():
+    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
+    for request in requests:
+        request.set_result(verdict)
+        by_loop.setdefault(request.loop, []).append(request)
+    for loop, notified in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_tell_each, told)
+            loop.call_soon_threadsafe(_deliver_each, notified)
 
 
-def _tell_each(jobs: list[Job]) -> None:
-    for job in jobs:
-        job.tell()
+def _deliver_each(requests: list[WriteRequest]) -> None:
+    for request in requests:
+        request.deliver_result()
 
 
 _guard: Final = Lock()
-_lines: Final[dict[Hashable, Line]] = {}  # no entry without a thread
+_queues: Final[dict[Hashable, WriteQueue]] = {}  # no entry without a thread
 
 
 def _forget_threads() -> None:
     """Start without lines: a forked process has none of the threads of its parent."""
-    _lines.clear()
+    _queues.clear()
     _guard.release()
 
 

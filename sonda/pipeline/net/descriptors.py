@@ -29,7 +29,7 @@ class Descriptor:
     local: End
     peer: End
 
-    def hung_up(self) -> bool:
+    def peer_closed(self) -> bool:
         """Tell whether the connection is closed, on either side, or has broken."""
         if _ends(self.number) != (self.local, self.peer):
             return True

@@ -12,8 +12,8 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.net import Confinement
-from sonda.pipeline.net.blocking_writers import Turn
+from sonda.pipeline.net import AccessPolicy
+from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.writes import claim, is_regular, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
@@ -33,12 +33,12 @@ class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the oper
         self.problem = problem
 
 
-def locate(path: str, confinement: Confinement | None) -> Path:
+def locate(path: str, confinement: AccessPolicy | None) -> Path:
     """Take a relative path from the file root, or leave it to be taken from the current folder."""
     return Path(path) if confinement is None else confinement.file_root / path
 
 
-def permit(path: str, confinement: Confinement | None) -> Result[Path, Problem]:
+def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]:
     """Give the absolute path that a file would be opened by, as far as that is allowed; else `Forbidden`.
 
     Opens nothing: what only opening could tell stays open.
@@ -53,7 +53,7 @@ def permit(path: str, confinement: Confinement | None) -> Result[Path, Problem]:
 
 
 def open_locked(
-    path: str, confinement: Confinement | None, turn: Turn, *, fsync: bool
+    path: str, confinement: AccessPolicy | None, batch: WriteBatch, *, fsync: bool
 ) -> Result[int, Problem]:
     """Open a file and lock it with `flock`; fails with `Forbidden`, raises `OSError`.
 
@@ -72,7 +72,7 @@ def open_locked(
                         _sync_folder(Path(real).parent)
                     closing.pop_all()
                     return Success(fd)
-            pause(turn)
+            pause(batch)
     except _NotAllowed as exc:
         return Failure(exc.problem)
 
@@ -88,7 +88,7 @@ def release(fd: int) -> None:
         os.close(fd)
 
 
-def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
+def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
     if confinement is not None:
         try:
             return _open_below(confinement.file_root, _way(path, confinement), fsync=fsync)
@@ -105,7 +105,7 @@ def _open(path: str, confinement: Confinement | None, *, fsync: bool) -> int:
         return os.open(path, _TO_APPEND, _FILE_MODE)
 
 
-def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
+def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
     """Give the folders and the name that lead from the root to a file; raises `_NotAllowed`."""
     place = locate(path, confinement)
     root, real = os.path.realpath(confinement.file_root), Path(os.path.realpath(place))
@@ -126,9 +126,9 @@ def _refuse_folder(path: str, place: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
-def _open_below(root: Path, way: tuple[str, ...], *, fsync: bool) -> int:
+def _open_below(root: Path, writer: tuple[str, ...], *, fsync: bool) -> int:
     """Open a file step by step, following no symbolic link that is put there meanwhile."""
-    *folders, name = way
+    *folders, name = writer
     with ExitStack() as closing:
         here = os.open(root, _TO_PASS)
         closing.callback(os.close, here)
@@ -162,7 +162,7 @@ def _sync_folder(folder: Path, within: int | None = None) -> None:
         os.close(fd)
 
 
-def _leads_to(fd: int, path: str, confinement: Confinement | None) -> bool:
+def _leads_to(fd: int, path: str, confinement: AccessPolicy | None) -> bool:
     """Tell whether the path still leads to the open file, without leaving the root."""
     if confinement is not None:
         _way(path, confinement)

@@ -17,7 +17,13 @@ import httpx
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.http1_response import Answer
-from sonda.pipeline.net.pool import Journey, Route, Secure, Stream, Streams
+from sonda.pipeline.net.pool import (
+    Attempt,
+    Connection,
+    ConnectionKey,
+    ConnectionPool,
+    TlsParameters,
+)
 from sonda.pipeline.net.sockets import is_late, reason
 from sonda.pipeline.values.addresses import address_of
 
@@ -25,24 +31,24 @@ from sonda.pipeline.values.addresses import address_of
 class HttpTransport(httpx.AsyncBaseTransport):
     """Sends a request on a kept connection and reads the answer whole.
 
-    A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `Secure` or `None`) and
-    the kind of `sink`; in `journey` (a `Journey`) it notes how far it has got. The body is put
+    A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `TlsParameters` or `None`) and
+    the kind of `sink`; in `journey` (a `Attempt`) it notes how far it has got. The body is put
     together once there is a connection for it, and anew if that one turns out to be dead.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: ConnectionPool) -> None:
         self._streams = streams
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send and wait for the answer, all within the deadline.
 
-        Raises `NotAllowed` where the operator does not allow the destination.
+        Raises `DestinationNotAllowed` where the operator does not allow the destination.
         """
         deadline: Deadline = request.extensions["deadline"]
-        secure: Secure | None = request.extensions["secure"]
-        journey: Journey = request.extensions["journey"]
+        secure: TlsParameters | None = request.extensions["secure"]
+        journey: Attempt = request.extensions["journey"]
         sink, credentials = request.extensions["sink"], _credentials(request.headers)
-        route = Route(sink, address_of(request.url), secure, credentials)
+        route = ConnectionKey(sink, address_of(request.url), secure, credentials)
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._streams.use(route, partial(_exchange, request), journey)
@@ -60,7 +66,7 @@ def _credentials(headers: httpx.Headers) -> Hashable:
     return tuple(headers.raw)
 
 
-async def _exchange(request: httpx.Request, stream: Stream) -> httpx.Response:
+async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
     failed: OSError | None = None
@@ -98,7 +104,7 @@ def head(request: httpx.Request, body_bytes: int) -> bytes:
     return b"\r\n".join(lines)
 
 
-async def _answer(stream: Stream) -> Answer:
+async def _answer(stream: Connection) -> Answer:
     answer = Answer()
     while not answer.complete:
         answer.feed(await stream.receive())

@@ -16,12 +16,12 @@ from returns.result import Failure, Result, Success
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload
-from sonda.pipeline.net import Transport
-from sonda.pipeline.net.batching import Batch, Limits, Line, Names, Outcome
-from sonda.pipeline.net.pool import Journey, Secure
-from sonda.pipeline.net.resolve import NotAllowed
-from sonda.pipeline.net.retry import Setback
+from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.pool import Attempt, TlsParameters
+from sonda.pipeline.net.resolve import DestinationNotAllowed
+from sonda.pipeline.net.retry import AttemptFailure
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
@@ -44,7 +44,7 @@ class Endpoint:
     """
 
     sink: str
-    names: Names
+    names: Labels
     url: httpx.URL = field(repr=False)  # may hold a password, as the headers may
     headers: Mapping[str, str] = field(repr=False)
     tls: Tls | None
@@ -77,7 +77,7 @@ def endpoint(
         ours["Authorization"] = login
     return Endpoint(
         sink=sink,
-        names=Names(shown(target), step, step),
+        names=Labels(shown(target), step, step),
         url=url,
         headers=with_defaults(headers, ours),
         tls=tls,
@@ -120,9 +120,9 @@ def line(
     where: Endpoint,
     headers: httpx.Headers,
     compose: Callable[[Sequence[Payload]], bytes],
-    limits: Limits,
-    transport: Transport,
-) -> Line:
+    limits: BatchLimits,
+    transport: Network,
+) -> Queue:
     """Make the line of a destination whose requests can hold several events.
 
     Where a refusal may be about one of them, each has a second try alone.
@@ -132,27 +132,27 @@ def line(
         outcome = await post(
             where,
             headers,
-            Body(lambda: compose(batch.seal())),
+            Body(lambda: compose(batch.freeze())),
             batch.journey,
             transport,
             batch.deadline,
             time_ns=batch.events[0].payload.event.time_ns,
         )
-        refused = isinstance(outcome, Failure) and outcome.failure().blames_event
+        refused = isinstance(outcome, Failure) and outcome.failure().per_event
         if refused and len(batch.events) > 1:
             return True
-        batch.settle(outcome)
+        batch.set_result(outcome)
         return False
 
-    return Line(push, where.names, limits, transport.start)
+    return Queue(push, where.names, limits, transport.start)
 
 
 async def post(
     where: Endpoint,
     headers: httpx.Headers,
     body: httpx.AsyncByteStream,
-    journey: Journey,
-    transport: Transport,
+    journey: Attempt,
+    transport: Network,
     deadline: Deadline,
     *,
     time_ns: int,
@@ -170,15 +170,15 @@ async def _post_once(
     where: Endpoint,
     headers: httpx.Headers,
     body: httpx.AsyncByteStream,
-    journey: Journey,
-    transport: Transport,
+    journey: Attempt,
+    transport: Network,
     deadline: Deadline,
     time_ns: int,
 ) -> Outcome:
     permitted = transport.destinations.permit(where.sink, address_of(where.url))
     secure = await then(permitted, lambda _: _secure(where, transport))
     if not isinstance(secure, Success):
-        return Failure(Setback(secure.failure(), reached=False))
+        return Failure(AttemptFailure(secure.failure(), reached=False))
     extensions = {
         "sink": where.sink,
         "deadline": deadline,
@@ -190,24 +190,24 @@ async def _post_once(
         reply = await transport.http.handle_async_request(request)
         whole = isinstance(reply.stream, httpx.ByteStream)  # and httpx takes long to read it
         answer = b"" if whole and where.is_yes(reply.status_code) else await reply.aread()
-    except NotAllowed as exc:
-        return Failure(Setback(exc.problem, reached=journey.reached))
+    except DestinationNotAllowed as exc:
+        return Failure(AttemptFailure(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
         unreachable = Unreachable(where.names.connect, str(exc))
-        return Failure(Setback(unreachable, may_pass=True, reached=journey.reached))
+        return Failure(AttemptFailure(unreachable, retryable=True, reached=journey.reached))
     except httpx.TimeoutException:
         late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
-        return Failure(Setback(late))
+        return Failure(AttemptFailure(late))
     except httpx.TransportError as exc:
         cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
         unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
-        return Failure(Setback(unknown, may_pass=True))
+        return Failure(AttemptFailure(unknown, retryable=True))
     return _judge(where, reply, answer)
 
 
 def describe(
-    where: Endpoint, headers: httpx.Headers, body: bytes, transport: Transport, *, framing: str
-) -> Result[Departure, Problem]:
+    where: Endpoint, headers: httpx.Headers, body: bytes, transport: Network, *, framing: str
+) -> Result[WirePreview, Problem]:
     """Say what would be posted; fails with `Forbidden` for the destination or a TLS file."""
     from sonda.pipeline.net.http1 import head  # as `Transport.http` loads it: when it is used
 
@@ -215,7 +215,9 @@ def describe(
     line, *fields = head(request, len(body)).decode().removesuffix("\r\n\r\n").split("\r\n")
     pairs = ((name, value) for name, _, value in (field.partition(": ") for field in fields))
     tls = {} if where.url.scheme != "https" else {"tls": _server_name(where)}
-    departure = Departure(where.names.target, framing, body, {"request": line, **tls}, mask(pairs))
+    departure = WirePreview(
+        where.names.target, framing, body, {"request": line, **tls}, mask(pairs)
+    )
     permitted = transport.destinations.permit(where.sink, address_of(where.url))
     return permitted.bind(lambda _: transport.tls.permit(where.tls)).map(lambda _: departure)
 
@@ -229,11 +231,11 @@ def _request(
     return httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
 
 
-async def _secure(where: Endpoint, transport: Transport) -> Result[Secure | None, Problem]:
+async def _secure(where: Endpoint, transport: Network) -> Result[TlsParameters | None, Problem]:
     if where.url.scheme != "https":
         return Success(None)
     context = await transport.tls.load(where.tls)
-    return context.map(lambda loaded: Secure(loaded, _server_name(where)))
+    return context.map(lambda loaded: TlsParameters(loaded, _server_name(where)))
 
 
 def _server_name(where: Endpoint) -> str:
@@ -244,13 +246,13 @@ def _server_name(where: Endpoint) -> str:
 def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:
     status = reply.status_code
     if where.is_yes(status):
-        return Success(Acknowledged(Confirmed.ACCEPTED, status=status))
+        return Success(Ack(Confirmed.ACCEPTED, status=status))
     phrase = _own_words(where, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
     phrase = phrase or httpx.codes.get_reason_phrase(status)
     refused = Refused(where.names.target, f"{status} {phrase}".rstrip(), _own_words(where, answer))
-    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    blames_event = status not in _WHATEVER_THE_EVENT
-    return Failure(Setback(refused, may_pass, _retry_after_s(reply), blames_event=blames_event))
+    retryable = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    per_event = status not in _WHATEVER_THE_EVENT
+    return Failure(AttemptFailure(refused, retryable, _retry_after_s(reply), per_event=per_event))
 
 
 def _own_words(where: Endpoint, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:

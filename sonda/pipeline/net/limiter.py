@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Shares:
+class DestinationLimiter:
     """The events under way for each destination: *most* of them, or any number."""
 
     def __init__(self, most: int | None) -> None:

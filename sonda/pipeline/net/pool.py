@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Secure:
+class TlsParameters:
     """How to speak TLS on a connection: the context, compared by identity, and the name to verify.
 
     A server may reject the client's certificate after the client takes the handshake for finished:
@@ -37,11 +37,11 @@ class Secure:
 
     context: ssl.SSLContext
     server_name: str
-    hears_out: bool = False
+    awaits_rejection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ConnectionKey:
     """What two events must have in common to share a connection.
 
     The kind of *sink* is among it, for the operator may allow a destination to one kind alone.
@@ -49,11 +49,11 @@ class Route:
 
     sink: str
     address: Address
-    secure: Secure | None = None
+    secure: TlsParameters | None = None
     credentials: Hashable = field(default=None, repr=False)
 
 
-class Stream:
+class Connection:
     """One connection, used by one event at a time; every failure is an `OSError`."""
 
     def __init__(
@@ -93,20 +93,23 @@ class Stream:
         """
         try:
             if self._tls is not None:
-                return self._tls.goes_on(peer_may_talk=peer_may_talk) and not self._socket.hung_up()
+                return (
+                    self._tls.is_alive(peer_may_talk=peer_may_talk)
+                    and not self._socket.peer_closed()
+                )
             if peer_may_talk:
                 self._socket.take_input()
-                return not self._socket.hung_up()
+                return not self._socket.peer_closed()
         except OSError:
             return False
         return not self._socket.has_input()
 
-    async def see_off(self) -> None:
+    async def wait_until_acked(self) -> None:
         """Wait until all has arrived, if the peer has closed its side; raises `OSError`.
 
         Such a peer may only listen, or be gone: then its system wants nothing more.
         """
-        if self._socket.hung_up():
+        if self._socket.peer_closed():
             await self._socket.settle()
 
     def close(self) -> None:
@@ -132,7 +135,7 @@ class Stream:
         self.close()
 
 
-class Journey:
+class Attempt:
     """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
 
     Between the first two lies the TLS handshake.
@@ -142,10 +145,10 @@ class Journey:
 
     def __init__(self) -> None:
         self.reached = False
-        self._stream: Stream | None = None
+        self._stream: Connection | None = None
         self._mark = 0
 
-    def board(self, stream: Stream) -> None:
+    def attach(self, stream: Connection) -> None:
         """Go on from here on this connection."""
         self.reached = True
         self._stream, self._mark = stream, stream.sent_bytes
@@ -174,30 +177,30 @@ class _Destination:
         default_factory=lambda: asyncio.Semaphore(CONNECTIONS_PER_DESTINATION)
     )
     wanted: int = 0
-    idle: dict[Stream, asyncio.TimerHandle] = field(default_factory=dict)  # the oldest first
+    idle: dict[Connection, asyncio.TimerHandle] = field(default_factory=dict)  # the oldest first
 
 
-class Streams:
+class ConnectionPool:
     """The connections to all destinations."""
 
     def __init__(self, doors: Destinations) -> None:
         self._doors = doors
-        self._destinations: dict[Route, _Destination] = {}
-        self._idle: dict[Stream, Route] = {}  # the oldest first
+        self._destinations: dict[ConnectionKey, _Destination] = {}
+        self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def lease(
         self,
-        route: Route,
-        journey: Journey,
+        route: ConnectionKey,
+        journey: Attempt,
         *,
         peer_may_talk: bool = False,
         fresh: bool = False,
-    ) -> AsyncIterator[Stream]:
+    ) -> AsyncIterator[Connection]:
         """Borrow a live connection, a kept one unless it must be *fresh*; raises `OSError`.
 
-        A fresh one's destination is looked up and judged, which may raise `NotAllowed`. The
+        A fresh one's destination is looked up and judged, which may raise `DestinationNotAllowed`. The
         connection is kept afterwards, unless the block fails or closes it.
         """
         destination = self._destinations.setdefault(route, _Destination())
@@ -219,13 +222,13 @@ class Streams:
 
     async def use(
         self,
-        route: Route,
-        step: Callable[[Stream], Awaitable[T]],
-        journey: Journey,
+        route: ConnectionKey,
+        step: Callable[[Connection], Awaitable[T]],
+        journey: Attempt,
         *,
         peer_may_talk: bool = False,
     ) -> T:
-        """Do *step* on a kept connection, or on a fresh one; raises `OSError` or `NotAllowed`.
+        """Do *step* on a kept connection, or on a fresh one; raises `OSError` or `DestinationNotAllowed`.
 
         A kept connection that breaks before a byte has left is replaced by a fresh one, once.
         """
@@ -233,7 +236,7 @@ class Streams:
             async with self.lease(
                 route, journey, peer_may_talk=peer_may_talk, fresh=fresh
             ) as stream:
-                journey.board(stream)
+                journey.attach(stream)
                 try:
                     return await step(stream)
                 except OSError:
@@ -242,9 +245,9 @@ class Streams:
                     stream.close()
         raise AssertionError("a fresh connection is never a reused one")
 
-    async def probe(self, route: Route) -> None:
-        """Connect and hang up; raises `OSError` or `NotAllowed` if that cannot be done."""
-        (await _open(route, self._doors, Journey())).close()
+    async def probe(self, route: ConnectionKey) -> None:
+        """Connect and hang up; raises `OSError` or `DestinationNotAllowed` if that cannot be done."""
+        (await _open(route, self._doors, Attempt())).close()
 
     async def aclose(self) -> None:
         """Close what is idle; whoever borrows one must have given it back."""
@@ -252,7 +255,7 @@ class Streams:
             self._retire(stream)
         await asyncio.gather(*self._closing)
 
-    def _reuse(self, destination: _Destination, *, peer_may_talk: bool) -> Stream | None:
+    def _reuse(self, destination: _Destination, *, peer_may_talk: bool) -> Connection | None:
         while destination.idle:
             stream, expiry = destination.idle.popitem()
             expiry.cancel()
@@ -263,14 +266,14 @@ class Streams:
             stream.close()
         return None
 
-    def _keep(self, route: Route, destination: _Destination, stream: Stream) -> None:
+    def _keep(self, route: ConnectionKey, destination: _Destination, stream: Connection) -> None:
         loop = asyncio.get_running_loop()
         destination.idle[stream] = loop.call_later(IDLE_S, self._retire, stream)
         self._idle[stream] = route
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
 
-    def _retire(self, stream: Stream) -> None:
+    def _retire(self, stream: Connection) -> None:
         """Close an idle connection."""
         route = self._idle.pop(stream)
         destination = self._destinations[route]
@@ -280,12 +283,12 @@ class Streams:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    def _forget_unused(self, route: Route, destination: _Destination) -> None:
+    def _forget_unused(self, route: ConnectionKey, destination: _Destination) -> None:
         if not destination.wanted and not destination.idle:
             self._destinations.pop(route, None)
 
 
-async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
+async def _open(route: ConnectionKey, doors: Destinations, journey: Attempt) -> Connection:
     """Connect, and shake hands if the connection is to be secure."""
     addresses = await doors.find(route.sink, route.address, socket.SOCK_STREAM)
     sock = await connect_tcp(addresses)
@@ -297,9 +300,9 @@ async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
         tls = TlsSession(sock, secure.context, secure.server_name)
         began_s = asyncio.get_running_loop().time()
         await tls.shake_hands()
-        if secure.hears_out:
+        if secure.awaits_rejection:
             round_trip_s = asyncio.get_running_loop().time() - began_s
-            await _hear_out(tls, _LATE_REJECTION_S + 2 * round_trip_s)
+            await _wait_for_rejection(tls, _LATE_REJECTION_S + 2 * round_trip_s)
     except BaseException:
         sock.close()
         raise
@@ -307,13 +310,13 @@ async def _open(route: Route, doors: Destinations, journey: Journey) -> Stream:
 
 
 def _opened(
-    route: Route, doors: Destinations, sock: Socket, tls: TlsSession | None = None
-) -> Stream:
+    route: ConnectionKey, doors: Destinations, sock: Socket, tls: TlsSession | None = None
+) -> Connection:
     doors.observer.opened(route.sink)
-    return Stream(sock, tls, partial(doors.observer.closed, route.sink))
+    return Connection(sock, tls, partial(doors.observer.closed, route.sink))
 
 
-async def _hear_out(tls: TlsSession, patience_s: float) -> None:
+async def _wait_for_rejection(tls: TlsSession, patience_s: float) -> None:
     """Give the server time to reject the handshake; silence is consent."""
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_s):

@@ -19,7 +19,7 @@ from sonda.pipeline.values.addresses import Address, literal
 _REMEMBERED: Final = 1024
 
 
-class NotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
+class DestinationNotAllowed(Exception):  # noqa: N818  # no error of the program: the operator's rule
     """A destination that callers of the server may not reach."""
 
     def __init__(self, problem: Forbidden) -> None:
@@ -56,7 +56,7 @@ class Destinations:
     ) -> Sequence[AddrInfoType]:
         """Give the addresses to connect to, and no others: nobody may look the name up once more.
 
-        Raises `NotAllowed` if any of them is, and `OSError` with the resolver's reason.
+        Raises `DestinationNotAllowed` if any of them is, and `OSError` with the resolver's reason.
         """
         if self._policy is None:
             return await resolve(*target, kind)
@@ -66,7 +66,7 @@ class Destinations:
             judged = (self._policy.judge(sink, target, _ip(each)) for each in found)
             problem = next(filter(None, judged), None)
         if problem is not None:
-            raise NotAllowed(problem)
+            raise DestinationNotAllowed(problem)
         return found
 
 

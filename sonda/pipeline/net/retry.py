@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import COURSE
+from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import Interrupted, explain
-from sonda.pipeline.model import Acknowledged
+from sonda.pipeline.model import Ack
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.values.durations import seconds
 
@@ -28,25 +28,25 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
+class AttemptFailure:
     """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
 
-    *blames_event* tells a refusal that may be about one event from one that any would have met.
+    *per_event* tells a refusal that may be about one event from one that any would have met.
     *reached* tells whether the destination has seen anything of the try, if only a connection.
     """
 
     problem: Problem
-    may_pass: bool = False
+    retryable: bool = False
     wait_s: float | None = None
-    blames_event: bool = False
+    per_event: bool = False
     reached: bool = True
 
 
-async def deliver_in_tries(
-    attempt: Callable[[], Awaitable[Result[Acknowledged, Setback]]],
+async def deliver_with_retries(
+    attempt: Callable[[], Awaitable[Result[Ack, AttemptFailure]]],
     retry: Retry | None,
     deadline: Deadline,
-) -> Result[Acknowledged, Problem]:
+) -> Result[Ack, Problem]:
     """Try until a try is acknowledged, or no further one is due; then the last one's problem.
 
     If the outcome of any try is unknown, so is the outcome of them all. A destination that turns
@@ -55,7 +55,7 @@ async def deliver_in_tries(
     unknown: OutcomeUnknown | None = None
     reached = False
     tries = 0
-    course = COURSE.get()
+    course = DELIVERY_PROGRESS.get()
     while True:
         tries += 1
         if course is not None:
@@ -71,7 +71,7 @@ async def deliver_in_tries(
         if isinstance(setback.problem, Forbidden) and reached:
             setback = replace(setback, problem=Unreachable("connect again", str(setback.problem)))
         reached |= setback.reached
-        if retry is None or not setback.may_pass or tries > retry.max_attempts:
+        if retry is None or not setback.retryable or tries > retry.max_attempts:
             break
         wait_s = _wait_s(retry, setback, tries)
         if wait_s >= deadline.left_s():
@@ -85,8 +85,8 @@ async def deliver_in_tries(
 
 
 async def _attempt(
-    attempt: Callable[[], Awaitable[Result[Acknowledged, Setback]]], unknown: OutcomeUnknown | None
-) -> Result[Acknowledged, Setback]:
+    attempt: Callable[[], Awaitable[Result[Ack, AttemptFailure]]], unknown: OutcomeUnknown | None
+) -> Result[Ack, AttemptFailure]:
     """Try once; cancelled, the outcome is that of an earlier try if that one is *unknown*."""
     try:
         return await attempt()
@@ -96,7 +96,7 @@ async def _attempt(
         raise
 
 
-def _wait_s(retry: Retry, setback: Setback, tries: int) -> float:
+def _wait_s(retry: Retry, setback: AttemptFailure, tries: int) -> float:
     """Exponential with full jitter, unless the destination asks for a wait of its own."""
     longest_s = seconds(retry.max_backoff)
     if setback.wait_s is not None:

@@ -146,7 +146,7 @@ class Socket:
         """Tell whether there is anything to read, the end of the stream included."""
         return bool(self._poll())
 
-    def hung_up(self) -> bool:
+    def peer_closed(self) -> bool:
         """Tell whether the peer has closed its side or the connection has broken."""
         return bool(self._poll() & _HANG_UP)
 
@@ -216,7 +216,7 @@ class TlsSession:
         try:
             await self._finish(self._tls.do_handshake)
             await self._flush()
-            began = self.goes_on(peer_may_talk=True)  # it may end with what has come so far
+            began = self.is_alive(peer_may_talk=True)  # it may end with what has come so far
         except ssl.SSLEOFError:
             began = False
         if not began:
@@ -234,7 +234,7 @@ class TlsSession:
         except ssl.SSLEOFError:
             return b""
 
-    def goes_on(self, *, peer_may_talk: bool) -> bool:
+    def is_alive(self, *, peer_may_talk: bool) -> bool:
         """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
         self._received.write(self._socket.take_input())
         try:

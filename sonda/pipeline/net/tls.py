@@ -22,7 +22,7 @@ from sonda.pipeline.problems import Forbidden, Problem, Unreachable
 from sonda.pipeline.text.escape import quote
 
 if TYPE_CHECKING:
-    from sonda.pipeline.net import Confinement
+    from sonda.pipeline.net import AccessPolicy
 
 _KEPT_CONTEXTS: Final = 64
 _TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -80,7 +80,7 @@ class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the oper
 class TlsContexts:
     """The contexts in use: equal files give the same context, and so share connections."""
 
-    def __init__(self, confinement: Confinement | None) -> None:
+    def __init__(self, confinement: AccessPolicy | None) -> None:
         self._confinement = confinement
         self._kept: dict[Fingerprint, Loaded] = {}
         self._keeping = Lock()  # events at once must find one context, not build one each
@@ -184,7 +184,7 @@ def _no_passphrase() -> str:
 
 
 @contextmanager
-def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
+def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
     if confinement is None:
         fd = os.open(path, _TO_READ)
@@ -201,7 +201,7 @@ def _open_regular(path: str, confinement: Confinement | None) -> Iterator[int]:
         os.close(fd)
 
 
-def _open_below(path: str, confinement: Confinement) -> int:
+def _open_below(path: str, confinement: AccessPolicy) -> int:
     """Open a file step by step, following no symbolic link that is put there meanwhile."""
     root, *folders, name = _way(path, confinement)
     with ExitStack() as closing:
@@ -225,7 +225,7 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
         raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
 
 
-def _way(path: str, confinement: Confinement) -> tuple[str, ...]:
+def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
     """Give the root, the folders and the name that lead to a file; raises `_NotAllowed`."""
     real = Path(os.path.realpath(path))
     for root in map(os.path.realpath, (confinement.file_root, confinement.tls_root)):

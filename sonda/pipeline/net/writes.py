@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from sonda.pipeline.net.blocking_writers import Torn, Turn
+from sonda.pipeline.net.blocking_writers import Torn, WriteBatch
 from sonda.pipeline.net.sockets import words
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
@@ -22,12 +22,12 @@ _PAUSE_S: Final = 0.002
 _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
 
 
-def write(fd: int, turn: Turn, *, fsync: bool = False) -> None:
+def write(fd: int, batch: WriteBatch, *, fsync: bool = False) -> None:
     """Write the events whose turn it is; with *fsync* wait until they are on durable storage."""
     if is_regular(fd):
-        _append(fd, turn, fsync=fsync)
+        _append(fd, batch, fsync=fsync)
     else:
-        _pour(fd, turn, fsync=fsync)
+        _pour(fd, batch, fsync=fsync)
 
 
 def claim(lock: Callable[[int, int], object], fd: int) -> bool:
@@ -41,18 +41,18 @@ def claim(lock: Callable[[int, int], object], fd: int) -> bool:
     return True
 
 
-def pause(turn: Turn) -> None:
+def pause(batch: WriteBatch) -> None:
     """Wait a little before the next try."""
     time.sleep(_PAUSE_S)
-    turn.check()
+    batch.check()
 
 
-def wait_for_room(fd: int, turn: Turn) -> None:
+def wait_for_room(fd: int, batch: WriteBatch) -> None:
     """Wait until a pipe takes `PIPE_BUF` bytes without blocking; what has begun waits forever."""
     room = select.poll()
     room.register(fd, select.POLLOUT)
     while not room.poll(_SLICE_MS):
-        turn.check()
+        batch.check()
 
 
 def is_regular(fd: int) -> bool:
@@ -60,13 +60,13 @@ def is_regular(fd: int) -> bool:
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
-def _append(fd: int, turn: Turn, *, fsync: bool) -> None:
+def _append(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
     """Write to a regular file, and cut back an event that does not get there whole."""
     appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
     start = os.fstat(fd).st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
-    body = turn.begin(_MOST_BYTES)
+    body = batch.begin(_MOST_BYTES)
     sent, error = _write_behind(fd, start, body)
-    events, end = turn.whole(sent)
+    events, end = batch.complete_events(sent)
     if sent == end and isinstance(error, Torn):
         error = None  # no line is torn: those that are left have a turn of their own
     elif isinstance(error, OSError) and sent > end:
@@ -75,9 +75,9 @@ def _append(fd: int, turn: Turn, *, fsync: bool) -> None:
         else:
             error = Torn(words(error))
     if events:
-        turn.settle(events, _flush(fd, start, sent, fsync=fsync))
+        batch.set_result(events, _flush(fd, start, sent, fsync=fsync))
     if error:
-        turn.settle(1, error)
+        batch.set_result(1, error)
 
 
 def _write_behind(fd: int, start: int, body: bytes) -> tuple[int, OSError | Torn | None]:
@@ -121,7 +121,7 @@ def _ends_at(fd: int, offset: int) -> bool:
     return os.lseek(fd, 0, os.SEEK_CUR) == offset == os.fstat(fd).st_size
 
 
-def _pour(fd: int, turn: Turn, *, fsync: bool) -> None:
+def _pour(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
     """Write to what takes nothing back.
 
     Only what other programs' writes cannot come between goes out together: `PIPE_BUF` bytes, or
@@ -130,17 +130,17 @@ def _pour(fd: int, turn: Turn, *, fsync: bool) -> None:
     """
     if fsync:
         os.fsync(fd)  # most cannot: better to know before it is too late
-    wait_for_room(fd, turn)
-    body = turn.begin(select.PIPE_BUF)
-    sent, error = _write_pieces(fd, body, turn)
-    events, end = turn.whole(sent)
+    wait_for_room(fd, batch)
+    body = batch.begin(select.PIPE_BUF)
+    sent, error = _write_pieces(fd, body, batch)
+    events, end = batch.complete_events(sent)
     if events:
-        turn.settle(events, _sync(fd) if fsync else None)
+        batch.set_result(events, _sync(fd) if fsync else None)
     if error:
-        turn.settle(1, Torn(words(error)) if sent > end else error)
+        batch.set_result(1, Torn(words(error)) if sent > end else error)
 
 
-def _write_pieces(fd: int, body: bytes, turn: Turn) -> tuple[int, OSError | None]:
+def _write_pieces(fd: int, body: bytes, batch: WriteBatch) -> tuple[int, OSError | None]:
     """Write as there is room; gives how many bytes are out, and what went wrong."""
     sent = 0
     try:
@@ -149,7 +149,7 @@ def _write_pieces(fd: int, body: bytes, turn: Turn) -> tuple[int, OSError | None
                 sent += os.write(fd, body[sent : sent + select.PIPE_BUF])
             if sent == len(body):
                 return sent, None
-            wait_for_room(fd, turn)
+            wait_for_room(fd, batch)
     except OSError as exc:
         return sent, exc
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from sonda.pipeline.problems import Flaw, MissingExtra
+from sonda.pipeline.problems import MissingExtra, ValidationIssue
 from sonda.pipeline.text.escape import at, hide_userinfo, kind_of, quote, variant
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ _ORDER: Final = {"log": 1, "metric": 1, "encoder": 2, "sink": 3}  # all else: th
 Path: TypeAlias = tuple[str | int, ...]
 
 
-class Finding(NamedTuple):
+class SchemaError(NamedTuple):
     """A flaw, its turn in a detail, and whether it is one of structure or of a value."""
 
     turn: int
     structural: bool
-    flaw: Flaw | MissingExtra
+    flaw: ValidationIssue | MissingExtra
 
 
-def finding(path: Path, reason: str, *, structural: bool = False) -> Finding:
+def finding(path: Path, reason: str, *, structural: bool = False) -> SchemaError:
     """Say what is wrong with the value at *path*."""
-    return Finding(turn(path), structural, Flaw(at(*path), reason))
+    return SchemaError(turn(path), structural, ValidationIssue(at(*path), reason))
 
 
 def turn(path: Path) -> int:
@@ -49,14 +49,14 @@ def turn(path: Path) -> int:
     return _ORDER.get(str(path[0]), 0) if path else 0
 
 
-def find_flaws(validator: Validator, document: Any, *where: str) -> list[Finding]:
+def find_issues(validator: Validator, document: Any, *where: str) -> list[SchemaError]:
     """Name all that is wrong with *document*, which stands at *where* in the body."""
-    found: dict[Finding, None] = {}  # a dict: in order, and each flaw once
+    found: dict[SchemaError, None] = {}  # a dict: in order, and each flaw once
     for error in _telling(list(validator.iter_errors(document))):
         path = (*where, *error.absolute_path)
         structural = list(_structural(error, path))
         for flaw in structural or [_value(error, path)]:
-            found[Finding(turn(path), bool(structural), flaw)] = None
+            found[SchemaError(turn(path), bool(structural), flaw)] = None
     return list(found)
 
 
@@ -86,15 +86,15 @@ def unknown_variant(value: str, expected: Iterable[str]) -> str:
     return f"unknown variant {variant(value)}, expected {wanted}"
 
 
-def _structural(error: ValidationError, path: Path) -> Iterator[Flaw]:
+def _structural(error: ValidationError, path: Path) -> Iterator[ValidationIssue]:
     schema, wanted, found = _facts(error)
     match error.validator:
         case "type":
             got = quote(found) if wanted == "integer" else kind_of(found)
-            yield Flaw(at(*path), f"expected {_ARTICLES[wanted]}, got {got}")
+            yield ValidationIssue(at(*path), f"expected {_ARTICLES[wanted]}, got {got}")
         case "required":
             missing = (name for name in wanted if name not in found)
-            yield from (Flaw(at(*path), f"missing field '{name}'") for name in missing)
+            yield from (ValidationIssue(at(*path), f"missing field '{name}'") for name in missing)
         case "additionalProperties":
             unknown = (name for name in found if name not in schema["properties"])
             yield from (_unknown_field(name, path) for name in unknown)
@@ -103,7 +103,7 @@ def _structural(error: ValidationError, path: Path) -> Iterator[Flaw]:
         case "enum":
             aliases = schema.get("x-aliases", {})
             expected = (name for name in wanted if name not in aliases)
-            yield Flaw(at(*path), unknown_variant(found, expected))
+            yield ValidationIssue(at(*path), unknown_variant(found, expected))
 
 
 def _facts(error: ValidationError) -> tuple[Any, Any, Any]:
@@ -111,21 +111,21 @@ def _facts(error: ValidationError) -> tuple[Any, Any, Any]:
     return error.schema, error.validator_value, error.instance
 
 
-def _unknown_field(name: str, path: Path) -> Flaw:
-    return Flaw(at(*path), f"unknown field {variant(name)}")
+def _unknown_field(name: str, path: Path) -> ValidationIssue:
+    return ValidationIssue(at(*path), f"unknown field {variant(name)}")
 
 
-def _value(error: ValidationError, path: Path) -> Flaw:
+def _value(error: ValidationError, path: Path) -> ValidationIssue:
     schema, _, found = _facts(error)
     shown = _shown(found, schema)
     if "x-detail" in schema:
-        return Flaw("", schema["x-detail"].replace("{value}", shown))
+        return ValidationIssue("", schema["x-detail"].replace("{value}", shown))
     reason = _reason(error)
     if error.absolute_schema_path[-2] == "propertyNames":
-        return Flaw(at(*path), f"invalid name {shown}: {reason}")
+        return ValidationIssue(at(*path), f"invalid name {shown}: {reason}")
     if isinstance(found, dict):
-        return Flaw(at(*path), reason)
-    return Flaw(
+        return ValidationIssue(at(*path), reason)
+    return ValidationIssue(
         at(*path), f"invalid value {shown}: {reason}" if shown else f"invalid value: {reason}"
     )
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from returns.result import Result
 
     from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Departure, Payload, Pending
-    from sonda.pipeline.net import Transport
+    from sonda.pipeline.model import Payload, Pending, WirePreview
+    from sonda.pipeline.net import Network
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
     from sonda.pipeline.sinks.http_push import HttpPush as HttpPush
@@ -52,8 +52,8 @@ class Sink(Generic[O]):
     """
 
     options: type[O]
-    push: Callable[[Payload, O, Transport, Deadline], Awaitable[Result[Pending, Problem]]]
-    describe: Callable[[Payload, O, Transport], Result[Departure, Problem]]
+    push: Callable[[Payload, O, Network, Deadline], Awaitable[Result[Pending, Problem]]]
+    describe: Callable[[Payload, O, Network], Result[WirePreview, Problem]]
     ends_with_lf: Callable[[O], bool] = never
 
 

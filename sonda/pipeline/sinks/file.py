@@ -17,9 +17,9 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Confirmed, Departure, Payload, Pending
-from sonda.pipeline.net import Confinement, Transport
-from sonda.pipeline.net.blocking_writers import Job, Turn
+from sonda.pipeline.model import Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.net import AccessPolicy, Network
+from sonda.pipeline.net.blocking_writers import WriteBatch, WriteRequest
 from sonda.pipeline.net.files import locate, open_locked, permit, release
 from sonda.pipeline.net.writes import write
 from sonda.pipeline.problems import Problem
@@ -40,7 +40,7 @@ class _Append:
     """Append to one file: open it, write what has lined up, and close it."""
 
     options: File
-    confinement: Confinement | None
+    confinement: AccessPolicy | None
     place: Path
 
     @property
@@ -51,40 +51,40 @@ class _Append:
     def confirmed(self) -> Confirmed:
         return Confirmed.STORED if self.options.fsync else Confirmed.ACCEPTED
 
-    def write(self, turn: Turn) -> Result[None, Problem]:
-        opened = open_locked(self.options.path, self.confinement, turn, fsync=self.options.fsync)
-        return opened.map(partial(self._write, turn))
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
+        opened = open_locked(self.options.path, self.confinement, batch, fsync=self.options.fsync)
+        return opened.map(partial(self._write, batch))
 
-    def _write(self, turn: Turn, fd: int) -> None:
+    def _write(self, batch: WriteBatch, fd: int) -> None:
         try:
-            write(fd, turn, fsync=self.options.fsync)
+            write(fd, batch, fsync=self.options.fsync)
         finally:
             release(fd)
 
 
 async def push(
-    payload: Payload, options: File, transport: Transport, deadline: Deadline
+    payload: Payload, options: File, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind those for the same path.
 
     Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
     not be cut back.
     """
-    way = transport.keep(options, partial(_way, confinement=transport.confinement))
-    job = Job(way, payload.body, payload.event.time_ns)
-    job.line_up(way.place)
-    return Success(partial(job.verdict, deadline))
+    writer = transport.keep(options, partial(_way, confinement=transport.confinement))
+    request = WriteRequest(writer, payload.body, payload.event.time_ns)
+    request.enqueue(writer.place)
+    return Success(partial(request.verdict, deadline))
 
 
-def _way(options: File, confinement: Confinement | None) -> _Append:
+def _way(options: File, confinement: AccessPolicy | None) -> _Append:
     return _Append(options, confinement, locate(options.path, confinement))
 
 
-def describe(payload: Payload, options: File, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: File, transport: Network) -> Result[WirePreview, Problem]:
     """Say what would be appended to which file; fails with `Forbidden`."""
 
-    def departure(place: Path) -> Departure:
-        return Departure(options.path, LINE, payload.body, {"path": str(place)})
+    def departure(place: Path) -> WirePreview:
+        return WirePreview(options.path, LINE, payload.body, {"path": str(place)})
 
     return permit(options.path, transport.confinement).map(departure)
 

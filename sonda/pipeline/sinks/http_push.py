@@ -14,12 +14,12 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Departure, Payload, Pending
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batching import Outcome
-from sonda.pipeline.net.pool import Journey
-from sonda.pipeline.net.retry import Retry, deliver_in_tries
+from sonda.pipeline.net.pool import Attempt
+from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -43,7 +43,7 @@ class HttpPush:
 
 
 async def push(
-    payload: Payload, options: HttpPush, transport: Transport, deadline: Deadline
+    payload: Payload, options: HttpPush, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     target = partial(_target, payload=payload)
@@ -52,10 +52,10 @@ async def push(
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
-        journey = Journey()
+        journey = Attempt()
         return await _post.post(where, headers, body, journey, transport, deadline, time_ns=time_ns)
 
-    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
 def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
@@ -67,8 +67,8 @@ def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.
 
 
 def describe(
-    payload: Payload, options: HttpPush, transport: Transport
-) -> Result[Departure, Problem]:
+    payload: Payload, options: HttpPush, transport: Network
+) -> Result[WirePreview, Problem]:
     """Say what would be posted; fails with `Forbidden`."""
     where, headers = _target(options, payload)
     body = payload.packing.pack(payload.body)

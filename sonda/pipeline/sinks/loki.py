@@ -17,11 +17,11 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Departure, Payload, Pending
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import Limits, Line
-from sonda.pipeline.net.retry import Retry, deliver_in_tries
+from sonda.pipeline.net.batching import BatchLimits, Queue
+from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -48,17 +48,17 @@ class Loki:
 
 
 async def push(
-    payload: Payload, options: Loki, transport: Transport, deadline: Deadline
+    payload: Payload, options: Loki, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Push the event as one entry, together with those that are in line for the same Loki."""
     line = transport.keep(options, partial(_line, transport=transport))
     attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
-def _line(options: Loki, transport: Transport) -> Line:
+def _line(options: Loki, transport: Network) -> Queue:
     where = _endpoint(options)
-    limits = Limits(
+    limits = BatchLimits(
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
     return _post.line(where, _post.raw(where.headers), _compose, limits, transport)
@@ -97,7 +97,7 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
     return msgspec.json.encode({"streams": pushed})
 
 
-def describe(payload: Payload, options: Loki, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: Loki, transport: Network) -> Result[WirePreview, Problem]:
     """Say what would be pushed if no other event were in line; fails with `Forbidden`."""
     where = _endpoint(options)
     return _post.describe(

@@ -17,11 +17,11 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Departure, Payload, Pending, Sample
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Payload, Pending, Sample, WirePreview
+from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import Limits, Line
-from sonda.pipeline.net.retry import Retry, deliver_in_tries
+from sonda.pipeline.net.batching import BatchLimits, Queue
+from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -44,16 +44,16 @@ class RemoteWrite:
 
 
 async def push(
-    payload: Payload, options: RemoteWrite, transport: Transport, deadline: Deadline
+    payload: Payload, options: RemoteWrite, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the sample, together with those that are in line for the same receiver."""
     make = partial(_line, payload=payload, transport=transport)
     line = transport.keep(options, make, payload.encoder)  # versions do not mix in one request
     attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
-def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
+def _line(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
     """Make a line of requests that are packed as the first payload's version says.
 
     A request holds one sample of a series at most, and the next one waits for its verdict:
@@ -61,7 +61,7 @@ def _line(options: RemoteWrite, payload: Payload, transport: Transport) -> Line:
     two requests side by side it refuses the sample that comes later with the earlier time.
     """
     where = _endpoint(options)
-    limits = Limits(events=options.batch_size, stream_of=_series, one_each=True)
+    limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
     return _post.line(where, _post.headers_for(payload, where), _compose, limits, transport)
 
 
@@ -88,8 +88,8 @@ def _series(payload: Payload) -> Hashable:
 
 
 def describe(
-    payload: Payload, options: RemoteWrite, transport: Transport
-) -> Result[Departure, Problem]:
+    payload: Payload, options: RemoteWrite, transport: Network
+) -> Result[WirePreview, Problem]:
     """Say what would be posted if no other event were in line; fails with `Forbidden`."""
     where = _endpoint(options)
     return _post.describe(

@@ -21,9 +21,9 @@ from typing import Final, TextIO
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
-from sonda.pipeline.net import Transport
-from sonda.pipeline.net.blocking_writers import Job, Turn, Verdict
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.blocking_writers import Verdict, WriteBatch, WriteRequest
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.writes import claim, pause, wait_for_room, write
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
@@ -31,7 +31,7 @@ from sonda.pipeline.sinks import LINE, Sink
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
-_WRITTEN: Final = Acknowledged(Confirmed.HANDED_OFF)
+_WRITTEN: Final = Ack(Confirmed.HANDED_OFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class _Write:
     target: str = _TARGET
     confirmed: Confirmed = Confirmed.HANDED_OFF
 
-    def write(self, turn: Turn) -> Result[None, Problem]:
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
         while not claim(fcntl.lockf, self.fd):  # flock excludes no worker: they inherited one file
-            pause(turn)
+            pause(batch)
         try:
-            _flush(self.stream, self.fd, turn)
-            write(self.fd, turn)
+            _flush(self.stream, self.fd, batch)
+            write(self.fd, batch)
         finally:
             with suppress(OSError):
                 fcntl.lockf(self.fd, fcntl.LOCK_UN)
@@ -61,7 +61,7 @@ class _Write:
 
 
 async def push(
-    payload: Payload, options: Stdout, transport: Transport, deadline: Deadline
+    payload: Payload, options: Stdout, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind the others; fails with `Unreachable` or `OutcomeUnknown`."""
     stream = sys.stdout
@@ -70,9 +70,9 @@ async def push(
     fd = _descriptor(stream)
     if fd is None:
         return _print(payload, stream)
-    job = Job(_way(stream, fd), payload.body, payload.event.time_ns)
-    job.line_up(options)
-    return Success(partial(job.verdict, deadline))
+    request = WriteRequest(_way(stream, fd), payload.body, payload.event.time_ns)
+    request.enqueue(options)
+    return Success(partial(request.verdict, deadline))
 
 
 _way: Final = lru_cache(maxsize=1)(_Write)
@@ -104,9 +104,9 @@ async def _printed() -> Verdict:
     return Success(_WRITTEN)
 
 
-def _flush(stream: TextIO, fd: int, turn: Turn) -> None:
+def _flush(stream: TextIO, fd: int, batch: WriteBatch) -> None:
     while True:
-        wait_for_room(fd, turn)
+        wait_for_room(fd, batch)
         try:
             return stream.flush()
         except BlockingIOError:
@@ -115,9 +115,9 @@ def _flush(stream: TextIO, fd: int, turn: Turn) -> None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
 
-def describe(payload: Payload, options: Stdout, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: Stdout, transport: Network) -> Result[WirePreview, Problem]:
     """Say what would be written."""
-    return Success(Departure(_TARGET, LINE, payload.body))
+    return Success(WirePreview(_TARGET, LINE, payload.body))
 
 
 SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True)

@@ -18,12 +18,12 @@ from typing import Final, Literal
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
-from sonda.pipeline.net import Transport
-from sonda.pipeline.net.batching import Batch, Limits, Line, Names, Outcome
-from sonda.pipeline.net.pool import Route, Secure, Stream
-from sonda.pipeline.net.resolve import NotAllowed
-from sonda.pipeline.net.retry import Retry, Setback, deliver_in_tries
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.pool import Connection, ConnectionKey, TlsParameters
+from sonda.pipeline.net.resolve import DestinationNotAllowed
+from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import is_late, reason, words
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
@@ -32,7 +32,7 @@ from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.values.addresses import Address, parse_address
 
 FRAMES_PER_WRITE: Final = 1000
-_HANDED_OFF: Final = Acknowledged(Confirmed.HANDED_OFF)
+_HANDED_OFF: Final = Ack(Confirmed.HANDED_OFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,27 +47,27 @@ class Tcp:
 
 
 async def push(
-    payload: Payload, options: Tcp, transport: Transport, deadline: Deadline
+    payload: Payload, options: Tcp, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Write the event as one frame, together with those that are in line for the same peer."""
     line = transport.keep(options, partial(_line, transport=transport))
     attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
-def _line(options: Tcp, transport: Transport) -> Line:
+def _line(options: Tcp, transport: Network) -> Queue:
     target = options.address
-    names = Names(target, f"TCP connect to {target}", f"TCP write to {target}")
+    names = Labels(target, f"TCP connect to {target}", f"TCP write to {target}")
     write = partial(_push, options=options, names=names, transport=transport)
-    return Line(write, names, Limits(events=FRAMES_PER_WRITE), transport.start)
+    return Queue(write, names, BatchLimits(events=FRAMES_PER_WRITE), transport.start)
 
 
-async def _push(batch: Batch, *, options: Tcp, names: Names, transport: Transport) -> bool:
+async def _push(batch: Batch, *, options: Tcp, names: Labels, transport: Network) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
     permitted = transport.destinations.permit("tcp", parse_address(options.address))
     route = await then(permitted, partial(_route, tls=options.tls, transport=transport))
     if not isinstance(route, Success):
-        batch.settle(Failure(Setback(route.failure(), reached=False)))
+        batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
         return False
     writing = _Writing(batch, options)
     try:
@@ -75,33 +75,39 @@ async def _push(batch: Batch, *, options: Tcp, names: Names, transport: Transpor
             await transport.streams.use(
                 route.unwrap(), writing.run, batch.journey, peer_may_talk=True
             )
-    except NotAllowed as exc:
-        batch.settle(Failure(Setback(exc.problem, reached=batch.journey.reached)))
+    except DestinationNotAllowed as exc:
+        batch.set_result(Failure(AttemptFailure(exc.problem, reached=batch.journey.reached)))
     except OSError as exc:
-        batch.settle_each(_outcomes(batch, writing, names, exc))
+        batch.set_results(_outcomes(batch, writing, names, exc))
     else:
-        batch.settle(Success(_HANDED_OFF))
+        batch.set_result(Success(_HANDED_OFF))
     return False
 
 
-def _outcomes(batch: Batch, writing: _Writing, names: Names, exc: OSError) -> Iterator[Outcome]:
+def _outcomes(batch: Batch, writing: _Writing, names: Labels, exc: OSError) -> Iterator[Outcome]:
     silence = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
     step = names.write if batch.journey.connected else names.connect
     torn: Problem = OutcomeUnknown(names.target, silence, time_ns=0)  # each event has its own
     untouched: Problem = Unreachable(step, reason(exc, batch.deadline))
     return writing.judge(
         Success(_HANDED_OFF),
-        Failure(Setback(torn, may_pass=True)),
-        Failure(Setback(untouched, may_pass=True, reached=batch.journey.reached)),
+        Failure(AttemptFailure(torn, retryable=True)),
+        Failure(AttemptFailure(untouched, retryable=True, reached=batch.journey.reached)),
     )
 
 
-async def _route(address: Address, tls: Tls | None, transport: Transport) -> Result[Route, Problem]:
+async def _route(
+    address: Address, tls: Tls | None, transport: Network
+) -> Result[ConnectionKey, Problem]:
     if tls is None:
-        return Success(Route("tcp", address))
+        return Success(ConnectionKey("tcp", address))
     name = _server_name(tls, address)
     context = await transport.tls.load(tls)
-    return context.map(lambda loaded: Route("tcp", address, Secure(loaded, name, hears_out=True)))
+    return context.map(
+        lambda loaded: ConnectionKey(
+            "tcp", address, TlsParameters(loaded, name, awaits_rejection=True)
+        )
+    )
 
 
 def _server_name(tls: Tls, address: Address) -> str:
@@ -118,10 +124,10 @@ class _Writing:
         self._ends: list[int] = []
         self._seeing_off = False
 
-    async def run(self, stream: Stream) -> None:
+    async def run(self, stream: Connection) -> None:
         """Write all frames; raises `OSError`."""
         await stream.wait_for_room()
-        frames = [_frame(payload.body, self._framing) for payload in self._batch.seal()]
+        frames = [_frame(payload.body, self._framing) for payload in self._batch.freeze()]
         if self._secure:  # encrypted, a frame is longer, and only afterwards it is known how much
             self._ends = []
             for frame in frames:
@@ -131,7 +137,7 @@ class _Writing:
             self._ends = list(accumulate(map(len, frames)))
             await stream.send(b"".join(frames))
         self._seeing_off = True
-        await stream.see_off()
+        await stream.wait_until_acked()
 
     def judge(self, yes: Outcome, torn: Outcome, untouched: Outcome) -> Iterator[Outcome]:
         """Choose for each event of a write that has failed, by how many bytes have left."""
@@ -153,11 +159,11 @@ def _ends_with_lf(options: Tcp) -> bool:
     return options.framing == "lf"
 
 
-def describe(payload: Payload, options: Tcp, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WirePreview, Problem]:
     """Say what would be written; fails with `Forbidden` for the destination or a TLS file."""
     address, tls = parse_address(options.address), options.tls
     framing = LINE if _ends_with_lf(options) else "octet-counted, without its last line feed"
-    departure = Departure(
+    departure = WirePreview(
         options.address,
         framing,
         _frame(payload.body, options.framing),

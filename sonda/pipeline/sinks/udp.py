@@ -17,9 +17,9 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
-from sonda.pipeline.net import Transport
-from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.sockets import reason, words
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
@@ -37,7 +37,7 @@ class Udp:
 
 
 async def push(
-    payload: Payload, options: Udp, transport: Transport, deadline: Deadline
+    payload: Payload, options: Udp, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to send one datagram; fails with `Forbidden`, or `Unreachable` if it is too long."""
     target = parse_address(options.address)
@@ -45,7 +45,7 @@ async def push(
     return ready.map(lambda datagram: partial(_send, datagram, target, transport, deadline))
 
 
-def _datagram(payload: Payload, options: Udp, transport: Transport) -> Result[bytes, Problem]:
+def _datagram(payload: Payload, options: Udp, transport: Network) -> Result[bytes, Problem]:
     """Give the encoder's bytes; a syslog message goes without its line feed."""
     permitted = transport.destinations.permit("udp", parse_address(options.address))
     datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
@@ -60,17 +60,17 @@ def _is_syslog(payload: Payload) -> bool:
     return payload.encoder == "syslog"
 
 
-def describe(payload: Payload, options: Udp, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: Udp, transport: Network) -> Result[WirePreview, Problem]:
     """Say what would be sent; fails as `push` does."""
     without = ", without its line feed" if _is_syslog(payload) else ""
     framing = f"one datagram{without}"
     ready = _datagram(payload, options, transport)
-    return ready.map(partial(Departure, options.address, framing))
+    return ready.map(partial(WirePreview, options.address, framing))
 
 
 async def _send(
-    datagram: bytes, target: Address, transport: Transport, deadline: Deadline
-) -> Result[Acknowledged, Problem]:
+    datagram: bytes, target: Address, transport: Network, deadline: Deadline
+) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
         async with asyncio.timeout_at(deadline.at_s):
@@ -78,7 +78,7 @@ async def _send(
     except asyncio.CancelledError as exc:
         explain(exc, Unreachable(where, WHILE_UNSENT))
         raise
-    except NotAllowed as exc:
+    except DestinationNotAllowed as exc:
         return Failure(exc.problem)
     except OSError as exc:
         return Failure(Unreachable(where, reason(exc, deadline)))
@@ -89,7 +89,7 @@ async def _send(
         except OSError as exc:
             problem = Unreachable(where, words(exc))
         else:
-            return Success(Acknowledged(Confirmed.HANDED_OFF))
+            return Success(Ack(Confirmed.HANDED_OFF))
     return Failure(problem)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Order, Parcel, Payload
-from sonda.pipeline.problems import Flaw, Invalid, Problem
+from sonda.pipeline.model import EncodedEvent, Payload, ValidatedEvent
+from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 
 
-def encode(order: Order) -> Result[Parcel, Problem]:
+def encode(order: ValidatedEvent) -> Result[EncodedEvent, Problem]:
     """Render the event; fails with `Invalid` if the format or the sink's framing cannot carry it."""
     encoder = order.encoder.plugin
     rendered: Result[bytes, Problem] = encoder.encode(order.event, order.encoder.options)
     return rendered.bind(lambda body: _frame(order, body))
 
 
-def _frame(order: Order, body: bytes) -> Result[Parcel, Problem]:
+def _frame(order: ValidatedEvent, body: bytes) -> Result[EncodedEvent, Problem]:
     encoder = order.encoder.plugin
     payload = Payload(order.event, order.encoder.name, encoder.content_type, body, encoder.packing)
     if order.sink.plugin.ends_with_lf(order.sink.options) and b"\n" in body[:-1]:
@@ -23,5 +23,5 @@ def _frame(order: Order, body: bytes) -> Result[Parcel, Problem]:
             f"a line feed ends an event here, and this {order.encoder.name} event holds one inside; "
             "a tcp sink with framing octet_counting can carry it"
         )
-        return Failure(Invalid((Flaw("sink", reason),)))
-    return Success(Parcel(order, payload))
+        return Failure(Invalid((ValidationIssue("sink", reason),)))
+    return Success(EncodedEvent(order, payload))

@@ -8,12 +8,12 @@ from time import perf_counter_ns
 from returns.result import Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
-from sonda.pipeline.model import Acknowledged, Pushed, Receipt, Record
+from sonda.pipeline.model import Ack, InFlight, Receipt, Record
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.targets import target_of
 
 
-async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
+async def flush(pushed: InFlight, *, began_ns: int) -> Result[Receipt, Problem]:
     """Wait for the verdict; *began_ns* is when encoding began, on `perf_counter_ns`.
 
     Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
@@ -26,7 +26,7 @@ async def flush(pushed: Pushed, *, began_ns: int) -> Result[Receipt, Problem]:
         explain(exc, OutcomeUnknown(target, WHILE_UNKNOWN, event.time_ns))
         raise
 
-    def receipt(yes: Acknowledged) -> Receipt:
+    def receipt(yes: Ack) -> Receipt:
         return Receipt(
             signal_type="logs" if isinstance(event, Record) else "metrics",
             confirmed=yes.confirmed,

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.problems import Flaw, Malformed, NotJson, Problem
+from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.text.escape import kind_of, variant
 
 
@@ -37,7 +37,9 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     except ValueError as exc:
         return Failure(NotJson(str(exc)))
     if not isinstance(document, dict):
-        return Failure(Malformed((Flaw("", f"expected an object, got {kind_of(document)}"),)))
+        return Failure(
+            Malformed((ValidationIssue("", f"expected an object, got {kind_of(document)}"),))
+        )
     return Success(document)
 
 

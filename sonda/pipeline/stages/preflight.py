@@ -9,29 +9,31 @@ from typing import Any, Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.model import Order, Record
+from sonda.pipeline.model import Record, ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.values.addresses import address_of, is_loopback, parse_address, parse_http_url
-from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.values.memoize import memoize
 
 _CREDENTIAL_HEADER: Final = re.compile(
     r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE
 )
 
 
-def preflight(order: Order, *, in_server: bool) -> Result[Order, Problem]:
+def preflight(order: ValidatedEvent, *, in_server: bool) -> Result[ValidatedEvent, Problem]:
     """Add the advisories, in the contract's order; never fails.
 
     The loopback one speaks of the server's container, so it is for servers alone (*in_server*).
     """
     signal = "logs" if isinstance(order.event, Record) else "metrics"
     warnings = _advice(order.sink.identity, signal, in_server)
-    advised = Order(order.event, order.encoder, order.sink, warnings) if warnings else order
+    advised = (
+        ValidatedEvent(order.event, order.encoder, order.sink, warnings) if warnings else order
+    )
     return Success(advised)
 
 
-@remembered
+@memoize
 def _advice(identity: str, signal: str, in_server: bool) -> tuple[str, ...]:
     options = json.loads(identity)
     sink = options["type"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from returns.result import Result
 
-from sonda.pipeline.model import Departure, Parcel, Preview, Record
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import EncodedEvent, Preview, Record, WirePreview
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 
 
-def preview(parcel: Parcel, *, transport: Transport) -> Result[Preview, Problem]:
+def preview(parcel: EncodedEvent, *, transport: Network) -> Result[Preview, Problem]:
     """Describe how the payload would leave; may ask the file system what a path leads to.
 
     Fails with `Forbidden`, or as the sink does where it need not open anything to tell.
     """
     order, payload = parcel.order, parcel.payload
-    described: Result[Departure, Problem] = order.sink.plugin.describe(
+    described: Result[WirePreview, Problem] = order.sink.plugin.describe(
         payload, order.sink.options, transport
     )
     decode = order.encoder.plugin.decode

@@ -8,16 +8,16 @@ from returns.result import Result
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
-from sonda.pipeline.model import Parcel, Pending, Pushed
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import EncodedEvent, InFlight, Pending
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.targets import target_of
 from sonda.pipeline.values.durations import seconds
 
 
 async def push(
-    parcel: Parcel, *, transport: Transport, until_s: float | None
-) -> Result[Pushed, Problem]:
+    parcel: EncodedEvent, *, transport: Network, until_s: float | None
+) -> Result[InFlight, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
     sink = parcel.order.sink
     timeout = getattr(sink.options, "timeout", None)  # stdout and file have none of their own
@@ -29,4 +29,4 @@ async def push(
     except asyncio.CancelledError as exc:  # before the sink has begun to send
         explain(exc, Unreachable(f"send to {target_of(sink)}", WHILE_UNSENT))
         raise
-    return pending.map(lambda verdict: Pushed(parcel.order, verdict))
+    return pending.map(lambda verdict: InFlight(parcel.order, verdict))

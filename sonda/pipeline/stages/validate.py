@@ -10,16 +10,16 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.model import Chosen, Event, Order, Record, Sample
+from sonda.pipeline.model import Event, PluginRef, Record, Sample, ValidatedEvent
 from sonda.pipeline.plugins.extras import need
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, NotJson, Problem
-from sonda.pipeline.schemas.issues import Finding, find_flaws, finding, turn, unknown_variant
+from sonda.pipeline.schemas.issues import SchemaError, find_issues, finding, turn, unknown_variant
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, fast_validator
 from sonda.pipeline.text.escape import quote
-from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.values.memoize import memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
-Pair: TypeAlias = tuple[Chosen, Chosen]
+Pair: TypeAlias = tuple[PluginRef, PluginRef]
 
 # What is recalled is looked up by its JSON: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder()
@@ -29,7 +29,7 @@ _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
 }
 
 
-def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Problem]:
+def validate(document: dict[str, Any], *, received_ns: int) -> Result[ValidatedEvent, Problem]:
     """Check a body and make an order of it; fails with `Malformed`, `Invalid` or `NotJson`.
 
     An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
@@ -38,8 +38,10 @@ def validate(document: dict[str, Any], *, received_ns: int) -> Result[Order, Pro
     try:
         pair = _recall(document)
         if pair is not None:
-            return Success(Order(_event(document, received_ns), *pair))
-        return _examine(document).map(lambda pair: Order(_event(document, received_ns), *pair))
+            return Success(ValidatedEvent(_event(document, received_ns), *pair))
+        return _examine(document).map(
+            lambda pair: ValidatedEvent(_event(document, received_ns), *pair)
+        )
     except RecursionError:  # nested as deeply as parsing just allows
         return Failure(NotJson("it is nested too deeply"))
 
@@ -54,7 +56,7 @@ def _recall(document: dict[str, Any]) -> Pair | None:
     return _pair(_WRITER.encode((document["signal_type"], encoder, sink)))
 
 
-@remembered
+@memoize
 def _pair(written: bytes) -> Pair | None:
     """Check and read what events of one kind for one destination have in common."""
     names = ("signal_type", "encoder", "sink")
@@ -76,7 +78,7 @@ def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
     from sonda.pipeline.schemas.validators import validator  # jsonschema costs 30 ms to import
 
     flaws = [
-        *find_flaws(validator(), document),
+        *find_issues(validator(), document),
         *_plugin_flaws("encoder", document),
         *_plugin_flaws("sink", document),
     ]
@@ -89,11 +91,11 @@ def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
     return Success((encoder, sink))
 
 
-def _in_order(flaws: Iterator[Finding]) -> tuple[Any, ...]:
+def _in_order(flaws: Iterator[SchemaError]) -> tuple[Any, ...]:
     return tuple(found.flaw for found in sorted(flaws, key=lambda found: found.turn))
 
 
-def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
+def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]:
     """Check a plug-in's options by its own schema, once the envelope's has found its `type`."""
     options = document.get(kind)
     name = options.get("type") if isinstance(options, dict) else None
@@ -104,10 +106,10 @@ def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[Finding]:
         return [finding((kind, "type"), reason, structural=True)]
     from sonda.pipeline.schemas.validators import validator
 
-    return find_flaws(validator(kind, name), options, kind)
+    return find_issues(validator(kind, name), options, kind)
 
 
-def _choose(kind: Kind, document: Mapping[str, Any]) -> Chosen | None:
+def _choose(kind: Kind, document: Mapping[str, Any]) -> PluginRef | None:
     """Load a plug-in and read its options; `None` if its extra is not installed."""
     options: Mapping[str, Any] = document[kind]
     return _chosen(kind, options) if _is_installed(kind, options["type"]) else None
@@ -119,17 +121,17 @@ def _is_installed(kind: Kind, name: str) -> bool:
     return requires is None or all(need(module) for module in requires)
 
 
-def _chosen(kind: Kind, written: Mapping[str, Any]) -> Chosen:
+def _chosen(kind: Kind, written: Mapping[str, Any]) -> PluginRef:
     return _read(json.dumps(_with_integers(written)), kind)
 
 
-@remembered
-def _read(identity: str, kind: Kind) -> Chosen:
+@memoize
+def _read(identity: str, kind: Kind) -> PluginRef:
     """Load a plug-in and read its options; the same options are one and the same object."""
     options = json.loads(identity)
     name = options["type"]
     plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
-    return Chosen(name, plugin, msgspec.convert(options, plugin.options), identity)
+    return PluginRef(name, plugin, msgspec.convert(options, plugin.options), identity)
 
 
 def _with_integers(value: Any) -> Any:
@@ -140,8 +142,8 @@ def _with_integers(value: Any) -> Any:
 
 
 def _misfits(
-    document: Mapping[str, Any], encoder: Chosen | None, sink: Chosen | None
-) -> Iterator[Finding]:
+    document: Mapping[str, Any], encoder: PluginRef | None, sink: PluginRef | None
+) -> Iterator[SchemaError]:
     """Name what is wrong only together, and what is not installed."""
     if encoder is None:
         yield _missing("encoder", document)
@@ -160,12 +162,12 @@ def _facts(kind: Kind, document: Mapping[str, Any]) -> Mapping[str, Any]:
     return PLUGINS[kind][document[kind]["type"]]
 
 
-def _missing(kind: Kind, document: Mapping[str, Any]) -> Finding:
+def _missing(kind: Kind, document: Mapping[str, Any]) -> SchemaError:
     name, extra = document[kind]["type"], _facts(kind, document)["x-extra"]
-    return Finding(turn((kind,)), structural=False, flaw=MissingExtra(kind, name, extra))
+    return SchemaError(turn((kind,)), structural=False, flaw=MissingExtra(kind, name, extra))
 
 
-def _cannot_encode(document: Mapping[str, Any]) -> Finding:
+def _cannot_encode(document: Mapping[str, Any]) -> SchemaError:
     name, signal = document["encoder"]["type"], document["signal_type"]
     able = [name for name, facts in PLUGINS["encoder"].items() if signal in facts["x-signals"]]
     return finding(
@@ -173,7 +175,7 @@ def _cannot_encode(document: Mapping[str, Any]) -> Finding:
     )
 
 
-def _other_signal(document: Mapping[str, Any]) -> Iterator[Finding]:
+def _other_signal(document: Mapping[str, Any]) -> Iterator[SchemaError]:
     """Hold an option that says what the sink is sent against the event."""
     option, signal = _facts("sink", document).get("x-signal-option"), document["signal_type"]
     if option and (promised := document["sink"][option]) != signal:
@@ -181,7 +183,7 @@ def _other_signal(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield finding(("sink", option), reason)
 
 
-def _does_not_fit(document: Mapping[str, Any]) -> Finding:
+def _does_not_fit(document: Mapping[str, Any]) -> SchemaError:
     encoder, sink = document["encoder"]["type"], document["sink"]["type"]
     takes = _facts("sink", document)["x-payloads"]
     fitting = [name for name, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sonda.pipeline.values.memoize import remembered
+from sonda.pipeline.values.memoize import memoize
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@remembered
+@memoize
 def seconds(text: str) -> float:
     """Read a duration as seconds; raises `ValueError` if it is none."""
     match = _DURATION.fullmatch(text)

@@ -10,19 +10,19 @@ Written = TypeVar("Written", str, bytes)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-REMEMBERED: Final = 512
-LONGEST_REMEMBERED: Final = 8192  # the texts of one cache take 4 MiB at most
+MEMOIZED: Final = 512
+LONGEST_MEMOIZED: Final = 8192  # the texts of one cache take 4 MiB at most
 
 
-def remembered(
+def memoize(
     step: Callable[Concatenate[Written, P], R],
 ) -> Callable[Concatenate[Written, P], R]:
     """Keep the latest results of *step*, a pure function of a text, unless the text is long."""
-    keeping: Callable[..., R] = lru_cache(REMEMBERED)(step)
+    keeping: Callable[..., R] = lru_cache(MEMOIZED)(step)
 
     @wraps(step)
     def remembering(text: Written, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        keeps = len(text) <= LONGEST_REMEMBERED
+        keeps = len(text) <= LONGEST_MEMOIZED
         return (keeping if keeps else step)(text, *args, **kwargs)
 
     return remembering

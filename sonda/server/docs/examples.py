@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 
 from sonda.envelope import CODES, compact
 from sonda.pipeline.model import Preview
-from sonda.pipeline.net import Transport
+from sonda.pipeline.net import Network
 from sonda.pipeline.problems import (
-    Crowded,
+    DestinationBusy,
     Forbidden,
     Invalid,
     MissingExtra,
@@ -178,7 +178,7 @@ def sent() -> Json:
 def previewed() -> Json:
     """Give the answer to a dry run."""
     order = _order(EVENTS["stdout"]["value"])
-    shown = order.bind(encode).bind(partial(preview, transport=Transport()))
+    shown = order.bind(encode).bind(partial(preview, transport=Network()))
     return {"dry_run": {"value": fold(shown, Preview.answer, _unexpected)}}
 
 
@@ -231,7 +231,7 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
         Refused("http://loki:3100", "400 Bad Request", "error at least one label pair is required"),
     )
     yield "busy", Busy(1024)
-    yield "crowded", Crowded("http://loki:3100", 512)
+    yield "crowded", DestinationBusy("http://loki:3100", 512)
     yield "shutting_down", ShuttingDown()
     yield "not_ready", NotReady()
     yield "no_answer", OutcomeUnknown("http://loki:3100", "within 10s", _TIME_NS)

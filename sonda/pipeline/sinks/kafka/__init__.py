@@ -19,9 +19,9 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending
-from sonda.pipeline.net import Transport
-from sonda.pipeline.net.resolve import NotAllowed
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import KafkaTls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
@@ -29,11 +29,11 @@ from sonda.pipeline.sinks import Sink
 from sonda.pipeline.sinks.kafka.client import hash_key
 from sonda.pipeline.sinks.kafka.cluster import (
     Access,
+    Attempt,
     Cluster,
-    Journey,
-    Kept,
+    Delivered,
+    NoResponse,
     Refusal,
-    Silence,
     UnreadyError,
     Verdict,
 )
@@ -98,7 +98,7 @@ class _Shipment(Struct, frozen=True):
 
 
 async def push(
-    payload: Payload, options: Kafka, transport: Transport, deadline: Deadline
+    payload: Payload, options: Kafka, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to deliver one record; fails with `Forbidden` or `Unreachable`."""
     topic = transport.keep(options, _topic)
@@ -116,7 +116,7 @@ async def push(
 
 
 def _record(
-    payload: Payload, topic: _Topic, transport: Transport
+    payload: Payload, topic: _Topic, transport: Network
 ) -> Result[Mapping[str, Any], Problem]:
     """Make the record; fails with `Forbidden`, or `Unreachable` if it is too long."""
     record = {
@@ -139,7 +139,7 @@ def _tls(options: Kafka) -> KafkaTls | None:
     return options.tls if options.tls is not None and options.tls.enabled else None
 
 
-def describe(payload: Payload, options: Kafka, transport: Transport) -> Result[Departure, Problem]:
+def describe(payload: Payload, options: Kafka, transport: Network) -> Result[WirePreview, Problem]:
     """Say which record would be produced; fails as `push` does, but for unreadable TLS files."""
     topic, tls, sasl = _topic(options), _tls(options), options.sasl
     facts: dict[str, str | int] = {"topic": topic.name}
@@ -150,10 +150,10 @@ def describe(payload: Payload, options: Kafka, transport: Transport) -> Result[D
     if sasl is not None:
         facts["sasl"] = f"{sasl.mechanism} as {sasl.username}"
 
-    def departure(record: Mapping[str, Any]) -> Departure:
+    def departure(record: Mapping[str, Any]) -> WirePreview:
         headers = mask((name, value.decode()) for name, value in record["headers"])
         told = {**facts, "timestamp_ms": record["timestamp_ms"]}
-        return Departure(topic.target, "one record", record["value"], told, headers)
+        return WirePreview(topic.target, "one record", record["value"], told, headers)
 
     made = _record(payload, topic, transport)
     return made.bind(lambda record: transport.tls.permit(tls).map(lambda _: departure(record)))
@@ -171,8 +171,8 @@ def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> Ac
 
 
 async def _deliver(
-    shipment: _Shipment, access: Access, transport: Transport, deadline: Deadline
-) -> Result[Acknowledged, Problem]:
+    shipment: _Shipment, access: Access, transport: Network, deadline: Deadline
+) -> Result[Ack, Problem]:
     """Deliver the record among others, and once more alone if it was refused because of them."""
     async with transport.kafka.lease(access) as cluster:
         first = await _attempt(shipment, access, cluster, deadline, alone=False)
@@ -180,7 +180,7 @@ async def _deliver(
         if not isinstance(verdict, Refusal) or verdict.meant:
             return first.bind(partial(_judge, shipment, deadline))
         second = await _attempt(shipment, access, cluster, deadline, alone=True)
-        unfinished = second.lash(lambda _: Success(Silence(f"after {verdict.error}")))
+        unfinished = second.lash(lambda _: Success(NoResponse(f"after {verdict.error}")))
         return unfinished.bind(partial(_judge, shipment, deadline))
 
 
@@ -191,7 +191,7 @@ async def _attempt(
     spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
     if spot is not None:
         return Success(await spot.deliver(shipment.record, deadline.at_s))
-    journey = Journey(f"Kafka connect to {access.brokers[0]}")
+    journey = Attempt(f"Kafka connect to {access.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):
             spot = await cluster.prepare(
@@ -201,7 +201,7 @@ async def _attempt(
         if not alone:  # else the first try's record has left
             explain(exc, Unreachable(journey.attempt, WHILE_UNSENT))
         raise
-    except NotAllowed as exc:
+    except DestinationNotAllowed as exc:
         return Failure(exc.problem)
     except (UnreadyError, TimeoutError):
         words = scrub(journey.setback, shipment.topic.secrets)
@@ -209,15 +209,13 @@ async def _attempt(
     return Success(await spot.deliver(shipment.record, deadline.at_s))
 
 
-def _judge(
-    shipment: _Shipment, deadline: Deadline, verdict: Verdict
-) -> Result[Acknowledged, Problem]:
+def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[Ack, Problem]:
     match verdict:
-        case Kept(place, tries):
-            return Success(Acknowledged(Confirmed.ACCEPTED, tries=tries, place=place))
+        case Delivered(place, tries):
+            return Success(Ack(Confirmed.ACCEPTED, tries=tries, place=place))
         case Refusal(error):
             return Failure(Refused(shipment.topic.target, error))
-        case Silence(why):
+        case NoResponse(why):
             words = scrub(why, shipment.topic.secrets)
             reason = f"({words})" if words else f"within {deadline}"
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))

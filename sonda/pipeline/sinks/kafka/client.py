@@ -46,7 +46,7 @@ from aiokafka.util import INTEGER_MAX_VALUE
 
 from sonda.about import version
 from sonda.pipeline.deadline import LONGEST_S
-from sonda.pipeline.net.resolve import Destinations, NotAllowed
+from sonda.pipeline.net.resolve import DestinationNotAllowed, Destinations
 from sonda.pipeline.net.sockets import is_late, open_socket, words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.sinks.options import Sasl
@@ -156,7 +156,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         self._counted = False
 
     async def connect(self) -> None:
-        """Connect, ask what the broker speaks, and log in; may raise `NotAllowed`."""
+        """Connect, ask what the broker speaks, and log in; may raise `DestinationNotAllowed`."""
         loop = asyncio.get_running_loop()
         self._closed_fut = loop.create_future()
         secure = self._ssl_context is not None
@@ -328,7 +328,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return kept if kept is not None and kept.connected() else None
 
     async def open(self, address: Address) -> Connection:
-        """Open a connection: the one place that does; raises `NotAllowed` or one of `FAILURES`."""
+        """Open a connection: the one place that does; raises `DestinationNotAllowed` or one of `FAILURES`."""
         connection = Connection(
             address,
             self._server_name,
@@ -405,7 +405,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         try:
             async with asyncio.timeout(ANSWER_S):
                 connection = await self.open(address)
-        except (NotAllowed, *FAILURES) as exc:  # what the cluster calls a broker may be anything
+        except (
+            DestinationNotAllowed,
+            *FAILURES,
+        ) as exc:  # what the cluster calls a broker may be anything
             self.setbacks[address] = explain(exc)
             self.force_metadata_update()  # there may be another leader by now
             return None

@@ -57,7 +57,7 @@ class Access(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Journey:
+class Attempt:
     """What an event that has not been handed over waits for, and why it still does."""
 
     attempt: str
@@ -70,10 +70,10 @@ class Journey:
 
 
 class UnreadyError(Exception):
-    """A record cannot be handed over, and waiting would not help; the `Journey` says why."""
+    """A record cannot be handed over, and waiting would not help; the `Attempt` says why."""
 
 
-class Kept(Struct, frozen=True):
+class Delivered(Struct, frozen=True):
     """The leader and all in-sync replicas have the record."""
 
     place: Place
@@ -89,16 +89,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class NoResponse:
     """Neither a yes nor a no; *why* if it is not that time is over."""
 
     why: str = ""
 
 
-Verdict: TypeAlias = Kept | Refusal | Silence
+Verdict: TypeAlias = Delivered | Refusal | NoResponse
 
 
-class Spot(Struct, frozen=True):
+class PartitionHandle(Struct, frozen=True):
     """A partition whose leader is connected, and the producer that numbers its batches."""
 
     cluster: Cluster
@@ -123,9 +123,9 @@ class Spot(Struct, frozen=True):
             self.cluster.release(self.producer)
 
 
-def _kept(found: Any, batch: Batch) -> Kept:
+def _kept(found: Any, batch: Batch) -> Delivered:
     offset = found.offset if found.offset >= 0 else None
-    return Kept(Place(found.topic, found.partition, offset), batch.retry_count)
+    return Delivered(Place(found.topic, found.partition, offset), batch.retry_count)
 
 
 def _judge(batch: Batch, exc: Exception) -> Verdict:
@@ -136,9 +136,9 @@ def _judge(batch: Batch, exc: Exception) -> Verdict:
     """
     late = isinstance(exc, TimeoutError)
     if batch.error is None:
-        return Silence() if late else Silence(explain(exc))
+        return NoResponse() if late else NoResponse(explain(exc))
     if batch.unanswered or (late and batch.wanted()):
-        return Silence(f"after {batch.error_name}")
+        return NoResponse(f"after {batch.error_name}")
     meant = batch.record_count == 1 and not isinstance(batch.error, _GAP)
     return Refusal(batch.error_name, meant or late)
 
@@ -158,7 +158,7 @@ class Cluster:
         self._ending: set[asyncio.Task[None]] = set()
         self.users = 0
 
-    def ready(self, topic: str, key_hash: int | None) -> Spot | None:
+    def ready(self, topic: str, key_hash: int | None) -> PartitionHandle | None:
         """Do as `prepare` does, if there is nothing to wait for: so it is for nearly every event."""
         producer = self._producer
         if not self._known or producer is None or not producer.usable():
@@ -167,16 +167,16 @@ class Cluster:
         place = self._client.locate(topic, key_hash)
         leader = place and self._client.leader(place)
         connected = leader and self._client.is_connected(leader)
-        return Spot(self, producer, place) if connected else None
+        return PartitionHandle(self, producer, place) if connected else None
 
     async def prepare(
-        self, topic: str, key_hash: int | None, journey: Journey, *, alone: bool
-    ) -> Spot:
+        self, topic: str, key_hash: int | None, journey: Attempt, *, alone: bool
+    ) -> PartitionHandle:
         """Find a partition whose leader is connected; then `Spot.deliver` may follow at once.
 
         Waits for an election, a topic under creation or a broker's restart. With *alone* the
         record gets a producer id of its own. Raises `UnreadyError` if no broker can be reached, and
-        `NotAllowed` if one that the client has named may not be.
+        `DestinationNotAllowed` if one that the client has named may not be.
         """
         producer: Producer | None = None
         try:
@@ -187,13 +187,13 @@ class Cluster:
                 if producer is None or not producer.usable():
                     producer = await self._number(journey, alone=alone)
                     continue  # time has passed: look again
-                return Spot(self, producer, place)
+                return PartitionHandle(self, producer, place)
         except BaseException:
             self._client.forget_unknown(topic)
             self.release(producer)
             raise
 
-    async def _lead(self, topic: str, key_hash: int | None, journey: Journey) -> Any:
+    async def _lead(self, topic: str, key_hash: int | None, journey: Attempt) -> Any:
         """Give a partition with a connected leader; else `None`, and what can be done is done."""
         self._client.want(topic)
         if not self._known:
@@ -212,7 +212,7 @@ class Cluster:
             self._known = False
         return None
 
-    def _wait_for_leader(self, topic: str, place: Any, journey: Journey) -> None:
+    def _wait_for_leader(self, topic: str, place: Any, journey: Attempt) -> None:
         error = self._client.topic_errors.get(topic)
         if place is not None:
             journey.begin(f"find the leader of Kafka partition {place.topic}-{place.partition}")
@@ -223,7 +223,7 @@ class Cluster:
         if error in _NEVER:
             raise UnreadyError
 
-    async def _bootstrap(self, journey: Journey) -> None:
+    async def _bootstrap(self, journey: Attempt) -> None:
         """Learn from the brokers that the client has named what the cluster looks like."""
         first, *others = self._access.brokers
         journey.begin(f"Kafka connect to {first}")
@@ -235,7 +235,7 @@ class Cluster:
         journey.begin(f"Kafka connect to {first}", "; ".join([why[0], *words]))
         raise UnreadyError
 
-    async def _number(self, journey: Journey, *, alone: bool) -> Producer | None:
+    async def _number(self, journey: Attempt, *, alone: bool) -> Producer | None:
         """Get a producer id, the shared one unless it is spent; `None` if that failed."""
         journey.begin("get a Kafka producer id")
         try:

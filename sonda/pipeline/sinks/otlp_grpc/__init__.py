@@ -25,12 +25,12 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Acknowledged, Confirmed, Departure, Payload, Pending, Record
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, Record, WirePreview
+from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import Outcome
-from sonda.pipeline.net.pool import Secure
-from sonda.pipeline.net.resolve import NotAllowed
-from sonda.pipeline.net.retry import Retry, Setback, deliver_in_tries
+from sonda.pipeline.net.pool import TlsParameters
+from sonda.pipeline.net.resolve import DestinationNotAllowed
+from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import reason
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
@@ -126,15 +126,15 @@ class _Call:
 
 
 async def push(
-    payload: Payload, options: OtlpGrpc, transport: Transport, deadline: Deadline
+    payload: Payload, options: OtlpGrpc, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to call with the encoder's bytes."""
     call = _Call(transport.keep(options, _collector), payload)
     attempt = partial(_attempt, call, transport, deadline)
-    return Success(partial(deliver_in_tries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
-async def _destination(collector: _Collector, transport: Transport) -> Result[Destination, Problem]:
+async def _destination(collector: _Collector, transport: Network) -> Result[Destination, Problem]:
     """Read the TLS files; fails with `Forbidden`, or `Unreachable` for a file."""
     address, metadata = collector.address, collector.metadata
     if not collector.secure:
@@ -142,7 +142,7 @@ async def _destination(collector: _Collector, transport: Transport) -> Result[De
     name = _server_name(collector)
     loaded = await transport.tls.read(collector.tls)
     return loaded.map(
-        lambda files: Destination(address, Secure(files.context, name), files.pem, metadata)
+        lambda files: Destination(address, TlsParameters(files.context, name), files.pem, metadata)
     )
 
 
@@ -152,11 +152,11 @@ def _server_name(collector: _Collector) -> str:
 
 
 def describe(
-    payload: Payload, options: OtlpGrpc, transport: Transport
-) -> Result[Departure, Problem]:
+    payload: Payload, options: OtlpGrpc, transport: Network
+) -> Result[WirePreview, Problem]:
     """Say which call would be made; fails with `Forbidden` for the destination or a TLS file."""
     collector = _collector(options)
-    departure = Departure(
+    departure = WirePreview(
         collector.target,
         "the message of one call",
         payload.body,
@@ -183,12 +183,12 @@ def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
     return (("authorization", login), *given)
 
 
-async def _attempt(call: _Call, transport: Transport, deadline: Deadline) -> Outcome:
+async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outcome:
     """Call once, on a channel that is connected, kept or fresh."""
     permitted = transport.destinations.permit("otlp_grpc", call.collector.address)
     destination = await then(permitted, lambda _: _destination(call.collector, transport))
     if not isinstance(destination, Success):
-        return Failure(Setback(destination.failure(), reached=False))
+        return Failure(AttemptFailure(destination.failure(), reached=False))
     unfinished: Problem = Unreachable(_step(call), WHILE_UNSENT)
     try:
         async with (
@@ -206,11 +206,11 @@ async def _attempt(call: _Call, transport: Transport, deadline: Deadline) -> Out
     except asyncio.CancelledError as exc:
         explain(exc, unfinished)
         raise
-    except NotAllowed as exc:
-        return Failure(Setback(exc.problem, reached=False))
+    except DestinationNotAllowed as exc:
+        return Failure(AttemptFailure(exc.problem, reached=False))
     except OSError as exc:
         unreachable = Unreachable(_step(call), reason(exc, deadline))
-        return Failure(Setback(unreachable, may_pass=True))
+        return Failure(AttemptFailure(unreachable, retryable=True))
     except grpc.aio.AioRpcError as status:
         return _judge_status(call, status, deadline)
     return _judge_answer(call, answer)
@@ -230,7 +230,7 @@ async def _export(call: _Call, channel: grpc.aio.Channel, timeout_s: float) -> b
 
 def _judge_answer(call: _Call, answer: bytes | None) -> Outcome:
     if answer is None:
-        return _unknown(call, "(status OK came without a message)", may_pass=True)
+        return _unknown(call, "(status OK came without a message)", retryable=True)
     try:
         if isinstance(call.payload.event, Record):
             logs = logs_service_pb2.ExportLogsServiceResponse.FromString(answer).partial_success
@@ -241,14 +241,14 @@ def _judge_answer(call: _Call, answer: bytes | None) -> Outcome:
             ).partial_success
             rejected, message = metrics.rejected_data_points, metrics.error_message
     except DecodeError:
-        return _unknown(call, "(its answer cannot be decoded)", may_pass=True)
+        return _unknown(call, "(its answer cannot be decoded)", retryable=True)
     words = call.own_words(message)
     if rejected > 0:
-        return Failure(Setback(Refused(call.collector.target, "OK, but rejected the event", words)))
+        return Failure(
+            AttemptFailure(Refused(call.collector.target, "OK, but rejected the event", words))
+        )
     said = (f"{call.collector.target} accepted the event and said: {words}",) if words else ()
-    return Success(
-        Acknowledged(Confirmed.ACCEPTED, status=grpc.StatusCode.OK.value[0], warnings=said)
-    )
+    return Success(Ack(Confirmed.ACCEPTED, status=grpc.StatusCode.OK.value[0], warnings=said))
 
 
 def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline) -> Outcome:
@@ -256,18 +256,18 @@ def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.left_s() < _CLOCKS_DIFFER_S:
         return _unknown(call, f"within {deadline}")
     if _NEVER_SENT.match(words):
-        return Failure(Setback(Unreachable(_step(call), excerpt(words)), may_pass=True))
+        return Failure(AttemptFailure(Unreachable(_step(call), excerpt(words)), retryable=True))
     if _MADE_UP.match(words):
-        return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", may_pass=True)
+        return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", retryable=True)
     wait_s = _retry_info_s(status)
     throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
     refused = Refused(call.collector.target, code.name, call.own_words(words))
-    return Failure(Setback(refused, code in _MAY_PASS or throttled, wait_s))
+    return Failure(AttemptFailure(refused, code in _MAY_PASS or throttled, wait_s))
 
 
-def _unknown(call: _Call, reason: str, *, may_pass: bool = False) -> Outcome:
+def _unknown(call: _Call, reason: str, *, retryable: bool = False) -> Outcome:
     problem = OutcomeUnknown(call.collector.target, reason, call.payload.event.time_ns)
-    return Failure(Setback(problem, may_pass))
+    return Failure(AttemptFailure(problem, retryable))
 
 
 def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:

@@ -19,7 +19,7 @@ import grpc.aio
 
 from sonda.about import version
 from sonda.pipeline.net.descriptors import Descriptor, connected_to
-from sonda.pipeline.net.pool import IDLE_S, Route, Secure, Streams
+from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, ConnectionPool, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.tls import Pem, system_authorities
@@ -40,7 +40,7 @@ class Destination:
     """What two events must have in common to share a channel."""
 
     address: Address
-    secure: Secure | None = None
+    secure: TlsParameters | None = None
     pem: Pem | None = field(default=None, compare=False, repr=False)  # `secure` stands for it
     metadata: Metadata = field(default=(), repr=False)
 
@@ -58,7 +58,7 @@ class _Channel:
     def connected(self) -> bool:
         """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
         ready = self.channel.get_state() is _READY
-        return ready and not any(found.hung_up() for found in self.sockets)
+        return ready and not any(found.peer_closed() for found in self.sockets)
 
     async def retire(self) -> None:
         """Take no further calls: those under way may still be answered, after a GOAWAY say."""
@@ -88,7 +88,7 @@ class _Line:
 class Channels:
     """The channels to all destinations."""
 
-    def __init__(self, streams: Streams, doors: Destinations) -> None:
+    def __init__(self, streams: ConnectionPool, doors: Destinations) -> None:
         self._streams = streams
         self._doors = doors
         self._lines: dict[Destination, _Line] = {}
@@ -97,7 +97,7 @@ class Channels:
 
     @asynccontextmanager
     async def lease(self, destination: Destination) -> AsyncIterator[grpc.aio.Channel]:
-        """Borrow a channel that is connected; raises `OSError` or `NotAllowed` if none can be.
+        """Borrow a channel that is connected; raises `OSError` or `DestinationNotAllowed` if none can be.
 
         Where only gRPC knows why it cannot connect, a call on the channel fails at once and says it.
         """
@@ -192,10 +192,10 @@ async def _connects(channel: grpc.aio.Channel) -> bool:
     return state is _READY
 
 
-def _route(destination: Destination) -> Route:
+def _route(destination: Destination) -> ConnectionKey:
     secure = destination.secure
-    heard = secure and Secure(secure.context, secure.server_name, hears_out=True)
-    return Route(SINK, destination.address, heard)
+    heard = secure and TlsParameters(secure.context, secure.server_name, awaits_rejection=True)
+    return ConnectionKey(SINK, destination.address, heard)
 
 
 def _target(addresses: Sequence[Any]) -> str:

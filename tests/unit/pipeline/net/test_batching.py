@@ -12,21 +12,21 @@ import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Acknowledged, Confirmed, Payload
-from sonda.pipeline.net import Transport
+from sonda.pipeline.model import Ack, Confirmed, Payload
+from sonda.pipeline.net import Network
 from sonda.pipeline.net import batching as batches
-from sonda.pipeline.net.batching import AllWithdrawn, Batch, Limits, Line, Names, Outcome
-from sonda.pipeline.net.retry import Setback
+from sonda.pipeline.net.batching import AllWithdrawn, Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.retry import AttemptFailure
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 from tests.support.destinations import NewLoop, both_loops
 from tests.support.events import record
 
 T = TypeVar("T")
 
-NAMES = Names("there", "reach there", "write there")
-YES: Outcome = Success(Acknowledged(Confirmed.ACCEPTED))
-NO: Outcome = Failure(Setback(Refused("there", "400"), blames_event=True))
-NEVER_SENT: Outcome = Failure(Setback(Unreachable("reach there", "timed out after 0.05s")))
+NAMES = Labels("there", "reach there", "write there")
+YES: Outcome = Success(Ack(Confirmed.ACCEPTED))
+NO: Outcome = Failure(AttemptFailure(Refused("there", "400"), per_event=True))
+NEVER_SENT: Outcome = Failure(AttemptFailure(Unreachable("reach there", "timed out after 0.05s")))
 
 
 def payload(name: str, *, stream: str = "", size_bytes: int = 0) -> Payload:
@@ -55,16 +55,16 @@ class Destination:
     refuse: frozenset[str] = frozenset()
 
     async def push(self, batch: Batch) -> bool:
-        names = [sent.body.decode().rstrip(".") for sent in batch.seal()]
+        names = [sent.body.decode().rstrip(".") for sent in batch.freeze()]
         self.pushes.append(names)
         batch.journey = Left()  # type: ignore[assignment]
         await self.gate.wait()
         if self.refuse.intersection(names):
             if len(names) > 1:
                 return True
-            batch.settle(NO)
+            batch.set_result(NO)
         else:
-            batch.settle(YES)
+            batch.set_result(YES)
         return False
 
     def has_pushes(self, count: int) -> bool:
@@ -72,13 +72,13 @@ class Destination:
 
 
 def run(
-    work: Callable[[Transport, Destination], Awaitable[T]],
+    work: Callable[[Network, Destination], Awaitable[T]],
     loop: NewLoop = asyncio.new_event_loop,
 ) -> T:
     """Do what needs a transport and a destination; fails if a task is left behind."""
 
     async def main() -> T:
-        transport = Transport()
+        transport = Network()
         done = await work(transport, Destination())
         await transport.aclose()
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -88,11 +88,13 @@ def run(
         return runner.run(main())
 
 
-def line_to(there: Destination, transport: Transport, limits: Limits | None = None) -> Line:
-    return Line(there.push, NAMES, limits or Limits(events=100), transport.start)
+def line_to(there: Destination, transport: Network, limits: BatchLimits | None = None) -> Queue:
+    return Queue(there.push, NAMES, limits or BatchLimits(events=100), transport.start)
 
 
-def sending(line: Line, name: str, *, timeout_s: float = 10.0, **how: Any) -> asyncio.Task[Outcome]:
+def sending(
+    line: Queue, name: str, *, timeout_s: float = 10.0, **how: Any
+) -> asyncio.Task[Outcome]:
     return asyncio.create_task(line.send(payload(name, **how), Deadline.within(timeout_s)))
 
 
@@ -118,7 +120,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_arrives_during_a_push_leaves_in_the_next(loop: NewLoop, patient: None) -> None:
     """An idle destination gets its event at once, and the events after it together."""
 
-    async def work(transport: Transport, there: Destination) -> list[Outcome]:
+    async def work(transport: Network, there: Destination) -> list[Outcome]:
         line = line_to(there, transport)
         first = sending(line, "a")
         await settled()
@@ -137,7 +139,7 @@ def test_what_arrives_during_a_push_leaves_in_the_next(loop: NewLoop, patient: N
 def test_what_arrives_in_one_turn_of_the_loop_leaves_at_once(patient: None) -> None:
     """Nobody waits for the push of somebody who was a few microseconds faster."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         there.gate.set()
         line = line_to(there, transport)
         await asyncio.gather(*(sending(line, name) for name in "abc"))
@@ -149,24 +151,24 @@ def test_what_arrives_in_one_turn_of_the_loop_leaves_at_once(patient: None) -> N
 def test_a_push_has_its_limits(patient: None) -> None:
     """Events, different streams and bytes are bounded; what has no room goes in the next push."""
 
-    async def pushes_of(limits: Limits, *events: dict[str, Any]) -> list[list[str]]:
-        transport, there = Transport(), Destination()
+    async def pushes_of(limits: BatchLimits, *events: dict[str, Any]) -> list[list[str]]:
+        transport, there = Network(), Destination()
         there.gate.set()
         line = line_to(there, transport, limits)
         await asyncio.gather(*(sending(line, **event) for event in events))
         await transport.aclose()
         return there.pushes
 
-    async def work(_transport: Transport, _there: Destination) -> None:
+    async def work(_transport: Network, _there: Destination) -> None:
         plain = [{"name": name} for name in "abcde"]
-        assert await pushes_of(Limits(events=2), *plain) == [["a", "b"], ["c", "d"], ["e"]]
+        assert await pushes_of(BatchLimits(events=2), *plain) == [["a", "b"], ["c", "d"], ["e"]]
         streams = [{"name": name, "stream": name.lower()} for name in ("a", "b", "A", "c", "B")]
-        limits = Limits(events=9, streams=2, stream_of=stream_of)
+        limits = BatchLimits(events=9, streams=2, stream_of=stream_of)
         assert await pushes_of(limits, *streams) == [["a", "b", "A"], ["c", "B"]]
         half = batches.BATCH_BYTES // 2
         sizes = [("a", half), ("b", half), ("c", 1), ("d", 3 * half), ("e", 1)]
         large = [{"name": name, "size_bytes": size_bytes} for name, size_bytes in sizes]
-        assert await pushes_of(Limits(events=9), *large) == [["a", "b"], ["c"], ["d"], ["e"]]
+        assert await pushes_of(BatchLimits(events=9), *large) == [["a", "b"], ["c"], ["d"], ["e"]]
 
     run(work)
 
@@ -176,7 +178,7 @@ def test_a_slow_destination_gets_several_pushes(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(batches, "SLOW_S", 0.01)
     monkeypatch.setattr(batches, "PUSHES_IN_FLIGHT", 3)
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         line = line_to(there, transport)
         events = []
         for number, name in enumerate("abc", start=1):
@@ -197,7 +199,7 @@ def test_a_slow_destination_gets_several_pushes(monkeypatch: pytest.MonkeyPatch)
 def test_still_in_line_an_event_is_withdrawn(loop: NewLoop, patient: None) -> None:
     """Its deadline over, an event that has not left is never sent, and the outcome says so."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         line = line_to(there, transport)
         first = sending(line, "a")
         await settled()
@@ -214,12 +216,12 @@ def test_still_in_line_an_event_is_withdrawn(loop: NewLoop, patient: None) -> No
 def test_a_push_goes_on_for_the_others(patient: None) -> None:
     """Under way, an event whose deadline ends is unknown, with its own time; the rest go on."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         line = line_to(there, transport)
         late, patient_one = sending(line, "a", timeout_s=0.05), sending(line, "b")
         time_ns = record("a").time_ns
         unknown = OutcomeUnknown("there", "within 0.05s", time_ns)
-        assert await late == Failure(Setback(unknown))
+        assert await late == Failure(AttemptFailure(unknown))
         there.gate.set()
         assert await patient_one == YES
         assert there.pushes == [["a", "b"]]
@@ -230,7 +232,7 @@ def test_a_push_goes_on_for_the_others(patient: None) -> None:
 def test_who_gives_up_stays_behind(patient: None) -> None:
     """An event whose caller is gone before it has left is not sent."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         line = line_to(there, transport)
         first = sending(line, "a")
         await settled()
@@ -247,14 +249,14 @@ def test_who_gives_up_stays_behind(patient: None) -> None:
 def test_nobody_left_to_send_for(patient: None) -> None:
     """A batch that everybody has left is not pushed, and the line goes on."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         connecting = asyncio.Event()
 
         async def push(batch: Batch) -> bool:
             await connecting.wait()
             return await there.push(batch)
 
-        line = Line(push, NAMES, Limits(events=9), transport.start)
+        line = Queue(push, NAMES, BatchLimits(events=9), transport.start)
         late = sending(line, "a", timeout_s=0.05)
         assert await late == NEVER_SENT
         connecting.set()
@@ -268,7 +270,7 @@ def test_nobody_left_to_send_for(patient: None) -> None:
 def test_a_refused_push_goes_again_one_by_one(patient: None) -> None:
     """Each event of a refused push has its own second try, and its own verdict, in order."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         there.gate.set()
         there.refuse = frozenset("b")
         line = line_to(there, transport)
@@ -282,7 +284,7 @@ def test_a_refused_push_goes_again_one_by_one(patient: None) -> None:
 def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
     """A refused push may have left something behind: its events are never called unsent."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         there.refuse = frozenset("a")
         line = line_to(there, transport)
         first, second = sending(line, "a"), sending(line, "b", timeout_s=0.1)
@@ -292,7 +294,7 @@ def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
         there.gate.clear()
         await until(partial(there.has_pushes, 2))
         unknown = OutcomeUnknown("there", "within 0.1s", record().time_ns)
-        assert await second == Failure(Setback(unknown))
+        assert await second == Failure(AttemptFailure(unknown))
         there.gate.set()
         assert await first == NO
         await settled()
@@ -304,8 +306,8 @@ def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
 def test_one_event_of_a_stream_at_a_time() -> None:
     """Where order matters, a stream's next event waits for the verdict on the one before."""
 
-    async def work(transport: Transport, there: Destination) -> None:
-        limits = Limits(events=9, stream_of=stream_of, one_each=True)
+    async def work(transport: Network, there: Destination) -> None:
+        limits = BatchLimits(events=9, stream_of=stream_of, one_each=True)
         line = line_to(there, transport, limits)
         events = [
             sending(line, name, stream=stream)
@@ -323,10 +325,10 @@ def test_one_event_of_a_stream_at_a_time() -> None:
 def test_a_stream_is_kept_through_the_second_try() -> None:
     """The next event of a stream does not overtake one that has its second try before it."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         there.gate.set()
         there.refuse = frozenset({"b1"})
-        limits = Limits(events=9, stream_of=stream_of, one_each=True)
+        limits = BatchLimits(events=9, stream_of=stream_of, one_each=True)
         line = line_to(there, transport, limits)
         events = [sending(line, name, stream=name[0]) for name in ("a1", "b1", "a2", "b2", "a3")]
         assert await asyncio.gather(*events) == [YES, NO, YES, YES, YES]
@@ -342,7 +344,7 @@ def test_a_stream_is_kept_through_the_second_try() -> None:
 def test_a_bug_is_raised_where_the_outcome_is_awaited(patient: None) -> None:
     """A push that raises fails its own events, and the line goes on."""
 
-    async def work(transport: Transport, there: Destination) -> None:
+    async def work(transport: Network, there: Destination) -> None:
         there.gate.set()
         broken = True
 
@@ -351,7 +353,7 @@ def test_a_bug_is_raised_where_the_outcome_is_awaited(patient: None) -> None:
                 raise ZeroDivisionError
             return await there.push(batch)
 
-        line = Line(push, NAMES, Limits(events=9), transport.start)
+        line = Queue(push, NAMES, BatchLimits(events=9), transport.start)
         failed = await asyncio.gather(
             sending(line, "a"), sending(line, "b"), return_exceptions=True
         )
@@ -365,10 +367,10 @@ def test_a_bug_is_raised_where_the_outcome_is_awaited(patient: None) -> None:
 def test_an_empty_batch_cannot_be_sealed() -> None:
     """There is nothing to send when every event has been withdrawn."""
 
-    async def work(transport: Transport, there: Destination) -> None:
-        waiting = batches.Waiting(payload("b"), Deadline.within(1), None)
+    async def work(transport: Network, there: Destination) -> None:
+        waiting = batches.Entry(payload("b"), Deadline.within(1), None)
         waiting.outcome.cancel()
         with pytest.raises(AllWithdrawn):
-            Batch([waiting]).seal()
+            Batch([waiting]).freeze()
 
     run(work)

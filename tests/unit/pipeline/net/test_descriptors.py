@@ -27,7 +27,7 @@ def test_finds_what_is_connected_there(pair: tuple[socket.socket, socket.socket]
     ours, theirs = pair
     [found] = connected_to([ours.getpeername()])
     assert found == Descriptor(ours.fileno(), ours.getsockname(), ours.getpeername())
-    assert not found.hung_up()
+    assert not found.peer_closed()
     ours.sendall(b"x")
     assert theirs.recv(1) == b"x"
 
@@ -53,7 +53,7 @@ def test_a_connection_that_has_ended(
     ours, theirs = pair
     [found] = connected_to([ours.getpeername()])
     theirs.sendall(b"x")
-    assert not found.hung_up()
+    assert not found.peer_closed()
     match ending:
         case "shut down":
             theirs.shutdown(socket.SHUT_WR)
@@ -61,7 +61,7 @@ def test_a_connection_that_has_ended(
             theirs.close()
         case _:
             ours.close()
-    assert found.hung_up()
+    assert found.peer_closed()
 
 
 def test_a_number_that_was_given_anew(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -72,7 +72,7 @@ def test_a_number_that_was_given_anew(pair: tuple[socket.socket, socket.socket])
     ours.close()
     with socket.socket() as other:
         assert other.fileno() == number
-        assert found.hung_up()
+        assert found.peer_closed()
 
 
 def test_nothing_is_found_where_open_files_are_not_listed(

@@ -22,10 +22,10 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.model import Acknowledged, Confirmed
-from sonda.pipeline.net import Confinement, tls
+from sonda.pipeline.model import Ack, Confirmed
+from sonda.pipeline.net import AccessPolicy, tls
 from sonda.pipeline.net import pool as streams
-from sonda.pipeline.net.retry import Retry, Setback, deliver_in_tries
+from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls, TlsContexts
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
 from tests.support.destinations import (
@@ -485,9 +485,9 @@ def test_a_locked_key_does_not_ask_on_the_terminal(files: Path) -> None:
 
 
 @pytest.fixture
-def confinement(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Confinement:
+def confinement(files: Path, tmp_path_factory: pytest.TempPathFactory) -> AccessPolicy:
     """A file root that holds the files, and a TLS root beside it."""
-    return Confinement(files, tmp_path_factory.mktemp("tls"))
+    return AccessPolicy(files, tmp_path_factory.mktemp("tls"))
 
 
 def _outside(path: str) -> Forbidden:
@@ -498,7 +498,7 @@ def _outside(path: str) -> Forbidden:
 
 
 def test_files_outside_the_roots_are_forbidden(
-    confinement: Confinement, pki: Certificates, files: Path
+    confinement: AccessPolicy, pki: Certificates, files: Path
 ) -> None:
     """A server reads TLS files below its roots only, whichever way a path leads out of them."""
     contexts = TlsContexts(confinement)
@@ -511,7 +511,7 @@ def test_files_outside_the_roots_are_forbidden(
         assert problem == _outside(str(files / path))
 
 
-def test_files_below_the_roots_are_read(confinement: Confinement, files: Path) -> None:
+def test_files_below_the_roots_are_read(confinement: AccessPolicy, files: Path) -> None:
     """A relative path is taken from the file root; the TLS root is open as well."""
     contexts = TlsContexts(confinement)
     (confinement.tls_root / "ca.pem").symlink_to(files / "ca.pem")
@@ -520,10 +520,10 @@ def test_files_below_the_roots_are_read(confinement: Confinement, files: Path) -
 
 
 @pytest.mark.parametrize("name", ["fifo.pem", "folder.pem", "device.pem"])
-def test_only_regular_files_are_allowed(name: str, confinement: Confinement, files: Path) -> None:
+def test_only_regular_files_are_allowed(name: str, confinement: AccessPolicy, files: Path) -> None:
     """A server reads no FIFO, folder or device, and does not suggest a flag that would help."""
     if name == "device.pem":
-        confinement = Confinement(Path("/dev"), confinement.tls_root)
+        confinement = AccessPolicy(Path("/dev"), confinement.tls_root)
         name = "null"
     path = confinement.file_root / name
     assert load(Tls(ca_cert=name), contexts=TlsContexts(confinement)) == Failure(
@@ -535,7 +535,7 @@ def test_only_regular_files_are_allowed(name: str, confinement: Confinement, fil
 
 
 def test_a_device_is_not_even_opened(
-    confinement: Confinement, files: Path, monkeypatch: pytest.MonkeyPatch
+    confinement: AccessPolicy, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening some devices is an action: a server looks before."""
     opened: list[object] = []
@@ -553,7 +553,7 @@ def test_a_device_is_not_even_opened(
 @pytest.mark.parametrize("swapped", ["folder", "name"])
 def test_a_link_that_is_put_there_meanwhile(
     swapped: str,
-    confinement: Confinement,
+    confinement: AccessPolicy,
     pki: Certificates,
     files: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -563,7 +563,7 @@ def test_a_link_that_is_put_there_meanwhile(
     (files / "folder" / "ca.pem").write_bytes((files / "ca.pem").read_bytes())
     way = tls._way
 
-    def swap_after(path: str, confinement: Confinement) -> tuple[str, ...]:
+    def swap_after(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
         found = way(path, confinement)
         if swapped == "folder" and not (files / "folder").is_symlink():
             (files / "folder").rename(files / "moved")
@@ -581,7 +581,7 @@ def test_a_link_that_is_put_there_meanwhile(
 
 @pytest.mark.parametrize("sink", ["tcp", "http_push", "loki"])
 def test_a_forbidden_file_opens_no_connection(
-    sink: str, confinement: Confinement, pki: Certificates
+    sink: str, confinement: AccessPolicy, pki: Certificates
 ) -> None:
     """With a forbidden file nothing is sent, and the destination is not even asked."""
     with faulty(Peer.read_all) as server:
@@ -604,12 +604,12 @@ def test_a_forbidden_file_opens_no_connection(
 # --- tries ---------------------------------------------------------------------------------------
 
 RETRY: Final = Retry(max_attempts=4, initial_backoff="100ms", max_backoff="300ms")
-YES: Final = Acknowledged(Confirmed.ACCEPTED)
+YES: Final = Ack(Confirmed.ACCEPTED)
 BUSY: Final = Refused("http://x", "503 Busy")
 SILENT: Final = OutcomeUnknown("http://x", "(Broken pipe)", 0)
 AWAY: Final = Unreachable("HTTP connect to x", "Connection refused")
 
-Attempt = Result[Acknowledged, Setback]
+Attempt = Result[Ack, AttemptFailure]
 
 
 @pytest.fixture
@@ -631,7 +631,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def try_with(
     *attempts: Attempt, retry: Retry | None = RETRY, within_s: float = 60.0
-) -> tuple[Result[Acknowledged, Problem], int]:
+) -> tuple[Result[Ack, Problem], int]:
     """Let the attempts come about one after another; gives the verdict and how many did."""
     due = iter(attempts)
     done: list[Attempt] = []
@@ -640,15 +640,15 @@ def try_with(
         done.append(next(due))
         return done[-1]
 
-    async def main() -> Result[Acknowledged, Problem]:
-        return await deliver_in_tries(attempt, retry, Deadline.within(within_s))
+    async def main() -> Result[Ack, Problem]:
+        return await deliver_with_retries(attempt, retry, Deadline.within(within_s))
 
     return asyncio.run(main()), len(done)
 
 
-def no(problem: Problem, *, may_pass: bool = True, wait_s: float | None = None) -> Attempt:
+def no(problem: Problem, *, retryable: bool = True, wait_s: float | None = None) -> Attempt:
     """A try that failed."""
-    return Failure(Setback(problem, may_pass, wait_s))
+    return Failure(AttemptFailure(problem, retryable, wait_s))
 
 
 def test_without_retry_there_is_one_try(waits: list[float]) -> None:
@@ -659,7 +659,7 @@ def test_without_retry_there_is_one_try(waits: list[float]) -> None:
 
 def test_a_yes_counts_its_tries(waits: list[float]) -> None:
     """The receipt says after how many tries the yes came."""
-    third = Acknowledged(Confirmed.ACCEPTED, tries=3)
+    third = Ack(Confirmed.ACCEPTED, tries=3)
     assert try_with(no(BUSY), no(SILENT), Success(YES)) == (Success(third), 3)
 
 
@@ -678,7 +678,7 @@ def test_thousands_of_retries(waits: list[float]) -> None:
 
 def test_what_does_not_pass_is_not_tried_again(waits: list[float]) -> None:
     """A failure that will not pass ends the tries."""
-    assert try_with(no(BUSY), no(AWAY, may_pass=False)) == (Failure(AWAY), 2)
+    assert try_with(no(BUSY), no(AWAY, retryable=False)) == (Failure(AWAY), 2)
 
 
 def test_the_destinations_wait_is_cut(waits: list[float]) -> None:
@@ -697,12 +697,12 @@ def test_a_wait_beyond_the_deadline_is_not_begun(waits: list[float]) -> None:
 @pytest.mark.parametrize("last", [BUSY, AWAY])
 def test_unknown_once_is_unknown(last: Problem, waits: list[float]) -> None:
     """After a try with an unknown outcome only a yes makes it known."""
-    attempts = [no(BUSY), no(SILENT), no(last), no(last, may_pass=False)]
+    attempts = [no(BUSY), no(SILENT), no(last), no(last, retryable=False)]
     assert try_with(*attempts) == (Failure(SILENT), 4)
 
 
 @pytest.mark.parametrize("tries_before", [0, 1, 3])
 def test_an_unknown_last_try(tries_before: int, waits: list[float]) -> None:
     """It is unknown wherever in the row the unknown try stands."""
-    attempts = [*[no(BUSY)] * tries_before, no(SILENT, may_pass=False)]
+    attempts = [*[no(BUSY)] * tries_before, no(SILENT, retryable=False)]
     assert try_with(*attempts) == (Failure(SILENT), tries_before + 1)

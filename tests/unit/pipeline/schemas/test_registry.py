@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.schemas.issues import find_flaws
+from sonda.pipeline.schemas.issues import find_issues
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
 from sonda.pipeline.schemas.validators import REGISTRY, validator
 from tests.support.extras import PLUGIN_NAMES, is_usable
@@ -79,7 +79,7 @@ def test_schemas_speak_to_people(schema: Mapping[str, Any]) -> None:
 def test_examples_are_valid(kind: Any, name: str) -> None:
     """Each example is what its own schema allows."""
     for example in PLUGINS[kind][name]["examples"]:
-        assert find_flaws(validator(kind, name), example, kind) == []
+        assert find_issues(validator(kind, name), example, kind) == []
 
 
 def test_plugin_names_are_the_folders() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from returns.result import Failure, Success
 
-from sonda.pipeline.problems import Flaw, Malformed, NotJson
+from sonda.pipeline.problems import Malformed, NotJson, ValidationIssue
 from sonda.pipeline.stages.parse import parse
 from tests.support.bodies import LOG, raw
 
@@ -21,7 +21,9 @@ def test_an_object_is_read() -> None:
 )
 def test_no_object(body: bytes, found: str) -> None:
     """JSON that is no object is malformed, and the problem says what it is."""
-    assert parse(body) == Failure(Malformed((Flaw("", f"expected an object, got {found}"),)))
+    assert parse(body) == Failure(
+        Malformed((ValidationIssue("", f"expected an object, got {found}"),))
+    )
 
 
 @pytest.mark.parametrize(

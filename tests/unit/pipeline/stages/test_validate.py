@@ -8,13 +8,13 @@ import pytest
 from returns.result import Result
 
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
-from sonda.pipeline.model import Order, Record, Sample
+from sonda.pipeline.model import Record, Sample, ValidatedEvent
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
 from sonda.pipeline.sinks.loki import Loki
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.values.memoize import LONGEST_REMEMBERED
+from sonda.pipeline.values.memoize import LONGEST_MEMOIZED
 from tests.support.bodies import LOG, METRIC, MISSING, changed
 
 NOW_NS = 1_700_000_000_123_456_789
@@ -23,7 +23,7 @@ HTTP = {"type": "http_push", "url": "http://h"}
 RETRY = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1s"}
 
 
-def check(body: dict[str, Any]) -> Result[Order, Problem]:
+def check(body: dict[str, Any]) -> Result[ValidatedEvent, Problem]:
     return validate(body, received_ns=NOW_NS)
 
 
@@ -121,7 +121,7 @@ def test_a_boolean_is_no_number_it_was_mistaken_for() -> None:
 
 def test_long_options_are_read_but_not_remembered() -> None:
     """A sink of any size works; only ordinary ones are kept for the next event."""
-    long = HTTP | {"headers": {"X": "x" * LONGEST_REMEMBERED}}
+    long = HTTP | {"headers": {"X": "x" * LONGEST_MEMOIZED}}
     first, second = (check(changed(LOG, sink=long)).unwrap().sink for _ in range(2))
     assert first == second
     assert first.options is not second.options

@@ -1,0 +1,7 @@
+"""`python -m sonda.server` is `sonda-server`."""
+
+import sys
+
+from sonda.server import main
+
+sys.exit(main())
