@@ -253,7 +253,7 @@ WATCHED: Final = """
 import asyncio, json, sys
 from pathlib import Path
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 
 bodies = [json.dumps(event).encode() for event in json.loads(sys.argv[1])]
 seen = []
@@ -263,7 +263,7 @@ def watch(event, args):
         seen.append((event, str(args)))
 
 async def main():
-    for confinement in (None, Confinement(Path.cwd(), Path.cwd())):
+    for confinement in (None, AccessPolicy(Path.cwd(), Path.cwd())):
         async with Pipeline(confinement=confinement) as pipeline:
             for body in bodies:
                 (await pipeline.preview(body)).unwrap()  # imports what it needs
