@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 
 import pytest
@@ -60,10 +61,7 @@ def _changes(schedule: Schedule, until: Fraction) -> list[Fraction]:
 def _integral(schedule: Schedule, until: Fraction) -> Fraction:
     changes = _changes(schedule, until)
     return sum(
-        (
-            _rate_at(schedule, begin) * (end - begin)
-            for begin, end in zip(changes, changes[1:], strict=False)
-        ),
+        (_rate_at(schedule, begin) * (end - begin) for begin, end in pairwise(changes)),
         Fraction(0),
     )
 

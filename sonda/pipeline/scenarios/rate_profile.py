@@ -143,10 +143,10 @@ class Profile:
         return self._sum_on(full, self.burst) - self._sum_on(full, 0) + part
 
     def _sum_on(self, count: int, shift: int) -> int:
-        """Return the sum of `_on(i · burst_cycle + shift)` over i = 0 … count − 1.
+        """Return the sum of `_on(i · burst_cycle + shift)` over i = 0 … count - 1.
 
-        With q = ⌊y / cycle⌋ and p = ⌊(y + cycle − rest) / cycle⌋, which is q or q + 1, `_on(y)` is
-        y + y·(q − p) + cycle·(p² − q² − q − p) / 2 + rest·p.
+        With q = ⌊y / cycle⌋ and p = ⌊(y + cycle - rest) / cycle⌋, which is q or q + 1, `_on(y)` is
+        y + y·(q - p) + cycle·(p² - q² - q - p) / 2 + rest·p.
         """
         last = count - 1
         every, cycle, rest = self.burst_cycle, self.cycle, self.rest

@@ -140,7 +140,7 @@ class Schedule:
         raise AssertionError("segments go on for ever")
 
     def _cut(self, segment: Segment, ticks: range) -> Progression:
-        """Return the ticks of one segment: begin + (tick − N(begin)) / rate, over one denominator."""
+        """Return the ticks of one segment: begin + (tick - N(begin)) / rate, over one denominator."""
         steep = self._ticks_above * segment.slope
         numerator = (
             steep * segment.begin
