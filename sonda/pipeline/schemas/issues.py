@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from sonda.pipeline.problems import MissingExtra, ValidationIssue
+from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.text.escape import at, hide_userinfo, kind_of, quote, variant
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SchemaError(NamedTuple):
 
     turn: int
     structural: bool
-    flaw: ValidationIssue | MissingExtra
+    flaw: ValidationIssue
 
 
 def finding(path: Path, reason: str, *, structural: bool = False) -> SchemaError:
