@@ -83,6 +83,8 @@ def _read(body: bytes, kind: str, signal: Signal) -> ExportResult:
     document: Any = json.loads(body)
     if not isinstance(document, dict) or (document and not _FIELDS & document.keys()):
         raise ValueError("it is another API's answer")  # a stranger's 200 is no yes
+    if any(not isinstance(document[name], dict | None) for name in _FIELDS & document.keys()):
+        raise ValueError("a message is an object")  # protobuf's reader takes an empty list for one
     if signal == "logs":
         logs = ParseDict(document, ExportLogsServiceResponse(), ignore_unknown_fields=True)
         return _of_logs(logs)

@@ -14,7 +14,7 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, Record, Signal, WirePreview
+from sonda.pipeline.model import Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batching import Outcome
@@ -48,7 +48,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     target = partial(_target, payload=payload)
-    where, headers = transport.keep(options, target, payload.encoder, type(payload.event))
+    where, headers = transport.keep(options, target, payload.encoder, payload.event.signal_type)
     body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
@@ -81,8 +81,7 @@ def _judgement(payload: Payload) -> tuple[Judge, Callable[[int], bool]]:
         return status_is_enough, _post.is_transient
     from sonda.pipeline.net.otlp_answer import is_retryable, judge_export  # needs the extra
 
-    signal: Signal = "logs" if isinstance(payload.event, Record) else "metrics"
-    return partial(judge_export, signal), is_retryable
+    return partial(judge_export, payload.event.signal_type), is_retryable
 
 
 def describe(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, Record, Signal, WirePreview
+from sonda.pipeline.model import Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batching import BatchLimits, Queue
@@ -52,15 +52,11 @@ async def push(
     payload: Payload, options: OtlpHttp, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Export the event as one record, together with those that wait for the same collector."""
-    signal = _signal(payload)
+    signal = payload.event.signal_type
     make = partial(_queue, signal=signal, transport=transport)
     queue = transport.keep(options, make, signal)
     attempt = partial(queue.send, payload, deadline)
     return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
-
-
-def _signal(payload: Payload) -> Signal:
-    return "logs" if isinstance(payload.event, Record) else "metrics"
 
 
 def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
@@ -105,7 +101,7 @@ def describe(
     payload: Payload, options: OtlpHttp, transport: Network
 ) -> Result[WirePreview, Problem]:
     """Return what would be posted if no other event waited; fails with `Forbidden`."""
-    where = _endpoint(options, _signal(payload))
+    where = _endpoint(options, payload.event.signal_type)
     return _post.describe(
         where,
         _post.raw(where.headers),
