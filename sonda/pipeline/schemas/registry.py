@@ -14,6 +14,8 @@ is wrong. A property test holds the two together. Beside the keywords of draft 2
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
 - `x-signal-option`: the option of a sink that must be the event's signal.
+- `x-target`: the option that says where a sink's events go.
+- `x-resend`: `safe` where the destination keeps only one of two equal events.
 - `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
 
