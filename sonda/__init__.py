@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from sonda.pipeline import problems as problems
     from sonda.pipeline import sinks as sinks
     from sonda.pipeline.deliver import Pipeline as Pipeline
-    from sonda.pipeline.events import Log as Log
-    from sonda.pipeline.events import Metric as Metric
     from sonda.pipeline.model import Confirmed as Confirmed
+    from sonda.pipeline.model import Log as Log
+    from sonda.pipeline.model import Metric as Metric
     from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
     from sonda.pipeline.net.retry import Retry as Retry
@@ -67,8 +67,8 @@ __all__ = [
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
     "KafkaTls": "sonda.pipeline.net.tls",
-    "Log": "sonda.pipeline.events",
-    "Metric": "sonda.pipeline.events",
+    "Log": "sonda.pipeline.model",
+    "Metric": "sonda.pipeline.model",
     "Pipeline": "sonda.pipeline.deliver",
     "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",
