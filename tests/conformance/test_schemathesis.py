@@ -16,7 +16,8 @@ from tests.support.serving import serving
 pytest.importorskip("schemathesis")
 
 HERE = Path(__file__).parent
-SECONDS = 40 if os.environ.get("CI") else 10
+EXAMPLES = 100 if os.environ.get("CI") else 10  # a number, not a time: a busy machine tries as many
+PATIENCE_S = 600
 
 
 @pytest.mark.parametrize("key", ["", "a-key"], ids=["open", "with-key"])
@@ -49,7 +50,7 @@ def test_the_server_does_what_its_document_says(key: str, tmp_path: Path) -> Non
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS * 5,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert ran.returncode == 0, ran.stdout
