@@ -220,5 +220,6 @@ def test_which_refusals_leave_a_doubt(status: int, may_be_stored: bool) -> None:
     """A 5xx and a 408 may come from something on the way, after the event was stored."""
     with faulty(answering(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)) as server:
         [outcome] = deliver(log_event({"type": "http_push", "url": server.url}))
-    assert isinstance(outcome.failure(), Refused)
-    assert outcome.failure().may_be_stored is may_be_stored
+    refused = outcome.failure()
+    assert isinstance(refused, Refused)
+    assert refused.may_be_stored is may_be_stored
