@@ -32,6 +32,7 @@ from sonda.pipeline.net.http_verdict import (
 from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import AttemptFailure
+from sonda.pipeline.net.scheme_hint import scheme_hint
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
@@ -228,13 +229,16 @@ async def _post_once(
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-        unreachable = Unreachable(where.names.connect, str(exc))
+        hint = scheme_hint(where.url.scheme, exc.__cause__, connected=journey.reached)
+        unreachable = Unreachable(where.names.connect, str(exc) + hint)
         return Failure(AttemptFailure(unreachable, retryable=True, reached=journey.reached))
     except httpx.TimeoutException:
         late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
         return Failure(AttemptFailure(late))
     except httpx.TransportError as exc:
-        cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
+        is_first = where.url.scheme == "http" and not journey.reused
+        hint = scheme_hint("http", exc.__cause__, connected=True) if is_first else ""
+        cause = _own_words(where, str(exc), QUOTED_CHARACTERS) + hint
         unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
         return Failure(AttemptFailure(unknown, retryable=True))
     return _judge(where, reply, answer, time_ns, count)
