@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from sonda.pipeline import problems as problems
     from sonda.pipeline import sinks as sinks
     from sonda.pipeline.deliver import Pipeline as Pipeline
-    from sonda.pipeline.events import Log as Log
-    from sonda.pipeline.events import Metric as Metric
     from sonda.pipeline.model import Confirmed as Confirmed
+    from sonda.pipeline.model import Log as Log
+    from sonda.pipeline.model import Metric as Metric
     from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
+    from sonda.pipeline.net.http_expect import Expect as Expect
     from sonda.pipeline.net.retry import Retry as Retry
     from sonda.pipeline.net.tls import KafkaTls as KafkaTls
     from sonda.pipeline.net.tls import Tls as Tls
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Confirmed",
+    "Expect",
     "KafkaTls",
     "Log",
     "Metric",
@@ -66,9 +68,10 @@ __all__ = [
 
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
+    "Expect": "sonda.pipeline.net.http_expect",
     "KafkaTls": "sonda.pipeline.net.tls",
-    "Log": "sonda.pipeline.events",
-    "Metric": "sonda.pipeline.events",
+    "Log": "sonda.pipeline.model",
+    "Metric": "sonda.pipeline.model",
     "Pipeline": "sonda.pipeline.deliver",
     "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",

@@ -186,7 +186,9 @@ def server_without_extras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def hint(kind: str, name: str, extra: str) -> str:
-    return f"{kind} type '{name}' requires the '{extra}' feature: pip install 'sonda[{extra}]'"
+    return (
+        f"{kind} type '{name}' requires the '{extra}' feature: pip install 'sonda-events[{extra}]'"
+    )
 
 
 @pytest.mark.parametrize(

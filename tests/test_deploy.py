@@ -295,7 +295,7 @@ print(json.dumps({
     text = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([^#=\s]+)==(\S+)$", text, re.MULTILINE))
     installed = found["versions"]
-    assert installed.pop("sonda") == version("sonda")
+    assert installed.pop("sonda-events") == version("sonda-events")
     assert {name: pinned.get(name) for name in installed} == installed
     assert not {"pip", "setuptools", "build", "hatchling", "pytest"} & set(installed)
     assert found["uncompiled"] == found["elsewhere"] == []
@@ -371,7 +371,7 @@ def test_health_check_asks_the_port_that_is_set(engine: Engine, image: str) -> N
 def test_flags_stand_behind_the_image(engine: Engine, image: str) -> None:
     """Words behind the image's name are the server's flags."""
     words = ("run", "--rm", "--network=host", image, "--version")
-    assert engine.podman(*words) == f"sonda {version('sonda')}\n"
+    assert engine.podman(*words) == f"sonda {version('sonda-events')}\n"
 
 
 def test_extras_are_a_build_argument(engine: Engine, image: str) -> None:

@@ -18,7 +18,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from sonda.about import version
 from sonda.pipeline.encoders import otlp
 from sonda.pipeline.encoders.otlp import Otlp
-from sonda.pipeline.model import Event, Record
+from sonda.pipeline.model import Event, Log
 from tests.support.events import DEPLOYED_NS, EVENTS, record, sample
 from tests.support.wire_otlp import ExportedLog, ExportedPoint, exported_logs, exported_points
 
@@ -39,7 +39,7 @@ def encoded(event: Event) -> bytes:
 def decoded(event: Event, body: bytes) -> str:
     """Read a request with the official classes; the version of the day is no part of a snapshot."""
     kind: type[Message] = ExportMetricsServiceRequest
-    if isinstance(event, Record):
+    if isinstance(event, Log):
         kind = ExportLogsServiceRequest
     text = MessageToJson(kind.FromString(body), ensure_ascii=False)
     return text.replace(f'"version": "{version()}"', '"version": "X.Y.Z"') + "\n"

@@ -84,7 +84,7 @@ log = sonda.Log(message="x", encoder=sonda.encoders.JsonLines(), sink=sonda.sink
 receipt = sonda.emit(log).unwrap()
 hint = sonda.encode({"signal_type": "metrics", "labels": {}, "metric": {"name": "m", "value": 1},
                      "encoder": {"type": "remote_write"}}).failure()
-assert "pip install 'sonda[remote-write]'" in str(hint), hint
+assert "pip install 'sonda-events[remote-write]'" in str(hint), hint
 """
     subprocess.run([python, "-c", script], check=True, cwd=folder)
     assert json.loads((folder / "x.log").read_text())["message"] == "x"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sonda.cli.outcomes import Outcome
     from sonda.cli.reading import Item
     from sonda.cli.sending import Way
-    from sonda.pipeline.problems import MissingExtra, ValidationIssue
+    from sonda.pipeline.problems import ValidationIssue
 
 MANY: Final = 20  # events: beyond them a bar shows how far it is
 CONCURRENCY: Final = 32  # as in `sonda.library`, which help need not load
@@ -265,7 +265,7 @@ def _merge(items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def _way(
     server: str | None,
-    said: Callable[[ValidationIssue | MissingExtra], str] = str,
+    said: Callable[[ValidationIssue], str] = str,
     *,
     dry_run: bool,
 ) -> Way:

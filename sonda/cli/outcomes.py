@@ -12,7 +12,6 @@ from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import (
     Invalid,
     Malformed,
-    MissingExtra,
     Problem,
     ValidationIssue,
 )
@@ -72,14 +71,18 @@ def previewed(document: Mapping[str, Any], target: str) -> Outcome:
     return Outcome(Exit.DELIVERED, document, line, warnings, details)
 
 
-def failed(
-    problem: Problem, said: Callable[[ValidationIssue | MissingExtra], str] = str
-) -> Outcome:
+def failed(problem: Problem, said: Callable[[ValidationIssue], str] = str) -> Outcome:
     """Say what went wrong; *said* is how a person is told of each flaw."""
     outcome = answered(http_status(problem), str(problem))
     if isinstance(problem, (Malformed, Invalid)):
-        return replace(outcome, line=f"{outcome.exit.word}: {'; '.join(map(said, problem.flaws))}")
+        return replace(outcome, line=f"{outcome.exit.word}: {_listed(problem, said)}")
     return outcome
+
+
+def _listed(problem: Malformed | Invalid, said: Callable[[ValidationIssue], str]) -> str:
+    """Return the issues in *said*'s words, and how many more there are."""
+    more = (f"and {problem.more} more",) if problem.more else ()
+    return "; ".join([*map(said, problem.issues), *more])
 
 
 def answered(status: int, detail: str) -> Outcome:
@@ -127,10 +130,10 @@ def redact(value: Any, secrets: Mapping[str, str]) -> Any:
         return [redact(inner, secrets) for inner in value]
     if not isinstance(value, str):
         return value
-    for shown, secret in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
-        for spelling in _spellings(secret):
-            value = value.replace(spelling, shown)
-    return value
+    from sonda.pipeline.text.redact import replace_secrets
+
+    spelled = {spelling: shown for shown, one in secrets.items() for spelling in _spellings(one)}
+    return replace_secrets(value, spelled)
 
 
 def _spellings(secret: str) -> Iterable[str]:

@@ -26,7 +26,7 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.problems import MissingExtra, ValidationIssue
+from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
@@ -40,7 +40,7 @@ Way: TypeAlias = AbstractAsyncContextManager[Send]
 
 
 @asynccontextmanager
-async def here(said: Callable[[ValidationIssue | MissingExtra], str] = str) -> AsyncIterator[Send]:
+async def here(said: Callable[[ValidationIssue], str] = str) -> AsyncIterator[Send]:
     """Deliver in this process; *said* is how a person is told of a flaw."""
     async with Pipeline() as pipeline:
 
@@ -57,7 +57,7 @@ async def here(said: Callable[[ValidationIssue | MissingExtra], str] = str) -> A
 
 @asynccontextmanager
 async def nowhere(
-    said: Callable[[ValidationIssue | MissingExtra], str] = str,
+    said: Callable[[ValidationIssue], str] = str,
 ) -> AsyncIterator[Send]:
     """Send nothing: say what would be sent from this process."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sonda.pipeline.problems import MissingExtra, ValidationIssue
+from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.schemas.registry import PLUGINS
 
 _OPTIONS: Final = {
@@ -20,7 +20,7 @@ _OPTIONS: Final = {
 }
 
 
-def as_typed(to: str, settings: Sequence[str]) -> Callable[[ValidationIssue | MissingExtra], str]:
+def as_typed(to: str, settings: Sequence[str]) -> Callable[[ValidationIssue], str]:
     """Make a function that says a flaw of an event that was given by options."""
     given = [f"--set {setting.partition('=')[0]}" for setting in settings]
     sink = to.partition("=")[0]
@@ -36,8 +36,8 @@ def as_typed(to: str, settings: Sequence[str]) -> Callable[[ValidationIssue | Mi
             return f"--to {sink}=…" if sink in PLUGINS["sink"] else f"--to {to}: {path}"
         return path
 
-    def said(flaw: ValidationIssue | MissingExtra) -> str:
-        if isinstance(flaw, MissingExtra) or not flaw.path:
+    def said(flaw: ValidationIssue) -> str:
+        if flaw.names_subject or not flaw.path:
             return str(flaw)
         return f"{option(flaw.path)}: {flaw.reason}"
 

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from returns.result import Success
 
 from sonda.pipeline.course import DeliveryProgress
-from sonda.pipeline.model import Record
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.values.memoize import memoize
@@ -68,7 +67,7 @@ def names_of(course: DeliveryProgress) -> tuple[str, str, str]:
     """Give an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
     order = course.order
     if order is not None:
-        signal = "logs" if isinstance(order.event, Record) else "metrics"
+        signal = order.event.signal_type
         return signal, order.encoder.name, order.sink.name
     document = course.document
     return (

@@ -1,56 +1,38 @@
-"""Events as a notebook writes them: typed, with typed encoders and sinks, or plain mappings."""
+"""Events as a program writes them, turned into the body of `POST /events`."""
 
 from __future__ import annotations
 
 import json
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Severity
-from sonda.pipeline.problems import NotJson, Problem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """A log event to deliver; *encoder* and *sink* are of `sonda.encoders` and `sonda.sinks`.
-
-    *timestamp* is RFC 3339 or an aware `datetime`; without it the event's time is now. Only
-    `sonda.encode` can do without a sink.
-    """
-
-    message: str
-    severity: Severity = "info"
-    labels: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, str] = field(default_factory=dict)
-    timestamp: str | datetime | None = None
-    encoder: Any
-    sink: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A metric event to deliver; see `Log`."""
-
-    name: str
-    value: float
-    labels: Mapping[str, str] = field(default_factory=dict)
-    timestamp: str | datetime | None = None
-    encoder: Any
-    sink: Any = None
-
+from sonda.pipeline.model import UNTIMED, Log, Metric, check_aware
+from sonda.pipeline.problems import Invalid, NotJson, Problem, ValidationIssue
+from sonda.pipeline.values.timestamps import rfc3339
 
 AnyEvent: TypeAlias = Log | Metric | Mapping[str, Any]
 
 
+class _NaiveDatetimeError(Exception):
+    """A `datetime` without a time zone stands somewhere in an event."""
+
+
 def to_json(event: AnyEvent) -> Result[bytes, Problem]:
-    """Write an event as the HTTP body it stands for; fails with `NotJson` where JSON has no words."""
+    """Return the HTTP body that an event stands for.
+
+    Fails with `Invalid` for a `datetime` without a time zone, and with `NotJson` for a value that
+    JSON cannot express.
+    """
     try:
         return Success(json.dumps(event, default=_plain, ensure_ascii=True).encode())
+    except _NaiveDatetimeError as exc:
+        path, _, reason = str(exc).partition(": ")
+        return Failure(Invalid((ValidationIssue(path, reason),)))
     except (TypeError, ValueError, RecursionError) as exc:
         return Failure(NotJson(str(exc)))
 
@@ -72,19 +54,22 @@ def _plain(value: object) -> object:
         case numbers.Real():
             return float(value)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return _options(value)
+            return options_document(value)
         case _:
             raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _shared(event: Log | Metric) -> dict[str, object]:
-    optional = {"timestamp": event.timestamp, "sink": event.sink}
+    timestamp: object = event.timestamp
+    if timestamp is None and event.time_ns != UNTIMED:
+        timestamp = rfc3339(event.time_ns)
+    optional = {"timestamp": timestamp, "encoder": event.encoder, "sink": event.sink}
     given = {name: value for name, value in optional.items() if value is not None}
-    return {"labels": event.labels, "encoder": event.encoder, **given}
+    return {"labels": event.labels, **given}
 
 
-def _options(options: Any) -> dict[str, object]:
-    """Write a plug-in's options, tagged with its wire name, which is its module's."""
+def options_document(options: Any) -> dict[str, object]:
+    """Return a plug-in's options as JSON, tagged with its wire name, which is its module's."""
     module = type(options).__module__
     kind, _, name = module.rpartition(".")
     tag = {"type": name} if kind.endswith((".encoders", ".sinks")) else {}
@@ -93,6 +78,8 @@ def _options(options: Any) -> dict[str, object]:
 
 
 def _rfc3339(instant: datetime) -> str:
-    if instant.tzinfo is None:
-        raise ValueError("a timestamp needs a time zone")
+    try:
+        check_aware(instant)
+    except ValueError as exc:
+        raise _NaiveDatetimeError(str(exc)) from None
     return instant.isoformat()

@@ -1,16 +1,19 @@
-"""The values that travel down the line: events, payloads, receipts. Frozen, no I/O.
+"""The values that the stages hand on: events, payloads, receipts. Frozen, no I/O.
 
-What each event needs anew is a `Struct`: as frozen as a dataclass, and made in a tenth of the time.
+What is made anew for each event is a `Struct`: as frozen as a dataclass, and made in a tenth of the
+time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from sonda.pipeline.text.cards import Shown, Tone, card, html_of_preview, lines_of_preview
 from sonda.pipeline.values.timestamps import rfc3339
@@ -23,27 +26,75 @@ if TYPE_CHECKING:
 Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 Signal: TypeAlias = Literal["logs", "metrics"]
 
+UNTIMED: Final = -1
+"""The `time_ns` of an event whose time is not known yet: no instant that Sonda sends is before 1970."""
 
-class Record(Struct, frozen=True):
-    """One log record; *time_ns* counts from the epoch."""
+_PYTHON_LEVELS: Final[Mapping[str, Severity]] = {
+    "DEBUG": "debug",
+    "INFO": "info",
+    "WARNING": "warn",
+    "WARN": "warn",
+    "ERROR": "error",
+    "CRITICAL": "fatal",
+    "FATAL": "fatal",
+}  # the names of `logging`
 
-    severity: Severity
+
+def check_aware(timestamp: object) -> None:
+    """Raise `ValueError` for a `datetime` without a time zone: its instant depends on the machine."""
+    if isinstance(timestamp, datetime) and timestamp.tzinfo is None:
+        raise ValueError(
+            "timestamp: a datetime needs a time zone (for example datetime.now(datetime.UTC))"
+        )
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """One log event, in the library and inside the pipeline alike.
+
+    *encoder* and *sink* are of `sonda.encoders` and `sonda.sinks`; only `sonda.encode` can do
+    without a sink. *timestamp* is the event's own time as its author writes it: RFC 3339, or an
+    aware `datetime`. *time_ns* is that instant in nanoseconds since the epoch, or `UNTIMED` until
+    the pipeline has read or chosen it.
+
+    Python's own level names (`WARNING`, `CRITICAL`) are read as the severities they stand for.
+    Raises `ValueError` for a `datetime` without a time zone.
+    """
+
+    signal_type: ClassVar[Literal["logs"]] = "logs"
     message: str
-    labels: Mapping[str, str]
-    fields: Mapping[str, str]
-    time_ns: int
+    severity: Severity = "info"
+    labels: Mapping[str, str] = {}
+    fields: Mapping[str, str] = {}
+    timestamp: str | datetime | None = None
+    encoder: Any = None
+    sink: Any = None
+    time_ns: int = UNTIMED
+
+    def __post_init__(self) -> None:
+        if self.severity in _PYTHON_LEVELS:
+            force_setattr(self, "severity", _PYTHON_LEVELS[self.severity])
+        if self.timestamp is not None:
+            check_aware(self.timestamp)
 
 
-class Sample(Struct, frozen=True):
-    """One sample of the series that *name* and *labels* identify; the value is finite."""
+class Metric(Struct, frozen=True, kw_only=True):
+    """One sample of the series that *name* and *labels* identify; the value is finite. See `Log`."""
 
+    signal_type: ClassVar[Literal["metrics"]] = "metrics"
     name: str
     value: float
-    labels: Mapping[str, str]
-    time_ns: int
+    labels: Mapping[str, str] = {}
+    timestamp: str | datetime | None = None
+    encoder: Any = None
+    sink: Any = None
+    time_ns: int = UNTIMED
+
+    def __post_init__(self) -> None:
+        if self.timestamp is not None:
+            check_aware(self.timestamp)
 
 
-Event: TypeAlias = Record | Sample
+Event: TypeAlias = Log | Metric
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,37 +6,43 @@ contract's `detail`. Wrong assumptions of our own are no problems: they raise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from sonda.pipeline.text.cards import Shown, Tone
 from sonda.pipeline.values.timestamps import rfc3339
 
+MAX_ISSUES: Final = 20
+"""The most issues that a problem lists."""
+DISTRIBUTION: Final = "sonda-events"
+"""The name to install by; `sonda` on a package index is somebody else's."""
+
 
 @dataclass(frozen=True, slots=True)
 class ValidationIssue:
-    """One thing wrong with a body; *path* is empty where the reason names its subject itself."""
+    """One thing wrong with the value at *path* in a body.
+
+    The text leaves the path out where the reason names its subject itself (*names_subject*).
+    """
 
     path: str
     reason: str
+    names_subject: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" if self.path else self.reason
+        return self.reason if self.names_subject or not self.path else f"{self.path}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class MissingExtra:
-    """The body asks for an encoder or a sink whose extra is not installed."""
+def missing_extra(kind: Literal["encoder", "sink"], name: str, extra: str) -> ValidationIssue:
+    """Return the issue of a body whose encoder or sink needs an extra that is not installed."""
+    hint = f"pip install '{DISTRIBUTION}[{extra}]'"
+    reason = f"{kind} type '{name}' requires the '{extra}' feature: {hint}"
+    return ValidationIssue(f"{kind}.type", reason, names_subject=True)
 
-    kind: Literal["encoder", "sink"]
-    type: str
-    extra: str
 
-    def __str__(self) -> str:
-        return (
-            f"{self.kind} type '{self.type}' requires the '{self.extra}' feature: "
-            f"pip install 'sonda[{self.extra}]'"
-        )
+def _listed(issues: tuple[ValidationIssue, ...], more: int) -> str:
+    """Return the text of *issues*, and how many *more* there are."""
+    return "; ".join([*map(str, issues), *([f"and {more} more"] if more else ())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +59,24 @@ class NotJson(Shown):
 class Malformed(Shown):
     """The body's structure is wrong: a type, a field's name, an enumerated value; nothing was sent."""
 
-    flaws: tuple[ValidationIssue, ...]
+    issues: tuple[ValidationIssue, ...]
+    more: int = 0
+    """How many further issues the body has: only the first `MAX_ISSUES` are listed."""
 
     def __str__(self) -> str:
-        return "; ".join(map(str, self.flaws))
+        return _listed(self.issues, self.more)
 
 
 @dataclass(frozen=True, slots=True)
 class Invalid(Shown):
     """The structure is right, but no configuration allows these values; nothing was sent."""
 
-    flaws: tuple[ValidationIssue | MissingExtra, ...]
+    issues: tuple[ValidationIssue, ...]
+    more: int = 0
+    """How many further issues the body has: only the first `MAX_ISSUES` are listed."""
 
     def __str__(self) -> str:
-        return "; ".join(map(str, self.flaws))
+        return _listed(self.issues, self.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +118,16 @@ class Unreachable(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Shown):
-    """The destination answered, and its answer was no."""
+    """The destination answered, and its answer was no.
+
+    *may_be_stored* is true where the answer does not speak of the event, so that something on the
+    way may have said it after the event was stored: a 5xx, a 408, a 2xx of the wrong content.
+    """
 
     target: str
     status: str
     answer: str = ""
+    may_be_stored: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         quoted = f": {self.answer}" if self.answer else ""

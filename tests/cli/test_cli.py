@@ -963,7 +963,7 @@ def test_serve_is_sonda_server(tmp_path: Path) -> None:
 
 def test_version() -> None:
     """The version is the package's, which the program says without looking it up."""
-    assert version() == installed_version("sonda")
+    assert version() == installed_version("sonda-events")
     assert process("--version").stdout == f"sonda {version()}\n"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from sonda.pipeline.model import Record, Sample, Severity
+from sonda.pipeline.model import Log, Metric, Severity
 from sonda.pipeline.values.timestamps import LATEST_NS
 
 unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,11 +72,11 @@ def records(
     *,
     text: st.SearchStrategy[str] | None = None,
     field_names: st.SearchStrategy[str] | None = None,
-) -> st.SearchStrategy[Record]:
+) -> st.SearchStrategy[Log]:
     """Valid log events; *text* fills message and values."""
     text = texts() if text is None else text
     return st.builds(
-        Record,
+        Log,
         severity=st.sampled_from(get_args(Severity)),
         message=text,
         labels=st.dictionaries(label_names(), text, max_size=4),
@@ -91,10 +91,10 @@ def samples(
     names: st.SearchStrategy[str] | None = None,
     value: st.SearchStrategy[float] | None = None,
     time_ns: st.SearchStrategy[int] | None = None,
-) -> st.SearchStrategy[Sample]:
+) -> st.SearchStrategy[Metric]:
     """Valid metric events; *text* fills the labels' values, *names* are their names."""
     return st.builds(
-        Sample,
+        Metric,
         name=metric_names(),
         value=values() if value is None else value,
         labels=st.dictionaries(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from sonda.pipeline.encoders.influx_lp import InfluxLp
 from sonda.pipeline.encoders.json_lines import JsonLines
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
 from sonda.pipeline.encoders.syslog import Syslog
-from sonda.pipeline.model import Event, Record, Sample
+from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Invalid
 from sonda.pipeline.values.timestamps import LATEST_NS
 from tests.property.strategies import (
@@ -89,11 +90,11 @@ def test_encode_is_deterministic(encoder: str, case: st.DataObject) -> None:
 def _shuffled(event: Event) -> Event:
     labels = dict(reversed(list(event.labels.items())))
     match event:
-        case Record():
+        case Log():
             fields = dict(reversed(list(event.fields.items())))
-            return Record(event.severity, event.message, labels, fields, event.time_ns)
-        case Sample():
-            return Sample(event.name, event.value, labels, event.time_ns)
+            return msgspec.structs.replace(event, labels=labels, fields=fields)
+        case Metric():
+            return msgspec.structs.replace(event, labels=labels)
 
 
 @pytest.mark.parametrize("encoder", ["json_lines", "prometheus_text", "influx_lp"])
@@ -130,11 +131,11 @@ def _as_json(event: Event, options: JsonLines) -> list[tuple[str, Any]]:
     time = ("timestamp", _rfc3339_ms(event.time_ns))
     labels = ("labels", sorted(event.labels.items()))
     match event:
-        case Record():
+        case Log():
             fields = ("fields", sorted(event.fields.items()))
             text = [("severity", event.severity), ("message", event.message)]
             return [time, *text, labels, fields]
-        case Sample():
+        case Metric():
             rounded = options.precision is not None
             value = round(event.value, options.precision) if rounded else event.value
             return [("name", event.name), ("value", value), labels, time]
@@ -159,7 +160,7 @@ def _read_prometheus_text(body: bytes) -> list[Any]:
     ]
 
 
-def _as_prometheus(sample: Sample, options: PrometheusText) -> Any:
+def _as_prometheus(sample: Metric, options: PrometheusText) -> Any:
     seconds = _milliseconds(sample.time_ns) / 1000 if options.timestamp else None
     return sample.name, sample.labels, _printed(sample.value, options.precision), seconds
 
@@ -170,7 +171,7 @@ _exposed = samples(names=label_names().filter(lambda name: not name.startswith("
 
 @unhurried
 @given(st.lists(st.tuples(_exposed, OPTIONS["prometheus_text"]), min_size=1, max_size=3))
-def test_prometheus_text_reads_back(cases: list[tuple[Sample, PrometheusText]]) -> None:
+def test_prometheus_text_reads_back(cases: list[tuple[Metric, PrometheusText]]) -> None:
     """Joined samples give every name, label, value and time again."""
     body = b"".join(prometheus_text.encode(*case).unwrap() for case in cases)
     assert _read_prometheus_text(body) == [_as_prometheus(*case) for case in cases]
@@ -181,7 +182,7 @@ def _read_influx_lp(body: bytes) -> list[Any]:
     return [parse_line(line.decode()) for line in body.split(b"\n")[:-1]]
 
 
-def _as_point(sample: Sample, options: InfluxLp) -> dict[str, Any]:
+def _as_point(sample: Metric, options: InfluxLp) -> dict[str, Any]:
     return {
         "measurement": sample.name,
         "tags": {name: value for name, value in sample.labels.items() if value},
@@ -214,7 +215,7 @@ _points = st.tuples(
 
 @unhurried
 @given(st.lists(_points, min_size=1, max_size=3))
-def test_influx_lp_reads_back(cases: list[tuple[Sample, InfluxLp]]) -> None:
+def test_influx_lp_reads_back(cases: list[tuple[Metric, InfluxLp]]) -> None:
     """Joined points give every name, tag, field and time again, to the nanosecond."""
     body = b"".join(influx_lp.encode(*case).unwrap() for case in cases)
     assert _read_influx_lp(body) == [_as_point(*case) for case in cases]
@@ -249,7 +250,7 @@ def _read_syslog(frame: str) -> dict[str, Any]:
     return {**match.groupdict(default=""), "sd": elements}
 
 
-def _as_message(record: Record, options: Syslog) -> dict[str, Any]:
+def _as_message(record: Log, options: Syslog) -> dict[str, Any]:
     severities = {"trace": 7, "debug": 7, "info": 6, "warn": 4, "error": 3, "fatal": 0}
     elements = {"sonda@32473": record.labels, "fields@32473": record.fields}
     return {
@@ -266,7 +267,7 @@ def _as_message(record: Record, options: Syslog) -> dict[str, Any]:
 
 @unhurried
 @given(records(field_names=sd_names()), OPTIONS["syslog"])
-def test_syslog_reads_back(record: Record, options: Syslog) -> None:
+def test_syslog_reads_back(record: Log, options: Syslog) -> None:
     """A message gives every part of the event again, newlines included."""
     body = syslog.encode(record, options).unwrap().decode()
     assert _read_syslog(body.removesuffix("\n")) == _as_message(record, options)
@@ -277,7 +278,7 @@ _one_line = records(text=texts().filter(lambda text: "\n" not in text), field_na
 
 @unhurried
 @given(st.lists(st.tuples(_one_line, OPTIONS["syslog"]), min_size=2, max_size=3))
-def test_syslog_lines_read_back(cases: list[tuple[Record, Syslog]]) -> None:
+def test_syslog_lines_read_back(cases: list[tuple[Log, Syslog]]) -> None:
     """Joined messages without newlines give every event again."""
     lines = b"".join(syslog.encode(*case).unwrap() for case in cases).decode().split("\n")
     assert [_read_syslog(line) for line in lines[:-1]] == [_as_message(*case) for case in cases]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Success
 
 from sonda.pipeline.encoders import otlp
 from sonda.pipeline.encoders.otlp import Otlp
-from sonda.pipeline.model import Event, Record, Sample
+from sonda.pipeline.model import Event, Log, Metric
 from tests.property.strategies import records, samples, unhurried
 from tests.support.wire_otlp import exported_logs, exported_points
 
@@ -26,7 +27,7 @@ def encoded(event: Event) -> bytes:
 
 @unhurried
 @given(st.lists(records(), min_size=1, max_size=3))
-def test_logs_read_back(events: list[Record]) -> None:
+def test_logs_read_back(events: list[Log]) -> None:
     """Joined requests give every record again, in order, keys sorted and unique."""
     found = exported_logs(b"".join(map(encoded, events)))
     assert [(log.body, log.severity[1].lower(), log.time_ns) for log in found] == [
@@ -42,7 +43,7 @@ def test_logs_read_back(events: list[Record]) -> None:
 
 @unhurried
 @given(st.lists(samples(), min_size=1, max_size=3))
-def test_metrics_read_back(events: list[Sample]) -> None:
+def test_metrics_read_back(events: list[Metric]) -> None:
     """Joined requests give every sample again, to the last bit of its value."""
     found = exported_points(b"".join(map(encoded, events)))
     assert [(point.name, point.value, point.time_ns, point.attributes) for point in found] == [
@@ -57,9 +58,9 @@ def test_equal_events_are_equal_bytes(event: Event) -> None:
     """However labels and fields are ordered, the bytes are the same."""
     labels = dict(reversed(list(event.labels.items())))
     match event:
-        case Record():
+        case Log():
             fields = dict(reversed(list(event.fields.items())))
-            same: Event = Record(event.severity, event.message, labels, fields, event.time_ns)
-        case Sample():
-            same = Sample(event.name, event.value, labels, event.time_ns)
+            same: Event = msgspec.structs.replace(event, labels=labels, fields=fields)
+        case Metric():
+            same = msgspec.structs.replace(event, labels=labels)
     assert encoded(same) == encoded(event)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import EncodedEvent, Record, Sample
+from sonda.pipeline.model import EncodedEvent, Log, Metric
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import _DECODER, _decode_plain, parse
@@ -98,7 +98,7 @@ def test_the_pure_stages_are_total(raw: bytes) -> None:
     ),
     st.sampled_from(SINKS),
 )
-def test_a_valid_body_is_its_event(pair: tuple[Record | Sample, str], sink: Any) -> None:
+def test_a_valid_body_is_its_event(pair: tuple[Log | Metric, str], sink: Any) -> None:
     """What a valid body says is what the encoder is given; only the encoder may still object."""
     event, encoder = pair
     result = ready(json.dumps(body_of(event, encoder, sink)).encode())
@@ -109,14 +109,14 @@ def test_a_valid_body_is_its_event(pair: tuple[Record | Sample, str], sink: Any)
         assert isinstance(result.failure(), Invalid)
 
 
-def body_of(event: Record | Sample, encoder: str, sink: Any) -> dict[str, Any]:
+def body_of(event: Log | Metric, encoder: str, sink: Any) -> dict[str, Any]:
     body: dict[str, Any] = {
         "labels": event.labels,
         "timestamp": rfc3339(event.time_ns),
         "encoder": {"type": encoder},
         "sink": sink,
     }
-    if isinstance(event, Record):
+    if isinstance(event, Log):
         log = {"severity": event.severity, "message": event.message, "fields": event.fields}
         return {**body, "signal_type": "logs", "log": log}
     return {**body, "signal_type": "metrics", "metric": {"name": event.name, "value": event.value}}

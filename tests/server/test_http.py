@@ -24,13 +24,13 @@ from sonda.pipeline.problems import (
     Forbidden,
     Invalid,
     Malformed,
-    MissingExtra,
     NotJson,
     OutcomeUnknown,
     Problem,
     Refused,
     Unreachable,
     ValidationIssue,
+    missing_extra,
 )
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
@@ -189,7 +189,7 @@ PROBLEMS: Final[list[tuple[Problem, int, str]]] = [
         "bad_request",
     ),
     (Forbidden("what", "remedy"), 403, "forbidden"),
-    (Invalid((MissingExtra("sink", "kafka", "kafka"),)), 422, "unprocessable_entity"),
+    (Invalid((missing_extra("sink", "kafka", "kafka"),)), 422, "unprocessable_entity"),
     (DestinationBusy("tcp:1", 512), 503, "service_unavailable"),
     (Unreachable("TCP connect to 127.0.0.1:1", "Connection refused"), 502, "bad_gateway"),
     (Refused("http://loki", "500 Oops"), 502, "bad_gateway"),

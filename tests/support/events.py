@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from sonda.pipeline.model import Event, Record, Sample, Severity
+from sonda.pipeline.model import Event, Log, Metric, Severity
 
 DEPLOYED_NS: Final = 1_774_277_944_840_999_999
 """2026-03-23T14:59:04.840999999Z: rounded up it would be the next millisecond."""
@@ -23,9 +23,11 @@ def record(
     labels: Mapping[str, str] = _DEPLOY,
     fields: Mapping[str, str] | None = None,
     time_ns: int = DEPLOYED_NS,
-) -> Record:
+) -> Log:
     """Vary the log event of the first example."""
-    return Record(severity, message, labels, fields or {}, time_ns)
+    return Log(
+        message=message, severity=severity, labels=labels, fields=fields or {}, time_ns=time_ns
+    )
 
 
 def sample(
@@ -34,12 +36,12 @@ def sample(
     name: str = "deploy_events_total",
     labels: Mapping[str, str] = _JOB,
     time_ns: int = DEPLOYED_NS,
-) -> Sample:
+) -> Metric:
     """Vary the metric event of the second example."""
-    return Sample(name, value, labels, time_ns)
+    return Metric(name=name, value=value, labels=labels, time_ns=time_ns)
 
 
-RECORDS: Final[Mapping[str, Record]] = {
+RECORDS: Final[Mapping[str, Log]] = {
     "deploy_start": record(fields={"version": "1.2.2"}),
     "log_no_fields": record(),
     "log_no_labels": record(labels={}, fields={"version": "1.2.2"}),
@@ -68,7 +70,7 @@ RECORDS: Final[Mapping[str, Record]] = {
     **{f"log_{severity}": record(severity=severity) for severity in get_args(Severity)},
 }
 
-SAMPLES: Final[Mapping[str, Sample]] = {
+SAMPLES: Final[Mapping[str, Metric]] = {
     "deploy_events_total": sample(),
     "metric_no_labels": sample(labels={}),
     "metric_unsorted": sample(labels=_UNSORTED),

@@ -21,13 +21,13 @@ from sonda.pipeline.problems import (
     Forbidden,
     Invalid,
     Malformed,
-    MissingExtra,
     NotJson,
     OutcomeUnknown,
     Problem,
     Refused,
     Unreachable,
     ValidationIssue,
+    missing_extra,
 )
 from tests.support.destinations import TIME_NS, TIMESTAMP
 
@@ -37,7 +37,7 @@ RECEIPT: Final = Receipt("logs", Confirmed.ACCEPTED, TIME_NS, 2, 7999)
 PROBLEMS: Final[list[Problem]] = [
     NotJson(EVIL),
     Malformed((ValidationIssue(EVIL, EVIL), ValidationIssue("", EVIL))),
-    Invalid((ValidationIssue("sink", EVIL), MissingExtra("sink", "kafka", "kafka"))),
+    Invalid((ValidationIssue("sink", EVIL), missing_extra("sink", "kafka", "kafka"))),
     Forbidden(EVIL, EVIL),
     Unreachable(EVIL, EVIL),
     Refused(EVIL, EVIL, EVIL),

@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
-from sonda.pipeline.model import Sample
+from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 from sonda.pipeline.text.escape import at, quote
 
@@ -29,7 +29,7 @@ class InfluxLp:
     precision: int | None = None
 
 
-def encode(sample: Sample, options: InfluxLp) -> Result[bytes, Problem]:
+def encode(sample: Metric, options: InfluxLp) -> Result[bytes, Problem]:
     """Render one point, LF-terminated, time in nanoseconds.
 
     Fails with `Invalid` for what the protocol has no escape for. The names of the metric and of
@@ -46,7 +46,7 @@ def encode(sample: Sample, options: InfluxLp) -> Result[bytes, Problem]:
     return Success(f"{sample.name}{tags} {field} {sample.time_ns}\n".encode())
 
 
-def _flaws(sample: Sample, options: InfluxLp) -> Iterator[ValidationIssue]:
+def _flaws(sample: Metric, options: InfluxLp) -> Iterator[ValidationIssue]:
     for name, value in sorted(sample.labels.items()):
         if name == "time":
             yield ValidationIssue(

@@ -13,7 +13,7 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
-from sonda.pipeline.model import Event, Record, Sample
+from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms
 
@@ -55,9 +55,9 @@ def encode(event: Event, options: JsonLines) -> Result[bytes, Problem]:
 def _line(event: Event, options: JsonLines) -> _LogLine | _MetricLine:
     timestamp = rfc3339_ms(event.time_ns)
     match event:
-        case Record():
+        case Log():
             return _LogLine(timestamp, event.severity, event.message, event.labels, event.fields)
-        case Sample():
+        case Metric():
             value = float(event.value)  # a notebook may hand over an int, the wire says `1.0`
             if options.precision is not None:
                 value = round(value, options.precision)

@@ -23,17 +23,19 @@ from opentelemetry.proto.logs.v1.logs_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Gauge,
-    Metric,
     NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Metric as OtlpMetric,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.encoders import Encoder
-from sonda.pipeline.model import Event, Record, Sample, Severity
+from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
 
 _SEVERITY_NUMBERS: Final[Mapping[Severity, SeverityNumber.ValueType]] = {
@@ -60,12 +62,12 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     scope = InstrumentationScope(name="sonda", version=version())
     request: ExportLogsServiceRequest | ExportMetricsServiceRequest
     match event:
-        case Record():
+        case Log():
             logs = ScopeLogs(scope=scope, log_records=[_log_record(event)])
             request = ExportLogsServiceRequest(
                 resource_logs=[ResourceLogs(resource=resource, scope_logs=[logs])]
             )
-        case Sample():
+        case Metric():
             metrics = ScopeMetrics(scope=scope, metrics=[_gauge(event)])
             request = ExportMetricsServiceRequest(
                 resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[metrics])]
@@ -73,7 +75,7 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     return Success(request.SerializeToString())
 
 
-def _log_record(record: Record) -> LogRecord:
+def _log_record(record: Log) -> LogRecord:
     return LogRecord(
         time_unix_nano=record.time_ns,
         observed_time_unix_nano=record.time_ns,
@@ -84,13 +86,13 @@ def _log_record(record: Record) -> LogRecord:
     )
 
 
-def _gauge(sample: Sample) -> Metric:
+def _gauge(sample: Metric) -> OtlpMetric:
     point = NumberDataPoint(
         time_unix_nano=sample.time_ns,
         as_double=sample.value,
         attributes=_attributes(sample.labels),
     )
-    return Metric(name=sample.name, gauge=Gauge(data_points=[point]))
+    return OtlpMetric(name=sample.name, gauge=Gauge(data_points=[point]))
 
 
 def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
@@ -111,7 +113,7 @@ def decode(event: Event, body: bytes) -> Mapping[str, Any]:
     """Read a request as OTLP's own JSON: camelCase, 64-bit integers as text, enumerations as numbers."""
     from google.protobuf.json_format import MessageToDict
 
-    kind = ExportLogsServiceRequest if isinstance(event, Record) else ExportMetricsServiceRequest
+    kind = ExportLogsServiceRequest if event.signal_type == "logs" else ExportMetricsServiceRequest
     return MessageToDict(kind.FromString(body), use_integers_for_enums=True)
 
 

@@ -12,7 +12,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
-from sonda.pipeline.model import Sample
+from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
@@ -27,7 +27,7 @@ class PrometheusText:
     timestamp: bool = True
 
 
-def encode(sample: Sample, options: PrometheusText) -> Result[bytes, Problem]:
+def encode(sample: Metric, options: PrometheusText) -> Result[bytes, Problem]:
     """Render one sample, LF-terminated, time in milliseconds; it never fails."""
     labels = ",".join(
         f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(sample.labels.items())

@@ -14,7 +14,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
-from sonda.pipeline.model import ContentEncoding, Sample
+from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
@@ -24,7 +24,7 @@ class RemoteWrite:
     """The `remote_write` encoder; it has no options."""
 
 
-def encode(sample: Sample, _options: RemoteWrite) -> Result[bytes, Problem]:
+def encode(sample: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """Serialise a `WriteRequest` of one series with one sample, time in milliseconds; never fails.
 
     To Prometheus an empty label is one that is not there, and the specification wants none sent.
@@ -39,7 +39,7 @@ def encode(sample: Sample, _options: RemoteWrite) -> Result[bytes, Problem]:
     return Success(request.SerializeToString())
 
 
-def decode(_sample: Sample, body: bytes) -> Mapping[str, Any]:
+def decode(_sample: Metric, body: bytes) -> Mapping[str, Any]:
     """Read a `WriteRequest`, not packed, as protobuf's JSON."""
     from google.protobuf.json_format import MessageToDict
 

@@ -13,7 +13,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
-from sonda.pipeline.model import Record, Severity
+from sonda.pipeline.model import Log, Severity
 from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 from sonda.pipeline.text.escape import at, quote
 from sonda.pipeline.values.timestamps import rfc3339_ms
@@ -39,7 +39,7 @@ class Syslog:
     app_name: str = "sonda"
 
 
-def encode(record: Record, options: Syslog) -> Result[bytes, Problem]:
+def encode(record: Log, options: Syslog) -> Result[bytes, Problem]:
     """Render one message, LF-terminated, time in milliseconds, UTF-8 without a BOM.
 
     Fails with `Invalid` for names that structured data cannot have. A newline in the message or

@@ -14,7 +14,7 @@ def options_class(package: str, name: str) -> Any:
     try:
         module = need(f"{package}.{wire_name}") if name[:1].isupper() else None
     except ModuleNotFoundError as exc:
-        exc.add_note("An extra may be missing: pip install 'sonda[all]' installs them all.")
+        exc.add_note("An extra may be missing: pip install 'sonda-events[all]' installs them all.")
         raise
     if module is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

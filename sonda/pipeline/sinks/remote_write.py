@@ -17,7 +17,7 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, Sample, WirePreview
+from sonda.pipeline.model import Metric, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batching import BatchLimits, Queue
@@ -84,7 +84,7 @@ def _series(payload: Payload) -> Hashable:
     """Tell series apart as Prometheus does, for which an empty label is none."""
     sample = payload.event
     labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
-    return (sample.name, labels) if isinstance(sample, Sample) else labels
+    return (sample.name, labels) if isinstance(sample, Metric) else labels
 
 
 def describe(

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from returns.result import Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
-from sonda.pipeline.model import Ack, InFlight, Receipt, Record
+from sonda.pipeline.model import Ack, InFlight, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.targets import target_of
 
@@ -28,7 +28,7 @@ async def flush(pushed: InFlight, *, began_ns: int) -> Result[Receipt, Problem]:
 
     def receipt(yes: Ack) -> Receipt:
         return Receipt(
-            signal_type="logs" if isinstance(event, Record) else "metrics",
+            signal_type=event.signal_type,
             confirmed=yes.confirmed,
             time_ns=event.time_ns,
             tries=yes.tries,

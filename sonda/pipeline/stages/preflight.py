@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.model import Record, ValidatedEvent
+from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.values.addresses import address_of, is_loopback, parse_address, parse_http_url
@@ -25,7 +25,7 @@ def preflight(order: ValidatedEvent, *, in_server: bool) -> Result[ValidatedEven
 
     The loopback one speaks of the server's container, so it is for servers alone (*in_server*).
     """
-    signal = "logs" if isinstance(order.event, Record) else "metrics"
+    signal = order.event.signal_type
     warnings = _advice(order.sink.identity, signal, in_server)
     advised = (
         ValidatedEvent(order.event, order.encoder, order.sink, warnings) if warnings else order

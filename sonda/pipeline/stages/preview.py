@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from returns.result import Result
 
-from sonda.pipeline.model import EncodedEvent, Preview, Record, WirePreview
+from sonda.pipeline.model import EncodedEvent, Preview, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 
@@ -21,7 +21,7 @@ def preview(parcel: EncodedEvent, *, transport: Network) -> Result[Preview, Prob
     decode = order.encoder.plugin.decode
     return described.map(
         lambda departure: Preview(
-            signal_type="logs" if isinstance(order.event, Record) else "metrics",
+            signal_type=order.event.signal_type,
             encoder=order.encoder.name,
             sink=order.sink.name,
             time_ns=order.event.time_ns,

@@ -10,9 +10,9 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.model import Event, PluginRef, Record, Sample, ValidatedEvent
+from sonda.pipeline.model import Event, Log, Metric, PluginRef, ValidatedEvent
 from sonda.pipeline.plugins.extras import need
-from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, NotJson, Problem
+from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem, missing_extra
 from sonda.pipeline.schemas.issues import SchemaError, find_issues, finding, turn, unknown_variant
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, fast_validator
 from sonda.pipeline.text.escape import quote
@@ -135,10 +135,12 @@ def _read(identity: str, kind: Kind) -> PluginRef:
 
 
 def _with_integers(value: Any) -> Any:
-    """Turn integral floats into integers: JSON knows no difference, and no option is a fraction."""
+    """Turn integral floats into integers: JSON knows no difference."""
     if isinstance(value, dict):
         return {name: _with_integers(inner) for name, inner in value.items()}
-    return int(value) if isinstance(value, float) else value
+    if isinstance(value, list):
+        return [_with_integers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _misfits(
@@ -164,7 +166,7 @@ def _facts(kind: Kind, document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _missing(kind: Kind, document: Mapping[str, Any]) -> SchemaError:
     name, extra = document[kind]["type"], _facts(kind, document)["x-extra"]
-    return SchemaError(turn((kind,)), structural=False, flaw=MissingExtra(kind, name, extra))
+    return SchemaError(turn((kind,)), structural=False, flaw=missing_extra(kind, name, extra))
 
 
 def _cannot_encode(document: Mapping[str, Any]) -> SchemaError:
@@ -199,10 +201,18 @@ def _event(document: Mapping[str, Any], received_ns: int) -> Event:
     labels = document["labels"]
     if document["signal_type"] == "metrics":
         metric = document["metric"]
-        return Sample(metric["name"], float(metric["value"]), labels, time_ns)
+        return Metric(
+            name=metric["name"], value=float(metric["value"]), labels=labels, time_ns=time_ns
+        )
     log = document["log"]
     severity = _ALIASES.get(log["severity"], log["severity"])
-    return Record(severity, log["message"], labels, log.get("fields", {}), time_ns)
+    return Log(
+        message=log["message"],
+        severity=severity,
+        labels=labels,
+        fields=log.get("fields", {}),
+        time_ns=time_ns,
+    )
 
 
 _ALIASES: Mapping[str, Any] = REQUEST["$defs"]["log"]["properties"]["severity"]["x-aliases"]

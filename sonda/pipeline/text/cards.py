@@ -46,9 +46,11 @@ class Shown:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
-        """Say what happened, every flaw on a line of its own, and what may be concluded."""
+        """Return a card that says what happened, every issue on a line of its own, and what may be concluded."""
         kind = type(self)
-        said = [str(flaw) for flaw in getattr(self, "flaws", ())] or [str(self)]
+        said = [str(issue) for issue in getattr(self, "issues", ())] or [str(self)]
+        if more := getattr(self, "more", 0):
+            said.append(f"and {more} more")
         conclusion = (kind.__doc__ or "").partition("\n")[0]
         title = _WORDS.sub(" ", kind.__name__).capitalize()
         return card(self.tone, title, [("", said)], conclusion)

@@ -40,7 +40,10 @@ def check_host(host: str) -> str:
 
 
 def _check_ipv6(text: str) -> str:
-    IPv6Address(text)  # an AddressValueError is a ValueError, and its words fit
+    try:
+        IPv6Address(text)
+    except ValueError:  # whose words quote the text, however long
+        raise ValueError("expected an IPv6 address") from None
     _, marked, zone = text.partition("%")
     if marked and not _ZONE.fullmatch(zone):
         raise ValueError("expected the name of a network interface after the %")

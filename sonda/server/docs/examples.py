@@ -13,11 +13,11 @@ from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
     Invalid,
-    MissingExtra,
     OutcomeUnknown,
     Problem,
     Refused,
     Unreachable,
+    missing_extra,
 )
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
@@ -223,7 +223,7 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
         "not_announced_as_json",
         UnsupportedMediaType("send the event as Content-Type: application/json"),
     )
-    yield "missing_extra", Invalid((MissingExtra("sink", "kafka", "kafka"),))
+    yield "missing_extra", Invalid((missing_extra("sink", "kafka", "kafka"),))
     yield "bug", Bug("KeyError")
     yield "refused_connection", Unreachable("TCP connect to 127.0.0.1:1", "Connection refused")
     yield (

@@ -28,7 +28,7 @@ event's destination has acknowledged it, and everything else says exactly why no
 
 Beside the keywords of JSON Schema this document has a few of its own. On an encoder `x-signals`
 names the events that it takes, on a sink `x-encoders` names the encoders that fit it. `x-extra` is
-the optional dependency that either needs (`pip install 'sonda[kafka]'`), and `x-reserved` lists the
+the optional dependency that either needs (`pip install 'sonda-events[kafka]'`), and `x-reserved` lists the
 header names, in any case, that a sink sets itself; a final `*` stands for any rest."""
 
 

@@ -25,7 +25,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, Record, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import Outcome
 from sonda.pipeline.net.pool import TlsParameters
@@ -40,8 +40,8 @@ from sonda.pipeline.sinks.otlp_grpc.channels import Destination, Metadata
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import (
     mask,
+    quote_words,
     repr_without_secrets,
-    scrub,
     secrets_of_headers,
     secrets_of_userinfo,
 )
@@ -122,7 +122,7 @@ class _Call:
 
     def own_words(self, text: str, limit: int = ANSWER_CHARACTERS) -> str:
         """Quote the collector, which may have sent our credentials back."""
-        return excerpt(scrub(text, self.collector.secrets), limit)
+        return quote_words(text, self.collector.secrets, limit)
 
 
 async def push(
@@ -172,7 +172,7 @@ def describe(
 
 
 def _service(payload: Payload) -> str:
-    service = _LOGS if isinstance(payload.event, Record) else _METRICS
+    service = _LOGS if payload.event.signal_type == "logs" else _METRICS
     return service.full_name
 
 
@@ -232,7 +232,7 @@ def _judge_answer(call: _Call, answer: bytes | None) -> Outcome:
     if answer is None:
         return _unknown(call, "(status OK came without a message)", retryable=True)
     try:
-        if isinstance(call.payload.event, Record):
+        if call.payload.event.signal_type == "logs":
             logs = logs_service_pb2.ExportLogsServiceResponse.FromString(answer).partial_success
             rejected, message = logs.rejected_log_records, logs.error_message
         else:

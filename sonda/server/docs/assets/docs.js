@@ -63,7 +63,7 @@ function draw() {
 function plugin(kind, title, choice) {
   const { type } = event[kind];
   const chosen = resolve({ $ref: choice.discriminator.mapping[type] });
-  const extra = chosen["x-extra"] ? ` Needs pip install 'sonda[${chosen["x-extra"]}]'.` : "";
+  const extra = chosen["x-extra"] ? ` Needs pip install 'sonda-events[${chosen["x-extra"]}]'.` : "";
   const able = Object.entries(choice.discriminator.mapping).filter(([name]) => usable(kind, name));
   return part(title, chosen.description + extra,
     tiles(`${kind}.type`, choice.title, Object.fromEntries(able), (ref) => find(ref).title, (name) => choose(kind, name)),

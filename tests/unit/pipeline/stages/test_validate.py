@@ -8,10 +8,10 @@ import pytest
 from returns.result import Result
 
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
-from sonda.pipeline.model import Record, Sample, ValidatedEvent
+from sonda.pipeline.model import Log, Metric, ValidatedEvent
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.problems import Invalid, Malformed, MissingExtra, Problem
+from sonda.pipeline.problems import Invalid, Malformed, Problem, ValidationIssue, missing_extra
 from sonda.pipeline.sinks.loki import Loki
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED
@@ -30,27 +30,34 @@ def check(body: dict[str, Any]) -> Result[ValidatedEvent, Problem]:
 def details(body: dict[str, Any], kind: type[Malformed | Invalid]) -> list[str]:
     problem = check(body).failure()
     assert isinstance(problem, kind), problem
-    return [str(flaw) for flaw in problem.flaws]
+    return [str(flaw) for flaw in problem.issues]
 
 
 def test_a_log_becomes_a_record() -> None:
     """The event has the time at which its body was read."""
-    expected = Record("info", "Deploy started", LOG["labels"], {"version": "1.2.2"}, NOW_NS)
+    expected = Log(
+        message="Deploy started",
+        labels=LOG["labels"],
+        fields={"version": "1.2.2"},
+        time_ns=NOW_NS,
+    )
     assert check(LOG).unwrap().event == expected
 
 
 def test_a_metric_becomes_a_sample() -> None:
     """A JSON integer is converted to a double."""
     order = check(changed(METRIC, metric__value=100)).unwrap()
-    assert order.event == Sample("deploy_events_total", 100.0, METRIC["labels"], NOW_NS)
-    assert isinstance(order.event, Sample)
+    assert order.event == Metric(
+        name="deploy_events_total", value=100.0, labels=METRIC["labels"], time_ns=NOW_NS
+    )
+    assert isinstance(order.event, Metric)
     assert isinstance(order.event.value, float)
 
 
 def test_fields_default_to_none() -> None:
     """A log without fields has an empty set of them."""
     event = check(changed(LOG, log={"severity": "warning", "message": "x"})).unwrap().event
-    assert event == Record("warn", "x", LOG["labels"], {}, NOW_NS)
+    assert event == Log(message="x", severity="warn", labels=LOG["labels"], time_ns=NOW_NS)
 
 
 def test_a_timestamp_is_the_events_own_time() -> None:
@@ -259,17 +266,17 @@ def test_an_unknown_signal_hides_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("encoder", "sink", "expected"),
     [
-        ({"type": "remote_write"}, HTTP, [MissingExtra("encoder", "remote_write", "remote-write")]),
-        ({"type": "otlp"}, HTTP, [MissingExtra("encoder", "otlp", "otlp")]),
-        ({"type": "json_lines"}, {"type": "remote_write", "url": "http://p"}, [MissingExtra("sink", "remote_write", "remote-write")]),
-        ({"type": "otlp"}, {"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"}, [MissingExtra("encoder", "otlp", "otlp"), MissingExtra("sink", "otlp_grpc", "otlp")]),
-        ({"type": "json_lines"}, {"type": "kafka", "brokers": "k:9092", "topic": "t"}, [MissingExtra("sink", "kafka", "kafka")]),
+        ({"type": "remote_write"}, HTTP, [missing_extra("encoder", "remote_write", "remote-write")]),
+        ({"type": "otlp"}, HTTP, [missing_extra("encoder", "otlp", "otlp")]),
+        ({"type": "json_lines"}, {"type": "remote_write", "url": "http://p"}, [missing_extra("sink", "remote_write", "remote-write")]),
+        ({"type": "otlp"}, {"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"}, [missing_extra("encoder", "otlp", "otlp"), missing_extra("sink", "otlp_grpc", "otlp")]),
+        ({"type": "json_lines"}, {"type": "kafka", "brokers": "k:9092", "topic": "t"}, [missing_extra("sink", "kafka", "kafka")]),
     ],
 )  # fmt: skip
 def test_missing_extras(
     encoder: dict[str, Any],
     sink: dict[str, Any],
-    expected: list[MissingExtra],
+    expected: list[ValidationIssue],
     without_extras: None,
 ) -> None:
     """A plug-in whose extra is not installed is answered with the hint, encoder first."""
@@ -279,9 +286,9 @@ def test_missing_extras(
 
 def test_the_hint_is_exact() -> None:
     """The hint is part of the contract, to the letter."""
-    assert str(MissingExtra("encoder", "remote_write", "remote-write")) == (
+    assert str(missing_extra("encoder", "remote_write", "remote-write")) == (
         "encoder type 'remote_write' requires the 'remote-write' feature: "
-        "pip install 'sonda[remote-write]'"
+        "pip install 'sonda-events[remote-write]'"
     )
 
 
