@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.model import Metric as Metric
     from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
+    from sonda.pipeline.net.http_expect import Expect as Expect
     from sonda.pipeline.net.retry import Retry as Retry
     from sonda.pipeline.net.tls import KafkaTls as KafkaTls
     from sonda.pipeline.net.tls import Tls as Tls
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Confirmed",
+    "Expect",
     "KafkaTls",
     "Log",
     "Metric",
@@ -81,6 +83,7 @@ __all__ = [
 
 _HOMES: Final = {
     "Confirmed": "sonda.pipeline.model",
+    "Expect": "sonda.pipeline.net.http_expect",
     "KafkaTls": "sonda.pipeline.net.tls",
     "Log": "sonda.pipeline.model",
     "Metric": "sonda.pipeline.model",

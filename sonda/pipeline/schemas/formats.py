@@ -55,6 +55,17 @@ def brokers(text: str) -> list[str]:
     return listed
 
 
+def json_pointer(text: str) -> str:
+    """A JSON Pointer; spec: RFC 6901."""
+    from jsonpointer import JsonPointer, JsonPointerException  # few events name one
+
+    try:
+        JsonPointer(text)
+    except JsonPointerException:
+        raise ValueError("expected a JSON Pointer such as /errors or /items/0/status") from None
+    return text
+
+
 FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "instant": parse_rfc3339,
     "host-name": check_host,
@@ -65,4 +76,5 @@ FORMATS: Final[dict[str, Callable[[str], object]]] = {
     "metadata-name": metadata_name,
     "metadata-value": metadata_value,
     "brokers": brokers,
+    "json-pointer": json_pointer,
 }

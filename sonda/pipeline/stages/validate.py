@@ -135,10 +135,12 @@ def _read(identity: str, kind: Kind) -> PluginRef:
 
 
 def _with_integers(value: Any) -> Any:
-    """Turn integral floats into integers: JSON knows no difference, and no option is a fraction."""
+    """Turn integral floats into integers: JSON knows no difference."""
     if isinstance(value, dict):
         return {name: _with_integers(inner) for name, inner in value.items()}
-    return int(value) if isinstance(value, float) else value
+    if isinstance(value, list):
+        return [_with_integers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _misfits(
