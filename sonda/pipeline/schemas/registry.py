@@ -71,6 +71,13 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "sink": _read(_folder() / "sinks"),
 }
 
+
+def schemas_of(kind: Kind | GeneratorKind) -> Mapping[str, Schema]:
+    """Return the schemas of a kind of plug-in, by name."""
+    every: Mapping[str, Mapping[str, Schema]] = {**PLUGINS, **GENERATORS}
+    return every[kind]
+
+
 BY_ID: Final[Mapping[str, Schema]] = {
     schema["$id"]: schema
     for schemas in (_ENVELOPE, *PLUGINS.values(), *GENERATORS.values())
