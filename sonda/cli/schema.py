@@ -42,7 +42,8 @@ def event_schema() -> dict[str, Any]:
 def scenario_schema() -> dict[str, Any]:
     """Return the schema of a scenario, with the parameters of each generator, encoder and sink."""
     scenario = _local(SCENARIO)
-    choices: dict[str, Mapping[str, Any]] = {**PLUGINS, **GENERATORS}
+    kinds: tuple[Kind | GeneratorKind, ...] = (*PLUGINS, *GENERATORS)
+    choices: dict[str, Mapping[str, Any]] = {kind: schemas_of(kind) for kind in kinds}
     for kind, schemas in choices.items():
         for name, schema in schemas.items():
             inner = {field: value for field, value in schema.items() if field not in _OF_A_FILE}
