@@ -152,6 +152,18 @@ class EncodedEvent(Struct, frozen=True):
     payload: Payload
 
 
+class Route(Struct, frozen=True):
+    """The way that events of one kind take: how each is rendered, and where it is delivered."""
+
+    encoder: PluginRef
+    sink: PluginRef
+
+    @classmethod
+    def of(cls, order: ValidatedEvent) -> Route:
+        """Return the way of an event that has been validated."""
+        return cls(order.encoder, order.sink)
+
+
 class Confirmed(StrEnum):
     """How much a destination's yes proves; as text it is "handed off", "accepted" or "stored"."""
 

@@ -27,7 +27,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import jsonschema_rs
 
@@ -70,6 +70,14 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "encoder": _read(_folder() / "encoders"),
     "sink": _read(_folder() / "sinks"),
 }
+
+
+def schemas_of(kind: Kind | GeneratorKind) -> Mapping[str, Schema]:
+    """Return the schemas of a kind of plug-in, by name."""
+    if kind in PLUGINS:
+        return PLUGINS[cast("Kind", kind)]
+    return GENERATORS[cast("GeneratorKind", kind)]
+
 
 BY_ID: Final[Mapping[str, Schema]] = {
     schema["$id"]: schema
