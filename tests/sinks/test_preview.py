@@ -247,13 +247,14 @@ EVERY_SINK: Final[Mapping[str, Mapping[str, Any]]] = {
         "signal_type": "logs",
         "tls": {"ca_cert": "ca.pem"},
     },
+    "otlp_http": {"endpoint": "https://logs.example", "tls": {"ca_cert": "ca.pem"}},
     "kafka": {"brokers": "logs.example:9092", "topic": "t", "tls": {"ca_cert": "ca.pem"}},
 }
 WATCHED: Final = """
 import asyncio, json, sys
 from pathlib import Path
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.net import Confinement
+from sonda.pipeline.net import AccessPolicy
 
 bodies = [json.dumps(event).encode() for event in json.loads(sys.argv[1])]
 seen = []
@@ -263,7 +264,7 @@ def watch(event, args):
         seen.append((event, str(args)))
 
 async def main():
-    for confinement in (None, Confinement(Path.cwd(), Path.cwd())):
+    for confinement in (None, AccessPolicy(Path.cwd(), Path.cwd())):
         async with Pipeline(confinement=confinement) as pipeline:
             for body in bodies:
                 (await pipeline.preview(body)).unwrap()  # imports what it needs
@@ -281,7 +282,7 @@ print(len(bodies))
 
 def test_nothing_is_opened(tmp_path: Path) -> None:
     """No file, no TLS file, no connection and no look-up, as the interpreter itself tells."""
-    special = {"remote_write": "remote_write", "otlp_grpc": "otlp"}
+    special = {"remote_write": "remote_write", "otlp_grpc": "otlp", "otlp_http": "otlp"}
     events = [
         event_of(special.get(name, "json_lines"), {"type": name, **options})
         for name, options in EVERY_SINK.items()
@@ -304,12 +305,13 @@ def test_every_sink_is_watched() -> None:
 @pytest.mark.parametrize("name", [name for name in EVERY_SINK if is_usable("sink", name)])
 def test_no_secret_is_shown(name: str) -> None:
     """Wherever a credential may stand in a sink's options, no form of a preview has it."""
-    encoder = {"remote_write": "remote_write", "otlp_grpc": "otlp"}.get(name, "json_lines")
+    special = {"remote_write": "remote_write", "otlp_grpc": "otlp", "otlp_http": "otlp"}
+    encoder = special.get(name, "json_lines")
     options = dict(EVERY_SINK[name])
     for field in ("url", "endpoint"):
         if field in options:
             options[field] = f"https://user:{SECRET}@logs.example"
-    if name in ("http_push", "loki", "remote_write", "otlp_grpc", "kafka"):
+    if name in ("http_push", "loki", "remote_write", "otlp_grpc", "otlp_http", "kafka"):
         options["headers"] = {"X-Api-Key": SECRET, "authorization": f"Bearer {SECRET}"}
     if name == "kafka":
         options["sasl"] = {"mechanism": "PLAIN", "username": "user", "password": SECRET}

@@ -112,10 +112,9 @@ async def _answer(stream: Connection) -> Answer:
 
 
 def _response(answer: Answer) -> httpx.Response:
-    headers = [pair for pair in answer.headers if pair[0].lower() != b"content-encoding"]
     return httpx.Response(
         answer.status,
-        headers=headers,  # without the coding httpx leaves the body as it is
+        headers=answer.headers,
         stream=httpx.ByteStream(bytes(answer.body)),
-        extensions={"reason_phrase": answer.phrase},
+        extensions={"reason_phrase": answer.phrase, "whole": answer.whole},
     )

@@ -1,18 +1,30 @@
-"""One HTTP/1.1 answer, put together from what a connection delivers.
+"""One HTTP/1.x answer, put together from what a connection delivers.
 
-llhttp, by way of httptools, reads the syntax; what an answer means for the event that waits for it
-is decided here. Spec: https://www.rfc-editor.org/rfc/rfc9112
+It reads what RFC 9112 asks a user agent to read, and what curl reads, also where that breaks the
+grammar: for the event that waits, a definite answer in an odd frame is worth more than none. The
+connection of such an answer is not used again. A reader of our own, because llhttp (httptools) and
+h11 refuse some of these frames whatever their leniency.
+Spec: https://www.rfc-editor.org/rfc/rfc9112
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-import httptools
-
 ANSWER_BYTES: Final = 65536  # of a head, and of a body: one that goes on is complete all the same
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_PREFIX: Final = b"HTTP/1."
+_TLS_ALERT: Final = b"\x15\x03"
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01])([ \t]+)([0-9]{3})(?:[ \t]+(.*))?", re.DOTALL)
+_END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_DANGEROUS: Final = bytes.maketrans(b"\x00\r", b"  ")  # RFC 9110, section 5.5
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})([ \t]*)(;.*)?", re.DOTALL)
 
 
 class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
@@ -22,92 +34,238 @@ class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
 class Answer:
     """The answer to one request; `feed` it until it is `complete`.
 
-    *may_go_on* tells whether the connection can carry the next request: the destination keeps it,
-    and nothing has come that was not asked for.
+    At most *body_bytes* of the body are read; *whole* is false where there was more. *may_go_on* is
+    true if the connection can carry the next request: the destination keeps it, its framing was
+    flawless, and nothing has come that was not asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, body_bytes: int = ANSWER_BYTES) -> None:
         self.status = 0
         self.phrase = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
         self.complete = False
+        self.whole = False
         self.may_go_on = False
-        self._parser = httptools.HttpResponseParser(self)
-        self._head_bytes = 0
-        self._has_head = False
-        self._over = False  # the message that is complete has ended on the wire, too
+        self._limit = body_bytes
+        self._buffer = bytearray()
+        self._scanned = 0  # of the buffer, for the end of a line or of the head
+        self._left = 0  # of a body, or of a chunk
+        self._flawless = True
+        self._persists = False
+        self._step: Callable[[Answer], bool] = Answer._read_head
 
     def feed(self, received: bytes) -> None:
-        """Take in what has come, nothing at the end of the stream; raises `BadAnswer`."""
-        if received:
-            self._parse(received)
-        else:
+        """Take in what has come, nothing at the end of the stream; raise `BadAnswer`."""
+        if not received:
             self._end()
-        if self.complete:
-            del self._parser  # each holds the other: a circle that only the collector could free
-
-    def _parse(self, received: bytes) -> None:
-        if not self._has_head:
-            self._head_bytes += len(received)
-        try:
-            self._parser.feed_data(received)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self.may_go_on = False
-            if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise BadAnswer("the protocol was switched instead of an answer") from None
-            if not self.complete:
-                raise BadAnswer(str(exc) or "it is no HTTP") from None
-        if self._has_head and self.status < HTTPStatus.CONTINUE:
-            raise BadAnswer(f"{self.status} is no HTTP status")
-        if not self._has_head and self._head_bytes > ANSWER_BYTES:
-            raise BadAnswer(f"the head of the answer is longer than {ANSWER_BYTES} bytes")
+            return
+        self._buffer += received
+        while self._step(self):
+            pass
+        if not self.complete and len(self.body) >= self._limit:
+            self._finish(whole=False)
 
     def _end(self) -> None:
-        if not self._has_head:
-            raise BadAnswer("the connection was closed without an answer")
-        framed = {b"content-length", b"transfer-encoding"}
-        if framed.intersection(name.lower() for name, _ in self.headers):
-            raise BadAnswer("the connection was closed in the middle of the answer")
-        self.complete = True
+        if self._step is Answer._read_until_close:
+            self._finish(whole=True)
+        elif self._step is not Answer._drop_unasked:
+            where = "in the middle of the answer" if self.status else "without an answer"
+            raise BadAnswer(f"the connection was closed {where}")
 
-    # what httptools calls
+    def _finish(self, *, whole: bool) -> bool:
+        self.complete, self.whole = True, whole
+        self.may_go_on = whole and self._flawless and self._persists
+        self._step = Answer._drop_unasked
+        return True
 
-    def on_message_begin(self) -> None:
-        """Another message: the final answer after an interim one, or what nobody asked for."""
-        if self.complete:
+    # Steps: each consumes what it can of the buffer, and returns whether the next has work to do.
+
+    def _drop_unasked(self) -> bool:
+        if self._buffer:
             self.may_go_on = False
+            self._buffer.clear()
+        return False
 
-    def on_status(self, phrase: bytes) -> None:
-        """The reason phrase, or a part of it."""
-        if not self.complete:
-            self.phrase += phrase
+    def _read_head(self) -> bool:
+        self._check_prefix()
+        found = _END_OF_HEAD.search(self._buffer, max(0, self._scanned - 2))
+        self._scanned = len(self._buffer)
+        if (found.end() if found else self._scanned) > ANSWER_BYTES:
+            raise BadAnswer(f"the head of the answer is longer than {ANSWER_BYTES} bytes")
+        if found is None:
+            return False
+        head = bytes(self._buffer[: found.start()])
+        del self._buffer[: found.end()]
+        self._scanned = 0
+        if found.end() - found.start() == len(b"\n\n"):
+            self._flawless = False
+        first, *lines = head.split(b"\n")
+        is_1_1 = self._parse_status_line(self._without_cr(first))
+        self._parse_fields(lines)
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            raise BadAnswer("the protocol was switched instead of an answer")
+        if self.status < HTTPStatus.OK:  # an interim answer; the final one follows
+            self.status, self.phrase, self.headers = 0, b"", []
+            return True
+        self._frame_body(is_1_1=is_1_1)
+        return True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field, whole."""
-        if not self._has_head:
-            self.headers.append((name, value))
+    def _check_prefix(self) -> None:
+        """Refuse what is no HTTP/1.x at its first bytes: the rest may never come."""
+        start = bytes(self._buffer[: len(_PREFIX)])
+        if start.startswith(_TLS_ALERT):
+            raise BadAnswer("it answered in TLS: try https://")
+        if not _PREFIX.startswith(start):
+            raise BadAnswer("it is no answer of HTTP/1.0 or HTTP/1.1")
 
-    def on_headers_complete(self) -> None:
-        """Tell an interim answer from a final one, which may have no body whatever it says."""
-        if self.complete:
-            return
-        self.status = self._parser.get_status_code()
-        self._has_head = True
-        self.complete = self.status in _WITHOUT_BODY
+    def _without_cr(self, line: bytes) -> bytes:
+        """Take the CR of a line's end away, or note that there is none."""
+        if line.endswith(b"\r"):
+            return line[:-1]
+        self._flawless = False
+        return line
 
-    def on_body(self, part: bytes) -> None:
-        """Keep as much of the body as anybody will look at."""
-        self.body += part
-        if len(self.body) >= ANSWER_BYTES:
-            del self.body[ANSWER_BYTES:]
-            self.complete = True
+    def _parse_status_line(self, line: bytes) -> bool:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise BadAnswer("it is no answer of HTTP/1.0 or HTTP/1.1")
+        minor, blank, status, phrase = match.groups()
+        self.status = int(status)
+        self.phrase = (phrase or b"").translate(_DANGEROUS)
+        if self.status < HTTPStatus.CONTINUE:
+            raise BadAnswer(f"{self.status} is no HTTP status")
+        if blank != b" ":
+            self._flawless = False
+        return bool(minor == b"1")
 
-    def on_message_complete(self) -> None:
-        """A final answer is complete; after an interim one the next message is awaited."""
-        if self.status < HTTPStatus.OK:
-            self.phrase, self._has_head, self._head_bytes = b"", False, 0
-            self.headers.clear()
-        elif not self._over:
-            self.complete = self._over = True
-            self.may_go_on = self._parser.should_keep_alive()
+    def _parse_fields(self, lines: list[bytes]) -> None:
+        """Read header fields; the last line has lost its line feed with the end of the head."""
+        last = len(lines) - 1
+        for number, raw in enumerate(lines):
+            line = raw.removesuffix(b"\r") if number == last else self._without_cr(raw)
+            if line.startswith((b" ", b"\t")):  # obs-fold: RFC 9112, section 5.2
+                self._flawless = False
+                if self.headers:
+                    name, value = self.headers[-1]
+                    folded = line.translate(_DANGEROUS).strip(b" \t")
+                    self.headers[-1] = (name, b" ".join(filter(None, (value, folded))))
+                continue
+            name, colon, value = line.partition(b":")
+            if not colon:
+                raise BadAnswer("a line of its head is no header field")
+            if not _TOKEN.fullmatch(name):
+                self._flawless = False
+                name = name.rstrip(b" \t")
+                if not _TOKEN.fullmatch(name):
+                    continue
+            if _CONTROL.search(value):
+                self._flawless = False
+                value = value.translate(_DANGEROUS)
+            self.headers.append((name, value.strip(b" \t")))
+
+    def _values(self, name: bytes) -> list[bytes]:
+        """Return the members of a list field, in lower case."""
+        return [
+            member.strip(b" \t").lower()
+            for found, value in self.headers
+            if found.lower() == name
+            for member in value.split(b",")
+        ]
+
+    def _frame_body(self, *, is_1_1: bool) -> None:
+        """Find out where the body ends: RFC 9112, section 6.3."""
+        connection = self._values(b"connection")
+        self._persists = b"close" not in connection and (is_1_1 or b"keep-alive" in connection)
+        codings = [coding for coding in self._values(b"transfer-encoding") if coding]
+        lengths = self._values(b"content-length")
+        if self.status in _WITHOUT_BODY:
+            self._finish(whole=True)
+        elif any(coding != b"identity" for coding in codings):
+            if {*codings} - {b"chunked", b"identity"}:  # curl refuses what it has not asked for
+                raise BadAnswer("its transfer coding is none that was asked for")
+            if lengths or not is_1_1 or codings != [b"chunked"]:
+                self._flawless = False  # the coding counts, but somebody may see it otherwise
+            self._step = Answer._read_chunk_size
+        elif lengths:
+            if len(lengths) > 1 or codings:
+                self._flawless = False
+            if len(set(lengths)) > 1 or not _LENGTH.fullmatch(lengths[0]):
+                raise BadAnswer("the length of its body cannot be told")
+            self._left = int(lengths[0])
+            self._step = Answer._read_sized
+        else:
+            self._persists = False
+            self._step = Answer._read_until_close
+
+    def _read_sized(self) -> bool:
+        if not self._take():
+            return False
+        return self._finish(whole=True)
+
+    def _read_until_close(self) -> bool:
+        self._left = len(self._buffer)
+        self._take()
+        return False
+
+    def _take(self) -> bool:
+        """Move what has come of a body's part; return whether it is all, and below the limit."""
+        part = self._buffer[: self._left]
+        del self._buffer[: self._left]
+        self._left -= len(part)
+        room = self._limit - len(self.body)
+        self.body += part[:room]
+        if len(part) > room:
+            self._finish(whole=False)
+            return False
+        return not self._left
+
+    def _line(self) -> bytes | None:
+        """Take a line out of the buffer, without its end; `None` if it has not come whole."""
+        end = self._buffer.find(b"\n", self._scanned)
+        if (end if end >= 0 else len(self._buffer)) > ANSWER_BYTES:
+            raise BadAnswer(f"a line of its body is longer than {ANSWER_BYTES} bytes")
+        if end < 0:
+            self._scanned = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._scanned = 0
+        return self._without_cr(line)
+
+    def _read_chunk_size(self) -> bool:
+        if (line := self._line()) is None:
+            return False
+        match = _CHUNK_SIZE.fullmatch(line)
+        if match is None:
+            raise BadAnswer("a chunk of its body has no size")
+        if match[2] or line[:1] in b" \t":
+            self._flawless = False
+        self._left = int(match[1], 16)
+        self._step = Answer._read_chunk if self._left else Answer._read_trailer
+        return True
+
+    def _read_chunk(self) -> bool:
+        if not self._take():
+            return False
+        self._step = Answer._read_end_of_chunk
+        return True
+
+    def _read_end_of_chunk(self) -> bool:
+        if (line := self._line()) is None:
+            return False
+        if line:
+            raise BadAnswer("a chunk of its body does not end where it should")
+        self._step = Answer._read_chunk_size
+        return True
+
+    def _read_trailer(self) -> bool:
+        """Skip trailer fields; all of them together may be as long as a head."""
+        if (line := self._line()) is None:
+            return False
+        if not line:
+            return self._finish(whole=True)
+        self._left += len(line)
+        if self._left > ANSWER_BYTES:
+            raise BadAnswer(f"its trailer is longer than {ANSWER_BYTES} bytes")
+        return True

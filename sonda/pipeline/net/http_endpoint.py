@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, assert_never, cast
 
 import httpx
 from returns.result import Failure, Result, Success
@@ -19,6 +19,15 @@ from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.http_content import TEXT_BYTES, decode, text_of
+from sonda.pipeline.net.http_verdict import (
+    Accepted,
+    HttpAnswer,
+    Judge,
+    Rejected,
+    Unreadable,
+    status_is_enough,
+)
 from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import AttemptFailure
@@ -36,11 +45,17 @@ _WHATEVER_THE_EVENT: Final = (
 )
 
 
+def is_transient(status: int) -> bool:
+    """Return whether another try may meet another answer than *status*."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where and how a kind of *sink* posts: what all of its events have in common.
 
-    *names* is how problems call it.
+    *names* is how problems call it. An answer is a yes if its status *is_yes* and *judge* accepts
+    its body; after any other another try may follow if its status *is_retryable*.
     """
 
     sink: str
@@ -49,6 +64,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(repr=False)
     tls: Tls | None
     is_yes: Callable[[int], bool]
+    judge: Judge = status_is_enough
+    is_retryable: Callable[[int], bool] = is_transient
 
 
 def is_2xx(status: int) -> bool:
@@ -63,6 +80,9 @@ def endpoint(
     headers: Mapping[str, str],
     tls: Tls | None,
     is_yes: Callable[[int], bool],
+    *,
+    judge: Judge = status_is_enough,
+    is_retryable: Callable[[int], bool] = is_transient,
 ) -> Endpoint:
     """Put an endpoint together: *target* is how the client wrote it, *headers* are the user's."""
     host = url.netloc.decode("ascii")
@@ -82,6 +102,8 @@ def endpoint(
         headers=with_defaults(headers, ours),
         tls=tls,
         is_yes=is_yes,
+        judge=judge,
+        is_retryable=is_retryable,
     )
 
 
@@ -137,6 +159,7 @@ def line(
             transport,
             batch.deadline,
             time_ns=batch.events[0].payload.event.time_ns,
+            count=lambda: len(batch.events),
         )
         refused = isinstance(outcome, Failure) and outcome.failure().per_event
         if refused and len(batch.events) > 1:
@@ -156,10 +179,14 @@ async def post(
     deadline: Deadline,
     *,
     time_ns: int,
+    count: Callable[[], int] = lambda: 1,
 ) -> Outcome:
-    """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too."""
+    """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too.
+
+    *count* returns how many events the request has held, once it has left.
+    """
     try:
-        return await _post_once(where, headers, body, journey, transport, deadline, time_ns)
+        return await _post_once(where, headers, body, journey, transport, deadline, time_ns, count)
     except asyncio.CancelledError as exc:
         unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
         explain(exc, unknown if journey.left else Unreachable(where.names.connect, WHILE_UNSENT))
@@ -174,6 +201,7 @@ async def _post_once(
     transport: Network,
     deadline: Deadline,
     time_ns: int,
+    count: Callable[[], int],
 ) -> Outcome:
     permitted = transport.destinations.permit(where.sink, address_of(where.url))
     secure = await then(permitted, lambda _: _secure(where, transport))
@@ -188,8 +216,7 @@ async def _post_once(
     request = _request(where, headers, body, extensions)
     try:
         reply = await transport.http.handle_async_request(request)
-        whole = isinstance(reply.stream, httpx.ByteStream)  # and httpx takes long to read it
-        answer = b"" if whole and where.is_yes(reply.status_code) else await reply.aread()
+        answer = b"".join([part async for part in cast("httpx.AsyncByteStream", reply.stream)])
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
@@ -202,7 +229,7 @@ async def _post_once(
         cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
         unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
         return Failure(AttemptFailure(unknown, retryable=True))
-    return _judge(where, reply, answer)
+    return _judge(where, reply, answer, time_ns, count)
 
 
 def describe(
@@ -243,16 +270,53 @@ def _server_name(where: Endpoint) -> str:
     return name.rstrip(".")
 
 
-def _judge(where: Endpoint, reply: httpx.Response, answer: bytes) -> Outcome:
+def _judge(
+    where: Endpoint,
+    reply: httpx.Response,
+    body: bytes,
+    time_ns: int,
+    count: Callable[[], int],
+) -> Outcome:
     status = reply.status_code
-    if where.is_yes(status):
-        return Success(Ack(Confirmed.ACCEPTED, status=status))
+    if not where.is_yes(status):
+        words = _content_words(where, reply.headers, body)
+        refused = Refused(where.names.target, _status_line(where, reply), words)
+        per_event = status not in _WHATEVER_THE_EVENT
+        wait_s = _retry_after_s(reply)
+        return Failure(
+            AttemptFailure(refused, where.is_retryable(status), wait_s, per_event=per_event)
+        )
+    whole = reply.extensions.get("whole", True)
+    verdict = where.judge(HttpAnswer(status, reply.headers, body, whole), count())
+    match verdict:
+        case Accepted(message):
+            words = _own_words(where, message)
+            said = f"{where.names.target} accepted the event and said: {words}"
+            return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
+        case Rejected(what, message, per_event):
+            answered = f"{_status_line(where, reply)}, {_own_words(where, what)}"
+            refused = Refused(where.names.target, answered, _own_words(where, message))
+            return Failure(AttemptFailure(refused, per_event=per_event))
+        case Unreadable(why):
+            reason = f"(it answered {_status_line(where, reply)}, but {why})"
+            return Failure(AttemptFailure(OutcomeUnknown(where.names.target, reason, time_ns)))
+        case _:
+            assert_never(verdict)
+
+
+def _status_line(where: Endpoint, reply: httpx.Response) -> str:
     phrase = _own_words(where, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
-    phrase = phrase or httpx.codes.get_reason_phrase(status)
-    refused = Refused(where.names.target, f"{status} {phrase}".rstrip(), _own_words(where, answer))
-    retryable = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    per_event = status not in _WHATEVER_THE_EVENT
-    return Failure(AttemptFailure(refused, retryable, _retry_after_s(reply), per_event=per_event))
+    phrase = phrase or httpx.codes.get_reason_phrase(reply.status_code)
+    return f"{reply.status_code} {phrase}".rstrip()
+
+
+def _content_words(where: Endpoint, headers: httpx.Headers, body: bytes) -> str:
+    """Quote what a destination says in the body of its answer."""
+    content = decode(body, headers, TEXT_BYTES)
+    if content is None:
+        coding = excerpt(headers.get("content-encoding", ""), QUOTED_CHARACTERS)
+        return f"({len(body)} bytes, coded as {coding})"
+    return _own_words(where, text_of(content.body, headers))
 
 
 def _own_words(where: Endpoint, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.sinks.kafka import Kafka as Kafka
     from sonda.pipeline.sinks.loki import Loki as Loki
     from sonda.pipeline.sinks.otlp_grpc import OtlpGrpc as OtlpGrpc
+    from sonda.pipeline.sinks.otlp_http import OtlpHttp as OtlpHttp
     from sonda.pipeline.sinks.remote_write import RemoteWrite as RemoteWrite
     from sonda.pipeline.sinks.stdout import Stdout as Stdout
     from sonda.pipeline.sinks.tcp import Tcp as Tcp

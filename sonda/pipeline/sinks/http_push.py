@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -18,6 +18,7 @@ from sonda.pipeline.model import Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batching import Outcome
+from sonda.pipeline.net.http_verdict import Judge, status_is_enough
 from sonda.pipeline.net.pool import Attempt
 from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
@@ -47,7 +48,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
     target = partial(_target, payload=payload)
-    where, headers = transport.keep(options, target, payload.encoder)  # each has headers of its own
+    where, headers = transport.keep(options, target, payload.encoder, payload.event.signal_type)
     body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
@@ -60,10 +61,27 @@ async def push(
 
 def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
     url = parse_http_url(options.url)
+    judge, is_retryable = _judgement(payload)
     where = _post.endpoint(
-        "http_push", options.url, url, options.headers, options.tls, _post.is_2xx
+        "http_push",
+        options.url,
+        url,
+        options.headers,
+        options.tls,
+        _post.is_2xx,
+        judge=judge,
+        is_retryable=is_retryable,
     )
     return where, _post.headers_for(payload, where, content_type=options.content_type)
+
+
+def _judgement(payload: Payload) -> tuple[Judge, Callable[[int], bool]]:
+    """Return how to judge a body, and which statuses may pass; those of OTLP are its own."""
+    if payload.encoder != "otlp":
+        return status_is_enough, _post.is_transient
+    from sonda.pipeline.net.otlp_answer import is_retryable, judge_export  # needs the extra
+
+    return partial(judge_export, payload.event.signal_type), is_retryable
 
 
 def describe(

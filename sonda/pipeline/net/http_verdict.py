@@ -1,0 +1,63 @@
+"""What the body of an HTTP answer says about the events of its request.
+
+A status that is a refusal speaks for itself. Some APIs say no inside a 2xx, too: a sink that posts
+to one of these names a `Judge`, which reads the answer and returns one of the verdicts below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An answer whose status is a yes; *whole* is false where the body was cut off at a bound.
+
+    *body* is as it came, before its content coding is undone.
+    """
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The destination took every event of the request; *message* is what else it said."""
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The destination said no inside a 2xx.
+
+    *what* continues the status ("but rejected the event"), *words* are the destination's own, and
+    *per_event* is true where only some of the request's events may be meant.
+    """
+
+    what: str
+    words: str = ""
+    per_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The body is none that can be judged, so that the outcome is unknown; *why* says it."""
+
+    why: str
+
+
+Verdict: TypeAlias = Accepted | Rejected | Unreadable
+Judge: TypeAlias = Callable[[HttpAnswer, int], Verdict]
+"""Judge an answer to a request with so many events; pure."""
+
+
+def status_is_enough(_answer: HttpAnswer, _events: int) -> Verdict:
+    """Accept every event, whatever the body says."""
+    return Accepted()

@@ -1,0 +1,114 @@
+"""An OpenTelemetry collector, or anything that speaks OTLP over HTTP.
+
+**Confirmed:** a 2xx whose body is empty, or an export response that rejects nothing.
+Spec: https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+
+from returns.result import Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Payload, Pending, Signal, WirePreview
+from sonda.pipeline.net import Network
+from sonda.pipeline.net import http_endpoint as _post
+from sonda.pipeline.net.batching import BatchLimits, Queue
+from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
+from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.sinks import Sink
+from sonda.pipeline.text.redact import repr_without_secrets
+from sonda.pipeline.values.addresses import parse_http_url
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONTENT_TYPE: Final = "application/x-protobuf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpHttp:
+    """Options of the `otlp_http` sink; *endpoint* is the base that `/v1/logs` is appended to."""
+
+    endpoint: str
+    compression: Literal["none", "gzip"] = "none"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    batch_size: int = 1000
+    max_buffer_age: str = "0s"
+    tls: Tls | None = None
+    timeout: str = "10s"
+    retry: Retry | None = None
+    __repr__ = repr_without_secrets
+
+
+async def push(
+    payload: Payload, options: OtlpHttp, transport: Network, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Export the event as one record, together with those that wait for the same collector."""
+    signal = payload.event.signal_type
+    make = partial(_queue, signal=signal, transport=transport)
+    queue = transport.keep(options, make, signal)
+    attempt = partial(queue.send, payload, deadline)
+    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+
+
+def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
+    where = _endpoint(options, signal)
+    limits = BatchLimits(events=options.batch_size)
+    return _post.line(
+        where, _post.raw(where.headers), partial(_compose, options), limits, transport
+    )
+
+
+def _endpoint(options: OtlpHttp, signal: Signal) -> _post.Endpoint:
+    coding = {} if options.compression == "none" else {"Content-Encoding": options.compression}
+    return _post.endpoint(
+        "otlp_http",
+        options.endpoint,
+        _export_url(options.endpoint, signal),
+        {"Content-Type": _CONTENT_TYPE, **coding, **options.headers},
+        options.tls,
+        _post.is_2xx,
+        judge=partial(judge_export, signal),
+        is_retryable=is_retryable,
+    )
+
+
+def _export_url(base: str, signal: Signal) -> httpx.URL:
+    """Append the signal's path, unless the base ends with it."""
+    url = parse_http_url(base)
+    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
+    suffix = b"/v1/" + signal.encode("ascii")
+    if not path.endswith(suffix):
+        path = path.removesuffix(b"/") + suffix
+    return url.copy_with(raw_path=path + mark + query)
+
+
+def _compose(options: OtlpHttp, payloads: Sequence[Payload]) -> bytes:
+    """Join requests: protobuf merges what is concatenated."""
+    body = b"".join([payload.body for payload in payloads])
+    return gzip.compress(body, mtime=0) if options.compression == "gzip" else body
+
+
+def describe(
+    payload: Payload, options: OtlpHttp, transport: Network
+) -> Result[WirePreview, Problem]:
+    """Return what would be posted if no other event waited; fails with `Forbidden`."""
+    where = _endpoint(options, payload.event.signal_type)
+    return _post.describe(
+        where,
+        _post.raw(where.headers),
+        _compose(options, [payload]),
+        transport,
+        framing="one record; a request may hold others, too",
+    )
+
+
+SINK: Final = Sink(OtlpHttp, push, describe)

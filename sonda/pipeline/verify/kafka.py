@@ -1,0 +1,41 @@
+"""Kafka: the record at the offset that the acknowledgement named, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as a broker keeps it."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: Sequence[tuple[str, bytes | None]] = field(default=(), repr=False)
+
+
+def judge(found: StoredRecord | QueryRefused | None, sent: StoredRecord) -> Verdict:
+    """Return what the record at the offset, if there is one, proves of the one that was *sent*.
+
+    A topic may keep its own time of arrival (`message.timestamp.type=LogAppendTime`): then another
+    time is found than was sent, and the event is not called verified.
+    """
+    if isinstance(found, QueryRefused):
+        return found
+    if found is None:
+        return NOT_SEEN
+    if found == sent:
+        return SEEN
+    if found.value != sent.value:
+        return Different(_text(sent.value), _text(found.value))
+    if found.timestamp_ms != sent.timestamp_ms:
+        return Different(f"timestamp {sent.timestamp_ms} ms", f"timestamp {found.timestamp_ms} ms")
+    return Different("the key and headers that were sent", "another key or other headers")
+
+
+def _text(value: bytes | None) -> str:
+    return "no value" if value is None else value.decode(errors="replace")

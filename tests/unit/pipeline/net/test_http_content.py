@@ -1,0 +1,75 @@
+"""What an answer's content is once its coding is undone, and how it is read as text."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Final
+
+import httpx
+import pytest
+
+from sonda.pipeline.net.http_content import Content, decode, text_of
+
+WORDS: Final = b'{"error":"too many requests"}'
+RAW: Final = zlib.compress(WORDS)[2:-4]
+BOMB: Final = gzip.compress(b"x" * 10_000_000)
+LIMIT: Final = 1000
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "expected"),
+    [
+        ("", WORDS, Content(WORDS, whole=True)),
+        ("identity", WORDS, Content(WORDS, whole=True)),
+        ("gzip", gzip.compress(WORDS), Content(WORDS, whole=True)),
+        ("GZIP", gzip.compress(WORDS), Content(WORDS, whole=True)),
+        ("x-gzip", gzip.compress(WORDS), Content(WORDS, whole=True)),
+        ("gzip", gzip.compress(WORDS) + gzip.compress(b"!"), Content(WORDS + b"!", whole=True)),
+        ("deflate", zlib.compress(WORDS), Content(WORDS, whole=True)),
+        ("deflate", RAW, Content(WORDS, whole=True)),
+        ("deflate, gzip", gzip.compress(zlib.compress(WORDS)), Content(WORDS, whole=True)),
+        ("gzip", b"", Content(b"", whole=True)),
+        ("gzip", gzip.compress(WORDS)[:-8], Content(WORDS, whole=False)),
+        ("gzip", gzip.compress(WORDS)[:4], Content(b"", whole=False)),
+        ("gzip", b"\x1f\x8bgarbage", Content(b"", whole=False)),
+        ("gzip", WORDS, Content(WORDS, whole=False)),  # the coding was a lie
+        ("gzip", BOMB, Content(b"x" * LIMIT, whole=False)),
+        ("gzip, gzip", gzip.compress(BOMB), Content(b"", whole=False)),
+        ("", b"x" * LIMIT, Content(b"x" * LIMIT, whole=True)),
+        ("", b"x" * (LIMIT + 1), Content(b"x" * LIMIT, whole=False)),
+        ("br", WORDS, None),
+        ("gzip, br", WORDS, None),
+        (", ".join(["gzip"] * 5), WORDS, None),
+    ],
+)
+def test_decode(coding: str, body: bytes, expected: Content | None) -> None:
+    """Codings are undone in their order, never beyond the bound; what is torn is known as such."""
+    headers = httpx.Headers({"Content-Encoding": coding} if coding else {})
+    decoded = decode(body, headers, LIMIT)
+    if expected is not None and expected.body == b"" and not expected.whole:
+        assert decoded is not None
+        assert not decoded.whole
+        return
+    assert decoded == expected
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("", "naïve €".encode(), "naïve €"),
+        ("text/plain", b"\xff", "\ufffd"),
+        ("text/plain; charset=ISO-8859-1", "naïve".encode("latin-1"), "naïve"),
+        ('text/plain; charset="windows-1252"', b"\x80", "€"),
+        ("text/html;charset=Shift_JIS", "日本".encode("shift_jis"), "日本"),
+        ("text/plain; charset=utf-16", "no".encode("utf-16"), "no"),
+        ("text/plain; charset=no-such", "é".encode(), "é"),
+        ("text/plain; charset=unicode_escape", rb"\x41", r"\x41"),
+        ("text/plain; charset=punycode", b"a-b", "a-b"),
+        ("text/plain; charset=rot13", b"no", "no"),
+        ("text/plain; charset=hex", b"no", "no"),
+    ],
+)
+def test_text(content_type: str, body: bytes, expected: str) -> None:
+    """The charset is the content type's where it is one, else UTF-8."""
+    assert text_of(body, httpx.Headers({"Content-Type": content_type})) == expected
