@@ -17,7 +17,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from sonda.pipeline.schemas.formats import brokers
+from sonda.pipeline.values.addresses import parse_addresses
 from sonda.pipeline.values.addresses import parse_address, parse_http_url
 from tests.support.extras import UNUSABLE
 from tests.support.openapi import BODY, allows
@@ -34,7 +34,7 @@ _TARGETS: Final[Mapping[str, tuple[_Addresses, str]]] = {
     "url": (lambda url: [_address_of(url)], HTTP),
     "endpoint": (lambda url: [_address_of(url)], f"http://{NOBODY}"),
     "address": (lambda address: [str(parse_address(address))], TCP),
-    "brokers": (lambda listed: [str(parse_address(each)) for each in brokers(listed)], NOBODY),
+    "brokers": (lambda listed: list(map(str, parse_addresses(listed))), NOBODY),
 }
 
 
