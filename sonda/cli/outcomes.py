@@ -130,10 +130,10 @@ def redact(value: Any, secrets: Mapping[str, str]) -> Any:
         return [redact(inner, secrets) for inner in value]
     if not isinstance(value, str):
         return value
-    for shown, secret in sorted(secrets.items(), key=lambda pair: -len(pair[1])):
-        for spelling in _spellings(secret):
-            value = value.replace(spelling, shown)
-    return value
+    from sonda.pipeline.text.redact import replace_secrets
+
+    spelled = {spelling: shown for shown, one in secrets.items() for spelling in _spellings(one)}
+    return replace_secrets(value, spelled)
 
 
 def _spellings(secret: str) -> Iterable[str]:

@@ -140,9 +140,9 @@ def _numbered(text: str, places: Iterable[slice]) -> Iterator[tuple[int, str]]:
 
 def _read_yaml(name: str, text: str, now_ns: Callable[[], int]) -> Result[list[Item], str]:
     """Read a YAML stream of documents, each an event or a list of events."""
-    from sonda.cli import yaml_events
+    from sonda.pipeline.text import strict_yaml
 
-    return yaml_events.read(text).map(
+    return strict_yaml.read_events(text).map(
         lambda found: [_of_yaml(f"{name}:{line}", value, now_ns) for line, value in found]
     )
 

@@ -54,7 +54,7 @@ def _plain(value: object) -> object:
         case numbers.Real():
             return float(value)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return _options(value)
+            return options_document(value)
         case _:
             raise TypeError(f"{type(value).__name__} is no JSON value")
 
@@ -68,7 +68,7 @@ def _shared(event: Log | Metric) -> dict[str, object]:
     return {"labels": event.labels, **given}
 
 
-def _options(options: Any) -> dict[str, object]:
+def options_document(options: Any) -> dict[str, object]:
     """Return a plug-in's options as JSON, tagged with its wire name, which is its module's."""
     module = type(options).__module__
     kind, _, name = module.rpartition(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import random
 import socket
 import ssl
@@ -45,6 +46,7 @@ from tests.support.faulty import (
     serving,
 )
 
+HALF: Final = ANSWER_CHARACTERS // 2
 LARGE: Final = "x" * 6_000_000
 """More than the kernel's buffers of both sides take."""
 NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -247,7 +249,7 @@ def test_a_redirect_is_a_no(status: int) -> None:
         (b" ", "503 Service Unavailable"),
         (b"", "503 Service Unavailable"),
         (b" Sorry \xc3\xbc", "503 Sorry ü"),
-        (b" " + b"long " * 100, "503 " + "long " * 40 + "…"),
+        (b" " + b"long " * 100, "503 " + "long " * 20 + "…" + " long" * 20),
     ],
 )
 def test_the_reason_phrase(reason: bytes, shown: str) -> None:
@@ -256,17 +258,29 @@ def test_the_reason_phrase(reason: bytes, shown: str) -> None:
         assert deliver(log_event(to(server.url))) == [Failure(Refused(server.url, shown))]
 
 
+def test_the_answer_is_quoted_decoded() -> None:
+    """A refusal that came compressed, in a charset of its own, is quoted in its words."""
+    body = gzip.compress("trop de requêtes".encode("latin-1"))
+    head = (
+        b"HTTP/1.1 429 Busy\r\nContent-Encoding: gzip\r\n"
+        b"Content-Type: text/plain; charset=ISO-8859-1\r\nContent-Length: %d\r\n\r\n"
+    )
+    with faulty(answering(head % len(body) + body)) as server:
+        refused = Refused(server.url, "429 Busy", "trop de requêtes")
+        assert deliver(log_event(to(server.url))) == [Failure(refused)]
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
         (b'{"error": "no\n\x1b[31m"}', '{"error": "no\\n\\u001b[31m"}'),
         (b"\xff\xfe", "��"),
-        (b"x" * 5000, "x" * ANSWER_CHARACTERS + "…"),
+        (b"a" * 5000 + b"z" * 5000, "a" * HALF + "…" + "z" * HALF),
         (b"", ""),
     ],
 )
 def test_the_answer_is_quoted_on_one_line(body: bytes, shown: str) -> None:
-    """The start of the answer stands in the detail: cut, and without control characters."""
+    """Start and end of the answer stand in the detail, without control characters."""
     answer = b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with faulty(answering(answer)) as server:
         refused = Refused(server.url, "400 Bad", shown)

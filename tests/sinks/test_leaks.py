@@ -206,7 +206,45 @@ def bad_bodies() -> list[dict[str, Any]]:
     bodies.append(
         {**fine, "sink": {**otlp, "endpoint": "http://h", "headers": {"a": CANARY + "é"}}}
     )
+    bodies += [
+        {**fine, "sink": {"type": "tcp", "address": f"tcp://me:{CANARY}@h:1"}},
+        {**fine, "sink": {"type": "udp", "address": f"me:{CANARY}@h:1"}},
+        {**fine, "sink": {"type": "tcp", "address": f"me:/?#{CANARY}@h:1"}},
+        {**fine, "sink": {"type": "tcp", "address": f"{CANARY}@h:1"}},
+        {**fine, "sink": {**kafka, "brokers": f"a:1,me:{CANARY}@h:1"}},
+        {**fine, "sink": {**kafka, "brokers": f"tcp://a:b@c/,tcp://me:{CANARY}@h:1,d:1"}},
+        {**fine, "sink": {**fine["sink"], "url": f"http://me:{CANARY}/x@h"}},
+        {**fine, "sink": {**fine["sink"], "url": f"//me:{CANARY}@h"}},
+        {**fine, "sink": {**fine["sink"], "timeout": f"http://me:{CANARY}@h"}},
+        {**fine, "sink": {"type": "tcp", "address": "h:1", "framing": f"tcp://me:{CANARY}@h"}},
+        {**fine, "sink": {"type": f"loki=http://me:{CANARY}@h"}},
+        {**fine, "sink": {**fine["sink"], f"http://me:{CANARY}@h": 1}},
+        {**fine, "labels": {f"http://me:{CANARY}@h": "x"}},
+    ]
     return bodies
+
+
+LONG: Final = "1:" * 450_000
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        {"type": "tcp", "address": f"[{LONG}]:1"},
+        {"type": "kafka", "brokers": f"a:1,[{LONG}]:1", "topic": "t"},
+        {"type": "loki", "url": f"http://[{LONG}]/"},
+        {"type": "tcp", "address": "h:1", "tls": {"server_name": LONG}},
+        {"type": "tcp", "address": "h:1", "tls": {"server_name": f"::1%{LONG}"}},
+        {"type": "tcp", "address": "h:1", "timeout": LONG},
+        {"type": "otlp_grpc", "endpoint": f"https://[{LONG}", "signal_type": "logs"},
+    ],
+    ids=lambda sink: sink["type"],
+)
+def test_no_reason_quotes_all_of_a_value(sink: dict[str, Any]) -> None:
+    """Neither our own words nor a library's grow with a value."""
+    body = json.dumps(log_event(sink)).encode()
+    refused = parse(body).bind(lambda read: validate(read, received_ns=1))
+    assert len(str(refused.failure())) < 1000
 
 
 @pytest.mark.parametrize("body", bad_bodies(), ids=lambda body: json.dumps(body["sink"])[:60])

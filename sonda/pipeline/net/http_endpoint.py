@@ -35,7 +35,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
-from sonda.pipeline.text.redact import mask, scrub, secrets_of_headers, secrets_of_userinfo
+from sonda.pipeline.text.redact import mask, quote_words, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.values.addresses import address_of, basic_auth
 
 _WHATEVER_THE_EVENT: Final = (
@@ -279,7 +279,7 @@ def _judge(
 ) -> Outcome:
     status = reply.status_code
     if not where.is_yes(status):
-        words = _content_words(where, reply.headers, body)
+        words = _content_words(where, reply, body)
         refused = Refused(where.names.target, _status_line(where, reply), words)
         per_event = status not in _WHATEVER_THE_EVENT
         wait_s = _retry_after_s(reply)
@@ -310,22 +310,29 @@ def _status_line(where: Endpoint, reply: httpx.Response) -> str:
     return f"{reply.status_code} {phrase}".rstrip()
 
 
-def _content_words(where: Endpoint, headers: httpx.Headers, body: bytes) -> str:
+def _content_words(where: Endpoint, reply: httpx.Response, body: bytes) -> str:
     """Quote what a destination says in the body of its answer."""
-    content = decode(body, headers, TEXT_BYTES)
+    content = decode(body, reply.headers, TEXT_BYTES)
     if content is None:
-        coding = excerpt(headers.get("content-encoding", ""), QUOTED_CHARACTERS)
+        coding = excerpt(reply.headers.get("content-encoding", ""), QUOTED_CHARACTERS)
         return f"({len(body)} bytes, coded as {coding})"
-    return _own_words(where, text_of(content.body, headers))
+    is_cut = not reply.extensions.get("whole", True) or len(content.body) >= TEXT_BYTES
+    return _own_words(where, text_of(content.body, reply.headers), whole=not is_cut)
 
 
-def _own_words(where: Endpoint, text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
+def _own_words(
+    where: Endpoint,
+    text: bytes | str,
+    limit: int = ANSWER_CHARACTERS,
+    *,
+    whole: bool = True,
+) -> str:
     """Quote the destination, which may have sent our credentials back."""
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     userinfo = where.url.userinfo.decode("ascii")
     secrets = (*secrets_of_headers(where.headers), *secrets_of_userinfo(userinfo))
-    return excerpt(scrub(text, secrets), limit)
+    return quote_words(text, secrets, limit, whole=whole)
 
 
 def _retry_after_s(reply: httpx.Response) -> float | None:

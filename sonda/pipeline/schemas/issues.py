@@ -9,7 +9,16 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sonda.pipeline.problems import ValidationIssue
-from sonda.pipeline.text.escape import at, hide_userinfo, kind_of, quote, variant
+from sonda.pipeline.text.escape import (
+    QUOTED_CHARACTERS,
+    at,
+    cut,
+    escape,
+    hide_login,
+    kind_of,
+    quote,
+    variant,
+)
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -134,11 +143,16 @@ def _shown(value: object, schema: Any) -> str:
     if schema.get("x-secret"):
         return ""
     if isinstance(value, str) and schema.get("x-secret-userinfo"):
-        return quote(hide_userinfo(value))
+        return quote(hide_login(value))
     return quote(value)
 
 
 def _reason(error: ValidationError) -> str:
+    """Return why a value is wrong, cut: a library's reason may quote all of the value."""
+    return escape(cut(_own_reason(error), QUOTED_CHARACTERS))
+
+
+def _own_reason(error: ValidationError) -> str:
     schema, wanted, _ = _facts(error)
     match error.validator:
         case "format":

@@ -14,6 +14,8 @@ is wrong. A property test holds the two together. Beside the keywords of draft 2
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
 - `x-signal-option`: the option of a sink that must be the event's signal.
+- `x-target`: the option that says where a sink's events go.
+- `x-resend`: `safe` where the destination keeps only one of two equal events.
 - `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
 
@@ -34,6 +36,7 @@ from sonda.pipeline.values.durations import seconds
 
 Schema: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["encoder", "sink"]
+GeneratorKind: TypeAlias = Literal["generator", "log_generator"]
 
 
 def _folder() -> Traversable:
@@ -54,6 +57,15 @@ def _read(folder: Traversable) -> dict[str, Schema]:
 _ENVELOPE: Final = _read(_folder())
 REQUEST: Final = _ENVELOPE["request"]
 COMMON: Final = _ENVELOPE["common"]
+SCENARIO: Final = _ENVELOPE["scenario"]
+ENTRY: Final[Schema] = {
+    "$id": "https://sonda.invalid/schemas/scenario/entry",
+    "$ref": f"{SCENARIO['$id']}#/$defs/entry",
+}
+GENERATORS: Final[Mapping[GeneratorKind, Mapping[str, Schema]]] = {
+    "generator": _read(_folder() / "generators"),
+    "log_generator": _read(_folder() / "log_generators"),
+}
 PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "encoder": _read(_folder() / "encoders"),
     "sink": _read(_folder() / "sinks"),
@@ -61,7 +73,7 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
 
 BY_ID: Final[Mapping[str, Schema]] = {
     schema["$id"]: schema
-    for schemas in (_ENVELOPE, PLUGINS["encoder"], PLUGINS["sink"])
+    for schemas in (_ENVELOPE, *PLUGINS.values(), *GENERATORS.values())
     for schema in schemas.values()
 }
 
@@ -126,8 +138,13 @@ def _fast_registry() -> jsonschema_rs.Registry:
 @cache
 def fast_validator(kind: Kind | None = None, name: str = "") -> jsonschema_rs.Validator:
     """Compile the schema of one encoder or sink, or of the envelope, for a quick yes or no."""
+    return compile_fast(PLUGINS[kind][name] if kind else REQUEST)
+
+
+def compile_fast(schema: Schema) -> jsonschema_rs.Validator:
+    """Compile one of our schemas for a quick yes or no."""
     return jsonschema_rs.Draft202012Validator(
-        dict(PLUGINS[kind][name] if kind else REQUEST),
+        dict(schema),
         registry=_fast_registry(),
         formats={name: _answers(check) for name, check in FORMATS.items()},
         validate_formats=True,

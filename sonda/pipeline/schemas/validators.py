@@ -63,5 +63,9 @@ REGISTRY: Final[Registry[Any]] = Registry().with_resources(
 @cache
 def validator(kind: Kind | None = None, name: str = "") -> Validator:
     """Compile the schema of one encoder or sink, or of the envelope; checked by a test, not here."""
-    schema = PLUGINS[kind][name] if kind else REQUEST
+    return compile_explaining(PLUGINS[kind][name] if kind else REQUEST)
+
+
+def compile_explaining(schema: Schema) -> Validator:
+    """Compile one of our schemas for the words about what is wrong."""
     return _Dialect(schema, registry=REGISTRY, format_checker=_FORMAT_CHECKER)

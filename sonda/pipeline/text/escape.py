@@ -1,4 +1,4 @@
-"""How a user's or a destination's text is shown: on one line, cut at a bound, secrets left out."""
+"""How a user's or a destination's text is shown: on one line, cut at a bound, no userinfo in it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,48 @@ import re
 from typing import Final
 
 QUOTED_CHARACTERS: Final = 200
-ANSWER_CHARACTERS: Final = (
-    1000  # a destination may name the whole stream before it says what is wrong
-)
+ANSWER_CHARACTERS: Final = 1000
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_USERINFO: Final = re.compile(r"//[^/?#\\]*@")
+_SCHEME: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})")
+_END_OF_AUTHORITY: Final = re.compile(r"[/?#\\]")
 
 
 def quote(value: object, limit: int = QUOTED_CHARACTERS) -> str:
-    """Show a JSON scalar as JSON, a string cut at *limit* characters; containers by their kind."""
+    """Return a JSON scalar as JSON, a string cut at *limit* characters; of a container its kind.
+
+    The userinfo of whatever looks like a URL is hidden.
+    """
     if isinstance(value, str):
-        return f'"{escape(cut(value, limit), quotes=True)}"'
+        return f'"{escape(cut(_without_login(value), limit), quotes=True)}"'
     if isinstance(value, (dict, list)):
         return kind_of(value)
     return cut(json.dumps(value), limit)
 
 
 def variant(value: str) -> str:
-    """Show the wrong value of an enumeration: `'traces'`."""
-    return f"'{escape(cut(value, QUOTED_CHARACTERS))}'"
+    """Return the wrong value of an enumeration in quotes: `'traces'`."""
+    return f"'{escape(cut(_without_login(value), QUOTED_CHARACTERS))}'"
 
 
-def excerpt(text: bytes | str, limit: int = ANSWER_CHARACTERS) -> str:
-    """Show the start of a destination's words on one line."""
+def excerpt(text: bytes | str, limit: int = ANSWER_CHARACTERS, *, whole: bool = True) -> str:
+    """Return a destination's words on one line, shortened in the middle.
+
+    Many name the series first and the reason last. Of words that are not *whole*, whose end is not
+    known, the start is kept.
+    """
     if isinstance(text, bytes):
-        text = text[: 4 * limit + 4].decode(errors="replace")  # UTF-8: at most 4 bytes a character
-    return escape(cut(text.strip(), limit))
+        text = text.decode(errors="replace")
+    text = text.strip()
+    if not whole:
+        return escape(f"{text[:limit]}…")
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[: limit - half]}…{text[-half:]}"
+    return escape(text)
 
 
 def escape(text: str, *, quotes: bool = False) -> str:
-    r"""Write what is not printable as JSON escapes (`\n`, `\u001b`); *quotes*: `"` and `\`, too."""
+    r"""Return *text* with JSON escapes for what is not printable; *quotes*: for `"` and `\`, too."""
     if text.isprintable() and not (quotes and ('"' in text or "\\" in text)):
         return text
     return "".join(
@@ -45,12 +57,12 @@ def escape(text: str, *, quotes: bool = False) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Keep at most *limit* characters, and say so with an ellipsis."""
+    """Return at most *limit* characters of *text*, with an ellipsis where some are missing."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def at(*parts: str | int) -> str:
-    """Write where in a body something is: `sink.retry.max_attempts`, `labels["a b"]`."""
+    """Return where in a body something is: `sink.retry.max_attempts`, `labels["a b"]`."""
     path = ""
     for part in parts:
         if isinstance(part, str) and _PLAIN_NAME.fullmatch(part):
@@ -61,20 +73,42 @@ def at(*parts: str | int) -> str:
 
 
 def hide_userinfo(target: str) -> str:
-    """Replace the name and password of a URL or address by `***`."""
+    """Return a valid URL or address with `***` for its name and password."""
     if "@" not in target:
         return target
-    hidden, found = _USERINFO.subn("//***@", target)
-    return hidden if found else f"***@{target.rpartition('@')[2]}"
+    scheme = _SCHEME.match(target)
+    if scheme is None:
+        return f"***@{target.rpartition('@')[2]}"
+    end = _END_OF_AUTHORITY.search(target, scheme.end())
+    authority = target[scheme.end() : end.start() if end else len(target)]
+    if "@" not in authority:
+        return target
+    rest = target[scheme.end() + len(authority) :]
+    return f"{scheme[0]}***@{authority.rpartition('@')[2]}{rest}"
+
+
+def hide_login(text: str) -> str:
+    """Return a value that may be no valid URL or address with `***` for all before its last `@`."""
+    before, at, rest = text.rpartition("@")
+    if not at:
+        return text
+    scheme = _SCHEME.match(before)
+    return f"{scheme[0] if scheme else ''}***@{rest}"
+
+
+def _without_login(text: str) -> str:
+    """Return any text with a login hidden, as `//name:password@` and as `name:password@`."""
+    before, _, _ = text.rpartition("@")
+    return hide_login(text) if ":" in before or "//" in before else text
 
 
 def shown(target: str) -> str:
-    """Show where an event goes: on one line, cut at a bound, without name and password."""
+    """Return where an event goes, fit to be shown: on one line, cut, without userinfo."""
     return escape(cut(hide_userinfo(target), QUOTED_CHARACTERS))
 
 
 def kind_of(value: object) -> str:
-    """Name the JSON type of a value, with its article."""
+    """Return the name of a value's JSON type, with its article."""
     match value:
         case None:
             return "null"

@@ -52,7 +52,7 @@ def check_host(host: str) -> str:
 def _check_ipv6(text: str) -> str:
     address, marked, zone = text.partition("%")
     if len(address) > _LONGEST_IPV6 or not _is_ipv6(address):
-        raise ValueError("expected an IPv6 address such as 2001:db8::1")
+        raise ValueError("expected an IPv6 address")
     if marked and not _ZONE.fullmatch(zone):
         raise ValueError("expected the name of a network interface after the %")
     return text

@@ -40,8 +40,8 @@ from sonda.pipeline.sinks.otlp_grpc.channels import Destination, Metadata
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import (
     mask,
+    quote_words,
     repr_without_secrets,
-    scrub,
     secrets_of_headers,
     secrets_of_userinfo,
 )
@@ -122,7 +122,7 @@ class _Call:
 
     def own_words(self, text: str, limit: int = ANSWER_CHARACTERS) -> str:
         """Quote the collector, which may have sent our credentials back."""
-        return excerpt(scrub(text, self.collector.secrets), limit)
+        return quote_words(text, self.collector.secrets, limit)
 
 
 async def push(

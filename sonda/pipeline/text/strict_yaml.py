@@ -8,6 +8,7 @@ Spec: https://yaml.org/spec/1.2.2/#103-core-schema
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 import yaml
@@ -17,6 +18,7 @@ from sonda.pipeline.text.escape import variant
 
 _SAFE: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_DEEPEST: Final = 500
 _FLOAT: Final = (
     r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
@@ -62,14 +64,28 @@ for _tag, _pattern, _first in _CORE:
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
-def read(text: str) -> Result[list[tuple[int, Any]], str]:
+def _check_depth(text: str) -> None:
+    """Raise `MarkedYAMLError` for a text nested so deeply that the C parser would overflow its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_SAFE):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise _at(event, "it is nested too deeply")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
     """Read the events of a stream, each with the line where it begins; fails with the reason.
 
     A document is an event or a list of events; an empty one is nothing.
     """
-    loader = _Loader(text)
     found: list[tuple[int, Any]] = []
+    loader = None
     try:
+        _check_depth(text)
+        loader = _Loader(text)
         while loader.check_node():
             document = loader.get_node()
             for node in _events(document):
@@ -82,7 +98,8 @@ def read(text: str) -> Result[list[tuple[int, Any]], str]:
     except RecursionError:
         return Failure("not valid YAML: it is nested too deeply")
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Success(found)
 
 
@@ -94,3 +111,53 @@ def _events(document: Any) -> list[Any]:
             return []
         case _:
             return [document]
+
+
+class _ExactLoader(_Loader):
+    """Reads floats as `Decimal`, which keeps their text."""
+
+
+def _decimal(loader: Any, node: Any) -> Decimal:
+    text: str = loader.construct_scalar(node).lower()
+    return Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_ExactLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
+
+
+def read_document(text: str) -> Result[Any, str]:
+    """Return the only document of a stream, floats as `Decimal`; fails with the reason.
+
+    What an alias names is one object, however often it stands there.
+    """
+    loader = None
+    try:
+        _check_depth(text)
+        loader = _ExactLoader(text)
+        return Success(loader.get_single_data())
+    except yaml.MarkedYAMLError as exc:
+        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
+        return Failure(f"not valid YAML: {line}{exc.problem}")
+    except (yaml.YAMLError, ValueError) as exc:
+        return Failure(f"not valid YAML: {exc}")
+    except RecursionError:
+        return Failure("not valid YAML: it is nested too deeply")
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def read_scalar(text: str) -> str | int | Decimal | bool | None:
+    """Return what a plain scalar of YAML means; it is never more than a scalar."""
+    kind = next((tag for tag, pattern, _ in _CORE if re.match(pattern, text)), "str")
+    match kind:
+        case "bool":
+            return text.lower() == "true"
+        case "null":
+            return None
+        case "int":
+            return int(text)
+        case "float":
+            return Decimal(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        case _:
+            return text

@@ -1,0 +1,197 @@
+"""From a document to a plan: every rule of the format, and the arithmetic done once.
+
+Pure: nothing is opened and nothing is looked up. `now` comes as an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.scenarios.compile_entry import MOST_SERIES, EntryCompiler, add_problem
+from sonda.pipeline.scenarios.plan import (
+    Entry,
+    Route,
+    Scenario,
+)
+from sonda.pipeline.scenarios.reading import Document, Path, plain
+from sonda.pipeline.scenarios.structure import Issues, Piece, examine
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.escape import quote
+
+_NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
+_DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDestination:
+    """A destination of the configuration; the entry's own labels win over *labels*."""
+
+    encoder: Mapping[str, Any]
+    sink: Mapping[str, Any]
+    labels: Mapping[str, str]
+
+
+def compile_document(
+    document: Document,
+    *,
+    now_ns: int,
+    destinations: Mapping[str, NamedDestination] | None = None,
+    in_server: bool = False,
+) -> Result[Scenario, Problem]:
+    """Compile a document into a frozen plan; fails with `Malformed` or `Invalid`.
+
+    *now_ns* is what `start_time: now` means. *destinations* are those that have a name.
+    """
+    issues = Issues()
+    for path in document.bad_numbers:
+        issues.value(path, "expected a finite number of the range of a double")
+    head, pieces = examine(document.tree, issues)
+    addressing = _Addressing(issues, head, now_ns, destinations or {}, in_server)
+    merged = [addressing.with_defaults(piece) for piece in pieces]
+    ids = _ids(merged, issues)
+    routes = [addressing.route(piece, of) for piece, of in zip(merged, ids, strict=True)]
+    if (problem := issues.problem()) is not None and issues.structural:
+        return Failure(problem)
+    seed = int(head.get("seed", 0))
+    entries_of = EntryCompiler(issues, seed, now_ns)
+    entries: list[Entry] = []
+    warnings: list[str] = []
+    for piece, entry_id, routed in zip(merged, ids, routes, strict=True):
+        route, advice = routed or (None, [])
+        entry = entries_of.compile(piece, entry_id, route) if piece.is_sound else None
+        if entry is not None:
+            entries.append(entry)
+            warnings += advice
+    _check_series(entries, [piece.path for piece in merged], issues)
+    if (problem := issues.problem()) is not None:
+        return Failure(problem)
+    name = head.get("scenario_name", entries[0].name)
+    found = tuple(dict.fromkeys(warnings))
+    return Success(Scenario(name, seed, tuple(entries), plain(document.tree), found))
+
+
+def _ids(pieces: Sequence[Piece], issues: Issues) -> list[str]:
+    """Return each entry's id: its own, or one made of its name."""
+    taken: set[str] = set()
+    for piece in pieces:
+        own = piece.written.get("id")
+        if isinstance(own, str):
+            if own in taken:
+                issues.value((*piece.path, "id"), f"{quote(own)} is another entry's, too")
+            taken.add(own)
+    ids: list[str] = []
+    used: dict[str, int] = {}
+    for piece in pieces:
+        if isinstance(piece.written.get("id"), str):
+            ids.append(piece.written["id"])
+            continue
+        made = _NOT_IN_ID.sub("_", str(piece.written.get("name", "")))
+        made = f"_{made}" if made[:1].isdigit() else made
+        number = used.get(made, 0) + 1
+        found = made if number == 1 else f"{made}_{number}"
+        while found in taken:
+            number += 1
+            found = f"{made}_{number}"
+        used[made] = number
+        taken.add(found)
+        ids.append(found)
+    return ids
+
+
+@dataclass(slots=True)
+class _Addressing:
+    issues: Issues
+    head: Mapping[str, Any]
+    now_ns: int
+    destinations: Mapping[str, NamedDestination]
+    in_server: bool
+
+    def with_defaults(self, piece: Piece) -> Piece:
+        """Return an entry with what `defaults` add to it."""
+        defaults, own = dict(self.head.get("defaults", {})), piece.written
+        if "sink" in own:
+            defaults.pop("destination", None)
+        if "destination" in own:
+            defaults.pop("encoder", None)
+            defaults.pop("sink", None)
+        merged = {**defaults, **own}
+        labels = [of.get("labels") for of in (defaults, own)]
+        if all(isinstance(one, dict) for one in labels):
+            merged["labels"] = {**defaults["labels"], **own["labels"]}
+        if "rate" not in merged and piece.written:
+            self.issues.structure(piece.path, "missing field 'rate'")
+            return replace(piece, written=merged, is_sound=False)
+        return replace(piece, written=merged)
+
+    def route(self, piece: Piece, entry_id: str) -> tuple[Route, list[str]] | None:
+        """Check what the entry has of an event, as an event's body is; return where it leads."""
+        if not piece.is_sound or self.issues.full:
+            return None
+        written, signal = piece.written, piece.written["signal_type"]
+        labels = written.get("labels", {})
+        encoder = written.get("encoder", {"type": _DEFAULT_ENCODERS[signal]})
+        sink = written.get("sink", {"type": "stdout"})
+        name = written.get("destination")
+        if name is not None:
+            for field in ("encoder", "sink"):
+                if field in written:
+                    self.issues.structure(piece.path, f"unknown field '{field}'")
+                    return None
+            if name not in self.destinations:
+                reason = f"there is no destination {quote(name)}"
+                self.issues.value((*piece.path, "destination"), reason)
+                return None
+            named = self.destinations[name]
+            encoder, sink, labels = named.encoder, named.sink, {**named.labels, **labels}
+            written["labels"] = labels
+        content = (
+            {"metric": {"name": written["name"], "value": 0.0}}
+            if signal == "metrics"
+            else {"log": {"severity": "info", "message": ""}}
+        )
+        encoder, sink = plain(dict(encoder)), plain(dict(sink))
+        event = {
+            "signal_type": signal,
+            "labels": labels,
+            **content,
+            "encoder": encoder,
+            "sink": sink,
+        }
+        checked = validate(event, received_ns=self.now_ns)
+        if isinstance(checked, Failure):
+            add_problem(self.issues, piece.path, checked.failure())
+            return None
+        valid = checked.bind(partial(preflight, in_server=self.in_server)).unwrap()
+        subject = f"scenario entry '{entry_id}'"
+        warnings = [
+            warning.replace(f"scenario entry 'events.{signal}'", subject, 1)
+            for warning in valid.warnings
+        ]
+        return Route(valid.encoder, valid.sink, name, encoder, sink), warnings
+
+
+def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issues) -> None:
+    """Count the series of the whole document, and find those that two entries would make."""
+    if sum(entry.series for entry in entries) > MOST_SERIES:
+        issues.value((), f"the scenario makes more than {MOST_SERIES:,} series")
+        return
+    if issues.values:
+        return
+    known: dict[object, str] = {}
+    for entry, path in zip(entries, paths, strict=True):
+        if entry.signal_type != "metrics":
+            continue
+        where = entry.route.sink.identity
+        for labels in entry.labels.over(range(entry.series)):
+            made = (where, entry.name, frozenset(labels.items()))
+            if known.setdefault(made, entry.id) != entry.id:
+                issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")
+                break

@@ -1,0 +1,298 @@
+"""One entry of a document, compiled: its schedule, its labels, its values, and what they may not be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from math import lcm
+from typing import Any, Final
+
+from returns.result import Failure
+
+from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.problems import Invalid, Malformed, Problem
+from sonda.pipeline.scenarios import generators, log_generators
+from sonda.pipeline.scenarios.draw import draw
+from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
+from sonda.pipeline.scenarios.parameters import read_parameters
+from sonda.pipeline.scenarios.plan import DynamicLabel, Entry, Labels, Route, Start, Values
+from sonda.pipeline.scenarios.rate_profile import Cycle
+from sonda.pipeline.scenarios.reading import Path
+from sonda.pipeline.scenarios.schedule import Schedule
+from sonda.pipeline.scenarios.structure import Issues, Piece
+from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
+
+MOST_SERIES: Final = 10_000
+MOST_RATE: Final = 1_000_000
+_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
+_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
+_STAMPS_A_SECOND: Final = 1000  # of encoders that identify a sample in milliseconds
+_OFFSET: Final = re.compile(r"([+-])(.+)")
+_PARTS: Final = {"metric.name": "name", "metric.value": "generator", "log.message": "log_generator"}
+
+
+def add_problem(issues: Issues, path: Path, problem: Problem) -> None:
+    """Add what a stage of the pipeline has found wrong with an event of the entry at *path*."""
+    assert isinstance(problem, (Malformed, Invalid))  # noqa: S101  # what these stages fail with
+    found = [replace(issue, path=_PARTS.get(issue.path, issue.path)) for issue in problem.issues]
+    issues.extend(path, found, structural=isinstance(problem, Malformed))
+
+
+@dataclass(frozen=True, slots=True)
+class EntryCompiler:
+    """Compiles entries whose structure is right; what is wrong with their values goes to *issues*."""
+
+    issues: Issues
+    seed: int
+    now_ns: int
+
+    def compile(self, piece: Piece, entry_id: str, route: Route | None) -> Entry | None:
+        """Compile one entry; `None` where something is wrong with it."""
+        before = len(self.issues.values)
+        schedule = self._schedule(piece)
+        labels = self._labels(piece)
+        if schedule is None or labels is None:
+            return None
+        start = self._start(piece)
+        self._check_pace(piece)
+        seed, written = self.seed, piece.written
+        content, rewritten = (
+            self._values(piece, entry_id, seed, schedule)
+            if written["signal_type"] == "metrics"
+            else (self._messages(piece, entry_id, seed), None)
+        )
+        if len(self.issues.values) > before or content is None or start is None or route is None:
+            return None
+        max_lag = written.get("max_lag")
+        entry = Entry(
+            id=entry_id,
+            name=written["name"],
+            signal_type=written["signal_type"],
+            schedule=schedule,
+            phase=seconds(written.get("phase_offset", "0s")),
+            start=start,
+            pace=written.get("pace", "real"),
+            max_lag=None if max_lag is None else seconds(max_lag),
+            labels=labels,
+            content=content,
+            route=route,
+            on_sink_error=written.get("on_sink_error", "warn"),
+            rewritten=rewritten,
+            now_ns=self.now_ns,
+        )
+        return (
+            entry if self._check_times(piece, entry) and self._check_bytes(piece, entry) else None
+        )
+
+    def _seconds(self, piece: Piece, *path: str) -> Fraction | None:
+        value: Any = piece.written
+        for name in path:
+            value = value[name]
+        try:
+            return seconds(value)
+        except ValueError as exc:
+            self.issues.value((*piece.path, *path), str(exc))
+            return None
+
+    def _schedule(self, piece: Piece) -> Schedule | None:
+        written = piece.written
+        rate = fraction(written["rate"])
+        if rate > MOST_RATE:
+            self.issues.value((*piece.path, "rate"), f"must be at most {MOST_RATE:,}")
+            return None
+        cycles: dict[str, Cycle | None] = {"gaps": None, "bursts": None}
+        for name in [name for name in cycles if name in written]:
+            every, length = (self._seconds(piece, name, part) for part in ("every", "for"))
+            if every is None or length is None:
+                return None
+            if length >= every:
+                self.issues.value((*piece.path, name, "for"), "must be below every")
+                return None
+            cycles[name] = Cycle(every, length)
+        multiplier = fraction(written.get("bursts", {}).get("multiplier", 1))
+        if rate * multiplier > MOST_RATE:
+            reason = f"rate times multiplier must be at most {MOST_RATE:,}"
+            self.issues.value((*piece.path, "bursts", "multiplier"), reason)
+            return None
+        duration = self._seconds(piece, "duration") if "duration" in written else None
+        if duration is None and "duration" in written:
+            return None
+        count = written.get("count")
+        count = None if count is None else int(count)
+        return Schedule(rate, cycles["gaps"], cycles["bursts"], multiplier, duration, count)
+
+    def _labels(self, piece: Piece) -> Labels | None:
+        """Read the labels; the series they make are counted before any is made."""
+        dynamic: list[DynamicLabel] = []
+        known: set[str] = set()
+        for place, label in enumerate(piece.written.get("dynamic_labels", ())):
+            where = (*piece.path, "dynamic_labels", place, "key")
+            key, values = label["key"], tuple(label.get("values", ()))
+            if key in known:
+                self.issues.value(where, f"{quote(key)} is another dynamic label's, too")
+                return None
+            known.add(key)
+            count = len(values) or int(label["cardinality"])
+            dynamic.append(DynamicLabel(key, count, values, label.get("prefix", f"{key}_")))
+            if lcm(*(one.count for one in dynamic)) > MOST_SERIES:
+                self.issues.value(
+                    (*piece.path, "dynamic_labels"), f"make more than {MOST_SERIES:,} series"
+                )
+                return None
+        fixed = dict(piece.written.get("labels", {}))
+        labels = Labels(fixed, tuple(dynamic))
+        if dynamic:
+            checked = validate(
+                _bare_event(piece.written["signal_type"], labels.at(0)), received_ns=0
+            )
+            if isinstance(checked, Failure):
+                add_problem(self.issues, piece.path, checked.failure())
+                return None
+        return labels
+
+    def _start(self, piece: Piece) -> Start | None:
+        written = piece.written.get("start_time", "now")
+        if written == "now":
+            return Start(0, from_now=True)
+        try:
+            if offset := _OFFSET.fullmatch(written):
+                sign = -1 if offset[1] == "-" else 1
+                return Start(sign * ceil_ns(seconds(offset[2])), from_now=True)
+            return Start(parse_rfc3339(written), from_now=False)
+        except ValueError as exc:
+            hint = "now, an offset such as -6h, or RFC 3339"
+            reason = f"invalid value {quote(written)}: {exc} (expected {hint})"
+            self.issues.value((*piece.path, "start_time"), reason)
+            return None
+
+    def _check_pace(self, piece: Piece) -> None:
+        written = piece.written
+        if written.get("pace") == "max":
+            if "duration" not in written and "count" not in written:
+                self.issues.value((*piece.path, "pace"), "max needs a duration or a count")
+            if "max_lag" in written:
+                self.issues.value(
+                    (*piece.path, "max_lag"), "goes without pace max, which has no lag"
+                )
+        for name in ("max_lag", "phase_offset"):
+            if name in written:
+                self._seconds(piece, name)
+
+    def _values(
+        self, piece: Piece, entry_id: str, seed: int, schedule: Schedule
+    ) -> tuple[Values | None, Mapping[str, Any] | None]:
+        written, where = piece.written, (*piece.path, "generator")
+        name = written["generator"]["type"]
+        parameters = read_parameters("generator", written["generator"], where, self.issues)
+        if parameters is None:
+            return None, None
+        generator = generators.load(name)
+        jitter, jitter_seed = written.get("jitter"), written.get("jitter_seed")
+        noise = None if jitter is None else fraction(jitter)
+        if (wrong := generator.check(parameters)) is not None:
+            self.issues.value((*where, wrong[0]), wrong[1])
+            return None, None
+        rewritten = None
+        if isinstance(generator, generators.Alias):
+            if generator.must_not_reset:
+                self._check_reset(where, generator.rewrite(parameters).parameters, schedule)
+            stands_for = generator.rewrite(parameters)
+            parameters = dict(stands_for.parameters)
+            if noise is None:
+                noise, jitter_seed = stands_for.jitter, stands_for.jitter_seed
+            rewritten = _rewritten(stands_for, noise, jitter_seed)
+            generator = generators.load(stands_for.type)
+        assert isinstance(generator, generators.Generator)  # noqa: S101  # an alias stands for a plain one
+        own = parameters.get("seed", seed)
+        shape = generator.build(parameters, draw(own, entry_id, "value"))
+        noise = noise or Fraction(0)
+        reached = schedule.planned if schedule.planned is not None else _MOST_TICKS
+        if any(abs(bound) + noise > _MOST_DOUBLE for bound in shape.bounds(reached)):
+            self.issues.value(where, "makes values beyond the range of a double")
+            return None, None
+        drawn = draw(seed if jitter_seed is None else int(jitter_seed), entry_id, "jitter")
+        return Values(shape, noise, drawn), rewritten
+
+    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Schedule) -> None:
+        planned, period = schedule.planned, sawtooth["period_secs"]
+        if planned is None:
+            self.issues.value(where, "leak needs an end: a duration or a count")
+        elif schedule.due(planned - 1) >= period:
+            reason = f"leak would begin again after {as_number(period)} s, before the entry ends"
+            self.issues.value(where, reason)
+
+    def _messages(self, piece: Piece, entry_id: str, seed: int) -> log_generators.Messages | None:
+        written, where = piece.written["log_generator"], (*piece.path, "log_generator")
+        parameters = read_parameters("log_generator", written, where, self.issues)
+        if parameters is None:
+            return None
+        generator = log_generators.load(written["type"])
+        wrong = list(generator.check(parameters))
+        for inside, reason in wrong:
+            self.issues.value((*where, *inside), reason)
+        if wrong:
+            return None
+        return generator.build(parameters, partial(draw, parameters.get("seed", seed), entry_id))
+
+    def _check_times(self, piece: Piece, entry: Entry) -> bool:
+        if entry.start_ns < 0:
+            self.issues.value((*piece.path, "start_time"), "is before 1970")
+            return False
+        last = 0 if entry.planned is None else entry.schedule.due(entry.planned - 1)
+        if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
+            self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
+            return False
+        peak = entry.schedule.peak_rate / entry.series
+        if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
+            reason = (
+                f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
+                f"so at most {_STAMPS_A_SECOND:,} would stay apart"
+            )
+            self.issues.value((*piece.path, "rate"), reason)
+            return False
+        return True
+
+    def _check_bytes(self, piece: Piece, entry: Entry) -> bool:
+        """Render the first event: what only the encoder or the sink's framing can see."""
+        event = ValidatedEvent(entry.event(0), entry.route.encoder, entry.route.sink)
+        rendered = encode(event)
+        if isinstance(rendered, Failure):
+            add_problem(self.issues, piece.path, rendered.failure())
+            return False
+        return True
+
+
+def _bare_event(signal: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    content: dict[str, Any] = (
+        {"metric": {"name": "name", "value": 0.0}}
+        if signal == "metrics"
+        else {"log": {"severity": "info", "message": ""}}
+    )
+    plugins = {"encoder": {"type": "json_lines"}, "sink": {"type": "stdout"}}
+    return {"signal_type": signal, "labels": dict(labels), **content, **plugins}
+
+
+def _stamps_in_ms(route: Route) -> bool:
+    match route.encoder.name:
+        case "remote_write":
+            return True
+        case "prometheus_text":
+            return bool(route.encoder.options.timestamp)
+        case _:
+            return False
+
+
+def _rewritten(
+    stands_for: generators.Rewritten, jitter: Fraction | None, seed: int | None
+) -> Mapping[str, Any]:
+    """Write what an alias stands for as a document would."""
+    shown = {name: as_number(value) for name, value in stands_for.parameters.items()}
+    optional = {"jitter": None if jitter is None else as_number(jitter), "jitter_seed": seed}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"generator": {"type": stands_for.type, **shown}, **given}

@@ -1,0 +1,20 @@
+"""Something that gets worse, with noise, until it is put right."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sonda.pipeline.scenarios.generators import Alias, Parameters, Rewritten
+from sonda.pipeline.scenarios.generators._ramp import ramp, rises
+
+
+def _rewrite(parameters: Parameters) -> Rewritten:
+    return Rewritten(
+        "sawtooth",
+        ramp(parameters, "time_to_degrade"),
+        parameters["noise"],
+        parameters.get("noise_seed"),
+    )
+
+
+GENERATOR: Final = Alias(_rewrite, rises)

@@ -1,0 +1,166 @@
+"""Messages made of templates, with values drawn from pools."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Final
+from uuid import UUID
+
+from sonda.pipeline.model import Severity
+from sonda.pipeline.scenarios.draw import U_BITS, Draw
+from sonda.pipeline.scenarios.generators import Parameters
+from sonda.pipeline.scenarios.log_generators import DrawFor, LogGenerator, Message
+from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.timestamps import rfc3339_ms
+
+BUILT_IN: Final = ("tick", "timestamp", "uuid")
+_PARTS: Final = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
+_BRACES: Final = {"{{": "{", "}}": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text as printf would have it, and the names that fill its gaps, in their order."""
+
+    text: str
+    names: tuple[str, ...]
+    pools: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Template number tick mod n; each pool and the severity have a stream of their own."""
+
+    templates: tuple[Template, ...]
+    severities: tuple[Severity, ...]
+    thresholds: tuple[int, ...]
+    draws: Mapping[str, Draw]
+    severity: Draw
+    uuid: Draw
+
+    def at(self, tick: int, time_ns: int) -> Message:
+        template = self.templates[tick % len(self.templates)]
+        words = {name: self.draws[name].word(tick) for name in template.pools}
+        uuid = (
+            ""
+            if "uuid" not in template.names
+            else self._uuid(self.uuid.word(2 * tick), self.uuid.word(2 * tick + 1))
+        )
+        return self._message(template, tick, time_ns, words, self.severity.fraction(tick), uuid)
+
+    def over(self, ticks: range, times_ns: Sequence[int]) -> Iterator[Message]:
+        count = len(ticks)
+        drawn = {name: draw.words(ticks) for name, draw in self.draws.items()}
+        fractions = self.severity.fractions(ticks) if self.thresholds else [0] * count
+        halves: Sequence[int] = ()
+        if any("uuid" in template.names for template in self.templates):
+            halves = self.uuid.words(range(2 * ticks.start, 2 * ticks.stop))
+        for place, tick in enumerate(ticks):
+            template = self.templates[tick % len(self.templates)]
+            words = {name: drawn[name][place] for name in template.pools}
+            uuid = ""
+            if "uuid" in template.names:
+                uuid = self._uuid(halves[2 * place], halves[2 * place + 1])
+            yield self._message(template, tick, times_ns[place], words, fractions[place], uuid)
+
+    def _message(
+        self,
+        template: Template,
+        tick: int,
+        time_ns: int,
+        words: Mapping[str, int],
+        fraction: int,
+        uuid: str,
+    ) -> Message:
+        fields = {
+            name: pool[words[name] * len(pool) >> 64] for name, pool in template.pools.items()
+        }
+        filled: list[str] = []
+        for name in template.names:
+            match name:
+                case "tick":
+                    filled.append(str(tick))
+                case "timestamp":
+                    filled.append(rfc3339_ms(time_ns))
+                case "uuid":
+                    filled.append(uuid)
+                case _:
+                    filled.append(fields[name])
+        severity = self.severities[bisect_right(self.thresholds, fraction)]
+        return Message(severity, template.text % tuple(filled), fields)
+
+    @staticmethod
+    def _uuid(high: int, low: int) -> str:
+        """Write 122 of 128 drawn bits as a UUID of version 4."""
+        return str(UUID(int=high << 64 | low, version=4))
+
+
+def _read(written: Any) -> Template:
+    message, pools = (
+        (written, {})
+        if isinstance(written, str)
+        else (written["message"], written.get("field_pools", {}))
+    )
+    text, names = "", []
+    for part in _PARTS.split(message):
+        if part in _BRACES:
+            text += _BRACES[part]
+        elif part.startswith("{"):
+            text += "%s"
+            names.append(part[1:-1])
+        else:
+            text += part.replace("%", "%%")
+    return Template(text, tuple(names), {name: tuple(pool) for name, pool in pools.items()})
+
+
+def _build(parameters: Parameters, draw_for: DrawFor) -> Templates:
+    templates = tuple(map(_read, parameters["templates"]))
+    weights: Mapping[Severity, Fraction] = parameters.get("severity_weights", {})
+    weights = {name: weight for name, weight in weights.items() if weight} or {"info": Fraction(1)}
+    sums = list(accumulate(weights.values()))
+    thresholds = tuple(
+        -((-part.numerator << U_BITS) // part.denominator)
+        for part in (reached / sums[-1] for reached in sums[:-1])
+    )
+    return Templates(
+        templates,
+        tuple(weights),
+        thresholds,
+        {name: draw_for(f"pool:{name}") for template in templates for name in template.pools},
+        draw_for("severity"),
+        draw_for("uuid"),
+    )
+
+
+def _check(parameters: Parameters) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for place, written in enumerate(parameters["templates"]):
+        where: tuple[str | int, ...] = ("templates", place)
+        message, pools = (
+            (written, {})
+            if isinstance(written, str)
+            else (written["message"], written.get("field_pools", {}))
+        )
+        if not isinstance(written, str):
+            where = (*where, "message")
+        for part in _PARTS.split(message):
+            if part in ("{", "}"):
+                yield where, "a brace stands alone: write {{ or }} for one"
+            elif part not in _BRACES and part.startswith("{"):
+                name = part[1:-1]
+                if name not in pools and name not in BUILT_IN:
+                    known = ", ".join(f"{{{one}}}" for one in (*pools, *BUILT_IN))
+                    yield where, f"there is no pool {quote(name)}; placeholders: {known}"
+        for name in pools:
+            if name in BUILT_IN:
+                yield ("templates", place, "field_pools", name), "is built in: choose another name"
+    weights = parameters.get("severity_weights")
+    if weights is not None and not any(weights.values()):
+        yield ("severity_weights",), "at least one weight must be above 0"
+
+
+LOG_GENERATOR: Final = LogGenerator(_build, _check)

@@ -1,0 +1,285 @@
+"""A compiled scenario: frozen, pure, and able to make any of its events at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from heapq import merge
+from itertools import count as counting
+from math import lcm
+from typing import Any, Final, Literal, TypeAlias
+
+from sonda.pipeline.model import Event, Log, Metric, PluginRef, Signal
+from sonda.pipeline.scenarios.draw import U_BITS, Draw
+from sonda.pipeline.scenarios.generators import Ratios, Shape
+from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.numbers import ceil_ns
+from sonda.pipeline.scenarios.schedule import Progression, Schedule
+
+_CHUNK: Final = 256
+_MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
+_HALF: Final = 1 << (U_BITS - 1)
+
+LabelSet: TypeAlias = Mapping[str, str]
+Pace: TypeAlias = Literal["real", "max"]
+OnSinkError: TypeAlias = Literal["warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicLabel:
+    """A label whose value turns: that of tick k is number k mod n."""
+
+    key: str
+    count: int
+    values: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def value(self, tick: int) -> str:
+        place = tick % self.count
+        return self.values[place] if self.values else f"{self.prefix}{place}"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of an entry's events, tick by tick; they turn together."""
+
+    fixed: LabelSet
+    dynamic: tuple[DynamicLabel, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many different label sets there are."""
+        return lcm(*(label.count for label in self.dynamic))
+
+    def at(self, tick: int) -> LabelSet:
+        return self._sets[tick % self.count] if self.count <= _MOST_CACHED else self._made(tick)
+
+    @cached_property
+    def _sets(self) -> tuple[LabelSet, ...]:
+        return tuple(map(self._made, range(self.count)))
+
+    def _made(self, tick: int) -> LabelSet:
+        if not self.dynamic:
+            return self.fixed
+        return {**self.fixed, **{label.key: label.value(tick) for label in self.dynamic}}
+
+    def over(self, ticks: range) -> list[LabelSet]:
+        sets, count = self._sets, self.count
+        if count == 1:
+            return [sets[0]] * len(ticks)
+        return [sets[tick % count] for tick in ticks]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of a metric: a shape, and uniform noise in ± *jitter* on it."""
+
+    shape: Shape
+    jitter: Fraction
+    noise: Draw
+
+    def at(self, tick: int, x: Fraction) -> float:
+        """Return the value of one tick, evaluated exactly and rounded once."""
+        exact = self.shape.exact(tick, x)
+        if self.jitter:
+            exact += self.jitter * Fraction(self.noise.fraction(tick) - _HALF, _HALF)
+        return float(exact)
+
+    def over(self, x: Progression) -> list[float]:
+        """Return the values of a stretch of ticks, equal to those of `at` to the last bit."""
+        if not self.jitter:
+            return self.shape.doubles(x)
+        base = self.shape.ratios(x)
+        below = lcm(base.denominator, self.jitter.denominator * _HALF)
+        scale = below // base.denominator
+        times = self.jitter.numerator * (below // (self.jitter.denominator * _HALF))
+        drawn = self.noise.fractions(x.ticks)
+        noisy = [
+            value * scale + (fraction - _HALF) * times
+            for value, fraction in zip(base.numerators, drawn, strict=True)
+        ]
+        return Ratios(noisy, below).doubles()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When stamps begin: at an instant, or so long from the run's own start."""
+
+    time_ns: int
+    from_now: bool
+
+    def resolve(self, now_ns: int) -> int:
+        return self.time_ns + now_ns if self.from_now else self.time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How events are rendered and where they go: as written, and as the pipeline has read it."""
+
+    encoder: PluginRef
+    sink: PluginRef
+    destination: str | None = None
+    encoder_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sink_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stream of events."""
+
+    id: str
+    name: str
+    signal_type: Signal
+    schedule: Schedule
+    phase: Fraction
+    start: Start
+    pace: Pace
+    max_lag: Fraction | None
+    labels: Labels
+    content: Values | Messages
+    route: Route
+    on_sink_error: OnSinkError = "warn"
+    rewritten: Mapping[str, Any] | None = None
+    now_ns: int = 0
+
+    @property
+    def planned(self) -> int | None:
+        """How many events there are; `None` without an end."""
+        return self.schedule.planned
+
+    @property
+    def series(self) -> int:
+        """How many label sets the entry has, and so how many series or streams."""
+        return self.labels.count
+
+    @cached_property
+    def start_ns(self) -> int:
+        """The stamp of an event that is due at 0."""
+        return self.start.resolve(self.now_ns) + ceil_ns(self.phase)
+
+    @property
+    def ends_at(self) -> Fraction | None:
+        """When the entry ends, in seconds from the run's start: by `duration`, or with its last tick."""
+        schedule = self.schedule
+        if schedule.duration is not None:
+            return self.phase + schedule.duration
+        return None if schedule.planned is None else self.phase + schedule.due(schedule.planned - 1)
+
+    def stamps_ns(self, ticks: range) -> Sequence[int]:
+        """Return the stamps of a range of ticks."""
+        pieces = list(self.schedule.progressions(ticks))
+        if len(pieces) == 1:
+            return pieces[0].stamps_ns(self.start_ns)
+        return [stamp for piece in pieces for stamp in piece.stamps_ns(self.start_ns)]
+
+    def event(self, tick: int) -> Event:
+        """Return the event of one tick."""
+        x = self.schedule.due(tick)
+        time_ns = self.start_ns + ceil_ns(x)
+        labels = self.labels.at(tick)
+        if isinstance(self.content, Values):
+            value = self.content.at(tick, x)
+            return Metric(name=self.name, value=value, labels=labels, time_ns=time_ns)
+        severity, message, fields = self.content.at(tick, time_ns)
+        return Log(
+            severity=severity, message=message, fields=fields, labels=labels, time_ns=time_ns
+        )
+
+    def values(self, ticks: range) -> list[float]:
+        """Return the values of a metric's range of ticks."""
+        assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
+        return [v for x in self.schedule.progressions(ticks) for v in self.content.over(x)]
+
+    def events(self, ticks: range) -> list[Event]:
+        """Return the events of a range of ticks, equal to those of `event`."""
+        stamps, labels = self.stamps_ns(ticks), self.labels.over(ticks)
+        if isinstance(self.content, Values):
+            return [
+                Metric(name=self.name, value=value, labels=of, time_ns=time_ns)
+                for value, of, time_ns in zip(self.values(ticks), labels, stamps, strict=True)
+            ]
+        return [
+            Log(severity=severity, message=message, fields=fields, labels=of, time_ns=time_ns)
+            for (severity, message, fields), of, time_ns in zip(
+                self.content.over(ticks, stamps), labels, stamps, strict=True
+            )
+        ]
+
+    def ticks(self) -> Iterator[int]:
+        """Yield every tick."""
+        return iter(counting() if self.planned is None else range(self.planned))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A compiled plan. Its events are a pure function of the document, its seed and its start."""
+
+    name: str
+    seed: int
+    entries: tuple[Entry, ...]
+    document: Mapping[str, Any] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def planned(self) -> int | None:
+        """How many events there are; `None` without an end."""
+        counts = [entry.planned for entry in self.entries]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def starting(self, now_ns: int) -> Scenario:
+        """Return the same plan with another `now`."""
+        entries = tuple(replace(entry, now_ns=now_ns) for entry in self.entries)
+        return replace(self, entries=entries)
+
+    def entry(self, entry_id: str) -> Entry:
+        """Return one entry; raises `KeyError` if there is none of this id."""
+        for entry in self.entries:
+            if entry.id == entry_id:
+                return entry
+        raise KeyError(entry_id)
+
+    def event(self, entry: str, tick: int) -> Event:
+        """Return one event; raises `KeyError` for an unknown entry, `IndexError` for no such tick."""
+        found = self.entry(entry)
+        if tick < 0 or (found.planned is not None and tick >= found.planned):
+            raise IndexError(f"entry {entry!r} has no tick {tick}")
+        return public(found.event(tick), found)
+
+    def events(self) -> Iterator[Event]:
+        """Yield all events in the order in which they are due; without an end, for ever."""
+        for _, _, entry, event in self.ordered():
+            yield public(event, entry)
+
+    def ordered(self) -> Iterator[tuple[Fraction, int, Entry, Event]]:
+        """Yield when each event is due, its tick, its entry and itself, in that order."""
+        streams = [self._stream(place, entry) for place, entry in enumerate(self.entries)]
+        for due, _, tick, entry, event in merge(*streams, key=lambda item: item[:3]):
+            yield due, tick, entry, event
+
+    @staticmethod
+    def _stream(place: int, entry: Entry) -> Iterator[tuple[Fraction, int, int, Entry, Event]]:
+        size, first = 1, 0  # chunks that grow: the first events come at once
+        while entry.planned is None or first < entry.planned:
+            stop = first + size
+            ticks = range(first, stop if entry.planned is None else min(stop, entry.planned))
+            for tick, event in zip(ticks, entry.events(ticks), strict=True):
+                yield entry.phase + entry.schedule.due(tick), place, tick, entry, event
+            first, size = ticks.stop, min(2 * size, _CHUNK)
+
+
+def public(event: Event, entry: Entry) -> Event:
+    """Return an event as the library hands it out: with its encoder and sink, as they are written."""
+    from msgspec.structs import replace as with_fields
+
+    from sonda.pipeline.values.timestamps import rfc3339
+
+    route = entry.route
+    return with_fields(
+        event,
+        timestamp=rfc3339(event.time_ns),
+        encoder=dict(route.encoder_options),
+        sink=dict(route.sink_options),
+    )

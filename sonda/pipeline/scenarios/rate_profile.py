@@ -1,0 +1,197 @@
+"""How the rate changes with gaps and bursts: its weight, and where a weight is reached.
+
+The weight W is the integral of the rate's factor (0 in a gap, the multiplier in a burst, else 1),
+times the multiplier's denominator, so that it is an integer at every integer time.
+A common cycle of few segments is tabulated. Where it would have too many, sums of floors stand in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import lcm
+from typing import Final, NamedTuple
+
+from sonda.pipeline.scenarios.floor_sums import floor_sums
+
+_MOST_SEGMENTS: Final = 4096  # of a table
+
+
+class Cycle(NamedTuple):
+    """Something that happens *every* so many seconds, for *length* seconds."""
+
+    every: Fraction
+    length: Fraction
+
+
+class Segment(NamedTuple):
+    """A stretch of constant rate: from *begin*, where the weight is *weight*, up to *end*.
+
+    The last one of a rate that never changes has no end.
+    """
+
+    begin: int
+    end: int | None
+    weight: int
+    slope: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A rate that changes in cycles; times in 1/*unit* s.
+
+    *rest* and *cycle* are the end of the rate's part and the length of a cycle of gaps, *burst* and
+    *burst_cycle* those of bursts; 0 where there are none.
+    """
+
+    unit: int
+    rest: int
+    cycle: int
+    burst: int
+    burst_cycle: int
+    plain: int
+    raised: int
+
+    def slope(self, time: Fraction) -> int:
+        """Return how the weight grows at *time*."""
+        return self._slope(time.numerator // time.denominator)
+
+    def weight(self, time: Fraction) -> Fraction:
+        """Return the weight at *time*."""
+        whole, rest = divmod(time.numerator, time.denominator)
+        part = Fraction(self._slope(whole) * rest, time.denominator)
+        return self._weight(whole) + part
+
+    def locate(self, above: int, below: int) -> Iterator[Segment]:
+        """Yield the segments from the one in which the weight exceeds *above* / *below*, or a little before.
+
+        The integral is linear in a segment, so the caller finds the moment itself.
+        """
+        if not self.cycle and not self.burst_cycle:
+            yield Segment(0, None, 0, self.plain)
+            return
+        if self._table is None:
+            begin = self._cycle_before(above, below)
+            weight = self._weight(begin)
+        else:
+            times, weights = self._table
+            full, rest = divmod(above, below * weights[-1])
+            place = bisect_right(weights, rest // below) - 1
+            begin = full * times[-1] + times[place]
+            weight = full * weights[-1] + weights[place]
+        yield from self._segments(begin, weight)
+
+    def _slope(self, time: int) -> int:
+        if self.cycle and time % self.cycle >= self.rest:
+            return 0
+        in_burst = self.burst_cycle and time % self.burst_cycle < self.burst
+        return self.raised if in_burst else self.plain
+
+    def _segments(self, begin: int, weight: int) -> Iterator[Segment]:
+        while True:
+            ends = [
+                begin - place + (length if place < length else cycle)
+                for cycle, length in ((self.cycle, self.rest), (self.burst_cycle, self.burst))
+                if cycle
+                for place in (begin % cycle,)
+            ]
+            segment = Segment(begin, end := min(ends), weight, self._slope(begin))
+            yield segment
+            weight += segment.slope * (end - begin)
+            begin = end
+
+    @cached_property
+    def _table(self) -> tuple[list[int], list[int]] | None:
+        """The boundaries of a common cycle, and the weights there."""
+        cycles = [cycle for cycle in (self.cycle, self.burst_cycle) if cycle]
+        common = lcm(*cycles)
+        if sum(2 * common // cycle for cycle in cycles) > _MOST_SEGMENTS:
+            return None
+        times, weights = [0], [0]
+        for segment in self._segments(0, 0):
+            end = segment.end or 0
+            times.append(end)
+            weights.append(segment.weight + segment.slope * (end - segment.begin))
+            if end == common:
+                return times, weights
+        raise AssertionError("a segment ends with the common cycle")
+
+    def _weight(self, time: int) -> int:
+        if not self.cycle and not self.burst_cycle:
+            return time * self.plain
+        if self._table is not None:
+            times, weights = self._table
+            full, rest = divmod(time, times[-1])
+            place = bisect_right(times, rest) - 1
+            into = (rest - times[place]) * self._slope(time)
+            return full * weights[-1] + weights[place] + into
+        return self.plain * self._on(time) + (self.raised - self.plain) * self._on_in_bursts(time)
+
+    def _on(self, time: int) -> int:
+        """Return for how long there was no gap before *time*."""
+        full, rest = divmod(time, self.cycle)
+        return full * self.rest + min(rest, self.rest)
+
+    def _on_in_bursts(self, time: int) -> int:
+        """Return for how long there was a burst and no gap before *time*."""
+        full, rest = divmod(time, self.burst_cycle)
+        begin = full * self.burst_cycle
+        part = self._on(begin + min(rest, self.burst)) - self._on(begin)
+        return self._sum_on(full, self.burst) - self._sum_on(full, 0) + part
+
+    def _sum_on(self, count: int, shift: int) -> int:
+        """Return the sum of `_on(i · burst_cycle + shift)` over i = 0 … count - 1.
+
+        With q = ⌊y / cycle⌋ and p = ⌊(y + cycle - rest) / cycle⌋, which is q or q + 1, `_on(y)` is
+        y + y·(q - p) + cycle·(p² - q² - q - p) / 2 + rest·p.
+        """
+        last = count - 1
+        every, cycle, rest = self.burst_cycle, self.cycle, self.rest
+        q, iq, qq = floor_sums(last, every, shift, cycle)
+        p, ip, pp = floor_sums(last, every, shift + cycle - rest, cycle)
+        line = every * (last * count // 2) + shift * count
+        bent = every * (iq - ip) + shift * (q - p)
+        return line + bent + cycle * (pp - qq - q - p) // 2 + rest * p
+
+    def _cycle_before(self, above: int, below: int) -> int:
+        """Return the start of a short cycle, the last one at which the weight is at most above / below."""
+        short = min(self.cycle, self.burst_cycle)
+
+        def is_before(number: int) -> bool:
+            return self._weight(number * short) * below <= above
+
+        guess = above * self._sample[0] // (below * self._sample[1] * short)
+        low, high, stride = guess, guess + 1, 1
+        while low > 0 and not is_before(low):
+            high, low, stride = low, max(0, low - stride), stride * 2
+        stride = 1
+        while is_before(high):
+            low, high, stride = high, high + stride, stride * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if is_before(middle) else (low, middle)
+        return low * short
+
+    @cached_property
+    def _sample(self) -> tuple[int, int]:
+        """A long time, and the weight at it: their ratio is near every other's."""
+        time = min(self.cycle, self.burst_cycle) << 60
+        return time, self._weight(time)
+
+
+def profile(gaps: Cycle | None, bursts: Cycle | None, multiplier: Fraction) -> Profile:
+    """Return the profile of a rate with these gaps and bursts."""
+    times = [time for cycle in (gaps, bursts) if cycle for time in cycle]
+    unit = lcm(*(time.denominator for time in times))
+
+    def whole(time: Fraction) -> int:
+        return int(time * unit)
+
+    cycle, rest = (whole(gaps.every), whole(gaps.every - gaps.length)) if gaps else (0, 0)
+    burst_cycle, burst = (whole(bursts.every), whole(bursts.length)) if bursts else (0, 0)
+    return Profile(
+        unit, rest, cycle, burst, burst_cycle, multiplier.denominator, multiplier.numerator
+    )

@@ -1,0 +1,152 @@
+r"""Text with its escapes undone, layer by layer, and where each character stood before.
+
+A destination that sends back what it was sent may quote it as JSON (`\/`, `\u0026`), HTML (`&amp;`,
+`&#x26;`), a URL (`%26`), source code (`\x26`), or as one inside another.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape as unescape_html
+from typing import Final
+
+LAYERS: Final = 6
+"""How many escapes inside one another are undone."""
+
+_ESCAPE: Final = re.compile(
+    r"(?P<bytes>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)"
+    r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
+    r"|\\(?:u(?P<four>[0-9A-Fa-f]{4})|U(?P<eight>[0-9A-Fa-f]{8}))"
+    r"|\\(?P<octal>[0-3][0-7]{2})"
+    r"|\\(?P<plain>.)"
+    r"|(?P<html>&(?:\#[0-9]{1,8}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)",
+    re.DOTALL,
+)
+_BYTE: Final = re.compile(r"(?:%|\\x)([0-9A-Fa-f]{2})")
+_NAMED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+_MARKS: Final = frozenset("%\\&")
+_FIRST_ASTRAL: Final = 0x10000
+_LAST: Final = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A text, and for each character the part of the original text that it stands for."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    @classmethod
+    def of(cls, text: str) -> Layer:
+        """Return the outermost layer: *text* as it is."""
+        return cls(text, list(range(len(text))), list(range(1, len(text) + 1)))
+
+
+def unescaped(text: str) -> tuple[list[Layer], bool]:
+    """Return *text* as it is, then with one more layer of escapes undone each time.
+
+    The flag is true if more than `LAYERS` were inside one another, so that some are left.
+    """
+    found = [Layer.of(text)]
+    for _ in range(LAYERS):
+        if _MARKS.isdisjoint(found[-1].text):
+            return found, False
+        inner = _undo(found[-1])
+        if inner.text == found[-1].text:
+            return found, False
+        found.append(inner)
+    return found, not _MARKS.isdisjoint(found[-1].text)
+
+
+def count_marks(text: str) -> int:
+    """Return how many escapes *text* can hold at most."""
+    return sum(map(text.count, _MARKS))
+
+
+def _undo(layer: Layer) -> Layer:
+    text: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for match in _ESCAPE.finditer(layer.text):
+        begin, end = match.span()
+        text.append(layer.text[at:begin])
+        starts += layer.starts[at:begin]
+        ends += layer.ends[at:begin]
+        for character, first, last in _meaning(match):
+            meant = split_astral(character)
+            text.append(meant)
+            starts += [layer.starts[first]] * len(meant)
+            ends += [layer.ends[last - 1]] * len(meant)
+        at = end
+    text.append(layer.text[at:])
+    starts += layer.starts[at:]
+    ends += layer.ends[at:]
+    return Layer("".join(text), starts, ends)
+
+
+def _meaning(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield what an escape means, with where that stands."""
+    begin, end = match.span()
+    kind, written = match.lastgroup, match[match.lastgroup or 0]
+    match kind:
+        case "bytes":
+            yield from _characters(match)
+        case "html":
+            yield _entity(written), begin, end
+        case "plain":
+            yield _NAMED.get(written, written), begin, end
+        case _:
+            code = int(written, 8 if kind == "octal" else 16)
+            yield (chr(code) if code <= _LAST else ""), begin, end
+
+
+def _entity(written: str) -> str:
+    """Read a character reference; unlike HTML, a number means the character that has it."""
+    number = written.rstrip(";").removeprefix("&#")
+    if number == written.rstrip(";"):
+        return unescape_html(written)
+    code = int(number[1:], 16) if number[0] in "xX" else int(number)
+    return chr(code) if code <= _LAST else ""
+
+
+def _characters(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
+    """Read a run of bytes as UTF-8, and what is none as Latin-1."""
+    decoding = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    first = match.start()
+    for byte in _BYTE.finditer(match[0]):
+        last = match.start() + byte.end()
+        meant = decoding.decode(bytes.fromhex(byte[1]))
+        if meant:
+            yield _latin_1(meant), first, last
+            first = last
+    if meant := decoding.decode(b"", final=True):
+        yield _latin_1(meant), first, match.end()
+
+
+def _latin_1(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(chr(ord(c) - 0xDC00) if "\udc80" <= c <= "\udcff" else c for c in text)
+
+
+def folded(text: str) -> str:
+    """Return *text* so that spellings which mean the same are equal; its length stays.
+
+    What is not printable is read as a blank, and so is the plus sign of a form.
+    """
+    return "".join(c if c.isprintable() and c != "+" else " " for c in text)
+
+
+def split_astral(text: str) -> str:
+    """Write what JSON escapes as two surrogates as these two."""
+    if text.isascii() or max(text) < chr(_FIRST_ASTRAL):
+        return text
+    units = (c.encode("utf-16-be", "surrogatepass") for c in text)
+    return "".join(
+        chr(int.from_bytes(unit[at : at + 2])) for unit in units for at in range(0, len(unit), 2)
+    )

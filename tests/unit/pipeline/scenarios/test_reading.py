@@ -1,0 +1,93 @@
+"""How documents are read: exact numbers, placeholders in files, and hostile input in bounded time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from returns.result import Failure
+
+from sonda.pipeline.problems import Malformed, NotJson
+from sonda.pipeline.scenarios.reading import MOST_BYTES, read_file, read_json, read_yaml
+
+VARIABLES = {"RATE": "2.5", "URL": "http://x", "TRICK": "{a: 1}", "MONEY": "5", "EMPTY": ""}
+
+
+def test_numbers_keep_their_text() -> None:
+    """A float comes as the decimal that was written."""
+    assert read_json(b'{"a":0.10,"b":1}').unwrap().tree == {"a": Decimal("0.10"), "b": 1}
+    assert read_yaml(b"a: 0.10\nb: 1").unwrap().tree == {"a": Decimal("0.10"), "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("${RATE}", Decimal("2.5")),
+        ("${MISSING:-7}", 7),
+        ("${MISSING:-}", None),
+        ("${EMPTY}", None),
+        ("${TRICK}", "{a: 1}"),
+        ("'${URL}/push'", "http://x/push"),
+        ("'$${URL}'", "${URL}"),
+        ("'a $$ b $5'", "a $ b $5"),
+        ("'${MISSING:-a:b} c'", "a:b c"),
+    ],
+)
+def test_placeholders(written: str, value: object) -> None:
+    """A placeholder is replaced in a value, and cannot add structure."""
+    assert read_file(f"a: {written}".encode(), VARIABLES).unwrap().tree == {"a": value}
+
+
+def test_names_are_not_replaced() -> None:
+    """A key is what it is, and no request's body has placeholders."""
+    assert read_file(b"'${RATE}': 1", VARIABLES).unwrap().tree == {"${RATE}": 1}
+    assert read_yaml(b"a: ${RATE}").unwrap().tree == {"a": "${RATE}"}
+    assert read_file(b'{"a":"${RATE}"}', VARIABLES).unwrap().tree == {"a": Decimal("2.5")}
+
+
+def test_an_unset_name_is_an_error_with_its_place() -> None:
+    """A name that the environment lacks and that has no default is named, where it stands."""
+    failed = read_file(b"a: [{b: 'x ${NOPE}'}]\nc: ${1}", VARIABLES)
+    assert isinstance(failed.failure(), Malformed)
+    assert str(failed.failure()) == (
+        "a[0].b: the environment has no NOPE, and ${NOPE} no default; "
+        'c: expected ${NAME} or ${NAME:-default}, got "${1}"; $$ is a $'
+    )
+
+
+BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n".encode()
+    for n in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (BOMB, "it holds too many values"),
+        (b"a: &a {b: *a}", "it is nested too deeply"),
+        (b"a: " + b"[" * 200_000, "it is nested too deeply"),
+        (b"a: " + b"[" * 100 + b"]" * 100, "it is nested too deeply"),
+        (b"- " * 100_000, "it is nested too deeply"),
+        (b"a" * (MOST_BYTES + 1), "it is longer than 1,048,576 bytes"),
+        (b"a: 1\na: 2", "the name 'a' stands twice in one object"),
+        (b"\xff", "it is not UTF-8 at byte 0"),
+        (b"a: " + b"9" * 5000, "not valid YAML"),
+        (b"a: !!python/object:os.system x", "not valid YAML"),
+        (b"1: 2", "no string"),
+    ],
+)
+def test_hostile_yaml(raw: bytes, reason: str) -> None:
+    """What would explode is refused."""
+    failed = read_yaml(raw)
+    assert isinstance(failed, Failure)
+    assert isinstance(failed.failure(), NotJson)
+    assert reason in str(failed.failure())
+
+
+@pytest.mark.parametrize("number", ["1e-99999999", "1e999", ".inf", "-.inf", ".nan", "1e400"])
+def test_hostile_numbers(number: str) -> None:
+    """A number that no double can hold, or that would take gigabytes, is noted and not used."""
+    found = read_yaml(f"a: {{b: {number}}}".encode()).unwrap()
+    assert found.tree == {"a": {"b": 1}}
+    assert found.bad_numbers == (("a", "b"),)
