@@ -17,8 +17,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from sonda.pipeline.values.addresses import parse_addresses
-from sonda.pipeline.values.addresses import parse_address, parse_http_url
+from sonda.pipeline.values.addresses import parse_address, parse_addresses, parse_http_url
 from tests.support.extras import UNUSABLE
 from tests.support.openapi import BODY, allows
 

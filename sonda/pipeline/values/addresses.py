@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)\.?")
 _ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
-_PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_PORT: Final = (
+    r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
 _PLAIN: Final = rf"(?=[^:,]{{1,253}}:)\w[\w-]*(?:\.[\w-]+)*:{_PORT}"
 _PLAIN_ADDRESSES: Final = re.compile(rf"{_PLAIN}(?:,{_PLAIN})*", re.ASCII)
 _MAYBE_LOOPBACK: Final = re.compile(  # numbers, `localhost` and what stands in brackets
