@@ -1,32 +1,40 @@
 # Two commands do all the set-up: `make run` serves, `make test` tests.
 
 PYTHON ?= python3
+PORT   ?= 8080
 VENV   := .venv
 BIN    := $(VENV)/bin
+SERVES := $(VENV)/.serves
 READY  := $(VENV)/.ready
 BARE   := .venv-bare
+PYTEST := $(BIN)/python -m pytest
+JOBS   ?= auto
 NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_garbage.py
 
-.PHONY: help run test fuzz bare check audit backends loki protobuf bench format clean
+.PHONY: help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(READY) ## serve on 127.0.0.1:8080
-	@echo "Sonda answers on http://127.0.0.1:8080 in a moment. From another terminal:"
-	@echo
-	@sed -n '/<!-- first curl -->/,/^```$$/p' README.md | grep -v -e '^```' -e '<!--'
-	@echo
-	@exec $(BIN)/sonda-server
+run: $(SERVES) ## serve on 127.0.0.1:8080; another port: make run PORT=9000
+	@$(BIN)/python tools/run.py --port $(PORT)
 
-test: $(READY) ## run every test; says which backends were not there
-	$(BIN)/python -m pytest
+test-fast: $(READY) ## the unit and property tests, in under 30 seconds
+	$(PYTEST) --numprocesses $(JOBS) tests/unit tests/property
+
+test: $(READY) ## all but what `test-all` adds, in under 4 minutes on two cores
+	$(PYTEST) --numprocesses $(JOBS) -m "not backend"
+
+test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
+	FAULTS=full $(PYTEST) tests/backends tests/faults
+	$(MAKE) fuzz bare check audit
 
 fuzz: $(READY) ## some minutes of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run
-	FUZZ=full $(BIN)/python -m pytest tests/fuzz
+	FUZZ=full $(PYTEST) tests/fuzz
 
 bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
-	$(BARE)/bin/python -m pytest -m "not backend" $(addprefix --ignore=tests/,$(NOT_BARE))
+	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) -m "not backend" \
+		$(addprefix --ignore=tests/,$(NOT_BARE))
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .
@@ -59,12 +67,26 @@ format: $(READY) ## lay the code out
 clean: ## remove what these commands made, but the installed backends
 	rm -rf $(VENV) $(BARE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+define say_python_is_too_old
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Sonda needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
+endef
+
+# Serving needs neither pip in the environment nor compiled bytecode: that halves the wait.
+$(SERVES): pyproject.toml constraints.txt
+	$(say_python_is_too_old)
+	@echo "Installing Sonda and what it needs to serve into $(VENV) (once; some 20 seconds)."
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check \
+		--no-compile --constraint constraints.txt --editable '.[all]'
+	@touch $@
+
 $(READY): WITH := '.[all]' --group dev
 $(BARE)/.ready: WITH := . --group test
 $(READY) $(BARE)/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Sonda needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable $(WITH)
-	@touch $@
+	$(say_python_is_too_old)
+	@echo "Installing Sonda and its tools into $(@D) (once; a minute or two)."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable $(WITH)
+	@touch $@ $(if $(filter $(READY),$@),$(SERVES))

@@ -84,8 +84,8 @@ class ForbiddenHost:
 
     def __str__(self) -> str:
         return (
-            f"Host {quote(self.host, _QUOTED_CHARACTERS)} is not one of this machine's own names, "
-            "and no key is asked for; sonda-server --allow-host NAME would allow it"
+            f"Host {quote(self.host, _QUOTED_CHARACTERS)} is no loopback name, and this server asks "
+            "for no key; sonda-server --allow-host NAME would allow it"
         )
 
 

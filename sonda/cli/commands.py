@@ -37,7 +37,21 @@ fish: sonda completion fish | source      in ~/.config/fish/config.fish
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(context_settings=_HELP)
+class _Sonda(click.Group):
+    """Loads the command `serve` only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "serve"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "serve":
+            return super().get_command(ctx, cmd_name)
+        from sonda.server import serve_command
+
+        return serve_command()
+
+
+@click.group(cls=_Sonda, context_settings=_HELP)
 @click.version_option(version(), message="sonda %(version)s")
 def sonda() -> None:
     """Send one log or metric event now, and know that it landed.
@@ -184,18 +198,6 @@ def schema(kind: Literal["encoder", "sink"] | None, name: str | None) -> None:
     else:
         document = plugin_schema(kind, name)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-@sonda.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
-@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-def serve(flags: tuple[str, ...]) -> None:
-    """Run sonda-server; `sonda serve --help` lists its flags."""
-    from sonda.server import main
-
-    sys.exit(main(flags))
 
 
 @sonda.command(epilog=_SHELLS)

@@ -7,7 +7,7 @@ contract's `detail`. Wrong assumptions of our own are no problems: they raise.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
 
@@ -129,11 +129,16 @@ class Unreachable(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Shown):
-    """The destination answered, and its answer was no."""
+    """The destination answered, and its answer was no.
+
+    *may_be_stored* is true where the answer does not speak of the event, so that something on the
+    way may have said it after the event was stored: a 5xx, a 408, a 2xx of the wrong content.
+    """
 
     target: str
     status: str
     answer: str = ""
+    may_be_stored: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         quoted = f": {self.answer}" if self.answer else ""

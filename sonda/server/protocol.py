@@ -186,9 +186,13 @@ class _Cycle(RequestResponseCycle):
 
 
 class EventProtocol(HttpToolsProtocol):
-    """One connection. uvicorn's `timeout_keep_alive` is the longest that it may be silent."""
+    """One connection. *head_timeout_s* bounds the wait for a head and for a client that must read.
+
+    uvicorn's `timeout_keep_alive` bounds how long a connection may be idle after an answer.
+    """
 
     metrics: Metrics | None = None
+    head_timeout_s: float = 30.0
     cycle: _Cycle  # that of the newest request
     _connection: _LingeringTransport
     _phase = _Phase.IDLE
@@ -242,7 +246,7 @@ class EventProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Bound how long a client may leave its answers unread; uvicorn would wait for ever."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self.timeout_keep_alive, self._answer_is_stuck)
+        self._write_timer = self.loop.call_later(self.head_timeout_s, self._answer_is_stuck)
 
     def resume_writing(self) -> None:
         """Stop that clock."""
@@ -364,6 +368,9 @@ class EventProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise _Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
+        self._check_host(version)
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1: ignored in HTTP/1.0
         self._describe(version)
         self._phase = _Phase.BODY
         self._unwatch_head()
@@ -390,6 +397,14 @@ class EventProtocol(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
 
+    def _check_host(self, version: str) -> None:
+        """Raise `_Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1:
+            raise _Refusal(400, "the request has more than one Host header")
+        if hosts == 0 and version == "1.1":
+            raise _Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
+
     def _describe(self, version: str) -> None:
         """Put the request line into the scope."""
         target = _split(self.url)
@@ -409,7 +424,7 @@ class EventProtocol(HttpToolsProtocol):
 
     def _watch_head(self) -> None:
         if self._head_timer is None and not self._deaf:
-            self._head_timer = self.loop.call_later(self.timeout_keep_alive, self._head_is_overdue)
+            self._head_timer = self.loop.call_later(self.head_timeout_s, self._head_is_overdue)
 
     def _unwatch_head(self) -> None:
         if self._head_timer is not None:
@@ -418,7 +433,7 @@ class EventProtocol(HttpToolsProtocol):
 
     def _head_is_overdue(self) -> None:
         if self._phase is _Phase.HEAD:
-            detail = f"the request's headers did not arrive within {self.timeout_keep_alive}s"
+            detail = f"the request's headers did not arrive within {self.head_timeout_s:g}s"
             self._give_up(_Refusal(408, detail))
         else:
             self.transport.close()
@@ -493,6 +508,7 @@ def _with_known_method(data: bytes) -> tuple[bytes, bytes] | None:
     return (line[1], _STAND_IN + data[line.end(1) :]) if line else None
 
 
-def counting(metrics: Metrics) -> type[EventProtocol]:
-    """Make the protocol of a server that counts what it answers."""
-    return type("CountingProtocol", (EventProtocol,), {"metrics": metrics})
+def configured(metrics: Metrics, head_timeout_s: float) -> type[EventProtocol]:
+    """Return the protocol class of one server, which counts in *metrics* what it answers."""
+    attributes = {"metrics": metrics, "head_timeout_s": head_timeout_s}
+    return type("ConfiguredProtocol", (EventProtocol,), attributes)

@@ -940,7 +940,15 @@ def test_serve_is_sonda_server(tmp_path: Path) -> None:
     """Flags are passed on, --help included."""
     run = process("serve", "--help")
     assert run.returncode == 0
-    assert run.stdout.startswith("usage: sonda-server [-h]")
+    assert run.stdout.startswith("Usage: sonda-server [OPTIONS]")
+    own = subprocess.run(
+        [sys.executable, "-m", "sonda.server", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
+    assert run.stdout == own.stdout
     assert process("serve", "--port", "x").returncode == 2
     command = [sys.executable, "-m", "sonda", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as server:

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 
 from sonda.http import create_app
+from sonda.server.serving import Server
 from sonda.server.settings import Settings
-from sonda.server.supervisor import Server
 from tests.server.test_http import Pipe, Reply, ask, asked, assert_refused, lifespan, never
 
 ASSETS = {
@@ -115,7 +115,7 @@ def test_a_signal_ends_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(threading, "Timer", NeverDue)
     app = create_app(Settings(), Pipe())
-    server = Server(uvicorn.Config(app), app)
+    server = Server(uvicorn.Config(app), app, lambda: None)
 
     async def look() -> tuple[int, int]:
         async with lifespan(app):

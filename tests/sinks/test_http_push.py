@@ -46,6 +46,7 @@ from tests.support.faulty import (
     serving,
 )
 
+TRY_HTTPS: Final = "; if it speaks TLS, try https://"
 HALF: Final = ANSWER_CHARACTERS // 2
 LARGE: Final = "x" * 6_000_000
 """More than the kernel's buffers of both sides take."""
@@ -523,6 +524,54 @@ def test_hangs_up_before_the_request(
 
 
 @both_loops
+def test_plain_http_on_a_tls_port(loop: NewLoop, pki: Certificates) -> None:
+    """A server that expects TLS hangs up on plain HTTP, or says so in TLS: then https is the remedy."""
+    with faulty(answering(b"\x15\x03\x03\x00\x02\x02\x46")) as server:
+        told = unknown(server.url, "(it answered in TLS: try https://)")
+        assert deliver(log_event(to(server.url)), loop=loop) == [told]
+
+
+@both_loops
+def test_tls_on_a_plain_port(loop: NewLoop) -> None:
+    """A server that speaks plain HTTP answers the handshake with words, or breaks it off."""
+
+    def complain(peer: Peer) -> None:
+        peer.read()
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        peer.read_all()
+
+    def reset(peer: Peer) -> None:
+        peer.read()
+        peer.reset()
+
+    hint = "; if it speaks plain HTTP, try http://"
+    for script, reason in (
+        (complain, "TLS: wrong version number"),
+        (reset, "Connection reset by peer"),
+    ):
+        with faulty(script) as server:
+            refused = Unreachable(f"HTTP connect to {server.address}", reason + hint)
+            sink = to(server.url.replace("http:", "https:"))
+            assert deliver(log_event(sink), loop=loop) == [Failure(refused)]
+
+
+@both_loops
+def test_a_kept_connection_that_breaks_speaks_the_right_scheme(loop: NewLoop) -> None:
+    """Once a connection has carried an event, a reset on it is no matter of the scheme."""
+
+    def break_on_the_second(peer: Peer) -> None:
+        peer.request()
+        peer.send(NO_CONTENT)
+        peer.request()
+        peer.reset()
+
+    with faulty(break_on_the_second) as server:
+        event = log_event(to(server.url))
+        broken = unknown(server.url, "(Connection reset by peer)")
+        assert deliver(event, event, loop=loop) == [accepted(), broken]
+
+
+@both_loops
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("count", [1, 100_000])
 def test_reset_within_the_request(
@@ -536,9 +585,10 @@ def test_reset_within_the_request(
 
     with faulty(read_some_and_reset, tls=pki.server() if secured else None) as server:
         url, sink = _sink(server.address, secured, pki)
+        hint = "" if secured else TRY_HTTPS
         assert deliver(log_event(sink, LARGE), loop=loop)[0] in (
-            unknown(url, "(Connection reset by peer)"),
-            unknown(url, "(Broken pipe)"),
+            unknown(url, f"(Connection reset by peer{hint})"),
+            unknown(url, f"(Broken pipe{hint})"),
         )
 
 
@@ -548,7 +598,7 @@ def test_reset_instead_of_an_answer(secured: bool, loop: NewLoop, pki: Certifica
     """A reset after the request leaves the outcome unknown."""
     with faulty(answering(then=Peer.reset), tls=pki.server() if secured else None) as server:
         url, sink = _sink(server.address, secured, pki)
-        reset = unknown(url, "(Connection reset by peer)")
+        reset = unknown(url, f"(Connection reset by peer{'' if secured else TRY_HTTPS})")
         assert deliver(log_event(sink), loop=loop) == [reset]
 
 
@@ -961,7 +1011,7 @@ def test_unknown_and_then_refused(loop: NewLoop) -> None:
     refusing = serving(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")
     with faulty(answering(then=Peer.reset), refusing) as server:
         [torn] = deliver(log_event(to(server.url, retry=AT_ONCE)), loop=loop)
-        assert torn == unknown(server.url, "(Connection reset by peer)")
+        assert torn == unknown(server.url, f"(Connection reset by peer{TRY_HTTPS})")
         assert len(server.posts.items) == 2
 
 

@@ -594,14 +594,14 @@ async def until_grpc_knows(pipeline: Pipeline) -> None:
 
 
 @both_loops
-@pytest.mark.parametrize("ending", ["close", "reset", "goaway", "close, on a system without fd"])
+@pytest.mark.parametrize("ending", ["close", "reset", "goaway", "close, seen by gRPC alone"])
 def test_a_collector_that_goes_while_idle_costs_no_event(
     loop: NewLoop, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kept connection that has ended is replaced before the next call, known to gRPC or not."""
-    blind = ending == "close, on a system without fd"
+    blind = ending == "close, seen by gRPC alone"
     if blind:
-        monkeypatch.setattr(descriptors, "_OPEN_FILES", "/nowhere")
+        monkeypatch.setattr(descriptors, "_LOOKED_AT", 0)
 
     def answer_once(peer: Peer) -> None:
         stream = take_call(peer)
@@ -625,6 +625,33 @@ def test_a_collector_that_goes_while_idle_costs_no_event(
     with faulty(answer_once, serve_calls) as server:
         assert run(work, loop=loop) == [ACCEPTED, ACCEPTED]
         assert len(server.connections.items) == 2
+
+
+@both_loops
+def test_a_connection_that_has_died_silently_is_given_up(loop: NewLoop) -> None:
+    """After the first call that times out the next one has a connection of its own."""
+
+    def fall_silent(peer: Peer) -> None:
+        stream = take_call(peer)
+        yes = headers(stream, *OK_HEADERS) + message(stream)
+        peer.send(yes + headers(stream, ("grpc-status", "0"), end=True))
+        peer.read_all()
+
+    async def work(pipeline: Pipeline) -> list[Outcome]:
+        one = event(server.address, timeout="400ms")
+        together = [outcome(pipeline, one) for _ in range(2)]
+        return [
+            await outcome(pipeline, one),
+            *await asyncio.gather(*together),
+            await outcome(pipeline, event(server.address)),
+            await outcome(pipeline, event(server.address)),
+        ]
+
+    with faulty(fall_silent, serve_calls) as server:
+        late = Failure(OutcomeUnknown(server.url, "within 0.4s", TIME_NS))
+        assert run(work, loop=loop) == [ACCEPTED, late, late, ACCEPTED, ACCEPTED]
+        assert len(server.connections.items) == 2
+        server.ended.wait_for()
 
 
 def test_a_call_under_way_survives_a_goaway() -> None:

@@ -32,7 +32,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
     """Sends a request on a kept connection and reads the answer whole.
 
     A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `TlsParameters` or `None`) and
-    the kind of `sink`; in `journey` (a `Attempt`) it notes how far it has got. The body is put
+    the kind of `sink`, and how many `answer_bytes` of a body to read; in `journey` (a `Attempt`) it notes how far it has got. The body is put
     together once there is a connection for it, and anew if that one turns out to be dead.
     """
 
@@ -69,12 +69,13 @@ def _credentials(headers: httpx.Headers) -> Hashable:
 async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Response:
     """Send the request and read the answer, which may come before all of the request is sent."""
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
+    answer_bytes: int = request.extensions["answer_bytes"]
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
 
     def listen() -> asyncio.Task[Answer]:
         nonlocal answering
-        answering = answering or asyncio.create_task(_answer(stream))
+        answering = answering or asyncio.create_task(_answer(stream, answer_bytes))
         return answering
 
     try:
@@ -82,7 +83,7 @@ async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Respons
             sent_all = await stream.send(head(request, len(body)) + body, meanwhile=listen)
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
-        answer = await (answering or _answer(stream))
+        answer = await (answering or _answer(stream, answer_bytes))
     except ssl.SSLError:
         raise  # an alert, which tells why
     except OSError as exc:
@@ -104,8 +105,8 @@ def head(request: httpx.Request, body_bytes: int) -> bytes:
     return b"\r\n".join(lines)
 
 
-async def _answer(stream: Connection) -> Answer:
-    answer = Answer()
+async def _answer(stream: Connection, answer_bytes: int) -> Answer:
+    answer = Answer(answer_bytes)
     while not answer.complete:
         answer.feed(await stream.receive())
     return answer

@@ -19,6 +19,7 @@ from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_content import TEXT_BYTES, decode, text_of
 from sonda.pipeline.net.http_verdict import (
     Accepted,
@@ -31,6 +32,7 @@ from sonda.pipeline.net.http_verdict import (
 from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import AttemptFailure
+from sonda.pipeline.net.scheme_hint import scheme_hint
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
@@ -44,6 +46,8 @@ _WHATEVER_THE_EVENT: Final = (
     HTTPStatus.NOT_FOUND,
 )
 
+_MAY_BE_STORED: Final = (HTTPStatus.REQUEST_TIMEOUT, *range(200, 300))
+
 
 def is_transient(status: int) -> bool:
     """Return whether another try may meet another answer than *status*."""
@@ -55,7 +59,8 @@ class Endpoint:
     """Where and how a kind of *sink* posts: what all of its events have in common.
 
     *names* is how problems call it. An answer is a yes if its status *is_yes* and *judge* accepts
-    its body; after any other another try may follow if its status *is_retryable*.
+    its body, of which at most *answer_bytes* are read; after any other another try may follow if
+    its status *is_retryable*.
     """
 
     sink: str
@@ -66,6 +71,7 @@ class Endpoint:
     is_yes: Callable[[int], bool]
     judge: Judge = status_is_enough
     is_retryable: Callable[[int], bool] = is_transient
+    answer_bytes: int = ANSWER_BYTES
 
 
 def is_2xx(status: int) -> bool:
@@ -83,6 +89,7 @@ def endpoint(
     *,
     judge: Judge = status_is_enough,
     is_retryable: Callable[[int], bool] = is_transient,
+    answer_bytes: int = ANSWER_BYTES,
 ) -> Endpoint:
     """Put an endpoint together: *target* is how the client wrote it, *headers* are the user's."""
     host = url.netloc.decode("ascii")
@@ -104,6 +111,7 @@ def endpoint(
         is_yes=is_yes,
         judge=judge,
         is_retryable=is_retryable,
+        answer_bytes=answer_bytes,
     )
 
 
@@ -212,6 +220,7 @@ async def _post_once(
         "deadline": deadline,
         "secure": secure.unwrap(),
         "journey": journey,
+        "answer_bytes": where.answer_bytes,
     }
     request = _request(where, headers, body, extensions)
     try:
@@ -220,13 +229,16 @@ async def _post_once(
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=journey.reached))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-        unreachable = Unreachable(where.names.connect, str(exc))
+        hint = scheme_hint(where.url.scheme, exc.__cause__, connected=journey.reached)
+        unreachable = Unreachable(where.names.connect, str(exc) + hint)
         return Failure(AttemptFailure(unreachable, retryable=True, reached=journey.reached))
     except httpx.TimeoutException:
         late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
         return Failure(AttemptFailure(late))
     except httpx.TransportError as exc:
-        cause = _own_words(where, str(exc), QUOTED_CHARACTERS)
+        is_first = where.url.scheme == "http" and not journey.reused
+        hint = scheme_hint("http", exc.__cause__, connected=True) if is_first else ""
+        cause = _own_words(where, str(exc), QUOTED_CHARACTERS) + hint
         unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
         return Failure(AttemptFailure(unknown, retryable=True))
     return _judge(where, reply, answer, time_ns, count)
@@ -280,7 +292,8 @@ def _judge(
     status = reply.status_code
     if not where.is_yes(status):
         words = _content_words(where, reply, body)
-        refused = Refused(where.names.target, _status_line(where, reply), words)
+        stored = status in _MAY_BE_STORED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        refused = Refused(where.names.target, _status_line(where, reply), words, stored)
         per_event = status not in _WHATEVER_THE_EVENT
         wait_s = _retry_after_s(reply)
         return Failure(
@@ -293,9 +306,9 @@ def _judge(
             words = _own_words(where, message)
             said = f"{where.names.target} accepted the event and said: {words}"
             return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
-        case Rejected(what, message, per_event):
+        case Rejected(what, message, per_event, stored):
             answered = f"{_status_line(where, reply)}, {_own_words(where, what)}"
-            refused = Refused(where.names.target, answered, _own_words(where, message))
+            refused = Refused(where.names.target, answered, _own_words(where, message), stored)
             return Failure(AttemptFailure(refused, per_event=per_event))
         case Unreadable(why):
             reason = f"(it answered {_status_line(where, reply)}, but {why})"

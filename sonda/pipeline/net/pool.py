@@ -159,6 +159,11 @@ class Attempt:
         return self._stream is not None
 
     @property
+    def reused(self) -> bool:
+        """Return whether its connection has carried other events before."""
+        return self._stream is not None and self._stream.reused
+
+    @property
     def sent_bytes(self) -> int:
         """How many bytes have left, TLS's own included."""
         return 0 if self._stream is None else self._stream.sent_bytes - self._mark

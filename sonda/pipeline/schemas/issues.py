@@ -210,8 +210,10 @@ def _own_reason(error: ValidationError) -> str:
     match error.validator:
         case "format":
             return str(error.cause)
-        case "minLength" | "minItems":
+        case "minLength":
             return "must not be empty"
+        case "maxItems":
+            return f"must have at most {wanted} items"
         case _ if "x-expected" in schema:
             return f"expected {schema['x-expected']}"
         case "minimum" | "maximum" if "minimum" in schema and "maximum" in schema:

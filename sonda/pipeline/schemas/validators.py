@@ -114,7 +114,7 @@ def _max_items(
     _: Validator, most: int, instance: Any, _schema: Schema
 ) -> Iterator[ValidationError]:
     if isinstance(instance, list) and len(instance) > most:
-        yield ValidationError(f"must have at most {most} items")
+        yield ValidationError("too many")
 
 
 def _each(

@@ -10,13 +10,15 @@ Every connection is opened in `Client.open`, on a socket of `sockets.open_socket
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import random
 import socket
 import ssl
 import struct
+import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -56,7 +58,9 @@ from sonda.pipeline.values.addresses import Address
 ANSWER_S: Final = 10.0  # a connection that is silent for so long with a request open is given up
 BACKOFF_S: Final = 0.1
 _GOODBYE_S: Final = 1.0
-_ANSWER_BYTES: Final = 16 * 2**20  # what an HTTP or TLS server seems to announce is more
+_ANSWER_BYTES: Final = 2**19  # some 20,000 partitions, which keep the loop for 50 ms
+_NO_LENGTH: Final = 2**24  # four bytes of HTTP or TLS, read as a length, say more
+_LARGE_ANSWER_BYTES: Final = 2**14  # the loop decodes some 2 MB a second
 _BATCH_BYTES: Final = 16384
 _TOPICS: Final = 1000
 _LONG_KEY: Final = 10_000
@@ -135,12 +139,24 @@ def _check_name(server_name: str) -> None:
 
 
 class _Reader(asyncio.StreamReader):
-    """A stream that does not wait for gigabytes because four bytes of something else say so."""
+    """A stream of answers, each of which is bounded, and handed to *prepare* if it is large.
+
+    It does not wait for gigabytes because four bytes of something else say so.
+    """
+
+    def __init__(self, prepare: Callable[[bytes], Awaitable[None]], **options: Any) -> None:
+        super().__init__(**options)
+        self._prepare = weakref.WeakMethod(prepare)  # aiokafka's connections are in no circle
 
     async def readexactly(self, n: int) -> bytes:
-        if not 0 <= n <= _ANSWER_BYTES:
+        if not 0 <= n <= _NO_LENGTH:
             raise NotKafkaError("the answer is no Kafka broker's")
-        return await super().readexactly(n)
+        if n > _ANSWER_BYTES:
+            raise NotKafkaError(f"an answer of {n} bytes is over the {_ANSWER_BYTES} that are read")
+        answer = await super().readexactly(n)
+        if n > _LARGE_ANSWER_BYTES and (prepare := self._prepare()) is not None:
+            await prepare(answer)
+        return answer
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
@@ -155,6 +171,13 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         self._transport: asyncio.Transport | None = None
         self._counted = False
 
+    async def _decode_beside(self, answer: bytes) -> None:
+        """Decode a large answer in a thread: `aiokafka` would keep the event loop meanwhile."""
+        correlation_id, request, waiting = self._requests[0]
+        if correlation_id is not None and not waiting.done():
+            decoded = _Decoded(request, await in_thread(partial(_decode, request, answer)))
+            self._requests[0] = (correlation_id, decoded, waiting)
+
     async def connect(self) -> None:
         """Connect, ask what the broker speaks, and log in; may raise `DestinationNotAllowed`."""
         loop = asyncio.get_running_loop()
@@ -164,7 +187,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         if secure:
             _check_name(self._server_name)
         sock = await open_socket(await self._doors.find("kafka", address, socket.SOCK_STREAM))
-        reader = _Reader(loop=loop)
+        reader = _Reader(self._decode_beside, loop=loop)
         protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)
         try:
             transport, _ = await loop.create_connection(
@@ -230,6 +253,24 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
 
     def authenticator_scram(self) -> Any:
         return _off_the_loop(super().authenticator_scram())
+
+
+class _Decoded:
+    """A request whose answer is decoded already."""
+
+    def __init__(self, request: Any, response: Any) -> None:
+        self.parse_response_header = request.parse_response_header
+        self.RESPONSE_TYPE = self
+        self._response = response
+
+    def decode(self, _stream: io.BytesIO) -> Any:
+        return self._response
+
+
+def _decode(request: Any, answer: bytes) -> Any:
+    stream = io.BytesIO(answer)
+    request.parse_response_header(stream)
+    return request.RESPONSE_TYPE.decode(stream)
 
 
 def _off_the_loop(authenticator: Any) -> Any:

@@ -65,7 +65,7 @@ _MAY_PASS: Final = frozenset(
 # (docs/adr/0008): a server that says them passes on what a gRPC library behind it has made up.
 _NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty address list")
 _MADE_UP: Final = re.compile(
-    r"Stream removed\b|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
+    r"Stream removed\b|ping timeout|keepalive (watchdog )?timeout|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
     r"|No status received|(CLIENT: Received|Decompressed) message larger|Error parsing '"
     r"|Decompression failed|Unexpected error decompressing|Compression algorithm"
     r"|received (initial |trailing )?metadata size|Failed parsing HTTP/2|Trying to connect an http1"

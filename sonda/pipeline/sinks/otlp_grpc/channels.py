@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 
 from sonda.about import version
-from sonda.pipeline.net.descriptors import Descriptor, connected_to
+from sonda.pipeline.net.descriptors import Descriptor, connected_since, next_number
 from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, ConnectionPool, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.threads import in_thread
@@ -29,6 +29,8 @@ SINK: Final = "otlp_grpc"  # the only kind of sink that speaks gRPC
 CALLS_PER_DESTINATION: Final = 64  # servers allow a hundred or more; beyond, gRPC itself would wait
 IDLE_CHANNELS: Final = 64  # of all destinations together; beyond them the oldest is closed
 ANSWER_BYTES: Final = 65536
+_KEEPALIVE_MS: Final = 30_000  # with a call open; servers hang up on whoever pings more often
+_KEEPALIVE_TIMEOUT_MS: Final = 10_000  # also for how long the kernel waits for a peer's system
 _READY: Final = grpc.ChannelConnectivity.READY
 _FAILED: Final = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
@@ -56,8 +58,8 @@ class _Channel:
     on_close: Callable[[], object] | None = None
 
     def connected(self) -> bool:
-        """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
-        ready = self.channel.get_state() is _READY
+        """Return whether it is in service, gRPC takes it for connected, and its peer is there."""
+        ready = self.in_service and self.channel.get_state() is _READY
         return ready and not any(found.peer_closed() for found in self.sockets)
 
     async def retire(self) -> None:
@@ -66,11 +68,11 @@ class _Channel:
         await self.close_if_unused()
 
     async def close_if_unused(self) -> None:
-        if not self.calls and not self.in_service:
-            if self.on_close is not None:
-                self.on_close()
-                self.on_close = None
-            await self.channel.close()
+        if self.calls or self.in_service or self.on_close is None:
+            return
+        self.on_close()
+        self.on_close = None  # it is closed once
+        await self.channel.close()
 
 
 @dataclass(eq=False, slots=True)
@@ -94,12 +96,15 @@ class Channels:
         self._lines: dict[Destination, _Line] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
+        self._sockets: set[Descriptor] = set()
 
     @asynccontextmanager
     async def lease(self, destination: Destination) -> AsyncIterator[grpc.aio.Channel]:
-        """Borrow a channel that is connected; raises `OSError` or `DestinationNotAllowed` if none can be.
+        """Borrow a channel that is connected; raise `OSError` or `DestinationNotAllowed` if none can be.
 
         Where only gRPC knows why it cannot connect, a call on the channel fails at once and says it.
+        A channel on which a call has timed out takes no further ones: its connection may be dead
+        without anybody having said so.
         """
         line = self._lines.setdefault(destination, _Line())
         if expiry := self._idle.pop(destination, None):
@@ -111,6 +116,10 @@ class Channels:
                 used.calls += 1
                 try:
                     yield used.channel
+                except grpc.aio.AioRpcError as status:
+                    if status.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                        used.in_service = False
+                    raise
                 finally:
                     used.calls -= 1
                     await used.close_if_unused()
@@ -143,7 +152,7 @@ class Channels:
         credentials = None
         if destination.pem is not None:
             credentials = await in_thread(partial(_credentials, destination.pem))
-        before = connected_to(peers)
+        first = next_number()
         channel = _channel(_target(addresses), destination, credentials)
         try:
             if not await _connects(channel):
@@ -153,8 +162,13 @@ class Channels:
             raise
         observer = self._doors.observer
         observer.opened(SINK)
-        sockets = connected_to(peers) - before
-        return _Channel(channel, sockets, on_close=partial(observer.closed, SINK))
+        sockets = connected_since(first, peers, self._sockets)
+        self._sockets |= sockets
+        return _Channel(channel, sockets, on_close=partial(self._closed, sockets))
+
+    def _closed(self, sockets: frozenset[Descriptor]) -> None:
+        self._sockets -= sockets
+        self._doors.observer.closed(SINK)
 
     def _keep(self, destination: Destination, line: _Line) -> None:
         if line.channel is None:
@@ -232,6 +246,8 @@ def _channel(
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),  # else a failed channel's back-off outlives it
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.max_receive_message_length", ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),
     ]
