@@ -65,6 +65,10 @@ def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
 _BEYOND_SCHEMAS: Final = (
     "must be at least initial_backoff",
     "is set by the sink itself",  # `x-reserved`
+    "there is no destination",
+    "cannot be read back",  # `verify`
+    "has no query API",
+    "verify.url must say where to ask",
     # and what only an encoder sees:
     "which line protocol cannot carry here",
     "ends in a backslash, which would escape",
