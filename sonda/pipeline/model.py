@@ -120,14 +120,6 @@ class Verify:
     url: str | None = None
 
 
-class Route(Struct, frozen=True):
-    """What the events of one kind for one destination share: how to render them, and where they go."""
-
-    encoder: PluginRef
-    sink: PluginRef
-    verify: Verify | None = None
-
-
 class NamedDestination(Struct, frozen=True):
     """A destination of the operator's configuration; an event's own labels win over *labels*."""
 
@@ -180,6 +172,18 @@ class EncodedEvent(Struct, frozen=True):
 
     order: ValidatedEvent
     payload: Payload
+
+
+class Route(Struct, frozen=True):
+    """The way that events of one kind take: how each is rendered, and where it is delivered."""
+
+    encoder: PluginRef
+    sink: PluginRef
+
+    @classmethod
+    def of(cls, order: ValidatedEvent) -> Route:
+        """Return the way of an event that has been validated."""
+        return cls(order.encoder, order.sink)
 
 
 class Confirmed(StrEnum):

@@ -993,3 +993,34 @@ def test_nothing_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+FORKING: Final = """
+import json, os, sys
+import sonda
+
+event = json.loads(sys.argv[1])
+before = sonda.emit(event)
+child = os.fork()
+if child == 0:
+    print(str(sonda.emit(event).failure()), flush=True)
+    print(str(sonda.emit(event).failure()), flush=True)
+    sys.exit(7)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(status, type(before) is type(sonda.emit(event)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["after a yes", "after a failure"])
+def test_a_forked_process_says_why_it_cannot(listens: bool) -> None:
+    """Its events neither hang nor crash it, and it ends in peace; the parent's go on as before."""
+    with collector(accepts) as here:
+        address = here.address if listens else "127.0.0.1:1"
+        command = [sys.executable, "-c", FORKING, json.dumps(event(address, timeout="2s"))]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
+    first, second, last = done.stdout.splitlines()
+    assert first == second
+    assert "gRPC cannot be used here: this process was forked after it had been used" in first
+    assert last == "7 True"

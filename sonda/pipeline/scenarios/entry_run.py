@@ -166,7 +166,7 @@ class EntryRun:
         self._begin_s = begin_s + float(self.entry.phase)
         await self._sleep(self._begin_s - self._loop.time(), self._stopped)
         self.state = State.STOPPING if self._stopped.is_set() else State.RUNNING
-        while self._due_at_stop is None and (self._in_flight or self._next != self.entry.planned):
+        while self._has_work:
             self._skip_late()
             await self._hand_over()
             if self._is_hopeless():
@@ -180,6 +180,11 @@ class EntryRun:
         self.outcome = self.outcome or Outcome.COMPLETED
         self._ended_s = self._loop.time()
         self.state = State.FINISHED
+
+    @property
+    def _has_work(self) -> bool:
+        is_over = self._due_at_stop is not None or self._bug is not None
+        return not is_over and bool(self._in_flight or self._next != self.entry.planned)
 
     def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
         """Schedule nothing more; what is in flight is waited for."""

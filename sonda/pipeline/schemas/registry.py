@@ -29,7 +29,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import jsonschema_rs
 
@@ -78,6 +78,14 @@ SYNONYMS: Final[Mapping[Kind, Mapping[str, str]]] = {
     for kind, schemas in PLUGINS.items()
 }
 """What people write for the name of a plug-in."""
+
+
+def schemas_of(kind: Kind | GeneratorKind) -> Mapping[str, Schema]:
+    """Return the schemas of a kind of plug-in, by name."""
+    if kind in PLUGINS:
+        return PLUGINS[cast("Kind", kind)]
+    return GENERATORS[cast("GeneratorKind", kind)]
+
 
 BY_ID: Final[Mapping[str, Schema]] = {
     schema["$id"]: schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -16,7 +16,6 @@ from sonda.pipeline.model import (
     Metric,
     NamedDestination,
     PluginRef,
-    Route,
     ValidatedEvent,
     Verify,
 )
@@ -38,6 +37,15 @@ from sonda.pipeline.values.timestamps import parse_rfc3339
 
 Destinations = Callable[[str], NamedDestination | None]
 """Finds a destination of the operator's configuration by its name."""
+
+
+class Delivering(NamedTuple):
+    """What the bodies of one kind for one destination have in common."""
+
+    encoder: PluginRef
+    sink: PluginRef
+    verify: Verify | None
+
 
 # What is memoized is looked up by its JSON: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder()
@@ -62,31 +70,31 @@ def validate(
     try:
         if "destination" in document:
             return _named(document, received_ns, destinations)
-        route = _recall(document)
-        found = _examine(document) if route is None else Success(route)
-        return found.map(lambda route: _validated(document, received_ns, route))
+        shared = _recall(document)
+        found = _examine(document) if shared is None else Success(shared)
+        return found.map(lambda shared: _validated(document, received_ns, shared))
     except RecursionError:  # nested as deeply as parsing just allows
         return Failure(NotJson("it is nested too deeply"))
 
 
-def _validated(document: dict[str, Any], received_ns: int, route: Route) -> ValidatedEvent:
+def _validated(document: dict[str, Any], received_ns: int, shared: Delivering) -> ValidatedEvent:
     event = _event(document, document["labels"], received_ns)
-    return ValidatedEvent(event, route.encoder, route.sink, verify=route.verify)
+    return ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify)
 
 
-def _recall(document: dict[str, Any]) -> Route | None:
+def _recall(document: dict[str, Any]) -> Delivering | None:
     """Return where a valid body's event goes, fast; `None` is no verdict."""
     if not fast_validator().is_valid(document):
         return None
     encoder, sink = document["encoder"], document["sink"]
     if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
         return None
-    shared = (document["signal_type"], encoder, sink, document.get("verify"))
-    return _route(_WRITER.encode(shared))
+    written = (document["signal_type"], encoder, sink, document.get("verify"))
+    return _shared(_WRITER.encode(written))
 
 
 @memoize
-def _route(written: bytes) -> Route | None:
+def _shared(written: bytes) -> Delivering | None:
     """Check and read what events of one kind for one destination have in common."""
     names = ("signal_type", "encoder", "sink", "verify")
     document: dict[str, Any] = dict(zip(names, json.loads(written), strict=True))
@@ -96,7 +104,7 @@ def _route(written: bytes) -> Route | None:
     encoder, sink = (_plugin(kind, document[kind]) for kind in kinds)
     if any(_misfits(document, encoder, sink)):
         return None
-    return Route(encoder, sink, _verify(document))
+    return Delivering(encoder, sink, _verify(document))
 
 
 def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
@@ -104,7 +112,7 @@ def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
     return name in PLUGINS[kind] and fast_validator(kind, name).is_valid(options)
 
 
-def _examine(document: dict[str, Any]) -> Result[Route, Problem]:
+def _examine(document: dict[str, Any]) -> Result[Delivering, Problem]:
     """Explain all that is wrong with a body; slow."""
     from sonda.pipeline.schemas.validators import validator  # jsonschema costs 30 ms to import
 
@@ -119,7 +127,7 @@ def _examine(document: dict[str, Any]) -> Result[Route, Problem]:
     errors += _misfits(document, encoder, sink)
     if errors or encoder is None or sink is None:
         return _failure(errors)
-    return Success(Route(encoder, sink, _verify(document)))
+    return Success(Delivering(encoder, sink, _verify(document)))
 
 
 def _failure(errors: list[SchemaError]) -> Result[Any, Problem]:

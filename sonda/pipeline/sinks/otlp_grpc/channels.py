@@ -23,6 +23,7 @@ from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, ConnectionPool, TlsPa
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.tls import Pem, system_authorities
+from sonda.pipeline.sinks.otlp_grpc.forking import check_process, remember
 from sonda.pipeline.values.addresses import Address
 
 SINK: Final = "otlp_grpc"  # the only kind of sink that speaks gRPC
@@ -147,6 +148,7 @@ class Channels:
             return line.channel
 
     async def _open(self, destination: Destination) -> _Channel:
+        check_process()
         addresses = await self._doors.find(SINK, destination.address, socket.SOCK_STREAM)
         peers = [info[4] for info in addresses]
         credentials = None
@@ -252,6 +254,6 @@ def _channel(
         ("grpc.max_send_message_length", -1),
     ]
     if destination.secure is None or credentials is None:
-        return grpc.aio.insecure_channel(target, options)
+        return remember(grpc.aio.insecure_channel(target, options))
     options.append(("grpc.ssl_target_name_override", destination.secure.server_name))
-    return grpc.aio.secure_channel(target, credentials, options)
+    return remember(grpc.aio.secure_channel(target, credentials, options))
