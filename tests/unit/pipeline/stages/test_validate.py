@@ -147,7 +147,7 @@ def test_long_options_are_read_but_not_remembered() -> None:
         (changed(LOG, log=MISSING, metric={"value": "x"}), ["missing field 'log'", "unknown field 'metric'"]),
         (changed(METRIC, log={}), ["unknown field 'log'"]),
         (changed(LOG, count=5), ["unknown field 'count'"]),
-        (changed(LOG, log__filds={}), ["log: unknown field 'filds'"]),
+        (changed(LOG, log__filds={}), ["log: unknown field 'filds' (did you mean 'fields'?)"]),
         (changed(LOG, log__severity="INFO"), ["log.severity: unknown variant 'INFO', expected one of 'trace', 'debug', 'info', 'warn', 'error', 'fatal' (did you mean 'info'?)"]),
         (changed(LOG, log__message=None), ["log.message: expected a string, got null"]),
         (changed(LOG, log__fields={"a b": 1}), ['log.fields["a b"]: expected a string, got a number']),
