@@ -221,4 +221,4 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push, describe)
+SINK: Final = Sink(Kafka, push, describe, side_by_side=True)

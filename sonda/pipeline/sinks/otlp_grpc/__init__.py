@@ -24,13 +24,13 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batching import Outcome
 from sonda.pipeline.net.pool import TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
-from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import reason
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
@@ -285,4 +285,4 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
     return None
 
 
-SINK: Final = Sink(OtlpGrpc, push, describe)
+SINK: Final = Sink(OtlpGrpc, push, describe, side_by_side=True)
