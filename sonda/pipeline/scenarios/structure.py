@@ -135,7 +135,10 @@ def _check(name: str, value: Any, path: Path, issues: Issues) -> bool:
         issues.more += 1
         return False
     for found in find_issues(_explaining(name), simple):
-        issues.extend(path, [found.flaw], structural=found.structural)
+        if found.issue is None:
+            issues.more += found.times
+        else:
+            issues.extend(path, [found.issue], structural=found.structural)
     return False
 
 
