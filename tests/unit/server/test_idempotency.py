@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,9 @@ DONE: dict[str, Any] = {
 }
 
 
-def using(folder: Path, work: Callable[[IdempotencyStore], Awaitable[T]], **options: Any) -> T:
+def using(
+    folder: Path, work: Callable[[IdempotencyStore], Coroutine[Any, Any, T]], **options: Any
+) -> T:
     """Do *work* with a store in *folder*."""
     store = IdempotencyStore(
         folder / "sonda.sqlite3", **{"ttl_s": 60.0, "most_keys": 100, **options}
