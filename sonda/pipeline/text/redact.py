@@ -1,4 +1,4 @@
-"""What proves who is asking: found where a client wrote it, and taken out of what is shown.
+"""Credentials: found where a client wrote them, and removed from what is shown.
 
 The schemas keep secrets out of what we say ourselves (`x-secret`). But a destination may send back
 what it was sent, and an exception may quote what it choked on.
@@ -37,7 +37,7 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 def quote_words(
     text: str, secrets: Iterable[str], limit: int = ANSWER_CHARACTERS, *, whole: bool = True
 ) -> str:
-    """Quote a destination on one line, its start and its end, without *secrets*.
+    """Return a destination's words on one line, their start and end, without *secrets*.
 
     Of a text that is not *whole* the start is quoted alone. One with so many escapes that looking
     through them would keep the event loop is not quoted if there is something to hide.
@@ -86,7 +86,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _join(text: str, found: list[tuple[int, int, str]]) -> str:
-    """Put replacements where secrets were found; where these overlap, the first one's."""
+    """Return *text* with each found span replaced; of overlapping ones the first counts."""
     parts: list[str] = []
     at = 0
     for start, end, shown in sorted(found, key=lambda one: (one[0], -one[1])):
