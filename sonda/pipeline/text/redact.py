@@ -11,6 +11,7 @@ import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
@@ -153,12 +154,29 @@ def secrets_of_sink(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def secrets_of_body(raw: bytes) -> tuple[str, ...]:
-    """Return the secrets in a body, if it is one at all."""
+    """Return the secrets of all sinks in a body: one JSON document, or one on each line."""
     try:
-        sink = json.loads(raw)["sink"]
-        return tuple(secrets_of_sink(sink)) if isinstance(sink, dict) else ()
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return ()
+        return tuple(_secrets_within(json.loads(raw)))
+    except (ValueError, RecursionError):
+        pass
+    secrets: list[str] = []
+    for line in raw.splitlines():
+        with suppress(ValueError, RecursionError):
+            secrets += _secrets_within(json.loads(line))
+    return tuple(secrets)
+
+
+def _secrets_within(document: Any) -> Iterator[str]:
+    """Yield the secrets of every object under a `sink`, however deep it stands."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(sink := value.get("sink"), dict):
+                yield from secrets_of_sink(sink)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def repr_without_secrets(options: Any) -> str:

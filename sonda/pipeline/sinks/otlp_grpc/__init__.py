@@ -61,6 +61,7 @@ _MAY_PASS: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_MAY_BE_STORED: Final = _MAY_PASS | {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 # A status that gRPC makes up looks like one of the server's but for its words, and these are they
 # (docs/adr/0008): a server that says them passes on what a gRPC library behind it has made up.
 _NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty address list")
@@ -261,7 +262,8 @@ def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline)
         return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", retryable=True)
     wait_s = _retry_info_s(status)
     throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
-    refused = Refused(call.collector.target, code.name, call.own_words(words))
+    stored = code in _MAY_BE_STORED
+    refused = Refused(call.collector.target, code.name, call.own_words(words), stored)
     return Failure(AttemptFailure(refused, code in _MAY_PASS or throttled, wait_s))
 
 
