@@ -35,8 +35,8 @@ class Retry:
     """How often to try again, and how long to wait before."""
 
     max_attempts: int
-    initial_backoff: str
-    max_backoff: str
+    initial_backoff: str = "100ms"
+    max_backoff: str = "5s"
 
 
 async def deliver_with_retries(
