@@ -21,11 +21,11 @@ from sonda.pipeline.events import to_json
 from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.net import Network
 from sonda.pipeline.result import fold
-from sonda.pipeline.scenarios.entry_run import Limits
 from sonda.pipeline.scenarios.numbers import as_number
 from sonda.pipeline.scenarios.plan import Entry, Scenario, public
 from sonda.pipeline.scenarios.report import Progress, Report
 from sonda.pipeline.scenarios.run import Run
+from sonda.pipeline.scenarios.states import Limits
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.text.cards import lines_of_preview
