@@ -66,6 +66,8 @@ async def deliver_with_retries(
                 outcome if tries == 1 else Success(structs.replace(outcome.unwrap(), tries=tries))
             )
         setback = outcome.failure()
+        if course is not None:
+            course.may_be_stored |= getattr(setback.problem, "may_be_stored", False)
         if isinstance(setback.problem, OutcomeUnknown):
             unknown = setback.problem
         if isinstance(setback.problem, Forbidden) and reached:
