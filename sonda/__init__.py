@@ -11,6 +11,9 @@
     await sonda.emit_many(events)                         # one result each, in order
     sonda.preview(event)                                  # what would be sent; nothing is
 
+    plan = sonda.load_scenario("demo.yaml").unwrap()      # a stream of events at a rate
+    async with sonda.run(plan) as run: ...                # and what becomes of each
+
 Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
 """
 
@@ -40,7 +43,13 @@ if TYPE_CHECKING:
     from sonda.pipeline.net.retry import Retry as Retry
     from sonda.pipeline.net.tls import KafkaTls as KafkaTls
     from sonda.pipeline.net.tls import Tls as Tls
+    from sonda.pipeline.scenarios.report import Report as Report
     from sonda.pipeline.sinks.options import Sasl as Sasl
+    from sonda.scenarios import Scenario as Scenario
+    from sonda.scenarios import load_scenario as load_scenario
+    from sonda.scenarios import run as run
+    from sonda.scenarios import run_scenario as run_scenario
+    from sonda.scenarios import sample as sample
 
 __all__ = [
     "Confirmed",
@@ -51,8 +60,10 @@ __all__ = [
     "Pipeline",
     "Preview",
     "Receipt",
+    "Report",
     "Retry",
     "Sasl",
+    "Scenario",
     "Tls",
     "as_row",
     "emit",
@@ -60,8 +71,12 @@ __all__ = [
     "emit_many",
     "encode",
     "encoders",
+    "load_scenario",
     "preview",
     "problems",
+    "run",
+    "run_scenario",
+    "sample",
     "sinks",
     "version",
 ]
@@ -75,15 +90,21 @@ _HOMES: Final = {
     "Pipeline": "sonda.pipeline.deliver",
     "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",
+    "Report": "sonda.pipeline.scenarios.report",
     "Retry": "sonda.pipeline.net.retry",
     "Sasl": "sonda.pipeline.sinks.options",
+    "Scenario": "sonda.scenarios",
     "Tls": "sonda.pipeline.net.tls",
     "as_row": "sonda.notebook",
     "emit": "sonda.library",
     "emit_async": "sonda.library",
     "emit_many": "sonda.library",
     "encode": "sonda.library",
+    "load_scenario": "sonda.scenarios",
     "preview": "sonda.library",
+    "run": "sonda.scenarios",
+    "run_scenario": "sonda.scenarios",
+    "sample": "sonda.scenarios",
     "version": "sonda.about",
 }
 

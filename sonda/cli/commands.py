@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from sonda.about import version
 from sonda.cli import params
 from sonda.cli.params import with_options
+from sonda.cli.run import run
 
 if TYPE_CHECKING:
     from sonda.cli.destinations import Addressed
@@ -184,20 +185,25 @@ def check(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 
 @sonda.command()
-@click.argument("kind", required=False, type=click.Choice(["encoder", "sink"]), is_eager=True)
+@click.argument("kind", required=False, type=click.Choice(params.SCHEMA_KINDS), is_eager=True)
 @click.argument("name", required=False, type=params.PluginName())
-def schema(kind: Literal["encoder", "sink"] | None, name: str | None) -> None:
-    """Print the JSON Schema of an event, or of the options of one encoder or sink."""
-    from sonda.cli.schema import event_schema, plugin_schema
-    from sonda.pipeline.schemas.registry import PLUGINS
+def schema(kind: params.SchemaKind | None, name: str | None) -> None:
+    """Print the JSON Schema of an event, of a scenario, or of one encoder, sink or generator."""
+    from sonda.cli.schema import event_schema, plugin_schema, scenario_schema
+    from sonda.pipeline.schemas.registry import schemas_of
 
     if kind is None:
         document = event_schema()
+    elif kind == "scenario":
+        document = scenario_schema()
     elif name is None:
-        raise click.UsageError(f"which {kind}? One of: {', '.join(PLUGINS[kind])}")
+        raise click.UsageError(f"which {kind}? One of: {', '.join(schemas_of(kind))}")
     else:
         document = plugin_schema(kind, name)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+sonda.add_command(run)
 
 
 @sonda.command(epilog=_SHELLS)

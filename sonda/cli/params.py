@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 from sonda.pipeline.model import Severity
 
 SEVERITIES: Final = (*get_args(Severity), "warning")
+SchemaKind: TypeAlias = Literal["encoder", "sink", "generator", "log_generator", "scenario"]
+SCHEMA_KINDS: Final = get_args(SchemaKind)
 FILES: Final = "FILE…"  # what stands for `log` or `metric`; help and usage show it so
 
 _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
@@ -67,10 +69,10 @@ class PluginName(click.ParamType[str, str]):
         return [CompletionItem(n) for n in self._names(ctx) if n.startswith(incomplete)]
 
     def _names(self, ctx: click.Context | None) -> Iterable[str]:
-        from sonda.pipeline.schemas.registry import PLUGINS
+        from sonda.pipeline.schemas.registry import schemas_of
 
         kind = self._kind or (ctx.params.get("kind") if ctx else None) or "sink"
-        return PLUGINS[kind]
+        return () if kind == "scenario" else schemas_of(kind)
 
 
 class Number(click.ParamType[float, str]):

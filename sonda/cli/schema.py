@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind
+from sonda.pipeline.schemas.registry import (
+    GENERATORS,
+    PLUGINS,
+    REQUEST,
+    SCENARIO,
+    GeneratorKind,
+    Kind,
+    schemas_of,
+)
 from sonda.pipeline.schemas.validators import REGISTRY
 
 _COMMON: Final = "https://sonda.invalid/schemas/common.json"
@@ -13,9 +21,9 @@ _KINDS: Final[tuple[Kind, ...]] = ("encoder", "sink")
 _OF_A_FILE: Final = ("$id", "$schema")
 
 
-def plugin_schema(kind: Kind, name: str) -> dict[str, Any]:
+def plugin_schema(kind: Kind | GeneratorKind, name: str) -> dict[str, Any]:
     """Give the schema of one encoder or sink, with all that it refers to."""
-    return _with_shared(_local(PLUGINS[kind][name]))
+    return _with_shared(_local(schemas_of(kind)[name]))
 
 
 def event_schema() -> dict[str, Any]:
@@ -29,6 +37,33 @@ def event_schema() -> dict[str, Any]:
             {"$ref": f"#/$defs/{kind}.{name}"} for name in PLUGINS[kind]
         ]
     return _with_shared(event)
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the schema of a scenario, with the parameters of each generator, encoder and sink."""
+    scenario = _local(SCENARIO)
+    kinds: tuple[Kind | GeneratorKind, ...] = (*PLUGINS, *GENERATORS)
+    choices: dict[str, Mapping[str, Any]] = {kind: schemas_of(kind) for kind in kinds}
+    for kind, schemas in choices.items():
+        for name, schema in schemas.items():
+            inner = {field: value for field, value in schema.items() if field not in _OF_A_FILE}
+            scenario["$defs"][f"{kind}.{name}"] = _lifted(_local(inner), scenario["$defs"])
+    for part in ("entry", "defaults"):
+        properties = scenario["$defs"][part]["properties"]
+        properties["labels"] = _local(REQUEST["properties"]["labels"])
+        for kind, schemas in choices.items():
+            if kind in properties:
+                written = properties[kind] if "$ref" not in properties[kind] else {}
+                options = [{"$ref": f"#/$defs/{kind}.{name}"} for name in schemas]
+                shared = written or _local(REQUEST["properties"][kind])
+                properties[kind] = {**shared, "oneOf": options}
+    return _with_shared(scenario)
+
+
+def _lifted(schema: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Move a schema's own definitions up to those of the document."""
+    known.update(schema.pop("$defs", {}))
+    return schema
 
 
 def _local(value: Any) -> Any:
