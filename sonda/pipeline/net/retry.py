@@ -121,9 +121,7 @@ class _Group:
                 self._verdicts[place] = delivery.acknowledged(outcome.unwrap())
                 continue
             delivery.failed(outcome.failure())
-            if course is not None:
-            course.may_be_stored |= getattr(outcome.failure().problem, "may_be_stored", False)
-        failure = delivery.failure or outcome.failure()
+            failure = delivery.failure or outcome.failure()
             wait_s = wait_before_next(delivery, failure, self._retry, self._deadline)
             if wait_s is None or is_last:
                 self._verdicts[place] = delivery.given_up(failure)
