@@ -6,18 +6,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
-from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.course import DELIVERY_PROGRESS
+from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.groups import send_groups
-from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
+from sonda.pipeline.interruption import (
+    WHILE_UNSENT,
+    InterruptedGroup,
+    explain,
+    outcomes_of_group,
+    what_became,
+)
 from sonda.pipeline.model import (
     EncodedEvent,
     Event,
@@ -28,11 +32,11 @@ from sonda.pipeline.model import (
     ValidatedEvent,
 )
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
-from sonda.pipeline.result import fold, then
+from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
@@ -45,7 +49,6 @@ from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
-_WARNINGS: Final[Callable[[ValidatedEvent | Receipt], tuple[str, ...]]] = attrgetter("warnings")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
@@ -69,7 +72,8 @@ class Pipeline:
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
     Each destination may have *share* events under way; a library's may have any number. A server
-    also has its advisories logged, by *warn*.
+    also has its advisories logged, by *warn*. The *observer* hears of each event that has its
+    outcome, and of connections.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Pipeline:
         observer: Observer = NOBODY,
     ) -> None:
         self._transport = Network(confinement, observer)
+        self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
@@ -106,16 +111,23 @@ class Pipeline:
         return await then(to_json(event), self.deliver)
 
     def prepare(
-        self, raw: bytes, *, received_ns: int | None = None
+        self, raw: bytes, delivery: Delivery | None = None, *, received_ns: int | None = None
     ) -> Result[EncodedEvent, Problem]:
         """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
 
-        Without a timestamp of its own the event gets *received_ns*, by default the time now.
+        Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
+        with `NotJson`, `Malformed` or `Invalid`. The *delivery* learns of each stage.
         """
-        validated = parse(raw).bind(
-            partial(validate, received_ns=now_ns() if received_ns is None else received_ns)
-        )
-        return validated.bind(self._preflight).bind(encode)
+        received_ns = now_ns() if received_ns is None else received_ns
+        document = parse(raw)
+        order = document.bind(partial(validate, received_ns=received_ns)).bind(self._preflight)
+        if delivery is not None:
+            delivery.time_ns = received_ns
+            delivery.prepared(document, order)
+        encoded = order.bind(encode)
+        if delivery is not None and isinstance(encoded, Success):
+            delivery.encoded()
+        return encoded
 
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
@@ -166,60 +178,78 @@ class Pipeline:
     async def send_prepared(
         self,
         prepared: Sequence[Result[EncodedEvent, Problem]],
+        deliveries: Sequence[Delivery] = (),
         *,
         until_s: float | None = None,
         waits: bool = True,
     ) -> list[Result[Receipt, Problem]]:
         """Deliver what `prepare` has made of many bodies; return each one's verdict, in their order.
 
-        Events for one sink go in their order, as one group; groups go side by side. Cancelled, the
-        cancellation's cause has the outcome of each (`outcomes_of_group`).
+        Events for one sink go in their order, as one group; groups go side by side. *deliveries*
+        are those that `prepare` was given, one for each. Cancelled, the cancellation's cause has the
+        outcome of each (`outcomes_of_group`), and so have the deliveries.
         """
-        ready = [one.unwrap() for one in prepared if isinstance(one, Success)]
+        deliveries = deliveries or [_delivery_of(one) for one in prepared]
+        ready = {
+            place: one.unwrap() for place, one in enumerate(prepared) if isinstance(one, Success)
+        }
+        sending = send_groups(
+            list(ready.values()),
+            [deliveries[place] for place in ready],
+            self._transport,
+            self._shares,
+            until_s=until_s,
+            waits=waits,
+        )
         try:
-            sent = (
-                await send_groups(
-                    ready, self._transport, self._shares, until_s=until_s, waits=waits
-                )
-                if ready
-                else []
-            )
+            results = _in_place(prepared, await sending)
         except asyncio.CancelledError as exc:
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
-                exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
+                results = _in_place(prepared, outcomes)
+                self._finished(deliveries, results)
+                exc.__cause__ = InterruptedGroup(results)
             raise
-        return _in_place(prepared, sent)
+        self._finished(deliveries, results)
+        return results
+
+    def _finished(
+        self, deliveries: Sequence[Delivery], results: Sequence[Result[Receipt, Problem]]
+    ) -> None:
+        """Record the outcomes, and let the observer and the log know."""
+        advised: dict[str, None] = {}
+        for delivery, outcome in zip(deliveries, results, strict=True):
+            delivery.ended(outcome)
+            self._observer.finished(delivery, outcome)
+            if self._in_server:
+                advised.update(dict.fromkeys(_warnings_of(delivery, outcome)))
+        for warning in advised:
+            self._warn(warning)
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
     ) -> Result[Receipt, Problem]:
         """Deliver one event; succeed only once the destination has confirmed it.
 
         *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
+        Cancelled, the *delivery* has the outcome of the event, and the cancellation's cause
+        has it, too (`what_became`).
         """
-        received_ns = now_ns()
-        course = DELIVERY_PROGRESS.get()
-        if course is not None:
-            course.time_ns = received_ns
-        document = parse(raw)
-        validated = document.bind(partial(validate, received_ns=received_ns))
-        order = validated.bind(self._preflight)
-        if course is not None:
-            course.prepare(document, order)
-        began_ns = perf_counter_ns()
-        parcel = order.bind(encode)
-        if course is not None and isinstance(parcel, Success):
-            course.encode()
+        delivery = Delivery() if delivery is None else delivery
+        encoded = self.prepare(raw, delivery)
+        began_ns = delivery.prepared_ns
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
-        receipt = await then(parcel, sending)  # the first I/O
-        if course is not None:
-            course.end(receipt)
-        if self._in_server:
-            for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
-                self._warn(warning)
-        return receipt
+        try:
+            with delivering((delivery,)):
+                outcome = await then(encoded, sending)  # the first I/O
+        except asyncio.CancelledError as exc:
+            problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
+            explain(exc, problem)
+            self._finished((delivery,), (Failure(problem),))
+            raise
+        self._finished((delivery,), (outcome,))
+        return outcome
 
     async def _send(
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
@@ -256,8 +286,16 @@ class Pipeline:
             return Failure(Unreachable(attempt, "the file system did not answer in time"))
 
 
-def _none(_: Problem) -> tuple[str, ...]:
-    return ()
+def _warnings_of(delivery: Delivery, outcome: Result[Receipt, Problem]) -> tuple[str, ...]:
+    """Return what the user should know of an event, whatever became of it."""
+    if isinstance(outcome, Success):
+        receipt: Receipt = outcome.unwrap()
+        return receipt.warnings
+    return () if delivery.order is None else delivery.order.warnings
+
+
+def _delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
+    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
 
 
 def _in_place(
