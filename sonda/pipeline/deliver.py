@@ -41,6 +41,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.stages.verify import permit, verify
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
@@ -87,6 +88,7 @@ class Pipeline:
         self._in_server = in_server
         self._warn = warn
         self._preflight = partial(preflight, in_server=in_server)
+        self._permit = partial(permit, network=self._transport)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -115,7 +117,7 @@ class Pipeline:
         validated = parse(raw).bind(
             partial(validate, received_ns=now_ns() if received_ns is None else received_ns)
         )
-        return validated.bind(self._preflight).bind(encode)
+        return validated.bind(self._preflight).bind(encode).bind(self._permit)
 
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
@@ -189,7 +191,9 @@ class Pipeline:
             if outcomes is not None:
                 exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
             raise
-        return _in_place(prepared, sent)
+        verifying = partial(self._verified, until_s=until_s)
+        verified = await asyncio.gather(*map(verifying, ready, sent))
+        return _in_place(prepared, verified)
 
     async def deliver(
         self, raw: bytes, *, until_s: float | None = None
@@ -207,7 +211,7 @@ class Pipeline:
         if course is not None:
             course.prepare(document, order)
         began_ns = perf_counter_ns()
-        parcel = order.bind(encode)
+        parcel = order.bind(encode).bind(self._permit)
         if course is not None and isinstance(parcel, Success):
             course.encode()
         sending = partial(self.send_encoded, until_s=until_s, began_ns=began_ns)
@@ -228,7 +232,28 @@ class Pipeline:
             if not is_free:
                 return Failure(DestinationBusy(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
-            return await then(pushed, partial(flush, began_ns=began_ns))
+            receipt = await then(pushed, partial(flush, began_ns=began_ns))
+        return await self._verified(parcel, receipt, until_s=until_s)
+
+    async def _verified(
+        self,
+        parcel: EncodedEvent,
+        receipt: Result[Receipt, Problem],
+        *,
+        until_s: float | None,
+    ) -> Result[Receipt, Problem]:
+        """Return *receipt* with what reading the event back has come to, where it is asked for."""
+        if parcel.order.verify is None or not isinstance(receipt, Success):
+            return receipt
+        return Success(
+            await verify(
+                parcel,
+                receipt.unwrap(),
+                network=self._transport,
+                until_s=until_s,
+                survives_cancellation=self._in_server,
+            )
+        )
 
     async def preview(
         self, raw: bytes, *, until_s: float | None = None
