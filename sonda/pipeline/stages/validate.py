@@ -169,7 +169,7 @@ def _named(
             destination.encoder,
             destination.sink,
             verify=verify,
-            destination=name,
+            destination=destination,
         )
     )
 
