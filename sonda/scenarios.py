@@ -26,8 +26,8 @@ from sonda.pipeline.values.timestamps import rfc3339
 def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any]) -> Result[Plan, Problem]:
     """Compile a scenario: a file in YAML or JSON, or what would stand in one.
 
-    In a file `${NAME}` is replaced from the environment. Fails with `NotJson`, `Malformed` or
-    `Invalid`; a file that cannot be read is `Malformed`.
+    In a file `${NAME}` is replaced from the environment. Fails with `Malformed` or `Invalid`;
+    a file that cannot be read is `Malformed`.
     """
     if isinstance(source, Mapping):
         document = from_tree(source)

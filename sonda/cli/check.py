@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sonda.cli import options, params
-from sonda.cli.options import with_options
+from sonda.cli.params import with_options
 
 
 @click.command(cls=params.MessageCommand)

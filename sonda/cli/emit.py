@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from sonda.cli import options, params
-from sonda.cli.options import with_options
+from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -44,17 +44,6 @@ def option(*names: str, **extra: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, **extra)
 
 
-def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Return a decorator that gives a command several options, in this order."""
-
-    def decorate(command: F) -> F:
-        for one in reversed(options):
-            command = one(command)
-        return command
-
-    return decorate
-
-
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 TO: Final = option(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,10 +14,15 @@ from click.shell_completion import CompletionItem
 from sonda.pipeline.model import Severity
 
 SEVERITIES: Final = (*get_args(Severity), "warning")
+SchemaKind: TypeAlias = Literal["encoder", "sink", "generator", "log_generator", "scenario"]
+SCHEMA_KINDS: Final = get_args(SchemaKind)
 FILES: Final = "FILE…"  # what stands for `log` or `metric`; help and usage show it so
 
 _BEGINS_DESTINATION: Final = re.compile(r"\s*[A-Za-z][\w.-]*\s*(?:=|\Z)")
 _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class To(click.ParamType[str, str]):
@@ -77,10 +82,10 @@ class PluginName(click.ParamType[str, str]):
         return [CompletionItem(n) for n in self._names(ctx) if n.startswith(incomplete)]
 
     def _names(self, ctx: click.Context | None) -> Iterable[str]:
-        from sonda.pipeline.schemas.registry import PLUGINS
+        from sonda.pipeline.schemas.registry import schemas_of
 
         kind = self._kind or (ctx.params.get("kind") if ctx else None) or "sink"
-        return PLUGINS[kind]
+        return () if kind == "scenario" else schemas_of(kind)
 
 
 class Number(click.ParamType[float, str]):
@@ -204,3 +209,14 @@ def server_url(ctx: click.Context, param: click.Parameter, value: str | None) ->
         reason = "a key belongs into the environment, as SONDA_API_KEY"
         raise click.BadParameter(reason, ctx, param)
     return value
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command several options, in this order."""
+
+    def decorate(command: F) -> F:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import click
 
 from sonda.cli import params
-from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind
+from sonda.pipeline.schemas.registry import (
+    GENERATORS,
+    PLUGINS,
+    REQUEST,
+    SCENARIO,
+    GeneratorKind,
+    Kind,
+    schemas_of,
+)
 
 _COMMON: Final = "https://sonda.invalid/schemas/common.json"
 _KINDS: Final[tuple[Kind, ...]] = ("encoder", "sink")
@@ -17,22 +25,24 @@ _OF_A_FILE: Final = ("$id", "$schema")
 
 
 @click.command()
-@click.argument("kind", required=False, type=click.Choice(_KINDS), is_eager=True)
+@click.argument("kind", required=False, type=click.Choice(params.SCHEMA_KINDS), is_eager=True)
 @click.argument("name", required=False, type=params.PluginName())
-def schema(kind: Literal["encoder", "sink"] | None, name: str | None) -> None:
-    """Print the JSON Schema of an event, or of the options of one encoder or sink."""
+def schema(kind: params.SchemaKind | None, name: str | None) -> None:
+    """Print the JSON Schema of an event, of a scenario, or of one encoder, sink or generator."""
     if kind is None:
         document = event_schema()
+    elif kind == "scenario":
+        document = scenario_schema()
     elif name is None:
-        raise click.UsageError(f"which {kind}? One of: {', '.join(PLUGINS[kind])}")
+        raise click.UsageError(f"which {kind}? One of: {', '.join(schemas_of(kind))}")
     else:
         document = plugin_schema(kind, name)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def plugin_schema(kind: Kind, name: str) -> dict[str, Any]:
+def plugin_schema(kind: Kind | GeneratorKind, name: str) -> dict[str, Any]:
     """Return the schema of one encoder or sink, with all that it refers to."""
-    return _with_shared(_local(PLUGINS[kind][name]))
+    return _with_shared(_local(schemas_of(kind)[name]))
 
 
 def event_schema() -> dict[str, Any]:
@@ -46,6 +56,33 @@ def event_schema() -> dict[str, Any]:
             {"$ref": f"#/$defs/{kind}.{name}"} for name in PLUGINS[kind]
         ]
     return _with_shared(event)
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the schema of a scenario, with the parameters of each generator, encoder and sink."""
+    scenario = _local(SCENARIO)
+    kinds: tuple[Kind | GeneratorKind, ...] = (*PLUGINS, *GENERATORS)
+    choices: dict[str, Mapping[str, Any]] = {kind: schemas_of(kind) for kind in kinds}
+    for kind, schemas in choices.items():
+        for name, one in schemas.items():
+            inner = {field: value for field, value in one.items() if field not in _OF_A_FILE}
+            scenario["$defs"][f"{kind}.{name}"] = _lifted(_local(inner), scenario["$defs"])
+    for part in ("entry", "defaults"):
+        properties = scenario["$defs"][part]["properties"]
+        properties["labels"] = _local(REQUEST["properties"]["labels"])
+        for kind, schemas in choices.items():
+            if kind in properties:
+                written = properties[kind] if "$ref" not in properties[kind] else {}
+                options = [{"$ref": f"#/$defs/{kind}.{name}"} for name in schemas]
+                shared = written or _local(REQUEST["properties"][kind])
+                properties[kind] = {**shared, "oneOf": options}
+    return _with_shared(scenario)
+
+
+def _lifted(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Move a schema's own definitions up to those of the document."""
+    known.update(document.pop("$defs", {}))
+    return document
 
 
 def _local(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from time import perf_counter_ns
@@ -16,7 +16,17 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import EncodedEvent, Preview, Receipt, ValidatedEvent
+from sonda.pipeline.groups import send_groups
+from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
+from sonda.pipeline.model import (
+    EncodedEvent,
+    Event,
+    Preview,
+    Receipt,
+    Route,
+    Signal,
+    ValidatedEvent,
+)
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.limiter import DestinationLimiter
@@ -95,6 +105,92 @@ class Pipeline:
         """Deliver one event, typed or as the mapping that the HTTP body would be."""
         return await then(to_json(event), self.deliver)
 
+    def prepare(
+        self, raw: bytes, *, received_ns: int | None = None
+    ) -> Result[EncodedEvent, Problem]:
+        """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
+
+        Without a timestamp of its own the event gets *received_ns*, by default the time now.
+        """
+        validated = parse(raw).bind(
+            partial(validate, received_ns=now_ns() if received_ns is None else received_ns)
+        )
+        return validated.bind(self._preflight).bind(encode)
+
+    def route(
+        self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
+    ) -> Result[Route, Problem]:
+        """Return the way that events of one kind take, from its encoder and sink as JSON has them.
+
+        Fails with `Malformed` or `Invalid`, as a body with these would.
+        """
+        parts = {"logs": {"log": {"severity": "info", "message": ""}}}
+        event = parts.get(signal_type, {"metric": {"name": "m", "value": 0}})
+        document = {
+            "signal_type": signal_type,
+            "labels": {},
+            **event,
+            "encoder": encoder,
+            "sink": sink,
+        }
+        return to_json(document).bind(parse).bind(partial(validate, received_ns=0)).map(Route.of)
+
+    async def send(
+        self, event: Event, route: Route, *, until_s: float | None = None, waits: bool = True
+    ) -> Result[Receipt, Problem]:
+        """Deliver one event whose `time_ns` is set by *route*; see `send_many`."""
+        (result,) = await self.send_many((event,), route, until_s=until_s, waits=waits)
+        return result
+
+    async def send_many(
+        self,
+        events: Sequence[Event],
+        route: Route,
+        *,
+        until_s: float | None = None,
+        waits: bool = True,
+    ) -> list[Result[Receipt, Problem]]:
+        """Deliver a group in its order, and return the verdict on each event, in that order.
+
+        The group has one deadline: the sink's timeout, cut at loop time *until_s*. Where the
+        destination is full the group waits within it, or fails at once with `DestinationBusy`
+        (*waits* is false). Labels are taken as valid: validation is for bodies.
+        """
+        encoded = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
+        return await self.send_prepared(
+            [self._preflight(order).bind(encode) for order in encoded],
+            until_s=until_s,
+            waits=waits,
+        )
+
+    async def send_prepared(
+        self,
+        prepared: Sequence[Result[EncodedEvent, Problem]],
+        *,
+        until_s: float | None = None,
+        waits: bool = True,
+    ) -> list[Result[Receipt, Problem]]:
+        """Deliver what `prepare` has made of many bodies; return each one's verdict, in their order.
+
+        Events for one sink go in their order, as one group; groups go side by side. Cancelled, the
+        cancellation's cause has the outcome of each (`outcomes_of_group`).
+        """
+        ready = [one.unwrap() for one in prepared if isinstance(one, Success)]
+        try:
+            sent = (
+                await send_groups(
+                    ready, self._transport, self._shares, until_s=until_s, waits=waits
+                )
+                if ready
+                else []
+            )
+        except asyncio.CancelledError as exc:
+            outcomes = outcomes_of_group(exc)
+            if outcomes is not None:
+                exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
+            raise
+        return _in_place(prepared, sent)
+
     async def deliver(
         self, raw: bytes, *, until_s: float | None = None
     ) -> Result[Receipt, Problem]:
@@ -160,3 +256,13 @@ class Pipeline:
 
 def _none(_: Problem) -> tuple[str, ...]:
     return ()
+
+
+def _in_place(
+    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Sequence[Result[Receipt, Problem]]
+) -> list[Result[Receipt, Problem]]:
+    """Return a verdict for each of *prepared*: the next of *sent*, or its own problem."""
+    verdicts = iter(sent)
+    return [
+        next(verdicts) if isinstance(one, Success) else Failure(one.failure()) for one in prepared
+    ]

@@ -112,13 +112,35 @@ class PluginRef:
     identity: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Whether and for how long to read an event back; *url* replaces the base of the sink's own."""
+
+    timeout: str = "5s"
+    url: str | None = None
+
+
+class NamedDestination(Struct, frozen=True):
+    """A destination of the operator's configuration; an event's own labels win over *labels*."""
+
+    encoder: PluginRef
+    sink: PluginRef
+    labels: Mapping[str, str] = {}
+    verify_url: str | None = None
+
+
 class ValidatedEvent(Struct, frozen=True):
-    """A body that has been validated: the event, how to render it, and where to deliver it."""
+    """A body that has been validated: the event, how to render it, and where to deliver it.
+
+    *destination* is the name of the operator's destination that the body asked for, or empty.
+    """
 
     event: Event
     encoder: PluginRef
     sink: PluginRef
     warnings: tuple[str, ...] = ()
+    verify: Verify | None = None
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +172,18 @@ class EncodedEvent(Struct, frozen=True):
 
     order: ValidatedEvent
     payload: Payload
+
+
+class Route(Struct, frozen=True):
+    """The way that events of one kind take: how each is rendered, and where it is delivered."""
+
+    encoder: PluginRef
+    sink: PluginRef
+
+    @classmethod
+    def of(cls, order: ValidatedEvent) -> Route:
+        """Return the way of an event that has been validated."""
+        return cls(order.encoder, order.sink)
 
 
 class Confirmed(StrEnum):

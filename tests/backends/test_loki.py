@@ -72,6 +72,20 @@ def test_a_resend_is_the_same_event(loki: Loki, landed: Ledger) -> None:
     assert len(entries) == 2
 
 
+def test_otlp_over_http(loki: Loki, landed: Ledger) -> None:
+    """Loki takes OTLP as well: the body is the line, attributes are its metadata."""
+    name = uuid4().hex
+    sink = {"type": "otlp_http", "endpoint": f"{loki.url}/otlp", "compression": "gzip"}
+    body = event(loki, name, encoder={"type": "otlp"}, sink=sink, labels={"service": name})
+    receipts = emit_all([body] * 20)
+    assert {(each.confirmed, each.status) for each in receipts} == {("accepted", 204)}
+    entries = loki.wait_for(f'{{service_name="{name}"}}', count=20)
+    landed.record("loki otlp_http", sent=20, found=len(entries))
+    assert {entry.line for entry in entries} == {"Deploy started"}
+    assert {entry.metadata["service"] for entry in entries} == {name}
+    assert sorted(e.time_ns for e in entries) == sorted(r.time_ns for r in receipts)
+
+
 AT_NS = {"old": 1_577_836_800_000_000_000, "new": 4_102_444_800_000_000_000}
 REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     # tenant: what is too much for it, and how Loki says so

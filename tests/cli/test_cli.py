@@ -334,8 +334,8 @@ def test_flaws_of_the_event_are_said_as_typed() -> None:
     spoken = typed("emit", "log", "x", *words)
     assert (spoken.exit_code, spoken.stdout) == (2, "")
     assert spoken.stderr == (
-        'invalid: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*; '
-        '--timestamp: invalid value "x": expected RFC 3339 with an offset and at most nine decimals; '
+        'invalid: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]* (try a_b); '
+        '--timestamp: invalid value "x": expected RFC 3339 with an offset and at most nine decimals (for example 2026-11-23T08:00:00Z); '
         "--set encoder.precision: invalid value 99: must be from 0 to 17; "
         '--to udp=…: invalid value "x": expected host:port, with an IPv6 address in brackets\n'
     )

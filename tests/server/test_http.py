@@ -379,7 +379,7 @@ def test_no_dry_run_delivers(query: bytes) -> None:
         ),
         (
             b"dry_run=True",
-            "query parameter 'dry_run': unknown variant 'True', expected 'true' or 'false'",
+            "query parameter 'dry_run': unknown variant 'True', expected 'true' or 'false' (did you mean 'true'?)",
         ),
         (b"dry_run", "query parameter 'dry_run': unknown variant '', expected 'true' or 'false'"),
         (b"dry_run=true&dry_run=true", "query parameter 'dry_run': is given more than once"),

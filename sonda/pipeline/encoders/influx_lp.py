@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Metric
-from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
+from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
 
 # A backslash before anything else stands for itself, so it is no special character of its own.
@@ -29,42 +29,46 @@ class InfluxLp:
     precision: int | None = None
 
 
-def encode(sample: Metric, options: InfluxLp) -> Result[bytes, Problem]:
+def encode(metric: Metric, options: InfluxLp) -> Result[bytes, Problem]:
     """Render one point, LF-terminated, time in nanoseconds.
 
     Fails with `Invalid` for what the protocol has no escape for. The names of the metric and of
     its labels are plain and stand as they are; a tag cannot be empty, so an empty one is left out.
     """
-    if flaws := tuple(_flaws(sample, options)):
-        return Failure(Invalid(flaws))
+    if found := list(_unescapable(metric, options)):
+        return Failure(first_issues(found, _issue))
     tags = "".join(
         f",{name}={value.translate(_ESCAPES)}"
-        for name, value in sorted(sample.labels.items())
+        for name, value in sorted(metric.labels.items())
         if value
     )
-    field = f"{options.field_key.translate(_ESCAPES)}={decimal(sample.value, options.precision)}"
-    return Success(f"{sample.name}{tags} {field} {sample.time_ns}\n".encode())
+    field = f"{options.field_key.translate(_ESCAPES)}={decimal(metric.value, options.precision)}"
+    return Success(f"{metric.name}{tags} {field} {metric.time_ns}\n".encode())
 
 
-def _flaws(sample: Metric, options: InfluxLp) -> Iterator[ValidationIssue]:
-    for name, value in sorted(sample.labels.items()):
+_TIME: Final = "is the timestamp in line protocol, not a tag"
+_NEWLINE: Final = "contains a newline, which line protocol cannot carry here"
+_BACKSLASH: Final = "ends in a backslash, which would escape what follows it"
+
+
+def _unescapable(metric: Metric, options: InfluxLp) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """Yield the path, the text and the fault of all that cannot be written."""
+    for name, value in sorted(metric.labels.items()):
         if name == "time":
-            yield ValidationIssue(
-                at("labels", name), '"time" is the timestamp in line protocol, not a tag'
-            )
-        yield from _unescapable(at("labels", name), value)
-    yield from _unescapable(at("encoder", "field_key"), options.field_key)
+            yield ("labels", name), name, _TIME
+        if "\n" in value:
+            yield ("labels", name), value, _NEWLINE
+        if value.endswith("\\"):
+            yield ("labels", name), value, _BACKSLASH
+    if "\n" in options.field_key:
+        yield ("encoder", "field_key"), options.field_key, _NEWLINE
+    if options.field_key.endswith("\\"):
+        yield ("encoder", "field_key"), options.field_key, _BACKSLASH
 
 
-def _unescapable(path: str, text: str) -> Iterator[ValidationIssue]:
-    if "\n" in text:
-        yield ValidationIssue(
-            path, f"{quote(text)} contains a newline, which line protocol cannot carry here"
-        )
-    if text.endswith("\\"):
-        yield ValidationIssue(
-            path, f"{quote(text)} ends in a backslash, which would escape what follows it"
-        )
+def _issue(found: tuple[tuple[str, str], str, str]) -> ValidationIssue:
+    path, text, fault = found
+    return ValidationIssue(at(*path), f"{quote(text)} {fault}")
 
 
 ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode)

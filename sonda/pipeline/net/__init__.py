@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
+
 from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.resolve import Destinations
@@ -49,22 +51,38 @@ class Network:
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = ConnectionPool(self.destinations)
         self.tls = TlsContexts(confinement)
-        self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
+        self._kept: dict[Hashable, Any] = {}  # the most recently used last
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
-        """Give what a sink has made for *options*, made now if there is nothing yet.
+        """Return what a sink has made for *options*, made now if there is nothing yet.
 
-        Equal `sink` objects of events come as one and the same options object, so its identity
-        is what they have in common. *also* is what else must be equal.
+        It is found by the value of the options, of any size; *also* is what else must be equal.
         """
-        key = (id(options), *also)  # the options are kept: no other object gets their identity
-        kept = self._kept.pop(key, None) or (options, make(options))
-        self._kept[key] = kept
-        if len(self._kept) > KEPT_DESTINATIONS:
-            del self._kept[next(iter(self._kept))]
-        made: D = kept[1]
+        key = (type(options).__qualname__, msgspec.json.encode(options), *also)
+        return self.get_or_create(key, lambda: make(options))
+
+    def get_or_create(self, key: Hashable, make: Callable[[], D]) -> D:
+        """Return what was made for *key*, made now if there is nothing yet.
+
+        Of more than `KEPT_DESTINATIONS` those that were not used for the longest time are dropped,
+        unless they are busy: dropping one that has events under way would give the next event
+        another one beside it.
+        """
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = make()
+            if len(self._kept) >= KEPT_DESTINATIONS:
+                self._drop_one()
+        self._kept[key] = found
+        made: D = found
         return made
+
+    def _drop_one(self) -> None:
+        for key, kept in self._kept.items():
+            if not getattr(kept, "is_busy", False):
+                del self._kept[key]
+                return
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* beside the events' own tasks, until the transport is closed."""

@@ -15,10 +15,12 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.batch import Batch, BatchLimits, Labels, StreamOrder
+from sonda.pipeline.net.batching import Queue
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_content import TEXT_BYTES, decode, text_of
 from sonda.pipeline.net.http_verdict import (
@@ -31,7 +33,7 @@ from sonda.pipeline.net.http_verdict import (
 )
 from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
-from sonda.pipeline.net.retry import AttemptFailure
+from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.net.scheme_hint import scheme_hint
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
@@ -152,6 +154,7 @@ def line(
     compose: Callable[[Sequence[Payload]], bytes],
     limits: BatchLimits,
     transport: Network,
+    order: StreamOrder | None = None,
 ) -> Queue:
     """Make the line of a destination whose requests can hold several events.
 
@@ -175,7 +178,7 @@ def line(
         batch.set_result(outcome)
         return False
 
-    return Queue(push, where.names, limits, transport.start)
+    return Queue(push, where.names, limits, transport.start, order)
 
 
 async def post(

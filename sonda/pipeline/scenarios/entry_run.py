@@ -7,57 +7,26 @@ destination costs no memory.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from random import Random
 from time import perf_counter
 from typing import Final
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.scenarios.ledger import Latencies, Ledger, Problems, TickRanges, runs
+from sonda.pipeline.scenarios.account import Account, text_of
+from sonda.pipeline.scenarios.ledger import Ledger
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.rate_meter import RateMeter
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
+from sonda.pipeline.scenarios.states import Limits, Outcome, State
+from sonda.pipeline.scenarios.unsent import Unsent
 
-WINDOW: Final = 2000
-DRAIN_S: Final = 10.0
 _WAKE_S: Final = 0.01
 _CHUNK_S: Final = 0.005  # of work between two turns of the event loop
 _LARGEST_CHUNK: Final = 500
 _FIRST_CHUNK: Final = 32
-_FIRST_BACKOFF_S: Final = 0.1
-_LAST_BACKOFF_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
 _SAMPLES: Final = 64  # latencies that stand for those of a whole group
-
-
-class State(StrEnum):
-    """Where an entry or a run is."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    FINISHED = "finished"
-
-
-class Outcome(StrEnum):
-    """How a finished run has ended; what its verdicts were is another question."""
-
-    COMPLETED = "completed"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may be in flight, and how long a stop waits for it."""
-
-    window: int = WINDOW
-    drain_s: float = DRAIN_S
 
 
 Noticed = Callable[[str, str], object]
@@ -71,7 +40,7 @@ class EntryRun:
         self,
         entry: Entry,
         sender: Sender,
-        limits: Limits = Limits(),  # it is immutable
+        limits: Limits = Limits(),  # noqa: B008  # it is immutable
         *,
         random: Random | None = None,
         noticed: Noticed = lambda _entry, _text: None,
@@ -79,33 +48,20 @@ class EntryRun:
         self.entry = entry
         self.state = State.PENDING
         self.outcome: Outcome | None = None
-        self.problems = Problems()
-        self.ticks: Mapping[str, TickRanges] = {
-            name: TickRanges() for name in ("rejected", "unknown", "skipped")
-        }
-        self.latencies = Latencies()
-        self.meter = RateMeter()
+        self.account = Account(entry.planned, lambda text: noticed(entry.id, text))
         self._sender = sender
         self._limits = limits
-        self._random = random or Random()  # noqa: S311  # only back-off jitter
         self._noticed = noticed
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._attention = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._begin_s = 0.0
-        self._next = 0
-        self._counts = dict.fromkeys(("delivered", "rejected", "unknown", "skipped"), 0)
-        self._in_flight = self._bytes = self._pushes = 0
         self._due_at_stop: int | None = None
         self._chunk = _FIRST_CHUNK
         self._sending: dict[Group, Sequence[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unsent: list[int] = []
-        self._unsent_text = ""
-        self._unsent_since_s: float | None = None
-        self._backoff_s = _FIRST_BACKOFF_S
-        self._retry_at_s = 0.0
+        self._unsent = Unsent(random or Random())  # noqa: S311  # only back-off jitter
         self._bug: BaseException | None = None
         self._ended_s: float | None = None
 
@@ -124,37 +80,28 @@ class EntryRun:
         if self._due_at_stop is not None:
             return self._due_at_stop
         if not self._is_paced or self.state is State.PENDING:
-            return self._next
+            return self.account.handed_over
         return self.entry.schedule.ticks_before(self._elapsed() + Fraction(1, 10**9))
 
     # What is seen from outside
 
     def ledger(self) -> Ledger:
         """Return the columns of this moment."""
-        due = max(self._due(), self._next)
-        return Ledger(
-            planned=self.entry.planned,
-            due=due,
-            in_flight=self._in_flight,
-            backlog=due - self._next,
-            bytes=self._bytes,
-            pushes=self._pushes,
-            **self._counts,
-        )
+        return self.account.ledger(max(self._due(), self.account.handed_over))
 
     def lag_s(self) -> float:
         """Return how late the oldest event without a verdict is."""
         if not self._is_paced or self.state is State.PENDING:
             return 0.0
-        oldest = [self._next] if self._next < self._due() else []
-        oldest += [ticks[0] for ticks in self._sending.values()] + self._unsent[:1]
+        oldest = [self.account.handed_over] if self.account.handed_over < self._due() else []
+        oldest += [ticks[0] for ticks in self._sending.values()] + self._unsent.ticks[:1]
         if not oldest:
             return 0.0
         return max(0.0, float(self._elapsed() - self.entry.schedule.due(min(oldest))))
 
     def target_rate(self) -> float:
         """Return the rate that the plan has now; 0 once nothing is scheduled any more."""
-        over = self._due_at_stop is not None or self._next == self.entry.planned
+        over = self._due_at_stop is not None or self.account.is_handed_over
         if over or self.state in (State.PENDING, State.FINISHED):
             return 0.0
         return float(self.entry.schedule.target_rate(self._elapsed()))
@@ -166,7 +113,7 @@ class EntryRun:
         self._begin_s = begin_s + float(self.entry.phase)
         await self._sleep(self._begin_s - self._loop.time(), self._stopped)
         self.state = State.STOPPING if self._stopped.is_set() else State.RUNNING
-        while self._due_at_stop is None and (self._in_flight or self._next != self.entry.planned):
+        while self._has_work:
             self._skip_late()
             await self._hand_over()
             if self._is_hopeless():
@@ -181,6 +128,11 @@ class EntryRun:
         self._ended_s = self._loop.time()
         self.state = State.FINISHED
 
+    @property
+    def _has_work(self) -> bool:
+        is_over = self._due_at_stop is not None or self._bug is not None
+        return not is_over and bool(self.account.in_flight or not self.account.is_handed_over)
+
     def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
         """Schedule nothing more; what is in flight is waited for."""
         if self.state is not State.FINISHED:
@@ -194,13 +146,13 @@ class EntryRun:
 
     def _end(self, outcome: Outcome) -> None:
         if self._due_at_stop is None:
-            self._due_at_stop = max(self._due(), self._next)
+            self._due_at_stop = max(self._due(), self.account.handed_over)
             self.outcome = outcome
             if self.state is State.RUNNING:
                 self.state = State.STOPPING
-            self._skip(self._due_at_stop, "left when the run ended")
-            self._close("rejected", self._unsent_text, self._unsent)
-            self._unsent = []
+            self.account.skip(self._due_at_stop, "left when the run ended")
+            unsent = self._unsent.take(len(self._unsent.ticks))
+            self.account.close("rejected", self._unsent.text, unsent)
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -213,6 +165,7 @@ class EntryRun:
             began_s = perf_counter()
             group = self._sender.group(self.entry, ticks)
             self._adapt(perf_counter() - began_s, len(ticks))
+            self._sending[group] = ticks
             task = asyncio.create_task(self._deliver(group, ticks))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
@@ -223,20 +176,15 @@ class EntryRun:
 
         While their back-off lasts nothing is handed over, so that a series stays in its order.
         """
-        if self._unsent:
-            if self._loop.time() < self._retry_at_s:
-                return ()
-            ticks, self._unsent = self._unsent[: self._chunk], self._unsent[self._chunk :]
-            is_range = ticks[-1] - ticks[0] == len(ticks) - 1
-            return range(ticks[0], ticks[-1] + 1) if is_range else ticks
+        if self._unsent.ticks:
+            is_time = self._loop.time() >= self._unsent.retry_at_s
+            return self._unsent.take(self._chunk) if is_time else ()
         end = self._due() if self._is_paced else self.entry.planned or 0
-        room = self._limits.window - self._in_flight
-        size = min(room, end - self._next, self._chunk)
+        room = self._limits.window - self.account.in_flight
+        size = min(room, end - self.account.handed_over, self._chunk)
         if size <= 0:
             return ()
-        self._next += size
-        self._in_flight += size
-        return range(self._next - size, self._next)
+        return self.account.hand_over(size)
 
     def _adapt(self, took_s: float, size: int) -> None:
         if took_s > _CHUNK_S:
@@ -246,21 +194,21 @@ class EntryRun:
 
     async def _pause(self) -> None:
         """Wait until something can be handed over: at a time, or after a verdict."""
-        has_room = self._in_flight < self._limits.window and self._next != self.entry.planned
-        if self._unsent:
-            span_s = max(_WAKE_S, self._retry_at_s - self._loop.time())
+        has_room = self.account.in_flight < self._limits.window and not self.account.is_handed_over
+        if self._unsent.ticks:
+            span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await self._sleep(min(span_s, _LOOK_AGAIN_S), self._attention)
         elif self._is_paced and has_room:
-            due_s = self._begin_s + float(self.entry.schedule.due(self._next))
+            due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
             await self._sleep(max(_WAKE_S, due_s - self._loop.time()), self._attention)
-        elif self._in_flight:
+        elif self.account.in_flight:
             await self._sleep(_LOOK_AGAIN_S, self._wake)
 
     def _is_hopeless(self) -> bool:
         """Return whether the plan is over and nothing has left for a drain's length."""
-        if self._unsent_since_s is None:
+        since_s, planned = self._unsent.since_s, self.entry.planned
+        if since_s is None:
             return False
-        since_s, planned = self._unsent_since_s, self.entry.planned
         if self._is_paced:
             if planned is None or self._due() < planned:
                 return False
@@ -275,8 +223,7 @@ class EntryRun:
             left_s = min(until_s, self._loop.time() + self._limits.drain_s) - self._loop.time()
             if left_s <= 0:
                 self.cut_off()
-                await asyncio.gather(*self._tasks)
-                return
+                left_s = _WAKE_S
             await asyncio.wait(self._tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _sleep(self, span_s: float, event: asyncio.Event) -> None:
@@ -303,27 +250,19 @@ class EntryRun:
     async def _deliver(self, group: Group, ticks: Sequence[int]) -> None:
         """Send a group once; what never left of it is tried again later."""
         handed_s = self._loop.time()
-        self._sending[group] = ticks
         verdict = await group.send()
         del self._sending[group]
-        self._pushes += verdict.pushes
         unsent = self._settle(ticks, verdict)
         if unsent:
-            self._postpone(unsent, handed_s)
+            text = text_of(next(filter(_never_left, verdict.problems.values())))
+            self._unsent.postpone(unsent, text, handed_s, self._loop.time())
+            self._noticed(self.entry.id, text)
+            self._attention.set()
         self._wake.set()
-
-    def _postpone(self, ticks: Sequence[int], handed_s: float) -> None:
-        """Keep ticks of events that never left; wait longer if the last wait did not help."""
-        self._unsent = sorted([*self._unsent, *ticks])
-        self._attention.set()
-        if handed_s >= self._retry_at_s:
-            wait_s = self._backoff_s * self._random.uniform(0.5, 1)
-            self._retry_at_s = self._loop.time() + wait_s
-            self._backoff_s = min(2 * self._backoff_s, _LAST_BACKOFF_S)
 
     def _settle(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
         """Count the verdicts of a group; return the ticks of events that never left."""
-        self._bytes += verdict.delivered_bytes
+        self.account.pushed(verdict.pushes, verdict.delivered_bytes)
         if not verdict.problems:
             self._deliver_all(ticks)
             return ()
@@ -341,14 +280,8 @@ class EntryRun:
                 sunk.setdefault((column, text_of(problem)), []).append(tick)
         self._deliver_all(delivered)
         for (column, text), of in sunk.items():
-            self._close(column, text, of)
-        if len(unsent) < len(ticks):
-            self._has_left()
-        elif self._unsent_since_s is None:
-            self._unsent_since_s = self._loop.time()
-        if unsent:
-            self._unsent_text = text_of(next(filter(_never_left, verdict.problems.values())))
-            self._noticed(self.entry.id, self._unsent_text)
+            self.account.close(column, text, of)
+        self._unsent.note(has_left=len(unsent) < len(ticks), now_s=self._loop.time())
         if sunk and self.entry.on_sink_error == "fail":
             self._end(Outcome.FAILED)
         return unsent
@@ -358,44 +291,22 @@ class EntryRun:
         can_leave = _never_left(problem) and self.entry.route.sink.name != "udp"
         return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
 
-    def _has_left(self) -> None:
-        """Note that the destination can be reached."""
-        self._unsent_since_s = None
-        self._backoff_s = _FIRST_BACKOFF_S
-
     def _deliver_all(self, ticks: Sequence[int]) -> None:
         if not ticks:
             return
         now_s = self._loop.time()
-        count = len(ticks)
-        self._counts["delivered"] += count
-        self._in_flight -= count
-        self._has_left()
-        self.meter.add(now_s, count)
-        step = -(-count // _SAMPLES)
-        for place in range(0, count, step):
-            shared = min(step, count - place)
-            late_s = 0.0
-            if self._is_paced:
-                due_s = self._begin_s + float(self.entry.schedule.due(ticks[place]))
-                late_s = max(0.0, now_s - due_s)
-            self.latencies.add(late_s, shared)
-        self._wake.set()
+        self._unsent.note(has_left=True, now_s=now_s)
+        self.account.deliver(len(ticks), now_s, self._latencies(ticks, now_s))
 
-    def _close(self, column: str, text: str, ticks: Sequence[int]) -> None:
-        """Give events in flight a verdict other than delivered."""
-        if not ticks:
+    def _latencies(self, ticks: Sequence[int], now_s: float) -> Iterator[tuple[float, int]]:
+        """Yield latencies and how many events have about each; a few stand for a large group."""
+        if not self._is_paced:
+            yield 0.0, len(ticks)
             return
-        self._in_flight -= len(ticks)
-        self._count(column, text, ticks)
-        self._wake.set()
-
-    def _count(self, column: str, text: str, ticks: Sequence[int]) -> None:
-        self._counts[column] += len(ticks)
-        for first, stop in runs(ticks):
-            self.ticks[column].add(first, stop)
-        if self.problems.add(text, ticks[0], ticks[-1], len(ticks)):
-            self._noticed(self.entry.id, text)
+        step = -(-len(ticks) // _SAMPLES)
+        for place in range(0, len(ticks), step):
+            due_s = self._begin_s + float(self.entry.schedule.due(ticks[place]))
+            yield max(0.0, now_s - due_s), min(step, len(ticks) - place)
 
     # Skipping
 
@@ -408,29 +319,13 @@ class EntryRun:
     def _skip_late(self) -> None:
         """Skip what is too late: what has not been handed over, and what never left."""
         late_before = self._late_before()
-        late = self._unsent[: bisect_left(self._unsent, late_before)]
-        self._unsent = self._unsent[len(late) :]
-        self._close("skipped", self._late_text, late)
-        self._skip(min(late_before, self._due()), self._late_text)
+        self.account.close("skipped", self._late_text, self._unsent.take_before(late_before))
+        self.account.skip(min(late_before, self._due()), self._late_text)
 
     @property
     def _late_text(self) -> str:
         return f"later than max_lag ({float(self.entry.max_lag or 0):g} s)"
 
-    def _skip(self, stop: int, text: str) -> None:
-        """Skip what is due, not handed over, and before tick *stop*."""
-        if stop > self._next:
-            ticks = range(self._next, stop)
-            self._next = stop
-            self._count("skipped", text, ticks)
-
 
 def _never_left(problem: Problem) -> bool:
     return isinstance(problem, Unreachable)
-
-
-def text_of(problem: Problem) -> str:
-    """Return a problem's text without what is different for each event."""
-    if isinstance(problem, OutcomeUnknown):
-        return f"sink error: no acknowledgement from {problem.target} {problem.reason}"
-    return str(problem)

@@ -8,9 +8,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from sonda.pipeline.scenarios.entry_run import Outcome, State
 from sonda.pipeline.scenarios.ledger import EMPTY, Ledger, ProblemCount
 from sonda.pipeline.scenarios.report_card import report_card
+from sonda.pipeline.scenarios.states import Outcome, State
 from sonda.pipeline.text.cards import Shown
 from sonda.pipeline.values.timestamps import rfc3339
 

@@ -12,16 +12,11 @@ from typing import Final, Self
 from returns.result import Result, Success
 
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.scenarios.entry_run import (
-    EntryRun,
-    Limits,
-    Noticed,
-    Outcome,
-    State,
-)
+from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
 from sonda.pipeline.scenarios.plan import Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
 from sonda.pipeline.scenarios.sender import OwnPipeline, Sender
+from sonda.pipeline.scenarios.states import Limits, Outcome, State
 
 _EVERY_S: Final = 1.0
 _MOST_MOMENTS: Final = 600
@@ -178,11 +173,11 @@ def _progress(run: EntryRun, now_s: float) -> EntryProgress:
         outcome=run.outcome if run.state is State.FINISHED else None,
         ledger=run.ledger(),
         target_rate=run.target_rate(),
-        last_1s=run.meter.rate(now_s, 1),
-        last_10s=run.meter.rate(now_s, 10),
+        last_1s=run.account.meter.rate(now_s, 1),
+        last_10s=run.account.meter.rate(now_s, 10),
         lag_s=round(run.lag_s(), 3),
-        latency_ms=run.latencies.document(),
-        problems=run.problems.listed(),
-        ticks={name: tuple(ranges) for name, ranges in run.ticks.items()},
-        truncated=any(ranges.truncated for ranges in run.ticks.values()),
+        latency_ms=run.account.latencies.document(),
+        problems=run.account.problems.listed(),
+        ticks={name: tuple(ranges) for name, ranges in run.account.ticks.items()},
+        truncated=any(ranges.truncated for ranges in run.account.ticks.values()),
     )

@@ -18,12 +18,11 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import Outcome
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
 from sonda.pipeline.net.pool import Attempt
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -94,7 +93,7 @@ def _judgement(payload: Payload, options: HttpPush) -> tuple[Judge, Callable[[in
 def describe(
     payload: Payload, options: HttpPush, transport: Network
 ) -> Result[WirePreview, Problem]:
-    """Say what would be posted; fails with `Forbidden`."""
+    """Return what would be posted; fail with `Forbidden`."""
     where, headers = _target(options, payload)
     body = payload.packing.pack(payload.body)
     return _post.describe(where, headers, body, transport, framing="one POST")

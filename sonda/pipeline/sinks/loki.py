@@ -17,11 +17,12 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import BatchLimits, Queue
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.batch import BatchLimits
+from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -51,9 +52,20 @@ async def push(
     payload: Payload, options: Loki, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Push the event as one entry, together with those that are in line for the same Loki."""
-    line = transport.keep(options, partial(_line, transport=transport))
-    attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    queue = _queue_for(options, transport)
+    return Success(partial(deliver, queue, payload, options.retry, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: Loki, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Send a group as `push` does; return the verdict on each event."""
+    return await deliver_many(_queue_for(options, transport), payloads, options.retry, deadline)
+
+
+def _queue_for(options: Loki, transport: Network) -> Queue:
+    """Return the queue that all events with these options share."""
+    return transport.keep(options, partial(_line, transport=transport))
 
 
 def _line(options: Loki, transport: Network) -> Queue:
@@ -109,4 +121,4 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
-SINK: Final = Sink(Loki, push, describe)
+SINK: Final = Sink(Loki, push, describe, send_many=send_many)

@@ -120,4 +120,4 @@ def describe(payload: Payload, options: Stdout, transport: Network) -> Result[Wi
     return Success(WirePreview(_TARGET, LINE, payload.body))
 
 
-SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True)
+SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True, side_by_side=True)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from sonda.about import version
 from sonda.envelope import CODES
+from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sinks_of_encoder
 from sonda.pipeline.schemas.registry import COMMON, PLUGINS, REQUEST, Kind, Schema
 from sonda.server.docs.examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
 
@@ -190,7 +191,7 @@ def _schemas() -> Iterator[tuple[str, Any]]:
             yield _pascal(name), _published(schema)
     for kind, plugins in PLUGINS.items():
         for name, schema in plugins.items():
-            fitting = {"x-encoders": _fitting(name)} if kind == "sink" else {}
+            fitting = {"x-encoders": encoders_of_sink(name)} if kind == "sink" else {}
             yield _component(kind, name), {**_published(schema), **fitting}
     events = dict(_events())
     yield from events.items()
@@ -215,6 +216,8 @@ def _schemas() -> Iterator[tuple[str, Any]]:
 def _events() -> Iterator[tuple[str, Json]]:
     """Make a schema of its own for each signal: what `request.json` says by `if` and `then`."""
     for case in REQUEST["allOf"]:
+        if "properties" not in case["if"]:
+            continue  # what a destination stands for is written below
         signal = case["if"]["properties"]["signal_type"]["const"]
         properties = dict(REQUEST["properties"])
         for name, narrower in case["then"].get("properties", {}).items():
@@ -228,7 +231,7 @@ def _events() -> Iterator[tuple[str, Json]]:
             "const": signal,
             "examples": [signal],
         }
-        able = [n for n, facts in PLUGINS["encoder"].items() if signal in facts["x-signals"]]
+        able = encoders_of_signal(signal)
         written["encoder"] = _choice("encoder", able)
         written["sink"] = _choice("sink", PLUGINS["sink"])
         required = (*REQUEST["required"], *case["then"]["required"])
@@ -240,6 +243,13 @@ def _events() -> Iterator[tuple[str, Json]]:
                 "properties": written,
                 "required": [name for name in written if name in required],
                 "additionalProperties": False,
+                "oneOf": [
+                    {"required": ["encoder", "sink"], "properties": {"destination": False}},
+                    {
+                        "required": ["destination"],
+                        "properties": {"encoder": False, "sink": False},
+                    },
+                ],
                 "allOf": [*_pairs(able), _same_signal(signal)],
             },
         )
@@ -262,8 +272,8 @@ def _pairs(encoders: list[str]) -> Iterator[Json]:
     by_payload: dict[str, list[str]] = {}
     for name in encoders:
         by_payload.setdefault(PLUGINS["encoder"][name]["x-payload"], []).append(name)
-    for payload, names in by_payload.items():
-        takers = [n for n, facts in PLUGINS["sink"].items() if payload in facts["x-payloads"]]
+    for names in by_payload.values():
+        takers = sinks_of_encoder(names[0])
         yield {"if": _types("encoder", names), "then": _types("sink", takers)}
 
 
@@ -274,11 +284,6 @@ def _types(kind: Kind, names: list[str]) -> Json:
 def _same_signal(signal: str) -> Json:
     """A sink that names a signal names the event's."""
     return {"properties": {"sink": {"properties": {"signal_type": {"const": signal}}}}}
-
-
-def _fitting(sink: str) -> list[str]:
-    takes = PLUGINS["sink"][sink]["x-payloads"]
-    return [n for n, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
 
 
 def _published(schema: Schema) -> Json:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.scenarios.entry_run import Limits, Outcome, State
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.report import Report
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import GroupVerdict
+from sonda.pipeline.scenarios.states import Limits, Outcome, State
 from tests.support.virtual_time import run_virtually
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, metric
 
