@@ -224,6 +224,8 @@ class Pipeline:
         """
         received_ns = now_ns()
         course = DELIVERY_PROGRESS.get()
+        if course is not None:
+            course.time_ns = received_ns
         document = parse(raw)
         validated = document.bind(partial(self._validate, received_ns=received_ns, caller=caller))
         order = validated.bind(self._preflight)
@@ -233,7 +235,7 @@ class Pipeline:
         parcel = order.bind(encode).bind(partial(_admit, caller=caller))
         if course is not None and isinstance(parcel, Success):
             course.encode()
-        sending = partial(self.send_encoded, until_s=until_s, began_ns=began_ns)
+        sending = partial(self._send, until_s=until_s, began_ns=began_ns)
         receipt = await then(parcel, sending)  # the first I/O
         if course is not None:
             course.end(receipt)
@@ -242,7 +244,7 @@ class Pipeline:
                 self._warn(warning)
         return receipt
 
-    async def send_encoded(
+    async def _send(
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
