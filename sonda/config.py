@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from returns.result import Failure, Result, Success
-
 from sonda.pipeline.text.escape import at, kind_of, quote
 
 TABLES: Final = ("destinations", "keys")
@@ -196,11 +194,3 @@ def check_fields(table: object, place: str, fields: tuple[str, ...]) -> list[str
         for name in table
         if name not in fields
     ]
-
-
-def load_document(path: Path) -> Result[ConfigDocument, str]:
-    """Return what `read_document` does, as a `Result` with the path in its reason."""
-    try:
-        return Success(read_document(path))
-    except ConfigError as exc:
-        return Failure(f"{path}: {exc}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sonda.config import ConfigError, check_fields, load_document, read_document, reveal
+from sonda.config import ConfigError, check_fields, read_document, reveal
 
 PATH = ("destinations", "prod")
 
@@ -42,14 +42,18 @@ def test_a_file_of_another_shape_is_a_fault(tmp_path: Path, text: str, fault: st
     assert str(caught.value).startswith(fault)
 
 
+def fault_of(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_document(path)
+    return str(caught.value)
+
+
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
-    missing = load_document(tmp_path / "none.toml").failure()
-    assert missing == f"{tmp_path / 'none.toml'}: cannot be read: No such file or directory"
+    assert fault_of(tmp_path / "none.toml") == "cannot be read: No such file or directory"
     os.mkfifo(tmp_path / "fifo")
-    fifo = load_document(tmp_path / "fifo").failure()
-    assert fifo.endswith("cannot be read: it is no regular file")
+    assert fault_of(tmp_path / "fifo") == "cannot be read: it is no regular file"
     (tmp_path / "latin").write_bytes(b"\xe9")
-    assert load_document(tmp_path / "latin").failure().endswith("is not UTF-8 at byte 0")
+    assert fault_of(tmp_path / "latin") == "is not UTF-8 at byte 0"
 
 
 def test_strings_stand_for_variables_and_files_but_not_labels(tmp_path: Path) -> None:
@@ -88,9 +92,7 @@ def test_what_stands_for_nothing_is_a_fault_at_its_place(
     (tmp_path / "blank").write_text("\n", encoding="utf-8")
     (tmp_path / "latin").write_bytes(b"\xe9")
     revealed = reveal({"sink": {"a": [value]}}, PATH, {"EMPTY": ""}, tmp_path)
-    assert revealed.faults == (f"destinations.prod.sink.a[0]: {reason}",) or revealed.faults == (
-        f"destinations.prod.sink.a0: {reason}",
-    )
+    assert revealed.faults == (f"destinations.prod.sink.a[0]: {reason}",)
 
 
 def test_unknown_fields_are_faults() -> None:
