@@ -995,6 +995,26 @@ def test_nothing_is_imported_before_it_is_needed() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("code", "may_be_stored"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, False),
+        (grpc.StatusCode.PERMISSION_DENIED, False),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, False),
+        (grpc.StatusCode.UNAVAILABLE, True),
+        (grpc.StatusCode.INTERNAL, True),
+        (grpc.StatusCode.UNKNOWN, True),
+    ],
+)
+def test_which_statuses_leave_a_doubt(code: grpc.StatusCode, may_be_stored: bool) -> None:
+    """What a proxy may say after the collector has stored the event does not say that it has not."""
+    with collector(fails(code)) as here:
+        [refused] = deliver(event(here.address))
+    problem = refused.failure()
+    assert isinstance(problem, Refused)
+    assert problem.may_be_stored is may_be_stored
+
+
 FORKING: Final = """
 import json, os, sys
 import sonda

@@ -1,4 +1,4 @@
-"""What `expect` asks of an answer, for an API that says no inside a 2xx.
+"""The `expect` option: conditions on an answer, for an API that says no inside a 2xx.
 
 Spec: https://www.rfc-editor.org/rfc/rfc6901 (JSON Pointer)
 """

@@ -1,4 +1,4 @@
-"""What the body of an HTTP answer says about the events of its request.
+"""Verdicts on the body of an HTTP answer, and the judges that return them.
 
 A status that is a refusal speaks for itself. Some APIs say no inside a 2xx, too: a sink that posts
 to one of these names a `Judge`, which reads the answer and returns one of the verdicts below.

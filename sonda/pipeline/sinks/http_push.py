@@ -93,7 +93,7 @@ def _judgement(payload: Payload, options: HttpPush) -> tuple[Judge, Callable[[in
 def describe(
     payload: Payload, options: HttpPush, transport: Network
 ) -> Result[WirePreview, Problem]:
-    """Say what would be posted; fails with `Forbidden`."""
+    """Return what would be posted; fail with `Forbidden`."""
     where, headers = _target(options, payload)
     body = payload.packing.pack(payload.body)
     return _post.describe(where, headers, body, transport, framing="one POST")

@@ -1,7 +1,7 @@
 """gRPC channels, one per destination, kept while they are used and bounded in number.
 
-A channel that is handed out is connected. gRPC would also connect, wait and try again by itself,
-but it could not say how far a call has got, nor in the operating system's words why it did not.
+A leased channel is connected. gRPC can also connect, wait and retry by itself, but it does not
+report how far a call has got, nor why it failed in the operating system's words.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What two events must have in common to share a channel."""
+    """The key of a channel: events with equal values share it."""
 
     address: Address
     secure: TlsParameters | None = None
@@ -64,7 +64,7 @@ class _Channel:
         return ready and not any(found.peer_closed() for found in self.sockets)
 
     async def retire(self) -> None:
-        """Take no further calls: those under way may still be answered, after a GOAWAY say."""
+        """Take no further calls; those under way may still be answered, for example after a GOAWAY."""
         self.in_service = False
         await self.close_if_unused()
 
@@ -78,7 +78,7 @@ class _Channel:
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """What one destination has: its channel, places for calls, and events that want one."""
+    """The state of one destination: its channel, free places for calls, and how many events want one."""
 
     channel: _Channel | None = None
     places: asyncio.Semaphore = field(
@@ -101,9 +101,9 @@ class Channels:
 
     @asynccontextmanager
     async def lease(self, destination: Destination) -> AsyncIterator[grpc.aio.Channel]:
-        """Borrow a channel that is connected; raise `OSError` or `DestinationNotAllowed` if none can be.
+        """Lease a channel that is connected; raise `OSError` or `DestinationNotAllowed` if none can be.
 
-        Where only gRPC knows why it cannot connect, a call on the channel fails at once and says it.
+        Where only gRPC knows why it cannot connect, a call on the channel fails at once with the reason.
         A channel on which a call has timed out takes no further ones: its connection may be dead
         without anybody having said so.
         """
@@ -130,13 +130,13 @@ class Channels:
                 self._keep(destination, line)
 
     async def aclose(self) -> None:
-        """Close what is idle; whoever borrows one must have given it back."""
+        """Close all idle channels; every lease must have ended."""
         for destination in list(self._idle):
             self._retire(destination)
         await asyncio.gather(*self._closing)
 
     async def _connected(self, destination: Destination, line: _Line) -> _Channel:
-        """Give the kept channel, or a fresh one for one that has lost its connection."""
+        """Return the kept channel, or a new one if it has lost its connection."""
         async with line.opening:
             kept = line.channel
             if kept is not None and kept.connected():
@@ -192,10 +192,10 @@ class Channels:
 
 
 async def _connects(channel: grpc.aio.Channel) -> bool:
-    """Wait until a fresh channel is connected, or tells that it cannot be.
+    """Wait until a new channel is connected or has failed; return whether it is connected.
 
-    A wait that is given up is still ended properly: gRPC's word of its end must not come to an
-    event loop that has been closed meanwhile.
+    A cancelled wait is still awaited: gRPC must not report its end to an event loop that has been
+    closed meanwhile.
     """
     while (state := channel.get_state(try_to_connect=True)) not in (_READY, _FAILED):
         change = asyncio.ensure_future(channel.wait_for_state_change(state))
@@ -215,7 +215,7 @@ def _route(destination: Destination) -> ConnectionKey:
 
 
 def _target(addresses: Sequence[Any]) -> str:
-    """Write addresses for gRPC, which then looks nothing up; it wants them all of one family."""
+    """Return addresses as a gRPC target that needs no look-up; all must be of one family."""
     places = [(info[0], info[4][0], info[4][1]) for info in addresses]
     if all(family == socket.AF_INET for family, _, _ in places):
         return "ipv4:" + ",".join(f"{host}:{port}" for _, host, port in places)
@@ -227,13 +227,13 @@ def _target(addresses: Sequence[Any]) -> str:
 
 
 def _credentials(pem: Pem) -> grpc.ChannelCredentials:
-    """Trust whom the other sinks trust; gRPC has a list of its own, for where the system has none."""
+    """Return credentials with the authorities that the other sinks trust, gRPC's own if there are none."""
     trusted = pem.ca_cert or system_authorities()
     return grpc.ssl_channel_credentials(trusted, pem.client_key, pem.client_cert)
 
 
 def _authority(destination: Destination) -> Address:
-    """Name the server that is meant; over TLS gRPC wants it to be the one that is verified."""
+    """Return the call's authority; over TLS gRPC requires the name that is verified."""
     host, port = destination.address
     return Address(destination.secure.server_name if destination.secure else host, port)
 

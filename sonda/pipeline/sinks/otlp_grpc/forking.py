@@ -1,7 +1,7 @@
-"""What becomes of gRPC in a process that is forked: it is left alone there.
+"""gRPC in a forked process: new calls are refused, and inherited channels are never destroyed.
 
-Its threads exist in the parent only. In the child a new call would wait for them for ever, and so
-would the destructor of a channel that the parent had made, whenever the garbage is collected.
+Its threads exist in the parent only. In the child a call would wait for them for ever, and so
+would the destructor of an inherited channel, whenever garbage is collected.
 """
 
 from __future__ import annotations
