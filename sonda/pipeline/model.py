@@ -121,18 +121,26 @@ class Verify:
 
 
 class NamedDestination(Struct, frozen=True):
-    """A destination of the operator's configuration; an event's own labels win over *labels*."""
+    """A destination of the operator's configuration; an event's own labels win over *labels*.
+
+    *hidden* has the texts that no caller sees, and what is shown in their place.
+    """
 
     encoder: PluginRef
     sink: PluginRef
     labels: Mapping[str, str] = {}
     verify_url: str | None = None
+    name: str = ""
+    hidden: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"NamedDestination({self.name!r})"
 
 
 class ValidatedEvent(Struct, frozen=True):
     """A body that has been validated: the event, how to render it, and where to deliver it.
 
-    *destination* is the name of the operator's destination that the body asked for, or empty.
+    *destination* is the operator's destination that the body asked for by its name, if it did.
     """
 
     event: Event
@@ -140,7 +148,7 @@ class ValidatedEvent(Struct, frozen=True):
     sink: PluginRef
     warnings: tuple[str, ...] = ()
     verify: Verify | None = None
-    destination: str = ""
+    destination: NamedDestination | None = None
 
 
 @dataclass(frozen=True, slots=True)
