@@ -49,6 +49,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.stages.verify import permit, verify
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
@@ -97,6 +98,7 @@ class Pipeline:
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
         self._warn = warn
+        self._permit = partial(permit, network=self._transport)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -125,7 +127,12 @@ class Pipeline:
         """
         time_ns = now_ns() if received_ns is None else received_ns
         validated = parse(raw).bind(partial(self._validate, received_ns=time_ns, caller=caller))
-        return validated.bind(self._preflight).bind(encode).bind(partial(_admit, caller=caller))
+        return (
+            validated.bind(self._preflight)
+            .bind(encode)
+            .bind(partial(_admit, caller=caller))
+            .bind(self._permit)
+        )
 
     def _validate(
         self, document: dict[str, Any], *, received_ns: int, caller: Caller
@@ -211,7 +218,9 @@ class Pipeline:
             if outcomes is not None:
                 exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
             raise
-        shown = [hide_outcome(one, event.order) for one, event in zip(sent, ready, strict=True)]
+        verifying = partial(self._verified, until_s=until_s)
+        verified = await asyncio.gather(*map(verifying, ready, sent))
+        shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
         return _in_place(prepared, shown)
 
     async def deliver(
@@ -232,7 +241,7 @@ class Pipeline:
         if course is not None:
             course.prepare(document, order)
         began_ns = perf_counter_ns()
-        parcel = order.bind(encode).bind(partial(_admit, caller=caller))
+        parcel = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
         if course is not None and isinstance(parcel, Success):
             course.encode()
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
@@ -263,7 +272,28 @@ class Pipeline:
             if not is_free:
                 return Failure(DestinationBusy(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
-            return await then(pushed, partial(flush, began_ns=began_ns))
+            receipt = await then(pushed, partial(flush, began_ns=began_ns))
+        return await self._verified(parcel, receipt, until_s=until_s)
+
+    async def _verified(
+        self,
+        parcel: EncodedEvent,
+        receipt: Result[Receipt, Problem],
+        *,
+        until_s: float | None,
+    ) -> Result[Receipt, Problem]:
+        """Return *receipt* with what reading the event back has come to, where it is asked for."""
+        if parcel.order.verify is None or not isinstance(receipt, Success):
+            return receipt
+        return Success(
+            await verify(
+                parcel,
+                receipt.unwrap(),
+                network=self._transport,
+                until_s=until_s,
+                survives_cancellation=self._in_server,
+            )
+        )
 
     async def preview(
         self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY

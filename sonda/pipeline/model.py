@@ -203,6 +203,8 @@ class Confirmed(StrEnum):
     """The destination itself said yes."""
     STORED = "stored"
     """The destination said that it is on durable storage."""
+    QUERYABLE = "queryable"
+    """The event itself was read back from the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,8 @@ class Ack(Struct, frozen=True):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    offset: int | None = None
+    """At which byte of its file the event begins."""
 
 
 Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
@@ -314,6 +318,12 @@ class Receipt(Shown):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    verified: bool | None = None
+    """Whether the event was read back; `None` where nobody asked for that."""
+    visible_us: int | None = None
+    """The time from the acknowledgement until the event was seen."""
+    offset: int | None = field(default=None, repr=False, compare=False)
+    """At which byte of its file the event begins."""
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
