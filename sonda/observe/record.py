@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from returns.result import Result, Success
 
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Receipt
+from sonda.pipeline.model import Receipt, ValidatedEvent
 from sonda.pipeline.problems import (
     DestinationBusy,
     OutcomeUnknown,
@@ -19,7 +19,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.schemas.registry import PLUGINS
-from sonda.pipeline.text.escape import shown
+from sonda.pipeline.text.escape import escape, shown
 from sonda.pipeline.values.memoize import memoize
 
 UNKNOWN: Final = "unknown"  # of a body that does not name what there is
@@ -80,7 +80,7 @@ def account(status: int, delivery: Delivery) -> AccessRecord:
         spent_ns = delivery.ended_ns - delivery.prepared_ns if delivery.encoded_ns else 0
         latency_ms = max(0, spent_ns) // 1_000_000
         warnings = order.warnings if order is not None else ()
-    target = target_of(order.sink.identity) if order is not None else ""
+    target = _target_of(order) if order is not None else ""
     signal_type, encoder, sink = names_of(delivery)
     made = (signal_type, encoder, sink, outcome_of(status), latency_ms, delivery.tries, target)
     return AccessRecord(*made, warnings)
@@ -106,6 +106,14 @@ def _type(options: object) -> object:
 
 def _known(name: object, names: Sequence[str]) -> str:
     return name if isinstance(name, str) and name in names else UNKNOWN
+
+
+def _target_of(order: ValidatedEvent) -> str:
+    """Return where an event goes; of a named destination's file the name of the destination."""
+    named = order.destination
+    if named is not None and hasattr(order.sink.options, "path"):
+        return escape(named.name)
+    return target_of(order.sink.identity)
 
 
 @memoize
