@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from returns.result import Result, Success
@@ -27,15 +27,12 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
-
-if TYPE_CHECKING:
-    import httpx
+from sonda.pipeline.values.addresses import parse_http_url, with_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loki:
-    """Options of the `loki` sink; *url* is the base that `/loki/api/v1/push` is appended to."""
+    """Options of the `loki` sink; *url* is the base of `/loki/api/v1/push`, or all of it."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -78,7 +75,7 @@ def _line(options: Loki, transport: Network) -> Queue:
 
 def _endpoint(options: Loki) -> _post.Endpoint:
     headers = {"Content-Type": "application/json", **options.headers}
-    url = _push_url(options.url)
+    url = with_path(parse_http_url(options.url), "/loki/api/v1/push")
     return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
 
 
@@ -88,12 +85,6 @@ def _is_yes(status: int) -> bool:
 
 def _stream(payload: Payload) -> Hashable:
     return frozenset(payload.event.labels.items())
-
-
-def _push_url(base: str) -> httpx.URL:
-    url = parse_http_url(base)
-    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    return url.copy_with(raw_path=path.removesuffix(b"/") + b"/loki/api/v1/push" + mark + query)
 
 
 def _compose(payloads: Sequence[Payload]) -> bytes:
