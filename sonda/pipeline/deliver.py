@@ -210,7 +210,7 @@ class Pipeline:
         parcel = order.bind(encode)
         if course is not None and isinstance(parcel, Success):
             course.encode()
-        sending = partial(self.send_encoded, until_s=until_s, began_ns=began_ns)
+        sending = partial(self._send, until_s=until_s, began_ns=began_ns)
         receipt = await then(parcel, sending)  # the first I/O
         if course is not None:
             course.end(receipt)
@@ -219,7 +219,7 @@ class Pipeline:
                 self._warn(warning)
         return receipt
 
-    async def send_encoded(
+    async def _send(
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""

@@ -23,10 +23,10 @@ from tests.support.destinations import (
     deliver,
     http_destination,
     json_line,
-    log_event,
     outcome,
     run,
 )
+from tests.support.destinations import log_event as unlabelled_event
 from tests.support.faulty import Peer, answering, faulty, serving
 
 
@@ -35,9 +35,28 @@ def to(url: str, **options: Any) -> dict[str, Any]:
     return {"type": "loki", "url": url, **options}
 
 
-def accepted(status: int = 204, *, tries: int = 1) -> Outcome:
+def log_event(
+    sink: Mapping[str, Any],
+    message: str = "hello",
+    *,
+    encoder: str = "json_lines",
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write an event with a label, unless told otherwise: without any there is an advisory."""
+    labels = {"app": "x"} if labels is None else labels
+    return unlabelled_event(sink, message, encoder=encoder, labels=labels)
+
+
+def accepted(status: int = 204, *, tries: int = 1, warnings: tuple[str, ...] = ()) -> Outcome:
     """What a yes looks like."""
-    return Success(Receipt("logs", Confirmed.ACCEPTED, TIME_NS, tries, 0, status))
+    return Success(
+        Receipt("logs", Confirmed.ACCEPTED, TIME_NS, tries, 0, status, warnings=warnings)
+    )
+
+
+def posted_to(url: str) -> str:
+    """Name what is posted to, as a refusal does."""
+    return f"{url}/loki/api/v1/push"
 
 
 @both_loops
@@ -179,7 +198,10 @@ def test_the_line_is_the_encoders(encoder: str) -> None:
 def test_no_labels_are_lokis_to_judge() -> None:
     """An event without labels is pushed with an empty stream."""
     with http_destination() as destination:
-        assert deliver(log_event(to(destination.url))) == [accepted()]
+        [delivered] = deliver(log_event(to(destination.url), labels={}))
+        [warning] = delivered.unwrap().warnings
+        assert "`unknown_service`" in warning
+        assert delivered == accepted(warnings=(warning,))
         [posted] = destination.posts.wait_for()
     line = json_line().decode().removesuffix("\n")
     assert json.loads(posted.body) == {
@@ -198,6 +220,8 @@ def test_no_labels_are_lokis_to_judge() -> None:
         ("/ü", "/%C3%BC/loki/api/v1/push"),
         ("/?token=x", "/loki/api/v1/push?token=x"),
         ("/base?token=x/", "/base/loki/api/v1/push?token=x/"),
+        ("/loki/api/v1/push", "/loki/api/v1/push"),
+        ("/a/loki/api/v1/push/?x=1", "/a/loki/api/v1/push?x=1"),
         ("/#part", "/loki/api/v1/push"),
     ],
 )
@@ -229,17 +253,17 @@ def test_which_answers_are_a_no(status: int, loop: NewLoop) -> None:
     """Every other answer is a no: with 260 Loki says that ingestion is blocked."""
     answer = b"HTTP/1.1 %d Odd\r\nContent-Length: 7\r\n\r\nblocked" % status
     with faulty(serving(answer)) as server:
-        refused = Refused(server.url, f"{status} Odd", "blocked")
+        refused = Refused(posted_to(server.url), f"{status} Odd", "blocked")
         assert deliver(log_event(to(server.url)), loop=loop) == [Failure(refused)]
         assert len(server.posts.items) == 1
 
 
-def test_the_target_is_shown_as_written() -> None:
-    """A detail names the base as the client wrote it, less what is secret in it."""
+def test_a_refusal_names_what_was_posted_to() -> None:
+    """A detail names the whole URL, less what is secret in it."""
     answer = b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"
     with faulty(serving(answer)) as server:
         sink = to(f"http://ada:hunter2@{server.address}/base/")
-        refused = Refused(f"http://***@{server.address}/base/", "400 Bad")
+        refused = Refused(f"http://***@{server.address}/base/loki/api/v1/push", "400 Bad")
         assert deliver(log_event(sink)) == [Failure(refused)]
 
 

@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from returns.result import Failure, Result
 
-from sonda.pipeline.interruption import WHILE_UNKNOWN, what_became
-from sonda.pipeline.model import EncodedEvent, Event, Receipt, ValidatedEvent
+from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
+from sonda.pipeline.model import Event, Receipt, ValidatedEvent
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.stages.encode import encode
@@ -70,48 +68,46 @@ class PipelineSender:
 
 
 class _PipelineGroup:
-    """A group whose events share pushes by the sinks' own batching."""
+    """A group that the pipeline delivers as one, in its order and with one deadline."""
 
     def __init__(self, pipeline: Pipeline, entry: Entry, events: Sequence[Event]) -> None:
         self._pipeline = pipeline
         route = entry.route
         self._target = target_of(route.sink)
-        self._encoded = [encode(ValidatedEvent(one, route.encoder, route.sink)) for one in events]
         self._events = events
-        self._tasks: list[asyncio.Task[Result[Receipt, Problem]]] = []
+        self._encoded = [encode(ValidatedEvent(one, route.encoder, route.sink)) for one in events]
+        self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
 
     async def send(self) -> GroupVerdict:
-        self._tasks = [
-            asyncio.create_task(self._one(event, encoded))
-            for event, encoded in zip(self._events, self._encoded, strict=True)
-        ]
-        results = await asyncio.gather(*self._tasks)
+        self._task = asyncio.ensure_future(self._pipeline.send_prepared(self._encoded))
+        await asyncio.wait({self._task})
         problems: dict[int, Problem] = {}
         delivered_bytes = 0
-        for place, result in enumerate(results):
+        for place, result in enumerate(self._results(self._task)):
             if isinstance(result, Failure):
                 problems[place] = result.failure()
             else:
                 delivered_bytes += len(self._encoded[place].unwrap().payload.body)
         return GroupVerdict(problems, delivered_bytes)
 
-    async def _one(
-        self, event: Event, encoded: Result[EncodedEvent, Problem]
-    ) -> Result[Receipt, Problem]:
-        if isinstance(encoded, Failure):
-            return Failure(encoded.failure())
-        send = partial(self._pipeline.send_encoded, until_s=None, began_ns=perf_counter_ns())
+    def _results(
+        self, task: asyncio.Future[list[Result[Receipt, Problem]]]
+    ) -> Sequence[Result[Receipt, Problem]]:
+        """Return what a task has come to; a cancellation says what has become of each event."""
         try:
-            return await send(encoded.unwrap())
+            return task.result()
         except asyncio.CancelledError as exc:
-            problem = what_became(exc)
-            if problem is None:
-                problem = OutcomeUnknown(self._target, WHILE_UNKNOWN, event.time_ns)
-            return Failure(problem)
+            outcomes = outcomes_of_group(exc)
+            if outcomes is not None:
+                return outcomes
+            return [
+                Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, event.time_ns))
+                for event in self._events
+            ]
 
     def cut_off(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 class OwnPipeline:

@@ -29,10 +29,15 @@ from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url, with_path
 
+_PUSH_PATH: Final = "/loki/api/v1/push"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loki:
-    """Options of the `loki` sink; *url* is the base of `/loki/api/v1/push`, or all of it."""
+    """Options of the `loki` sink.
+
+    *url* is the base that `/loki/api/v1/push` is appended to, unless its path ends so already.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -75,7 +80,7 @@ def _line(options: Loki, transport: Network) -> Queue:
 
 def _endpoint(options: Loki) -> _post.Endpoint:
     headers = {"Content-Type": "application/json", **options.headers}
-    url = with_path(parse_http_url(options.url), "/loki/api/v1/push")
+    url = with_path(parse_http_url(options.url), _PUSH_PATH)
     return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
 
 
