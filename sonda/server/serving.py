@@ -1,4 +1,4 @@
-"""One process that serves: its sockets, its signals, and uvicorn around the app of `sonda.http`."""
+"""One process that serves: its sockets, its signals, and uvicorn around the app of `sonda.server.app`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from typing import Final
 
 import uvicorn
 
-from sonda.http import App, create_app
 from sonda.observe.access_log import configure_logging
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
+from sonda.server.app import ServerApp, assemble
 from sonda.server.protocol import configured
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
@@ -69,7 +69,7 @@ def serve(
 ) -> int:
     """Serve in this process until a signal stops it; call *started* once it accepts requests."""
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = create_app(settings, listening=addresses, metrics=metrics)
+    app = assemble(settings, listening=addresses, metrics=metrics)
     config = uvicorn.Config(
         app,
         interface="asgi3",
@@ -94,7 +94,9 @@ def serve(
 class Server(uvicorn.Server):
     """uvicorn's server, for which being told to stop is no failure, and which always ends."""
 
-    def __init__(self, config: uvicorn.Config, app: App, started: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: ServerApp, started: Callable[[], object]
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._started = started
@@ -105,7 +107,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop gracefully; at once when Ctrl-C comes again; by force if something hangs."""
-        self._app.is_ready = False
+        self._app.readiness.is_ready = False
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
