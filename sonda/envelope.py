@@ -29,12 +29,12 @@ CODES: Final[Mapping[int, str]] = {
 
 
 def envelope(status: int, detail: str) -> bytes:
-    """Render `{"error":"<short_code>","detail":"<text>"}` for a status of the contract."""
-    return compact({"error": CODES[status], "detail": detail})
+    """Return `{"error":"<short_code>","detail":"<text>"}` and a line feed for a status."""
+    return compact({"error": CODES[status], "detail": detail}) + b"\n"
 
 
 def compact(document: Mapping[str, object]) -> bytes:
-    r"""Render JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
+    r"""Return JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:

@@ -53,26 +53,21 @@ def named_destinations(
     tree: dict[str, Any], config: Path | None, secrets: dict[str, str]
 ) -> Mapping[str, NamedDestination]:
     """Return the destinations of `sonda.toml` that the scenario names; raises click's `UsageError`."""
-    from returns.result import Failure
-
-    from sonda.cli.destinations import address, default_encoder, known_destinations
+    from sonda.cli.addressing import address
+    from sonda.cli.destinations import Options, default_encoder, named_destination
     from sonda.pipeline.scenarios.compile import NamedDestination
 
     defaults = tree.get("defaults", {})
     places = [*_entries(tree), *([defaults] if isinstance(defaults, dict) else [])]
     names = {place["destination"] for place in places if isinstance(place.get("destination"), str)}
-    if not names:
-        return {}
-    known = known_destinations(config)
-    if isinstance(known, Failure):
-        raise click.UsageError(known.failure())
+    options = Options(config=config)
     found: dict[str, NamedDestination] = {}
-    for name, destination in known.unwrap().items():
-        if name in names:
-            addressed = address({}, destination)
-            secrets.update(addressed.secrets)
-            encoder = addressed.event["encoder"] or default_encoder(destination.sink)
-            found[name] = NamedDestination(encoder, addressed.event["sink"], {})
+    for name in sorted(names):
+        destination = named_destination(name, options)
+        addressed = address({}, destination, options)
+        secrets.update(addressed.secrets)
+        encoder = addressed.event["encoder"] or default_encoder(destination.sink)
+        found[name] = NamedDestination(encoder, addressed.event["sink"], destination.labels)
     return found
 
 
@@ -110,10 +105,13 @@ def _send_to(
     secrets: dict[str, str],
 ) -> None:
     """Replace an entry's sink; its encoder stays where it fits and the target asks for no other."""
-    from sonda.cli.destinations import address, destination
+    from sonda.cli.addressing import address
+    from sonda.cli.destinations import Options, destination
 
-    chosen = destination(to, None, (), config)
-    addressed = address({"signal_type": entry.get("signal_type")}, chosen)
+    options = Options(config=config)
+    event = {"signal_type": entry.get("signal_type")}
+    chosen = destination(to, options).of(event)
+    addressed = address(event, chosen, options)
     secrets.update(addressed.secrets)
     entry.pop("destination", None)
     entry["sink"] = addressed.event["sink"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import click
+
+from sonda.cli import params
 from sonda.pipeline.schemas.registry import (
     GENERATORS,
     PLUGINS,
@@ -14,24 +18,39 @@ from sonda.pipeline.schemas.registry import (
     Kind,
     schemas_of,
 )
-from sonda.pipeline.schemas.validators import REGISTRY
 
 _COMMON: Final = "https://sonda.invalid/schemas/common.json"
 _KINDS: Final[tuple[Kind, ...]] = ("encoder", "sink")
 _OF_A_FILE: Final = ("$id", "$schema")
 
 
+@click.command()
+@click.argument("kind", required=False, type=click.Choice(params.SCHEMA_KINDS), is_eager=True)
+@click.argument("name", required=False, type=params.PluginName())
+def schema(kind: params.SchemaKind | None, name: str | None) -> None:
+    """Print the JSON Schema of an event, of a scenario, or of one encoder, sink or generator."""
+    if kind is None:
+        document = event_schema()
+    elif kind == "scenario":
+        document = scenario_schema()
+    elif name is None:
+        raise click.UsageError(f"which {kind}? One of: {', '.join(schemas_of(kind))}")
+    else:
+        document = plugin_schema(kind, name)
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def plugin_schema(kind: Kind | GeneratorKind, name: str) -> dict[str, Any]:
-    """Give the schema of one encoder or sink, with all that it refers to."""
+    """Return the schema of one encoder or sink, with all that it refers to."""
     return _with_shared(_local(schemas_of(kind)[name]))
 
 
 def event_schema() -> dict[str, Any]:
-    """Give the schema of a whole event, each encoder's and each sink's options included."""
+    """Return the schema of a whole event, each encoder's and each sink's options included."""
     event = _local(REQUEST)
     for kind in _KINDS:
-        for name, schema in PLUGINS[kind].items():
-            inner = {field: value for field, value in schema.items() if field not in _OF_A_FILE}
+        for name, plugin in PLUGINS[kind].items():
+            inner = {field: value for field, value in plugin.items() if field not in _OF_A_FILE}
             event["$defs"][f"{kind}.{name}"] = _local(inner)
         event["properties"][kind]["oneOf"] = [
             {"$ref": f"#/$defs/{kind}.{name}"} for name in PLUGINS[kind]
@@ -45,8 +64,8 @@ def scenario_schema() -> dict[str, Any]:
     kinds: tuple[Kind | GeneratorKind, ...] = (*PLUGINS, *GENERATORS)
     choices: dict[str, Mapping[str, Any]] = {kind: schemas_of(kind) for kind in kinds}
     for kind, schemas in choices.items():
-        for name, schema in schemas.items():
-            inner = {field: value for field, value in schema.items() if field not in _OF_A_FILE}
+        for name, one in schemas.items():
+            inner = {field: value for field, value in one.items() if field not in _OF_A_FILE}
             scenario["$defs"][f"{kind}.{name}"] = _lifted(_local(inner), scenario["$defs"])
     for part in ("entry", "defaults"):
         properties = scenario["$defs"][part]["properties"]
@@ -60,10 +79,10 @@ def scenario_schema() -> dict[str, Any]:
     return _with_shared(scenario)
 
 
-def _lifted(schema: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+def _lifted(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     """Move a schema's own definitions up to those of the document."""
-    known.update(schema.pop("$defs", {}))
-    return schema
+    known.update(document.pop("$defs", {}))
+    return document
 
 
 def _local(value: Any) -> Any:
@@ -78,19 +97,21 @@ def _local(value: Any) -> Any:
     return value
 
 
-def _with_shared(schema: dict[str, Any]) -> dict[str, Any]:
+def _with_shared(document: dict[str, Any]) -> dict[str, Any]:
     """Add what the schema refers to and does not have, and what that refers to in turn."""
-    own: dict[str, Any] = schema.setdefault("$defs", {})
+    from sonda.pipeline.schemas.validators import REGISTRY  # jsonschema costs 30 ms to import
+
+    own: dict[str, Any] = document.setdefault("$defs", {})
     shared = REGISTRY.contents(_COMMON)["$defs"]
-    wanted = list(_references(schema))
+    wanted = list(_references(document))
     while wanted:
         name = wanted.pop()
         if name not in own:
             own[name] = _local(shared[name])
             wanted += _references(own[name])
     if not own:
-        del schema["$defs"]
-    return schema
+        del document["$defs"]
+    return document
 
 
 def _references(value: Any) -> Iterator[str]:

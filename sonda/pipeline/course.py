@@ -15,6 +15,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.model import Receipt, ValidatedEvent
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.values.timestamps import parse_rfc3339
 
 
 class DeliveryProgress:
@@ -22,6 +23,8 @@ class DeliveryProgress:
 
     *pushes* has, for each push that this event is to be counted with, how many events were in it;
     an event that no line has joined with others (*shared*) is a push of its own with each try.
+    *time_ns* is the event's time, *given_ns* the one that its body names. *may_be_stored* is true
+    once any of its tries has ended so that the event may have been stored.
     """
 
     __slots__ = (
@@ -29,12 +32,15 @@ class DeliveryProgress:
         "document",
         "encoded_ns",
         "ended_ns",
+        "given_ns",
         "id",
+        "may_be_stored",
         "order",
         "outcome",
         "prepared_ns",
         "pushes",
         "shared",
+        "time_ns",
         "tries",
         "waited_ns",
     )
@@ -47,7 +53,9 @@ class DeliveryProgress:
         self.order: ValidatedEvent | None = None
         self.outcome: Result[Receipt, Problem] | None = None
         self.pushes: list[int] = []
-        self.shared = False
+        self.shared = self.may_be_stored = False
+        self.time_ns = 0
+        self.given_ns: int | None = None
         self.tries = 0
 
     def prepare(
@@ -56,8 +64,13 @@ class DeliveryProgress:
         """Note what validation and the advisories have come to."""
         self.prepared_ns = perf_counter_ns()
         self.order = order.value_or(None)
+        read = document.value_or({})
+        if (given := read.get("timestamp")) is not None and isinstance(given, str):
+            self.given_ns = _time_ns(given)
         if self.order is None:
-            self.document = document.value_or({})
+            self.document = read
+        else:
+            self.time_ns = self.order.event.time_ns
 
     def encode(self) -> None:
         """Note that the bytes are there."""
@@ -74,6 +87,14 @@ class DeliveryProgress:
         self.outcome = outcome
         if isinstance(outcome, Success):
             self.tries = outcome.unwrap().tries
+
+
+def _time_ns(text: str) -> int | None:
+    """Return the instant of a timestamp, or `None` where it is not valid."""
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None
 
 
 DELIVERY_PROGRESS: Final[ContextVar[DeliveryProgress | None]] = ContextVar(

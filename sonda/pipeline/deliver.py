@@ -201,6 +201,8 @@ class Pipeline:
         """
         received_ns = now_ns()
         course = DELIVERY_PROGRESS.get()
+        if course is not None:
+            course.time_ns = received_ns
         document = parse(raw)
         validated = document.bind(partial(validate, received_ns=received_ns))
         order = validated.bind(self._preflight)

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
@@ -27,11 +27,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from sonda.envelope import envelope
-from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
-from sonda.pipeline.course import DeliveryProgress
 from sonda.pipeline.values.memoize import memoize
-from sonda.server.request_id import HEADER, ID, WAY, new_id, request_id
+from sonda.server.request_id import HEADER, new_id
 
 HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
@@ -120,8 +118,6 @@ class _Cycle(RequestResponseCycle):
 
     body_is_broken = False
     _is_streaming = False
-    id = ""
-    metrics: Metrics | None = None
     _start: HTTPResponseStartEvent
 
     async def receive(self) -> ASGIReceiveEvent:
@@ -150,8 +146,7 @@ class _Cycle(RequestResponseCycle):
             return
         if self.more_body:
             self.keep_alive = False
-        self._log()
-        body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        body = b"" if self.scope["method"] == "HEAD" else message.get("body", b"")
         self.transport.write(self._head() + body)
         self.response_complete = True
         self.message_event.set()
@@ -167,7 +162,6 @@ class _Cycle(RequestResponseCycle):
             return
         if not self._is_streaming:
             self._is_streaming, self.keep_alive = True, False
-            self._log()
             self.transport.write(self._head())
         if self.scope["method"] != "HEAD":
             self.transport.write(body)
@@ -182,25 +176,15 @@ class _Cycle(RequestResponseCycle):
         self.keep_alive = False
         body = envelope(500, "runtime error: see the log")
         length = (b"content-length", b"%d" % len(body))
-        headers = [(b"content-type", b"application/json"), length]
+        own_id = (HEADER, new_id().encode("ascii"))
+        headers = [(b"content-type", b"application/json"), length, own_id]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
-
-    def _log(self) -> None:
-        scope, (host, port) = self.scope, self.scope["client"] or ("", 0)
-        query = scope["query_string"]
-        target = (scope["raw_path"] + b"?" + query if query else scope["raw_path"]).decode("ascii")
-        version, status = scope["http_version"], self._start["status"]
-        course = cast("DeliveryProgress | None", scope.get(WAY))
-        log_access(f"{host}:{port}", scope["method"], target, version, status, self.id, course)
-        if self.metrics is not None:
-            self.metrics.answered(status, course)
 
     def _head(self) -> bytes:
         lines = [STATUS_LINE[self._start["status"]]]
         for name, value in (*self.default_headers, *self._start["headers"]):
             lines += (name, b": ", value, b"\r\n")
-        lines.append(b"x-request-id: %b\r\n" % self.id.encode("ascii"))
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
@@ -397,8 +381,6 @@ class EventProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._unwatch_head()
         waiting = self._answer_is_due()
-        own_id = request_id(self.headers)
-        self.scope[ID] = own_id  # type: ignore[typeddict-unknown-key]  # ours
         self.cycle = _Cycle(
             scope=self.scope,
             transport=self.transport,
@@ -412,7 +394,6 @@ class EventProtocol(HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        self.cycle.id, self.cycle.metrics = own_id, self.metrics
         if waiting:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))

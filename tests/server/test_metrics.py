@@ -21,10 +21,10 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from sonda.envelope import CODES
-from sonda.http import create_app
 from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
 from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
 from sonda.pipeline.course import DeliveryProgress
+from sonda.server.app import assemble
 from sonda.server.settings import Settings
 from tests.server.test_http import Pipe, ask, assert_refused
 from tests.server.test_server import children_of, post, slow_destination
@@ -198,7 +198,7 @@ def test_metrics_are_behind_the_key() -> None:
 
 def test_metrics_are_told_to_this_machine_alone() -> None:
     """The `Host` is checked as it is for events, the method, too, and a parameter is refused."""
-    app = create_app(Settings(), Pipe())
+    app = assemble(Settings(), Pipe())
     stranger = [(b"host", b"evil.example")]
     assert_refused(asyncio.run(ask(app, "GET", "/metrics", headers=stranger)), 403, "forbidden")
     assert_refused(asyncio.run(ask(app, "POST", "/metrics")), 405, "method_not_allowed")
@@ -208,14 +208,14 @@ def test_metrics_are_told_to_this_machine_alone() -> None:
 
 def test_a_busy_server_is_still_asked() -> None:
     """A scrape takes no place among the requests in flight: it is to show that there is none left."""
-    app = create_app(Settings(max_inflight_requests=0), Pipe())
+    app = assemble(Settings(max_inflight_requests=0), Pipe())
     assert_refused(asyncio.run(ask(app)), 503, "service_unavailable")
     assert asyncio.run(ask(app, "GET", "/metrics", headers=())).status == 200
 
 
 def test_the_scraper_chooses_the_format() -> None:
     """OpenMetrics for whoever prefers it, and compressed for whoever takes that."""
-    app = create_app(Settings(), Pipe())
+    app = assemble(Settings(), Pipe())
     accept = (b"accept", b"application/openmetrics-text; version=1.0.0")
     gzipped = (b"accept-encoding", b"gzip")
     reply = asyncio.run(ask(app, "GET", "/metrics", headers=(accept, gzipped)))

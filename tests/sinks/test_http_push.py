@@ -605,6 +605,9 @@ def test_reset_instead_of_an_answer(secured: bool, loop: NewLoop, pki: Certifica
 EARLY: Final = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
 
 
+EARLY_YES: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
 def _answer_early(then: Script) -> Script:
     def script(peer: Peer) -> None:
         peer.read(1)
@@ -648,12 +651,12 @@ def test_100_continue_in_the_middle(secured: bool, loop: NewLoop, pki: Certifica
 
 @both_loops
 def test_after_an_early_answer_the_connection_is_not_kept(loop: NewLoop) -> None:
-    """The rest of a request that was answered early never runs into the next one."""
-    early = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    """A server that answers before it has read the event may take the rest for the next one."""
 
     def answer_early(peer: Peer) -> None:
-        peer.read(1)
-        peer.send(early)
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+        peer.request()
         peer.hang()
 
     with faulty(answer_early, serving(NO_CONTENT)) as server:
@@ -662,7 +665,95 @@ def test_after_an_early_answer_the_connection_is_not_kept(loop: NewLoop) -> None
         assert len(server.connections.items) == 2
 
 
+@both_loops
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_after_an_early_yes_the_rest_is_sent(
+    secured: bool, loop: NewLoop, pki: Certificates
+) -> None:
+    """A yes counts once the whole event has left, and the destination gets all of it."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+        peer.request()
+
+    with faulty(answer_early, tls=pki.server() if secured else None) as server:
+        _, sink = _sink(server.address, secured, pki)
+        assert deliver(log_event(sink, LARGE), loop=loop) == [accepted(200)]
+        assert server.posts.wait_for()[0].body == json_line(LARGE)
+
+
+@both_loops
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_a_yes_to_half_an_event_is_none(secured: bool, loop: NewLoop, pki: Certificates) -> None:
+    """A server that says yes and reads no further does not have the event."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.read(1)
+        peer.send(EARLY_YES)
+        peer.hang()
+
+    with faulty(answer_early, tls=pki.server() if secured else None) as server:
+        url, sink = _sink(server.address, secured, pki)
+        event = log_event({**sink, "timeout": "300ms"}, LARGE)
+        assert deliver(event, loop=loop) == [unknown(url, "within 0.3s")]
+
+
+@both_loops
+def test_a_yes_before_a_hang_up_is_none(loop: NewLoop) -> None:
+    """The connection is closed behind the yes, and the event has not left."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.read(1)
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+
+    with faulty(answer_early) as server:
+        (result,) = deliver(log_event(to(server.url), LARGE), loop=loop)
+        assert isinstance(result.failure(), OutcomeUnknown)
+
+
 # --- connections that are kept -------------------------------------------------------------------
+
+
+def test_a_server_that_hangs_up_after_each_answer_has_fresh_connections() -> None:
+    """Once a kept connection was found closed no other is kept, and no event meets a close."""
+
+    def answer_once(peer: Peer) -> None:
+        peer.request()
+        peer.send(NO_CONTENT)
+
+    async def spaced(pipeline: Pipeline) -> list[Outcome]:
+        results = []
+        for _ in range(4):
+            results.append(await outcome(pipeline, log_event(to(server.url))))
+            await asyncio.to_thread(server.ended.wait_for, len(results))
+        kept = pipeline._transport.streams._idle
+        assert not kept
+        return results
+
+    with faulty(answer_once) as server:
+        assert run(spaced) == [accepted()] * 4
+        assert len(server.connections.items) == 4
+
+
+def test_the_time_that_a_server_keeps_a_connection_is_honoured() -> None:
+    """A second before `Keep-Alive: timeout=` is over the connection is given up."""
+
+    async def work(pipeline: Pipeline) -> list[float]:
+        for seconds in (5, 1):
+            event = log_event(to(f"{server.url}/{seconds}"))
+            assert isinstance(await outcome(pipeline, event), Success)
+        return [stream.idle_s for stream in pipeline._transport.streams._idle]
+
+    def announce(peer: Peer) -> None:
+        while (posted := peer.request()) is not None:
+            keep_alive = b"Keep-Alive: max=9, timeout=%b" % posted.path[1:].encode()
+            peer.send(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % keep_alive)
+
+    with faulty(announce) as server:
+        assert run(work) == []
+        assert len(server.connections.items) == 1
 
 
 @both_loops

@@ -198,6 +198,8 @@ def test_no_labels_are_lokis_to_judge() -> None:
         ("/ü", "/%C3%BC/loki/api/v1/push"),
         ("/?token=x", "/loki/api/v1/push?token=x"),
         ("/base?token=x/", "/base/loki/api/v1/push?token=x/"),
+        ("/loki/api/v1/push", "/loki/api/v1/push"),
+        ("/a/loki/api/v1/push/?x=1", "/a/loki/api/v1/push?x=1"),
         ("/#part", "/loki/api/v1/push"),
     ],
 )

@@ -121,3 +121,4 @@ class Network:
         if "kafka" in vars(self):
             await self.kafka.aclose()
         await self.streams.aclose()
+        await self.destinations.aclose()

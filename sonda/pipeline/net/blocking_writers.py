@@ -10,7 +10,8 @@ import asyncio
 import os
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
-from threading import Condition, Lock, Thread
+from functools import partial
+from threading import Condition, Lock
 from time import perf_counter_ns
 from typing import Final, Protocol, TypeAlias
 
@@ -21,6 +22,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.threads import start_daemon
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
 _MOST_EVENTS: Final = 1024  # in one write
@@ -90,12 +92,20 @@ class WriteRequest:
         return self._told.get_loop()
 
     def enqueue(self, destination: Hashable) -> None:
-        """Wait for a turn behind those that wait for the same destination already."""
-        with _guard:
-            if destination not in _queues:
-                _queues[destination] = WriteQueue(destination)
-            self._queue = _queues[destination]
-            self._queue.join(self)
+        """Join the queue of those that wait for the same destination.
+
+        Where no thread can be started to serve it, the verdict is `Unreachable`.
+        """
+        try:
+            with _guard:
+                if destination not in _queues:
+                    _queues[destination] = WriteQueue(destination)
+                self._queue = _queues[destination]
+                self._queue.join(self)
+        except OSError as exc:
+            failed = Unreachable(f"write to {self.writer.target}", words(exc))
+            self.set_result(Failure(failed))
+            self.deliver_result()
 
     async def verdict(self, deadline: Deadline) -> Verdict:
         """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
@@ -155,7 +165,7 @@ class WriteQueue:
     def __init__(self, destination: Hashable) -> None:
         self.waiting: dict[WriteRequest, None] = {}
         self._arrival = Condition(_guard)
-        Thread(target=self._serve, args=(destination,), daemon=True).start()
+        start_daemon(partial(self._serve, destination))
 
     def join(self, request: WriteRequest) -> None:
         """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""

@@ -40,7 +40,7 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachabl
 from sonda.pipeline.result import then
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import mask, quote_words, secrets_of_headers, secrets_of_userinfo
-from sonda.pipeline.values.addresses import address_of, basic_auth
+from sonda.pipeline.values.addresses import address_of, basic_auth, without_zone
 
 _WHATEVER_THE_EVENT: Final = (
     HTTPStatus.UNAUTHORIZED,
@@ -97,7 +97,7 @@ def endpoint(
     host = url.netloc.decode("ascii")
     step = f"HTTP connect to {host}"
     ours = {
-        "Host": host,
+        "Host": without_zone(host),
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"sonda/{version()}",
@@ -224,6 +224,7 @@ async def _post_once(
         "secure": secure.unwrap(),
         "journey": journey,
         "answer_bytes": where.answer_bytes,
+        "is_yes": where.is_yes,
     }
     request = _request(where, headers, body, extensions)
     try:
@@ -281,8 +282,8 @@ async def _secure(where: Endpoint, transport: Network) -> Result[TlsParameters |
 
 
 def _server_name(where: Endpoint) -> str:
-    name = (where.tls and where.tls.server_name) or where.url.raw_host.decode("ascii")
-    return name.rstrip(".")
+    name = (where.tls and where.tls.server_name) or address_of(where.url).host
+    return without_zone(name).rstrip(".")
 
 
 def _judge(

@@ -53,6 +53,8 @@ async def deliver_with_retries(
         if isinstance(outcome, Success):
             return delivery.acknowledged(outcome.unwrap())
         delivery.failed(outcome.failure())
+        if course is not None:
+            course.may_be_stored |= getattr(outcome.failure().problem, "may_be_stored", False)
         failure = delivery.failure or outcome.failure()
         wait_s = wait_before_next(delivery, failure, retry, deadline)
         if wait_s is None:

@@ -6,10 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sonda.pipeline.model import Verify
+from sonda.pipeline.plugins.lookup import facts_of
 from sonda.pipeline.schemas.issues import SchemaError, schema_error
-from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.schemas.registry import PLUGINS, Kind, Schema
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.addresses import parse_http_url
+
+
+def _facts(kind: Kind, name: str) -> Schema:
+    """Return the facts of a plug-in that a body may name: validation has found it before."""
+    return facts_of(kind, name) or {}
 
 
 def encoders_of_signal(signal: str) -> list[str]:
@@ -19,19 +25,19 @@ def encoders_of_signal(signal: str) -> list[str]:
 
 def encoders_of_sink(sink: str) -> list[str]:
     """Return the names of the encoders that make what *sink* takes."""
-    takes = PLUGINS["sink"][sink]["x-payloads"]
+    takes = _facts("sink", sink)["x-payloads"]
     return [name for name, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
 
 
 def sinks_of_encoder(encoder: str) -> list[str]:
     """Return the names of the sinks that take what *encoder* makes."""
-    payload = PLUGINS["encoder"][encoder]["x-payload"]
+    payload = _facts("encoder", encoder)["x-payload"]
     return [name for name, facts in PLUGINS["sink"].items() if payload in facts["x-payloads"]]
 
 
 def cannot_encode(encoder: str, signal: str) -> Iterator[SchemaError]:
     """Yield what is wrong where *encoder* cannot encode *signal*."""
-    if signal not in PLUGINS["encoder"][encoder]["x-signals"]:
+    if signal not in _facts("encoder", encoder)["x-signals"]:
         able = ", ".join(encoders_of_signal(signal))
         reason = f"'{encoder}' cannot encode {signal}; these can: {able}"
         yield schema_error(("encoder", "type"), reason)
@@ -40,7 +46,7 @@ def cannot_encode(encoder: str, signal: str) -> Iterator[SchemaError]:
 def does_not_fit(encoder: str, sink: str) -> Iterator[SchemaError]:
     """Yield what is wrong where *sink* does not take what *encoder* makes."""
     fitting = encoders_of_sink(sink)
-    if encoder not in fitting:
+    if _facts("encoder", encoder)["x-payload"] not in _facts("sink", sink)["x-payloads"]:
         reason = (
             f"'{sink}' does not take what encoder '{encoder}' makes; "
             f"these fit: {', '.join(fitting)}"
@@ -50,7 +56,7 @@ def does_not_fit(encoder: str, sink: str) -> Iterator[SchemaError]:
 
 def other_signal(sink: str, options: Mapping[str, Any], signal: str) -> Iterator[SchemaError]:
     """Yield what is wrong where an option of the sink's says which signal it is sent."""
-    option = PLUGINS["sink"][sink].get("x-signal-option")
+    option = _facts("sink", sink).get("x-signal-option")
     if option and (promised := options[option]) != signal:
         reason = f"invalid value {quote(promised)}: must be the event's, {quote(signal)}"
         yield schema_error(("sink", option), reason)
@@ -62,7 +68,7 @@ def verify_errors(
     """Yield what is wrong where the events of *sink* cannot be read back as *verify* asks."""
     if verify is None:
         return
-    facts = PLUGINS["sink"][sink]
+    facts = _facts("sink", sink)
     if "x-verify" not in facts:
         yield schema_error(
             ("verify",), f"'{sink}' cannot be read back; these can: {_verifiable('place', 'url')}"

@@ -33,9 +33,15 @@ if TYPE_CHECKING:
     import httpx
 
 
+_PUSH_PATH: Final = b"/loki/api/v1/push"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loki:
-    """Options of the `loki` sink; *url* is the base that `/loki/api/v1/push` is appended to."""
+    """Options of the `loki` sink.
+
+    *url* is the base that `/loki/api/v1/push` is appended to, unless its path ends so already.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -93,7 +99,10 @@ def _stream(payload: Payload) -> Hashable:
 def _push_url(base: str) -> httpx.URL:
     url = parse_http_url(base)
     path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    return url.copy_with(raw_path=path.removesuffix(b"/") + b"/loki/api/v1/push" + mark + query)
+    path = path.removesuffix(b"/")
+    if not path.endswith(_PUSH_PATH):
+        path += _PUSH_PATH
+    return url.copy_with(raw_path=path + mark + query)
 
 
 def _compose(payloads: Sequence[Payload]) -> bytes:

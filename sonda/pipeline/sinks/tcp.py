@@ -31,7 +31,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import LINE, Sink
-from sonda.pipeline.values.addresses import Address, parse_address
+from sonda.pipeline.values.addresses import Address, parse_address, without_zone
 
 FRAMES_PER_WRITE: Final = 1000
 _HANDED_OFF: Final = Ack(Confirmed.HANDED_OFF)
@@ -124,7 +124,7 @@ async def _route(
 
 
 def _server_name(tls: Tls, address: Address) -> str:
-    return (tls.server_name or address.host).rstrip(".")
+    return without_zone(tls.server_name or address.host).rstrip(".")
 
 
 class _Writing:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from returns.result import Result, Success
 
 from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.plugins.lookup import facts_of
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.values.addresses import (
     address_of,
@@ -67,7 +67,7 @@ def _loopback(signal: str, sink: str, options: Mapping[str, Any]) -> Iterator[st
 
 def _loopback_targets(sink: str, options: Mapping[str, Any]) -> list[str]:
     """Return those of a sink's targets, as they are written, that lead to loopback."""
-    match PLUGINS["sink"][sink].get("x-target"):
+    match (facts_of("sink", sink) or {}).get("x-target"):
         case "url" | "endpoint" as option:
             target = options[option]
             return [target] if is_loopback(address_of(parse_http_url(target)).host) else []

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline import encoders, sinks
 from sonda.pipeline.model import (
     Event,
     Log,
@@ -21,6 +20,14 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.plugins.extras import need
 from sonda.pipeline.plugins.fit import cannot_encode, does_not_fit, other_signal, verify_errors
+from sonda.pipeline.plugins.lookup import (
+    explaining_options,
+    external_plugin,
+    facts_of,
+    fast_options,
+    load,
+    names_of,
+)
 from sonda.pipeline.problems import Invalid, NotJson, Problem, ValidationIssue, missing_extra
 from sonda.pipeline.schemas.issues import (
     SchemaError,
@@ -31,7 +38,7 @@ from sonda.pipeline.schemas.issues import (
     unknown_variant,
 )
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
-from sonda.pipeline.text.escape import quote
+from sonda.pipeline.text.escape import quote, variant
 from sonda.pipeline.values.memoize import memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
@@ -47,6 +54,7 @@ class Delivering(NamedTuple):
     verify: Verify | None
 
 
+KINDS: Final[tuple[Kind, Kind]] = ("encoder", "sink")
 # What is memoized is looked up by its JSON: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder()
 _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
@@ -98,10 +106,9 @@ def _shared(written: bytes) -> Delivering | None:
     """Check and read what events of one kind for one destination have in common."""
     names = ("signal_type", "encoder", "sink", "verify")
     document: dict[str, Any] = dict(zip(names, json.loads(written), strict=True))
-    kinds: tuple[Kind, Kind] = ("encoder", "sink")
-    if not all(_is_allowed(kind, document[kind]) for kind in kinds):
+    if not all(_is_allowed(kind, document[kind]) for kind in KINDS):
         return None
-    encoder, sink = (_plugin(kind, document[kind]) for kind in kinds)
+    encoder, sink = (_plugin(kind, document[kind]) for kind in KINDS)
     if any(_misfits(document, encoder, sink)):
         return None
     return Delivering(encoder, sink, _verify(document))
@@ -109,7 +116,8 @@ def _shared(written: bytes) -> Delivering | None:
 
 def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
     name = options["type"]
-    return name in PLUGINS[kind] and fast_validator(kind, name).is_valid(options)
+    allowed: bool = facts_of(kind, name) is not None and fast_options(kind, name).is_valid(options)
+    return allowed
 
 
 def _examine(document: dict[str, Any]) -> Result[Delivering, Problem]:
@@ -121,13 +129,18 @@ def _examine(document: dict[str, Any]) -> Result[Delivering, Problem]:
         *_plugin_errors("encoder", document),
         *_plugin_errors("sink", document),
     ]
-    if any(error.structural for error in errors):
+    if any(error.structural for error in errors) or not _are_usable(document):
         return _failure(errors)
     encoder, sink = _installed("encoder", document), _installed("sink", document)
     errors += _misfits(document, encoder, sink)
     if errors or encoder is None or sink is None:
         return _failure(errors)
     return Success(Delivering(encoder, sink, _verify(document)))
+
+
+def _are_usable(document: Mapping[str, Any]) -> bool:
+    """Return whether both plug-ins can be loaded, the extras that they need aside."""
+    return all(facts_of(kind, document[kind]["type"]) is not None for kind in KINDS)
 
 
 def _failure(errors: list[SchemaError]) -> Result[Any, Problem]:
@@ -180,12 +193,13 @@ def _plugin_errors(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]
     name = options.get("type") if isinstance(options, dict) else None
     if not isinstance(name, str):
         return []
-    if name not in PLUGINS[kind]:
-        reason = unknown_variant(name, PLUGINS[kind], SYNONYMS[kind])
-        return [schema_error((kind, "type"), reason, structural=True)]
-    from sonda.pipeline.schemas.validators import validator
-
-    return find_issues(validator(kind, name), options, kind)
+    if facts_of(kind, name) is not None:
+        return find_issues(explaining_options(kind, name), options, kind)
+    if external := external_plugin(kind, name):
+        reason = f"the plug-in {variant(name)} cannot be used: {getattr(external, 'reason', '')}"
+        return [schema_error((kind, "type"), reason)]
+    reason = unknown_variant(name, names_of(kind), SYNONYMS[kind])
+    return [schema_error((kind, "type"), reason, structural=True)]
 
 
 def _installed(kind: Kind, document: Mapping[str, Any]) -> PluginRef | None:
@@ -209,7 +223,7 @@ def _read(identity: str, kind: Kind) -> PluginRef:
     """Load a plug-in and read its options."""
     options = json.loads(identity)
     name = options["type"]
-    plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
+    plugin = load(kind, name)
     return PluginRef(name, plugin, msgspec.convert(options, plugin.options), identity)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)\.?")
 _ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ZONE_OF_HOST: Final = re.compile(r"(?<=[0-9A-Fa-f:])%[^\]]*")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _PORT: Final = (
     r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -119,8 +120,17 @@ def parse_http_url(text: str) -> httpx.URL:
 
 
 def address_of(url: httpx.URL) -> Address:
-    """Return the host and the port that a URL leads to."""
-    return Address(url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+    """Return the host and the port that a URL leads to; a zone's `%25` (RFC 6874) is a `%`."""
+    host = url.raw_host.decode("ascii").replace("%25", "%", 1)
+    return Address(host, url.port or _PORTS[url.scheme])
+
+
+def without_zone(host: str) -> str:
+    """Return a host, or an authority, without the zone of an IPv6 address.
+
+    The zone means something on this machine alone, and is never sent (RFC 6874, section 4).
+    """
+    return _ZONE_OF_HOST.sub("", host)
 
 
 def basic_auth(url: httpx.URL) -> str | None:

@@ -13,6 +13,7 @@ from sonda.about import version
 from sonda.envelope import CODES
 from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sinks_of_encoder
 from sonda.pipeline.schemas.registry import COMMON, PLUGINS, REQUEST, Kind, Schema
+from sonda.server.docs.answer_schemas import PREVIEWED, PROBLEM_DETAILS, REFUSAL, SENT
 from sonda.server.docs.examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
 
 Json: TypeAlias = dict[str, Any]
@@ -74,12 +75,12 @@ def _post_events() -> Json:
         "description": "Answers once the destination has acknowledged the event, or could not.",
         "security": [{}, {"key": []}],
         "parameters": [
-            {
-                "name": "dry_run",
-                "in": "query",
-                "description": "Answer with what would be sent, byte for byte; nothing is opened.",
-                "schema": {"type": "boolean", "default": False},
-            }
+            _flag("dry_run", "Answer with what would be sent, byte for byte; nothing is opened."),
+            _flag(
+                "receipt",
+                "Answer with what a program wants to know: a 200 with its `receipt`, every other "
+                "answer with `outcome`, `timestamp`, `resend` and `issues`.",
+            ),
         ],
         "requestBody": {
             "required": True,
@@ -94,6 +95,15 @@ def _post_events() -> Json:
             },
             **{str(s): _ref(CODES[s], "responses") for s in CODES if s not in (404, 405)},
         },
+    }
+
+
+def _flag(name: str, description: str) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "description": f"{description} `1`, `0` and an empty value are read as true, false and true.",
+        "schema": {"type": "boolean", "default": False},
     }
 
 
@@ -147,9 +157,14 @@ def _refused(status_of: StatusOf) -> Json:
         code: {
             "description": REASONS[status],
             **({"headers": headers} if (headers := _HEADERS.get(status)) else {}),
-            "content": _json(
-                {**_ref("Refusal"), "properties": {"error": {"const": code}}}, examples[status]
-            ),
+            "content": {
+                **_json(
+                    {**_ref("Refusal"), "properties": {"error": {"const": code}}}, examples[status]
+                ),
+                "application/problem+json": {
+                    "schema": {**_ref("ProblemDetails"), "properties": {"error": {"const": code}}}
+                },
+            },
         }
         for status, code in CODES.items()
     }
@@ -162,6 +177,12 @@ _HEADERS: Final[Mapping[int, Json]] = {
             "description": "The methods that this path has.",
             "required": True,
             "schema": {"type": "string", "examples": ["POST"]},
+        }
+    },
+    409: {
+        "Retry-After": {
+            "description": "Seconds to wait before the next try, where that may help.",
+            "schema": {"type": "integer", "minimum": 0, "examples": [1]},
         }
     },
     503: {
@@ -208,9 +229,10 @@ def _schemas() -> Iterator[tuple[str, Any]]:
             "discriminator": {"propertyName": "signal_type", "mapping": mapping},
         },
     )
-    yield "Sent", _SENT
-    yield "Previewed", _PREVIEWED
-    yield "Refusal", _REFUSAL
+    yield "Sent", SENT
+    yield "Previewed", PREVIEWED
+    yield "Refusal", REFUSAL
+    yield "ProblemDetails", PROBLEM_DETAILS
 
 
 def _events() -> Iterator[tuple[str, Json]]:
@@ -329,69 +351,3 @@ def _component(kind: Kind, name: str) -> str:
 
 def _pascal(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
-
-
-_SIGNAL: Final[Json] = {
-    "type": "string",
-    "enum": REQUEST["properties"]["signal_type"]["enum"],
-}
-_WARNINGS: Final[Json] = {
-    "description": "What the sender should know; absent when there is nothing.",
-    "type": "array",
-    "items": {"type": "string"},
-    "minItems": 1,
-}
-_PREVIEWED: Final[Json] = {
-    "title": "Previewed",
-    "description": "What a dry run shows: nothing has been sent.",
-    "type": "object",
-    "properties": {
-        "sent": {"const": False},
-        "signal_type": _SIGNAL,
-        "preview": {
-            "description": "The bytes as `text`, or as `hex` beside what they mean (`decoded`); their "
-            "framing, the target, and what else goes with them: request line, headers, topic.",
-            "type": "object",
-            "required": ["encoder", "sink", "target", "timestamp", "framing", "bytes"],
-        },
-        "warnings": _WARNINGS,
-    },
-    "required": ["sent", "signal_type", "preview"],
-    "additionalProperties": False,
-}
-_SENT: Final[Json] = {
-    "title": "Sent",
-    "description": "The promise that the destination has acknowledged the event.",
-    "type": "object",
-    "properties": {
-        "sent": {"const": True},
-        "signal_type": _SIGNAL,
-        "latency_ms": {
-            "description": "From the start of encoding to the acknowledgement.",
-            "type": "integer",
-            "minimum": 0,
-        },
-        "warnings": _WARNINGS,
-    },
-    "required": ["sent", "signal_type", "latency_ms"],
-    "additionalProperties": False,
-}
-_REFUSAL: Final[Json] = {
-    "title": "Refusal",
-    "description": "The one shape of every answer that is not 200.",
-    "type": "object",
-    "properties": {
-        "error": {
-            "description": "A short code, one for each status.",
-            "type": "string",
-            "enum": list(CODES.values()),
-        },
-        "detail": {
-            "description": "What, where and why; every flaw of a body, joined by `; `.",
-            "type": "string",
-            "minLength": 1,
-        },
-    },
-    "required": ["error", "detail"],
-    "additionalProperties": False,
-}

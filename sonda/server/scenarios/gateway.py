@@ -51,6 +51,14 @@ class RunnerHome:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def open_runner_home() -> RunnerHome | None:
+    """Return a new home, or `None` where no folder can be made: scenarios are then 503."""
+    try:
+        return RunnerHome()
+    except OSError:
+        return None
+
+
 class Gateway:
     """One worker's way to the runner, which it starts where nobody has yet."""
 
@@ -85,7 +93,9 @@ class Gateway:
                 headers={"Content-Type": content_type},
             )
         except httpx.HTTPError as exc:
-            raise Refusal(503, f"the runner of scenarios does not answer ({exc}): try again") from None
+            raise Refusal(
+                503, f"the runner of scenarios does not answer ({exc}): try again"
+            ) from None
         return answer.status_code, answer.headers, answer.content
 
     async def progress(self, wanted: str, is_ready: Callable[[], bool]) -> AsyncIterator[bytes]:
@@ -132,7 +142,11 @@ class Gateway:
                 return
             folder = self._settings.state_dir or home.folder
             given = RunnerSettings(
-                self._settings, self._listening, home.socket, folder / "sonda.sqlite3", home.alive_fd
+                self._settings,
+                self._listening,
+                home.socket,
+                folder / "sonda.sqlite3",
+                home.alive_fd,
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sonda.server.scenarios.runner"],
@@ -157,5 +171,3 @@ def _answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,14 +14,14 @@ import falcon.asgi
 from sonda.envelope import envelope
 from sonda.pipeline.scenarios.numbers import seconds
 from sonda.pipeline.scenarios.reading import MOST_BYTES
+from sonda.resources.auth import BearerAuth
+from sonda.resources.body import Body, content_length
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.resources import YAML_TYPES
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
-Check = Callable[[Request], object]
-ReadBody = Callable[[Request, int], Awaitable[bytes]]
 
 _MOST_WAIT_S: Final = 60
 _POLL_S: Final = 0.1
@@ -32,17 +32,29 @@ def add_scenarios(
     app: falcon.asgi.App[Request, Response],
     gateway: Gateway,
     *,
-    require_key: Check,
-    read_body: ReadBody,
+    auth: BearerAuth,
+    timeout_s: float,
     is_ready: Callable[[], bool],
 ) -> None:
-    """Add the resources; *require_key* and *read_body* raise the shell's own rejections."""
-    shared = (gateway, require_key)
-    app.add_route("/scenarios", _Collection(*shared, read_body))
+    """Add the resources; a body arrives within *timeout_s*. They end waits once *is_ready* is false."""
+    shared = (gateway, auth)
+    app.add_middleware(_Lifespan(gateway))
+    app.add_route("/scenarios", _Collection(*shared, timeout_s))
     app.add_route("/scenarios/{wanted}", _Item(*shared, is_ready))
     app.add_route("/scenarios/{wanted}/events", _Events(*shared))
     app.add_route("/scenarios/{wanted}/progress", _Progress(*shared, is_ready))
     app.add_error_handler(Refusal, _answer_refusal)
+
+
+class _Lifespan:
+    """Falcon middleware that closes the connections to the runner."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def process_shutdown(self, _scope: object, _event: object) -> None:
+        """Close them."""
+        await self._gateway.aclose()
 
 
 def _parameters(req: Request, *allowed: str) -> dict[str, str]:
@@ -63,9 +75,9 @@ def _parameters(req: Request, *allowed: str) -> dict[str, str]:
 
 
 class _Resource:
-    def __init__(self, gateway: Gateway, require_key: Check) -> None:
+    def __init__(self, gateway: Gateway, auth: BearerAuth) -> None:
         self._gateway = gateway
-        self._require_key = require_key
+        self._auth = auth
 
     async def _forward(
         self,
@@ -86,18 +98,18 @@ class _Resource:
 
 
 class _Collection(_Resource):
-    def __init__(self, gateway: Gateway, require_key: Check, read_body: ReadBody) -> None:
-        super().__init__(gateway, require_key)
-        self._read_body = read_body
+    def __init__(self, gateway: Gateway, auth: BearerAuth, timeout_s: float) -> None:
+        super().__init__(gateway, auth)
+        self._timeout_s = timeout_s
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List runs."""
-        self._require_key(req)
+        self._auth.check(req)
         await self._forward(req, resp, _parameters(req, "state", "limit", "after"))
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Start a run."""
-        self._require_key(req)
+        self._auth.check(req)
         media_type = (req.content_type or "").partition(";")[0].strip().lower()
         if media_type not in (falcon.MEDIA_JSON, *YAML_TYPES):
             known = ", ".join((falcon.MEDIA_JSON, *YAML_TYPES))
@@ -105,20 +117,18 @@ class _Collection(_Resource):
         if req.get_header("Content-Encoding") is not None:
             raise Refusal(415, "send the body as it is, without Content-Encoding")
         parameters = _parameters(req, "dry_run")
-        body = await self._read_body(req, MOST_BYTES)
+        body = await Body.of(req).read(content_length(req), MOST_BYTES, self._timeout_s)
         await self._forward(req, resp, parameters, body, media_type)
 
 
 class _Item(_Resource):
-    def __init__(
-        self, gateway: Gateway, require_key: Check, is_ready: Callable[[], bool]
-    ) -> None:
-        super().__init__(gateway, require_key)
+    def __init__(self, gateway: Gateway, auth: BearerAuth, is_ready: Callable[[], bool]) -> None:
+        super().__init__(gateway, auth)
         self._is_ready = is_ready
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # in the path
         """Show a run; with `wait` once it has finished, or then."""
-        self._require_key(req)
+        self._auth.check(req)
         parameters = _parameters(req, "wait")
         until_s = asyncio.get_running_loop().time() + _wait_s(parameters.get("wait"))
         while True:
@@ -131,7 +141,7 @@ class _Item(_Resource):
 
     async def on_delete(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Stop and drain."""
-        self._require_key(req)
+        self._auth.check(req)
         await self._forward(req, resp, _parameters(req, "drain", "forget"))
 
 
@@ -150,20 +160,18 @@ def _wait_s(given: str | None) -> float:
 class _Events(_Resource):
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Show the events again that were not delivered."""
-        self._require_key(req)
+        self._auth.check(req)
         await self._forward(req, resp, _parameters(req, "outcome", "limit"))
 
 
 class _Progress(_Resource):
-    def __init__(
-        self, gateway: Gateway, require_key: Check, is_ready: Callable[[], bool]
-    ) -> None:
-        super().__init__(gateway, require_key)
+    def __init__(self, gateway: Gateway, auth: BearerAuth, is_ready: Callable[[], bool]) -> None:
+        super().__init__(gateway, auth)
         self._is_ready = is_ready
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:
         """Stream the ledger."""
-        self._require_key(req)
+        self._auth.check(req)
         _parameters(req)
         status, _, body = await self._gateway.call("GET", f"/scenarios/{wanted}", {})
         if status != 200:  # noqa: PLR2004  # HTTP's OK
