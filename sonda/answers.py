@@ -69,6 +69,10 @@ def delivered(receipt: Receipt, form: Form) -> Answer:
         "signal_type": receipt.signal_type,
         "latency_ms": receipt.latency_us // 1000,
     }
+    if receipt.verified is not None:
+        document["verified"] = receipt.verified
+    if receipt.visible_us is not None:
+        document["visible_ms"] = receipt.visible_us // 1000
     if form.receipt:
         document["receipt"] = _receipt(receipt)
     if receipt.warnings:

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from returns.result import Success
 
 from sonda.pipeline.course import DeliveryProgress
+from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.schemas.registry import PLUGINS
-from sonda.pipeline.text.escape import shown
+from sonda.pipeline.text.escape import escape, shown
 from sonda.pipeline.values.memoize import memoize
 
 UNKNOWN: Final = "unknown"  # of a body that does not name what there is
@@ -57,7 +58,7 @@ def account(status: int, course: DeliveryProgress) -> AccessRecord:
         spent_ns = course.ended_ns - course.prepared_ns if course.encoded_ns else 0
         latency_ms = max(0, spent_ns) // 1_000_000
         warnings = order.warnings if order is not None else ()
-    target = target_of(order.sink.identity) if order is not None else ""
+    target = _target_of(order) if order is not None else ""
     signal_type, encoder, sink = names_of(course)
     made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
     return AccessRecord(*made, warnings)
@@ -83,6 +84,14 @@ def _type(options: object) -> object:
 
 def _known(name: object, names: Sequence[str]) -> str:
     return name if isinstance(name, str) and name in names else UNKNOWN
+
+
+def _target_of(order: ValidatedEvent) -> str:
+    """Return where an event goes; of a named destination's file the name of the destination."""
+    named = order.destination
+    if named is not None and hasattr(order.sink.options, "path"):
+        return escape(named.name)
+    return target_of(order.sink.identity)
 
 
 @memoize

@@ -17,10 +17,17 @@ from sonda.pipeline import encoders, sinks
 from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.groups import send_groups
+from sonda.pipeline.hiding import (
+    hide_advisories,
+    hide_cancellation,
+    hide_group_cancellation,
+    hide_outcome,
+)
 from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
 from sonda.pipeline.model import (
     EncodedEvent,
     Event,
+    NamedDestination,
     Preview,
     Receipt,
     Route,
@@ -31,6 +38,7 @@ from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.result import fold, then
 from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
@@ -41,6 +49,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.stages.verify import permit, verify
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
@@ -69,7 +78,8 @@ class Pipeline:
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
     Each destination may have *share* events under way; a library's may have any number. A server
-    also has its advisories logged, by *warn*.
+    also has its advisories logged, by *warn*. *directory* returns the operator's destinations, each
+    time anew, which a body names by `destination`.
     """
 
     def __init__(
@@ -80,13 +90,15 @@ class Pipeline:
         share: int | None = None,
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
         observer: Observer = NOBODY,
+        directory: Directory = nothing_configured,
     ) -> None:
+        self._directory = directory
         self._transport = Network(confinement, observer)
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
         self._warn = warn
-        self._preflight = partial(preflight, in_server=in_server)
+        self._permit = partial(permit, network=self._transport)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -106,16 +118,32 @@ class Pipeline:
         return await then(to_json(event), self.deliver)
 
     def prepare(
-        self, raw: bytes, *, received_ns: int | None = None
+        self, raw: bytes, *, received_ns: int | None = None, caller: Caller = ANYBODY
     ) -> Result[EncodedEvent, Problem]:
         """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
 
-        Without a timestamp of its own the event gets *received_ns*, by default the time now.
+        Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
+        with `Forbidden`, too, for what *caller* may not use.
         """
-        validated = parse(raw).bind(
-            partial(validate, received_ns=now_ns() if received_ns is None else received_ns)
+        time_ns = now_ns() if received_ns is None else received_ns
+        validated = parse(raw).bind(partial(self._validate, received_ns=time_ns, caller=caller))
+        return (
+            validated.bind(self._preflight)
+            .bind(encode)
+            .bind(partial(_admit, caller=caller))
+            .bind(self._permit)
         )
-        return validated.bind(self._preflight).bind(encode)
+
+    def _validate(
+        self, document: dict[str, Any], *, received_ns: int, caller: Caller
+    ) -> Result[ValidatedEvent, Problem]:
+        def find(name: str) -> NamedDestination | None:
+            return self._directory().get(name) if caller.may_use(name) else None
+
+        return validate(document, received_ns=received_ns, destinations=find)
+
+    def _preflight(self, order: ValidatedEvent) -> Result[ValidatedEvent, Problem]:
+        return preflight(order, in_server=self._in_server).map(hide_advisories)
 
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
@@ -185,14 +213,18 @@ class Pipeline:
                 else []
             )
         except asyncio.CancelledError as exc:
+            hide_group_cancellation(exc, [one.order for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
                 exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
             raise
-        return _in_place(prepared, sent)
+        verifying = partial(self._verified, until_s=until_s)
+        verified = await asyncio.gather(*map(verifying, ready, sent))
+        shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
+        return _in_place(prepared, shown)
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Receipt, Problem]:
         """Deliver one event; succeed only once the destination has confirmed it.
 
@@ -204,12 +236,12 @@ class Pipeline:
         if course is not None:
             course.time_ns = received_ns
         document = parse(raw)
-        validated = document.bind(partial(validate, received_ns=received_ns))
+        validated = document.bind(partial(self._validate, received_ns=received_ns, caller=caller))
         order = validated.bind(self._preflight)
         if course is not None:
             course.prepare(document, order)
         began_ns = perf_counter_ns()
-        parcel = order.bind(encode)
+        parcel = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
         if course is not None and isinstance(parcel, Success):
             course.encode()
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
@@ -225,24 +257,55 @@ class Pipeline:
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
+        try:
+            outcome = await self._send_in_turn(parcel, until_s=until_s, began_ns=began_ns)
+        except asyncio.CancelledError as exc:
+            hide_cancellation(exc, parcel.order)
+            raise
+        return hide_outcome(outcome, parcel.order)
+
+    async def _send_in_turn(
+        self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
+    ) -> Result[Receipt, Problem]:
         sink = parcel.order.sink
         with self._shares.place(destination_of(sink)) as is_free:
             if not is_free:
                 return Failure(DestinationBusy(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
-            return await then(pushed, partial(flush, began_ns=began_ns))
+            receipt = await then(pushed, partial(flush, began_ns=began_ns))
+        return await self._verified(parcel, receipt, until_s=until_s)
+
+    async def _verified(
+        self,
+        parcel: EncodedEvent,
+        receipt: Result[Receipt, Problem],
+        *,
+        until_s: float | None,
+    ) -> Result[Receipt, Problem]:
+        """Return *receipt* with what reading the event back has come to, where it is asked for."""
+        if parcel.order.verify is None or not isinstance(receipt, Success):
+            return receipt
+        return Success(
+            await verify(
+                parcel,
+                receipt.unwrap(),
+                network=self._transport,
+                until_s=until_s,
+                survives_cancellation=self._in_server,
+            )
+        )
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         """Say what `deliver` would send; opens and sends nothing.
 
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        validated = parse(raw).bind(partial(validate, received_ns=now_ns()))
-        describe = partial(self._describe, until_s=until_s)
-        return await then(validated.bind(self._preflight).bind(encode), describe)
+        return await then(
+            self.prepare(raw, caller=caller), partial(self._describe, until_s=until_s)
+        )
 
     async def _describe(
         self, parcel: EncodedEvent, *, until_s: float | None
@@ -250,10 +313,18 @@ class Pipeline:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
         try:
             async with asyncio.timeout_at(until_s):
-                return await in_thread(partial(preview, parcel, transport=self._transport))
+                shown = await in_thread(partial(preview, parcel, transport=self._transport))
+                return hide_outcome(shown, parcel.order)
         except TimeoutError:
             attempt = f"look at the paths of sink {parcel.order.sink.name}"
             return Failure(Unreachable(attempt, "the file system did not answer in time"))
+
+
+def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Problem]:
+    """Refuse an encoder and a sink of the caller's own where its key may use named ones alone."""
+    if encoded.order.destination is None and (forbidden := caller.judge_inline()) is not None:
+        return Failure(forbidden)
+    return Success(encoded)
 
 
 def _none(_: Problem) -> tuple[str, ...]:

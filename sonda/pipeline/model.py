@@ -121,18 +121,26 @@ class Verify:
 
 
 class NamedDestination(Struct, frozen=True):
-    """A destination of the operator's configuration; an event's own labels win over *labels*."""
+    """A destination of the operator's configuration; an event's own labels win over *labels*.
+
+    *hidden* has the texts that no caller sees, and what is shown in their place.
+    """
 
     encoder: PluginRef
     sink: PluginRef
     labels: Mapping[str, str] = {}
     verify_url: str | None = None
+    name: str = ""
+    hidden: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"NamedDestination({self.name!r})"
 
 
 class ValidatedEvent(Struct, frozen=True):
     """A body that has been validated: the event, how to render it, and where to deliver it.
 
-    *destination* is the name of the operator's destination that the body asked for, or empty.
+    *destination* is the operator's destination that the body asked for by its name, if it did.
     """
 
     event: Event
@@ -140,7 +148,7 @@ class ValidatedEvent(Struct, frozen=True):
     sink: PluginRef
     warnings: tuple[str, ...] = ()
     verify: Verify | None = None
-    destination: str = ""
+    destination: NamedDestination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,8 @@ class Confirmed(StrEnum):
     """The destination itself said yes."""
     STORED = "stored"
     """The destination said that it is on durable storage."""
+    QUERYABLE = "queryable"
+    """The event itself was read back from the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +232,8 @@ class Ack(Struct, frozen=True):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    offset: int | None = None
+    """At which byte of its file the event begins."""
 
 
 Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
@@ -306,6 +318,12 @@ class Receipt(Shown):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    verified: bool | None = None
+    """Whether the event was read back; `None` where nobody asked for that."""
+    visible_us: int | None = None
+    """The time from the acknowledgement until the event was seen."""
+    offset: int | None = field(default=None, repr=False, compare=False)
+    """At which byte of its file the event begins."""
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"

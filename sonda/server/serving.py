@@ -18,7 +18,7 @@ from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import configure_logging
+from sonda.observe.access_log import WRITER, configure_logging, flush_log
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
@@ -87,7 +87,9 @@ def serve(
     for number in stop_signals():
         signal.signal(number, server.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
+    WRITER.dropped = metrics.log_lines_dropped
     server.run(sockets=listeners)
+    flush_log()
     return 0
 
 
@@ -111,6 +113,7 @@ class Server(uvicorn.Server):
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
+            flush_log()
             os._exit(128 + sig)
         if not again:
             grace_s = self.config.timeout_graceful_shutdown or 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+import os
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,12 +34,31 @@ D = TypeVar("D")
 class AccessPolicy:
     """What a server's callers may touch: files below these folders, and what the policy allows.
 
-    Only regular files, whatever the folders.
+    Only regular files, whatever the folders; never one of *protected*, nor what lies in one that is
+    a folder: the server's own state, configuration and secrets.
     """
 
     file_root: Path
     tls_root: Path
     policy: Policy = field(default_factory=Policy)
+    protected: Callable[[], Sequence[Path]] = tuple
+
+    def protects(self, real: Path) -> bool:
+        """Return whether a path without symbolic links leads to something of the server's own.
+
+        Another name of the same file (a hard link) does, too. May block, as the file system may.
+        """
+        return any(
+            real.is_relative_to(os.path.realpath(path)) or _is_same_file(real, path)
+            for path in self.protected()
+        )
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 class Network:

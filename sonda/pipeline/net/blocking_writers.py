@@ -277,13 +277,22 @@ class WriteBatch:
             events, end = events + 1, end + len(request.body)
         return events, end
 
-    def set_result(self, events: int, error: OSError | Torn | None = None) -> None:
-        """Give the first of those that have begun their verdict."""
+    def set_result(
+        self, events: int, error: OSError | Torn | None = None, *, start: int | None = None
+    ) -> None:
+        """Set the verdict on the first of those that have begun; a file's was written at *start*."""
         settled, self._begun = self._begun[:events], self._begun[events:]
         target = self._writer.target
         match error:
             case None:
-                _deliver_results(settled, Success(Ack(self._writer.confirmed)))
+                if start is None:
+                    _deliver_results(settled, Success(Ack(self._writer.confirmed)))
+                    return
+                for request in settled:
+                    ack = Ack(self._writer.confirmed, offset=start)
+                    request.set_result(Success(ack))
+                    start += len(request.body)
+                _notify(settled)
             case Torn():
                 for request in settled:
                     torn = OutcomeUnknown(target, f"({error})", request.time_ns)
@@ -299,10 +308,16 @@ class WriteBatch:
 
 
 def _deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseException) -> None:
-    """Tell those who wait, with one call for each of their event loops."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
+    """Set the same verdict for all, and wake those who wait."""
     for request in requests:
         request.set_result(verdict)
+    _notify(requests)
+
+
+def _notify(requests: list[WriteRequest]) -> None:
+    """Wake those who wait, with one call for each of their event loops."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
+    for request in requests:
         by_loop.setdefault(request.loop, []).append(request)
     for loop, notified in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -112,6 +112,9 @@ def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
     if not real.is_relative_to(root):
         what = f"file path {quote(path)} is outside the file root"
         raise _NotAllowed(Forbidden(what, "sonda-server --file-root DIR would allow its folder"))
+    if confinement.protects(real):
+        what = f"file path {quote(path)} is the server's own"
+        raise _NotAllowed(Forbidden(what, "no sonda-server --file-root would allow it"))
     _refuse_folder(path, place)
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(place.stat().st_mode):

@@ -228,6 +228,9 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
 def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
     """Give the root, the folders and the name that lead to a file; raises `_NotAllowed`."""
     real = Path(os.path.realpath(path))
+    if confinement.protects(real):
+        what = f"TLS file {quote(path)} is the server's own"
+        raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows it"))
     for root in map(os.path.realpath, (confinement.file_root, confinement.tls_root)):
         if real.is_relative_to(root):
             return root, *(real.relative_to(root).parts or (".",))

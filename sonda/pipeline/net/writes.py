@@ -75,7 +75,7 @@ def _append(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
         else:
             error = Torn(words(error))
     if events:
-        batch.set_result(events, _flush(fd, start, sent, fsync=fsync))
+        batch.set_result(events, _flush(fd, start, sent, fsync=fsync), start=start)
     if error:
         batch.set_result(1, error)
 

@@ -39,5 +39,6 @@ def receipt_of(order: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:
         latency_us=latency_ns // 1000,
         status=ack.status,
         place=ack.place,
+        offset=ack.offset,
         warnings=order.warnings + ack.warnings,
     )

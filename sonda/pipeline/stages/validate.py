@@ -182,7 +182,7 @@ def _named(
             destination.encoder,
             destination.sink,
             verify=verify,
-            destination=name,
+            destination=destination,
         )
     )
 

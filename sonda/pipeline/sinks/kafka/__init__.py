@@ -109,11 +109,17 @@ async def push(
     record = made.unwrap()
     key_hash = None if topic.key is None else await hash_key(topic.key)
     shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
+    access = await access_of(options, transport)
+    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+
+
+async def access_of(options: Kafka, transport: Network) -> Result[Access, Problem]:
+    """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
+    topic = transport.keep(options, _topic)
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if (tls := _tls(options)) is not None:
         context = await transport.tls.load(tls)
-    access = context.map(partial(_access, topic, options))
-    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+    return context.map(partial(_access, topic, options))
 
 
 def _record(

@@ -158,6 +158,11 @@ class Cluster:
         self._ending: set[asyncio.Task[None]] = set()
         self.users = 0
 
+    @property
+    def client(self) -> Client:
+        """Return what knows the brokers and is connected to them."""
+        return self._client
+
     def ready(self, topic: str, key_hash: int | None) -> PartitionHandle | None:
         """Return what `prepare` does if nothing has to be awaited, as for nearly every event; else `None`."""
         producer = self._producer

@@ -508,7 +508,7 @@ NAMED: dict[str, Any] = {
 def test_a_destination_stands_for_encoder_and_sink() -> None:
     """It brings both, and labels over which the event's own win."""
     validated = validate(NAMED, received_ns=1, destinations=named).unwrap()
-    assert validated.destination == "prod"
+    assert validated.destination == named("prod")
     assert validated.sink.options.url == "http://loki:3100"
     assert validated.event == Log(message="x", labels={"env": "prod", "team": "b"}, time_ns=1)
     body = {**NAMED, "verify": {}}
