@@ -40,7 +40,7 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachabl
 from sonda.pipeline.result import then
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import mask, quote_words, secrets_of_headers, secrets_of_userinfo
-from sonda.pipeline.values.addresses import address_of, basic_auth, without_zone
+from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
 
 _WHATEVER_THE_EVENT: Final = (
     HTTPStatus.UNAUTHORIZED,
@@ -60,13 +60,14 @@ def is_transient(status: int) -> bool:
 class Endpoint:
     """Where and how a kind of *sink* posts: what all of its events have in common.
 
-    *names* is how problems call it. An answer is a yes if its status *is_yes* and *judge* accepts
+    *names* is how problems call it; a refusal names the URL that was *posted* to. An answer is a yes if its status *is_yes* and *judge* accepts
     its body, of which at most *answer_bytes* are read; after any other another try may follow if
     its status *is_retryable*.
     """
 
     sink: str
     names: Labels
+    posted: str
     url: httpx.URL = field(repr=False)  # may hold a password, as the headers may
     headers: Mapping[str, str] = field(repr=False)
     tls: Tls | None
@@ -107,6 +108,7 @@ def endpoint(
     return Endpoint(
         sink=sink,
         names=Labels(shown(target), step, step),
+        posted=shown(target if url == parse_http_url(target) else str(url)),
         url=url,
         headers=with_defaults(headers, ours),
         tls=tls,
@@ -297,7 +299,7 @@ def _judge(
     if not where.is_yes(status):
         words = _content_words(where, reply, body)
         stored = status in _MAY_BE_STORED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        refused = Refused(where.names.target, _status_line(where, reply), words, stored)
+        refused = Refused(where.posted, _status_line(where, reply), words, stored)
         per_event = status not in _WHATEVER_THE_EVENT
         wait_s = _retry_after_s(reply)
         return Failure(
@@ -312,7 +314,7 @@ def _judge(
             return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
         case Rejected(what, message, per_event, stored):
             answered = f"{_status_line(where, reply)}, {_own_words(where, what)}"
-            refused = Refused(where.names.target, answered, _own_words(where, message), stored)
+            refused = Refused(where.posted, answered, _own_words(where, message), stored)
             return Failure(AttemptFailure(refused, per_event=per_event))
         case Unreadable(why):
             reason = f"(it answered {_status_line(where, reply)}, but {why})"
