@@ -17,6 +17,7 @@ from sonda.pipeline.net.unix import lock_inode, unlock_inode
 from sonda.pipeline.net.writes import claim, is_regular, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.paths import encodable
 
 _TO_APPEND: Final = (
     os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -46,7 +47,7 @@ def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]
     try:
         with suppress(OSError):  # it cannot be written to, which no operator could allow
             if confinement is not None:
-                _way(path, confinement)
+                _way(encodable(path), confinement)
     except _NotAllowed as exc:
         return Failure(exc.problem)
     return Success(locate(path, confinement).absolute())
@@ -61,6 +62,7 @@ def open_locked(
     is tried for, not waited for, and each try opens the file anew: meanwhile the path may have
     got another file, by log rotation or by somebody who wants to get out of the root.
     """
+    path = encodable(path)
     try:
         while True:
             with ExitStack() as closing:
