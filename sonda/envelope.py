@@ -15,9 +15,11 @@ CODES: Final[Mapping[int, str]] = {
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
+    409: "conflict",
     413: "payload_too_large",
     415: "unsupported_media_type",
     422: "unprocessable_entity",
+    429: "too_many_requests",
     431: "request_header_fields_too_large",
     500: "internal_server_error",
     502: "bad_gateway",
@@ -27,12 +29,12 @@ CODES: Final[Mapping[int, str]] = {
 
 
 def envelope(status: int, detail: str) -> bytes:
-    """Render `{"error":"<short_code>","detail":"<text>"}` for a status of the contract."""
-    return compact({"error": CODES[status], "detail": detail})
+    """Return `{"error":"<short_code>","detail":"<text>"}` and a line feed for a status."""
+    return compact({"error": CODES[status], "detail": detail}) + b"\n"
 
 
 def compact(document: Mapping[str, object]) -> bytes:
-    r"""Render JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
+    r"""Return JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:

@@ -18,7 +18,7 @@ from sonda.pipeline.problems import (
     Refused,
     Unreachable,
 )
-from sonda.pipeline.result import fold
+from sonda.pipeline.scenarios.report import Report
 from sonda.pipeline.values.timestamps import rfc3339
 
 
@@ -36,13 +36,29 @@ def _html(result: Result[object, object]) -> str | None:
     return shown
 
 
-def as_row(result: Result[Receipt, Problem]) -> dict[str, Any]:
-    """Write a result as the row of a table, such as a DataFrame's.
+def as_row(result: Result[Receipt, Problem] | Result[Report, Problem] | Report) -> dict[str, Any]:
+    """Return a result as the row of a table, such as a DataFrame's.
 
     *outcome* is "delivered", "rejected", "unknown" or "invalid". A receipt's facts follow, or the
-    kind of problem and its *detail*; what a row does not have is not in it.
+    kind of problem and its *detail*; what a row does not have is not in it. The row of a report has
+    its name, how it has ended, its times and the columns of its ledger.
     """
-    return fold(result, _delivered, _failed)
+    if isinstance(result, Report):
+        return _reported(result)
+    if isinstance(result, Failure):
+        return _failed(result.failure())
+    found = result.unwrap()
+    return _reported(found) if isinstance(found, Report) else _delivered(found)
+
+
+def _reported(report: Report) -> dict[str, Any]:
+    return {
+        "outcome": str(report.outcome),
+        "name": report.name,
+        "started": rfc3339(report.started_ns),
+        "ended": rfc3339(report.ended_ns),
+        **report.ledger.document(),
+    }
 
 
 def _delivered(receipt: Receipt) -> dict[str, Any]:

@@ -25,6 +25,18 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class BusyBytes:
+    """The bodies of the requests in flight have as many bytes as the operator allows."""
+
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"requests of {self.limit_bytes} bytes are in flight (--max-inflight-bytes): try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ShuttingDown:
     """The server stopped before the body had arrived; nothing was sent."""
 
@@ -84,8 +96,8 @@ class ForbiddenHost:
 
     def __str__(self) -> str:
         return (
-            f"Host {quote(self.host, _QUOTED_CHARACTERS)} is not one of this machine's own names, "
-            "and no key is asked for; sonda-server --allow-host NAME would allow it"
+            f"Host {quote(self.host, _QUOTED_CHARACTERS)} is no loopback name, and this server asks "
+            "for no key; sonda-server --allow-host NAME would allow it"
         )
 
 
@@ -138,6 +150,30 @@ class CutShort:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another request stands in the way; nothing was sent for this one.
+
+    *passes* is whether the same request may succeed a little later.
+    """
+
+    reason: str
+    passes: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyRequests:
+    """A limit on scenarios is reached; nothing was started."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownParameters:
     """The query has parameters that mean nothing here."""
 
@@ -170,6 +206,7 @@ class Bug:
 
 Rejection: TypeAlias = (
     Busy
+    | BusyBytes
     | ShuttingDown
     | NotReady
     | CutOff
@@ -181,6 +218,8 @@ Rejection: TypeAlias = (
     | PayloadTooLarge
     | RequestTimeout
     | CutShort
+    | Conflict
+    | TooManyRequests
     | UnknownParameters
     | InvalidParameter
     | Bug

@@ -18,6 +18,8 @@ from sonda.pipeline.problems import (
 from sonda.rejections import (
     Bug,
     Busy,
+    BusyBytes,
+    Conflict,
     CutOff,
     CutShort,
     ForbiddenHost,
@@ -29,6 +31,7 @@ from sonda.rejections import (
     Rejection,
     RequestTimeout,
     ShuttingDown,
+    TooManyRequests,
     Unauthorized,
     UnknownParameters,
     UnsupportedMediaType,
@@ -36,7 +39,7 @@ from sonda.rejections import (
 
 
 def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
-    """Give every failure its status."""
+    """Return the status of a failure."""
     match problem:
         case NotJson() | Malformed() | CutShort() | UnknownParameters() | InvalidParameter():
             return 400
@@ -50,17 +53,21 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 405
         case RequestTimeout():
             return 408
+        case Conflict():
+            return 409
         case PayloadTooLarge():
             return 413
         case UnsupportedMediaType():
             return 415
         case Invalid():
             return 422
+        case TooManyRequests():
+            return 429
         case Bug():
             return 500
         case Unreachable() | Refused():
             return 502
-        case Busy() | ShuttingDown() | NotReady() | DestinationBusy():
+        case Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy():
             return 503
         case OutcomeUnknown() | CutOff():
             return 504

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sonda.http import create_app
 from sonda.pipeline.deliver import Pipeline
+from sonda.server.app import assemble
 from sonda.server.settings import Settings
 from tests.server.test_http import JSON, Pipe
 from tests.support.bodies import LOG, raw
@@ -87,7 +87,7 @@ class Exchange:
 
 def test_a_request_leaves_no_garbage() -> None:
     """The shell lets go of a request with its answer."""
-    app = create_app(Settings(), Pipe())
+    app = assemble(Settings(), Pipe())
 
     async def ask() -> None:
         exchange = Exchange()

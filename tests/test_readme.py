@@ -14,7 +14,8 @@ import pytest
 
 from sonda.envelope import CODES
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
-from sonda.server.settings import FLAGS, Settings
+from sonda.server.flags import FLAGS
+from sonda.server.settings import Settings, read_settings
 from tests.unit.pipeline.schemas.test_registry import properties, resolver_of
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -71,12 +72,13 @@ def test_the_readme_names_every_flag() -> None:
         re.MULTILINE,
     )
     written = {flag: (variable, default) for flag, variable, default in rows}
-    assert written.keys() == {flag.name for flag in FLAGS}
+    assert written.keys() == {flag.opts[0] for flag in FLAGS}
     for flag in FLAGS:
-        variable, default = written[flag.name]
-        assert variable == flag.variable
-        if flag.setting != "file_root":
-            assert default == f"{getattr(Settings(), flag.setting) or 'none'}".removesuffix(".0")
+        variable, default = written[flag.opts[0]]
+        assert variable == flag.envvar
+        if flag.name != "file_root":
+            given = [] if default == "none" else [f"{flag.opts[0]}={default}"]
+            assert read_settings(given, {}) == Settings()
 
 
 def snippets() -> list[CodeType]:
@@ -100,6 +102,6 @@ def test_the_readmes_snippets_run(
 
     asyncio.run(run())
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("<Success: accepted after 1 try in ")
+    assert printed[0].startswith("accepted after 1 try in ")
     assert printed[1] == "sink error: HTTP connect to localhost:3100: Connection refused"
     assert (tmp_path / "deploys.prom").read_text().startswith('deploy_events_total{job="ci"} 1 ')

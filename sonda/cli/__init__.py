@@ -5,10 +5,14 @@ What is slow to load is loaded by the command that needs it: a person waits for 
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
+from traceback import walk_tb
 from typing import Final
 
+FAILED: Final = 1
 UNKNOWN: Final = 3
 
 
@@ -16,15 +20,42 @@ def main() -> None:
     """Run the command line, and exit with its status.
 
     Python's own status for an error, 1, would say that the event was rejected. A bug of ours may
-    strike at any point: nobody knows what became of it.
+    strike at any point: nobody knows what became of the event.
     """
-    from sonda.cli.commands import sonda
-
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # not if it is closed
-            stream.reconfigure(errors="backslashreplace")  # a locale may lack a character
     try:
+        from sonda.cli.commands import sonda
+        from sonda.cli.interruption import raise_on_signals
+
+        raise_on_signals()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # not if it is closed
+                stream.reconfigure(errors="backslashreplace")  # a locale may lack a character
         sonda(prog_name="sonda")
+    except KeyboardInterrupt:
+        _end("interrupted")
+    except OSError as exc:
+        if not _is_of_printing(exc):
+            _end_as_bug(exc)
+        _end(f"cannot write to standard output: {exc.strerror}")
     except Exception as bug:  # noqa: BLE001  # as in `sonda.http`: where the program ends
-        sys.excepthook(type(bug), bug, bug.__traceback__)
-        sys.exit(UNKNOWN)
+        _end_as_bug(bug)
+
+
+def _end_as_bug(bug: Exception) -> None:
+    sys.excepthook(type(bug), bug, bug.__traceback__)
+    sys.exit(UNKNOWN)
+
+
+def _is_of_printing(exc: OSError) -> bool:
+    """Return whether printing has raised it, and not, say, a file that is read."""
+    return any(frame.f_code.co_name == "echo" for frame, _ in walk_tb(exc.__traceback__))
+
+
+def _end(reason: str) -> None:
+    """Exit with a line on standard error; what is left in the buffer of standard output is lost."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"{reason}\n")
+        sys.stderr.flush()
+    with suppress(OSError, AttributeError):  # the interpreter flushes once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
@@ -20,21 +20,26 @@ from sonda.statuses import http_status
 
 _TAKES_LONG_US = 1000
 _SHORTEST_SECRET = 4  # a path that is shorter is none, and would turn up everywhere
+EVENT_FAULTS: Final = frozenset({400, 413, 422})  # the statuses that speak of the event itself
 _SAID = ("sink", "target", "bytes")  # of a preview: its first line has them
 
 
 class Exit(IntEnum):
-    """The exit status of one event; that of several is the highest."""
+    """The exit status of one event; that of several is the worst."""
 
     DELIVERED = 0
     REJECTED = 1
     INVALID = 2
     UNKNOWN = 3
+    UNSEEN = 4
 
     @property
     def word(self) -> str:
         """How a line about the event begins."""
         return self.name.lower()
+
+
+_WORST_FIRST: Final = (Exit.UNKNOWN, Exit.REJECTED, Exit.UNSEEN, Exit.INVALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +52,50 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     """Further lines, printable as they are."""
+    is_events_fault: bool = False
+    """Whether the event itself is not valid, so that it is never to be sent again as it is."""
 
 
 def delivered(receipt: Receipt, target: str) -> Outcome:
-    """Say that *target* has the event, and how far that goes."""
+    """Return the outcome of an event that *target* has, with the proof of it."""
     proof = str(receipt.confirmed) if receipt.status is None else str(receipt.status)
     tries = f", {receipt.tries} tries" if receipt.tries > 1 else ""
     line = f"delivered to {target} in {_span(receipt.latency_us)} ({proof}{tries})"
-    said = {one.name: getattr(receipt, one.name) for one in fields(receipt)}
+    said = {one.name: getattr(receipt, one.name) for one in fields(receipt) if one.compare}
     answer = {
         "sent": True,
-        **{name: value for name, value in said.items() if value not in (None, ())},
+        **{name: value for name, value in said.items() if value is not None and value != ()},
     }
-    return Outcome(Exit.DELIVERED, answer, line, receipt.warnings)
+    return _seen(Outcome(Exit.DELIVERED, answer, line, receipt.warnings))
+
+
+def _seen(outcome: Outcome) -> Outcome:
+    """Add what reading the event back has shown, where that was asked for."""
+    match outcome.answer:
+        case {"verified": False}:
+            return replace(outcome, exit=Exit.UNSEEN, line=f"{outcome.line}, not seen in time")
+        case {"verified": True, "visible_us": int(visible_us)}:
+            return replace(outcome, line=f"{outcome.line}, seen after {_span(visible_us)}")
+        case {"verified": True, "visible_ms": visible_ms}:
+            return replace(outcome, line=f"{outcome.line}, seen after {visible_ms} ms")
+        case _:
+            return outcome
+
+
+def delivered_through(document: Mapping[str, Any], target: str, url: str) -> Outcome:
+    """Return the outcome of an event that *target* has, as the server at *url* answers; *document* is that answer."""
+    line = f"delivered to {target} through {url} in {document['latency_ms']} ms"
+    receipt = document.get("receipt")
+    if isinstance(receipt, Mapping):
+        tries = receipt.get("tries", 1)
+        proof = receipt.get("status", str(receipt.get("confirmed")).replace("_", " "))
+        line += f" ({proof}{f', {tries} tries' if tries != 1 else ''})"
+    warnings = tuple(map(str, document.get("warnings", ())))
+    return _seen(Outcome(Exit.DELIVERED, document, line, warnings))
 
 
 def previewed(document: Mapping[str, Any], target: str) -> Outcome:
-    """Say what *target* would get; *document* is the answer of a dry run."""
+    """Return what *target* would get; *document* is the answer of a dry run."""
     preview = document["preview"]
     line = f"not sent: {target} would get {preview.get('bytes')} bytes"
     warnings = tuple(map(str, document.get("warnings", ())))
@@ -72,7 +104,7 @@ def previewed(document: Mapping[str, Any], target: str) -> Outcome:
 
 
 def failed(problem: Problem, said: Callable[[ValidationIssue], str] = str) -> Outcome:
-    """Say what went wrong; *said* is how a person is told of each flaw."""
+    """Return the outcome that a problem is; *said* words each issue for a person."""
     outcome = answered(http_status(problem), str(problem))
     if isinstance(problem, (Malformed, Invalid)):
         return replace(outcome, line=f"{outcome.exit.word}: {_listed(problem, said)}")
@@ -86,14 +118,15 @@ def _listed(problem: Malformed | Invalid, said: Callable[[ValidationIssue], str]
 
 
 def answered(status: int, detail: str) -> Outcome:
-    """Say what a status other than 200 means for the event; *detail* says why."""
+    """Return what a status other than 200 means for the event; *detail* is the reason."""
     verdict = exit_status(status)
     answer = {"error": CODES.get(status, "unexpected_answer"), "detail": detail}
-    return Outcome(verdict, answer, f"{verdict.word}: {detail}")
+    at_fault = status in EVENT_FAULTS
+    return Outcome(verdict, answer, f"{verdict.word}: {detail}", is_events_fault=at_fault)
 
 
 def exit_status(status: int) -> Exit:
-    """Tell what an answer of the HTTP API says of the event.
+    """Return what an answer of the HTTP API means for the event.
 
     408 and 503 are said before anything is sent. A 500 is a bug, which may strike at any point, and
     what is no status of the API's tells nothing at all.
@@ -137,7 +170,7 @@ def redact(value: Any, secrets: Mapping[str, str]) -> Any:
 
 
 def _spellings(secret: str) -> Iterable[str]:
-    """Give the ways in which a message may quote a value: escaped, cut, without its userinfo."""
+    """Return the ways in which a message may quote a value: escaped, cut, without its userinfo."""
     from sonda.pipeline.text.escape import QUOTED_CHARACTERS, cut, escape, hide_userinfo
 
     plain = dict.fromkeys(
@@ -151,7 +184,7 @@ def _spellings(secret: str) -> Iterable[str]:
 
 
 def _in_request_line(secret: str) -> Iterable[str]:
-    """Give what a request line has of a secret URL: its path, its query, and both together."""
+    """Return what a request line has of a secret URL: its path, its query, and both together."""
     from sonda.pipeline.values.addresses import parse_http_url
 
     try:
@@ -163,9 +196,10 @@ def _in_request_line(secret: str) -> Iterable[str]:
     return (part for part in parts if len(part) >= _SHORTEST_SECRET)
 
 
-def highest(outcomes: Iterable[Outcome]) -> Exit:
-    """Give the exit status of several events."""
-    return max((outcome.exit for outcome in outcomes), default=Exit.DELIVERED)
+def worst(outcomes: Iterable[Outcome]) -> Exit:
+    """Return the exit status of several events."""
+    found = {outcome.exit for outcome in outcomes}
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), Exit.DELIVERED)
 
 
 def _span(latency_us: int) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,9 +14,13 @@ from click.shell_completion import CompletionItem
 from sonda.pipeline.model import Severity
 
 SEVERITIES: Final = (*get_args(Severity), "warning")
+SchemaKind: TypeAlias = Literal["encoder", "sink", "generator", "log_generator", "scenario"]
+SCHEMA_KINDS: Final = get_args(SchemaKind)
 FILES: Final = "FILE…"  # what stands for `log` or `metric`; help and usage show it so
 
+_BEGINS_DESTINATION: Final = re.compile(r"\s*[A-Za-z][\w.-]*\s*(?:=|\Z)")
 _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,21 +30,32 @@ class To(click.ParamType[str, str]):
 
     name = "SINK=TARGET|NAME"
 
+    def split(self, text: str) -> list[str]:
+        """Split a list at its commas, but for those between the brokers of Kafka.
+
+        Only a name, or a name before an equals sign, begins another destination.
+        """
+        found: list[str] = []
+        for part in text.split(","):
+            if not found or _BEGINS_DESTINATION.match(part):
+                found.append(part.strip())
+            else:
+                found[-1] += f",{part}"
+        return [part for part in found if part]
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[Any]]:
         """Complete sinks, an equals sign behind those that need a target, and named destinations."""
-        from returns.result import Success
-
-        from sonda.cli.destinations import example, known_destinations, target
+        from sonda.cli.aliases import EXAMPLES
+        from sonda.cli.config_file import known_destinations
+        from sonda.cli.destinations import example, target
         from sonda.pipeline.schemas.registry import PLUGINS
 
-        config = ctx.params.get("config")
-        known = known_destinations(config)
-        named = known.unwrap() if isinstance(known, Success) else {}
+        named = known_destinations(ctx.params.get("config"))
         items = [CompletionItem(name, help=target(named[name].sink)) for name in sorted(named)]
-        for name in PLUGINS["sink"]:
-            shown = example(name)
+        for name in (*PLUGINS["sink"], *EXAMPLES):
+            shown = EXAMPLES.get(name) or example(name)
             equals = "=" if "=" in shown else ""
             items.append(CompletionItem(name + equals, help=shown))
         return [item for item in items if item.value.startswith(incomplete)]
@@ -67,10 +82,10 @@ class PluginName(click.ParamType[str, str]):
         return [CompletionItem(n) for n in self._names(ctx) if n.startswith(incomplete)]
 
     def _names(self, ctx: click.Context | None) -> Iterable[str]:
-        from sonda.pipeline.schemas.registry import PLUGINS
+        from sonda.pipeline.schemas.registry import schemas_of
 
         kind = self._kind or (ctx.params.get("kind") if ctx else None) or "sink"
-        return PLUGINS[kind]
+        return () if kind == "scenario" else schemas_of(kind)
 
 
 class Number(click.ParamType[float, str]):
@@ -101,11 +116,21 @@ class MetricCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class MessageCommand(click.Command):
+    """Shows its help where nothing was typed and no message comes by standard input."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self.no_args_is_help = reads_terminal()
+        return super().parse_args(ctx, args)
+
+
 class EmitGroup(click.Group):
     """`emit log`, `emit metric`, and `emit FILE …` for whatever else comes first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "-h", "--help"):
+        self.no_args_is_help = reads_terminal()
+        given = args or not self.no_args_is_help
+        if given and args[:1] not in [[name] for name in (*self.commands, "-h", "--help")]:
             args = [FILES, *args]
         return super().parse_args(ctx, args)
 
@@ -133,8 +158,32 @@ class EmitGroup(click.Group):
         self.format_commands(ctx, formatter)
 
 
+def reads_terminal() -> bool:
+    """Return whether standard input is a terminal, so that nothing is waiting there."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+def split_at_commas(text: str) -> list[str]:
+    """Split the value of a variable for an option that may be repeated."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Check a duration, which must be above zero."""
+    from sonda.pipeline.values.durations import seconds
+
+    if value is None or ctx.resilient_parsing:
+        return value
+    try:
+        if seconds(value) <= 0:
+            raise ValueError("must be above zero")  # noqa: TRY301  # the other reason is raised, too
+    except ValueError as exc:
+        raise click.BadParameter(f"{value!r}: {exc}", ctx, param) from None
+    return value
+
+
 def pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Mapping[str, str]:
-    """Read `NAME=VALUE`, each name once."""
+    """Return a mapping of `NAME=VALUE` texts, each name once."""
     read: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
@@ -162,61 +211,12 @@ def server_url(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
-_PATH: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-TO: Final = click.option(
-    "--to", type=To(), help="Where to: loki=http://loki:3100, stdout, or a name of sonda.toml."
-)
-DESTINATION: Final = (
-    click.option("--encoder", type=PluginName("encoder"), help="How to render it."),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="PATH=VALUE",
-        help="Any other option: encoder.precision=2, sink.timeout=2s, sink.headers.X-Scope-OrgID=a.",
-    ),
-    click.option(
-        "--config",
-        type=_PATH,
-        envvar="SONDA_CONFIG",
-        help="The file with named destinations.  [default: the nearest sonda.toml]",
-    ),
-)
-SERVER: Final = click.option(
-    "--server",
-    metavar="URL",
-    callback=server_url,
-    help="Send through this server; its key is SONDA_API_KEY in the environment.",
-)
-DRY_RUN: Final = click.option(
-    "--dry-run", is_flag=True, help="Show what would be sent, byte by byte; nothing is."
-)
-JSON: Final = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per event."
-)
-LABEL: Final = click.option(
-    "--label", "labels", multiple=True, metavar="NAME=VALUE", callback=pairs, help="A label."
-)
-FIELD: Final = click.option(
-    "--field", "fields", multiple=True, metavar="NAME=VALUE", callback=pairs, help="A field."
-)
-TIMESTAMP: Final = click.option(
-    "--timestamp", metavar="RFC3339", help="The event's own time.  [default: now]"
-)
-
-
 def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Give a command several options, in this order."""
+    """Return a decorator that gives a command several options, in this order."""
 
     def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
+        for one in reversed(options):
+            command = one(command)
         return command
 
     return decorate
-
-
-_SOURCES: Final[Mapping[str, Any]] = {"nargs": -1, "required": True, "type": click.Path()}
-EMITTED: Final = click.argument("files", metavar="", **_SOURCES)  # the usage names it already
-CHECKED: Final = click.argument("files", metavar=FILES, **_SOURCES)

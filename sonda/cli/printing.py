@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Literal, TextIO
 
 import click
 
-from sonda.cli.outcomes import Exit, Outcome, highest
-from sonda.cli.reading import Item, compact
+from sonda.cli.outcomes import Exit, Outcome, worst
+from sonda.cli.reading import compact
 from sonda.pipeline.text.escape import escape
 
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
@@ -22,11 +22,18 @@ _COLOURS: Final = {
     Exit.REJECTED: "red",
     Exit.INVALID: "red",
     Exit.UNKNOWN: "yellow",
+    Exit.UNSEEN: "yellow",
 }
 
 
-def show(verdicts: Sequence[tuple[str, Outcome]], stdout: TextIO, *, as_json: bool) -> Exit:
-    """Print every answer, and give the exit status.
+def show(
+    verdicts: Sequence[tuple[str, Outcome]],
+    stdout: TextIO,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+) -> Exit:
+    """Print every answer, and return the exit status; *quiet* leaves out what was delivered.
 
     A program reads all of them as JSON on *stdout*. A person reads there what went well, and the
     rest, warnings included, on standard error. That an answer cannot be printed changes nothing
@@ -34,6 +41,8 @@ def show(verdicts: Sequence[tuple[str, Outcome]], stdout: TextIO, *, as_json: bo
     """
     try:
         for where, outcome in verdicts:
+            if quiet and not outcome.exit:
+                continue
             if as_json:
                 click.echo(compact(outcome.answer), file=stdout)
             else:
@@ -44,7 +53,7 @@ def show(verdicts: Sequence[tuple[str, Outcome]], stdout: TextIO, *, as_json: bo
         if not isinstance(exc, BrokenPipeError):
             with suppress(OSError):
                 click.echo(f"cannot print the answer: {exc.strerror}", err=True)
-    return highest(outcome for _, outcome in verdicts)
+    return worst(outcome for _, outcome in verdicts)
 
 
 def _tell(where: str, outcome: Outcome, stdout: TextIO) -> None:
@@ -74,19 +83,17 @@ def progress(count: int, many: int) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
-def summarize(outcomes: Sequence[Outcome], failed: Path | None) -> None:
-    """Say how many events had which outcome, and where those are that failed."""
+def summarize(outcomes: Sequence[Outcome]) -> None:
+    """Print how many events had which outcome."""
     counted = Counter(outcome.exit for outcome in outcomes)
     listed = ", ".join(
         f"{counted[verdict]:,} {verdict.word}" for verdict in Exit if counted[verdict]
     )
     click.echo(f"{len(outcomes):,} events: {listed}", err=True)
-    if failed is not None and counted[Exit.DELIVERED] < len(outcomes):
-        click.echo(f"what was not delivered is in {failed}, to be sent again", err=True)
 
 
 def require_writable(path: Path) -> None:
-    """Make sure that *path* can be written, and leave what it holds; raises click's `UsageError`."""
+    """Check that *path* can be written, and leave what it holds; raise click's `UsageError`."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _FAILED_MODE))
     except OSError as exc:
@@ -94,15 +101,37 @@ def require_writable(path: Path) -> None:
         raise click.BadParameter(reason, param_hint="'--failed'") from None
 
 
-def keep(path: Path, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-    """Write the events that were not delivered, one a line, with the timestamps of this try."""
-    left = [
-        f"{item.written}\n"
-        for item, outcome in zip(items, outcomes, strict=True)
-        if outcome.exit is not Exit.DELIVERED
+def keep(
+    path: Path, written: Sequence[str], outcomes: Sequence[Outcome], how: str = ""
+) -> list[str]:
+    """Write the events that may be sent again, one a line, with the timestamps of this try.
+
+    Those that are not valid are appended to a file beside it, whose name ends in `.invalid`.
+    Return what to tell the user of both files; *how* continues "to be sent again".
+    """
+    again, invalid = [], []
+    for line, outcome in zip(written, outcomes, strict=True):
+        if outcome.is_events_fault:
+            invalid.append(line)
+        elif outcome.exit not in (Exit.DELIVERED, Exit.UNSEEN):
+            again.append(line)
+    apart = path.with_name(f"{path.name}.invalid")
+    notes = [
+        _write(path, "w", again, f"what was not delivered is in {path}, to be sent again{how}"),
+        _write(apart, "a", invalid, f"what is not valid is in {apart}") if invalid else "",
     ]
+    return [note for note in notes if note]
+
+
+def _write(path: Path, mode: Literal["a", "w"], lines: Sequence[str], note: str) -> str:
+    """Write lines to a file; return *note* where there are any, or why they could not be written."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, _FAILED_MODE)
+
     try:
-        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(left)
+        with open(path, mode, encoding="utf-8", errors="backslashreplace", opener=opener) as file:
+            file.writelines(f"{line}\n" for line in lines)
     except OSError as exc:
-        click.echo(f"cannot write {path}: {exc.strerror}; it lacks events that failed", err=True)
+        return f"cannot write {path}: {exc.strerror}; it lacks events that failed"
+    return note if lines else ""

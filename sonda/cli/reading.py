@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -37,9 +38,25 @@ class Item:
 
 
 def item(where: str, event: dict[str, Any], now_ns: Callable[[], int]) -> Item:
-    """Give an event its time, unless it has one: a second try has to be the same event."""
+    """Return an event with its time, unless it has one: a second try has to be the same event."""
     stamped = event if "timestamp" in event else {**event, "timestamp": rfc3339(now_ns())}
     return Item(where, compact(stamped), Success(stamped))
+
+
+def read_standard_input() -> bytes:
+    """Return all of standard input; where that is closed, nothing. Raise `OSError`."""
+    return b"" if sys.stdin is None or sys.stdin.closed else sys.stdin.buffer.read()
+
+
+def read_message(raw: bytes) -> str:
+    """Return a message as standard input has it, less one final line feed; raise `ValueError`."""
+    try:
+        message = raw.decode().removesuffix("\n")
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"standard input is not UTF-8 at byte {exc.start}") from None
+    if not message:
+        raise ValueError("standard input is empty")
+    return message
 
 
 def compact(document: object) -> str:
@@ -124,7 +141,7 @@ def _elements(text: str) -> Iterator[slice]:
 
 
 def _skip(text: str, start: int) -> int:
-    """Give the place after the blanks that begin at *start*."""
+    """Return the place after the blanks that begin at *start*."""
     blanks = _BLANKS.match(text, start)
     return blanks.end() if blanks else start
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from ssl import SSLContext
 from typing import Any, Final, TypeAlias
 
-from sonda.cli.destinations import Addressed
+from sonda.cli.addressing import Addressed
+from sonda.cli.interruption import run_until_interrupted
 from sonda.cli.outcomes import (
+    EVENT_FAULTS,
     Exit,
     Outcome,
     answered,
     delivered,
+    delivered_through,
     exit_status,
     failed,
     previewed,
     redacted,
 )
 from sonda.cli.reading import compact
-from sonda.library import each, preview
+from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
@@ -39,51 +41,61 @@ Send: TypeAlias = Callable[[Addressed], Awaitable[Outcome]]
 Way: TypeAlias = AbstractAsyncContextManager[Send]
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server, and how to reach it."""
+
+    url: str
+    api_key: str = field(repr=False)
+    trusted: SSLContext
+    proxy_from_env: bool
+
+
 @asynccontextmanager
-async def here(said: Callable[[ValidationIssue], str] = str) -> AsyncIterator[Send]:
-    """Deliver in this process; *said* is how a person is told of a flaw."""
+async def local() -> AsyncIterator[Send]:
+    """Deliver in this process."""
     async with Pipeline() as pipeline:
 
         async def send(addressed: Addressed) -> Outcome:
-            result = await pipeline.emit(addressed.event)
+            result = await deliver(pipeline, addressed.event, timeout=addressed.timeout)
             return fold(
                 result,
                 partial(delivered, target=addressed.target),
-                partial(failed, said=said),
+                partial(failed, said=addressed.words),
             )
 
         yield send
 
 
 @asynccontextmanager
-async def nowhere(
-    said: Callable[[ValidationIssue], str] = str,
-) -> AsyncIterator[Send]:
-    """Send nothing: say what would be sent from this process."""
+async def dry_run() -> AsyncIterator[Send]:
+    """Send nothing, and return what would be sent from this process."""
 
     async def send(addressed: Addressed) -> Outcome:
         return fold(
             preview(addressed.event).map(Preview.answer),
             partial(previewed, target=addressed.target),
-            partial(failed, said=said),
+            partial(failed, said=addressed.words),
         )
 
     yield send
 
 
 @asynccontextmanager
-async def through(url: str, api_key: str, *, dry_run: bool = False) -> AsyncIterator[Send]:
-    """Deliver through the server at *url*, or ask it what it would send."""
+async def remote(connection: Connection, *, dry_run: bool = False) -> AsyncIterator[Send]:
+    """Deliver through a server, or ask it what it would send."""
     import httpx
 
-    endpoint = f"{url.rstrip('/')}/events{'?dry_run=true' if dry_run else ''}"
+    url = connection.url
+    endpoint = f"{url.rstrip('/')}/events?{'dry_run' if dry_run else 'receipt'}=true"
     headers = {"Content-Type": "application/json"}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
+    if connection.api_key:
+        headers["Authorization"] = f"Bearer {connection.api_key}"
     async with httpx.AsyncClient(
         headers=httpx.Headers(headers, encoding="utf-8"),
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
-        trust_env=False,
+        trust_env=connection.proxy_from_env,
+        verify=connection.trusted,
     ) as client:
 
         async def send(addressed: Addressed) -> Outcome:
@@ -122,14 +134,16 @@ def _judge(answer: Any, url: str, target: str) -> Outcome:
     except ValueError:
         document = None
     match document:
-        case {"sent": True, "latency_ms": int(latency_ms)} if answer.status_code == 200:  # noqa: PLR2004  # HTTP's OK
-            line = f"delivered to {target} through {url} in {latency_ms} ms"
-            return Outcome(Exit.DELIVERED, document, line, tuple(document.get("warnings", ())))
+        case {"sent": True, "latency_ms": int()} if answer.status_code == 200:  # noqa: PLR2004  # HTTP's OK
+            return delivered_through(document, target, url)
         case {"sent": False, "preview": {**_preview}} if answer.status_code == 200:  # noqa: PLR2004  # as above
             return previewed(document, target)
         case {"error": str(), "detail": str(detail)}:
             verdict = exit_status(answer.status_code)
-            return Outcome(verdict, document, f"{verdict.word}: {detail}")
+            warnings = tuple(map(str, document.get("warnings", ())))
+            at_fault = answer.status_code in EVENT_FAULTS
+            line = f"{verdict.word}: {detail}"
+            return Outcome(verdict, document, line, warnings, is_events_fault=at_fault)
         case _:
             foreign = f"the answer {answer.status_code} of {url} is not one of Sonda's"
             refused = 300 <= answer.status_code < 500  # noqa: PLR2004  # a redirect, or a client error
@@ -145,7 +159,7 @@ class Emission:
     begun: set[int] = field(default_factory=set)
 
     async def run(self, way: Way, concurrency: int, done: Callable[[int], object]) -> None:
-        """Send every event; *done* hears of each that has its outcome."""
+        """Send every event; *done* is called after each."""
         async with way as send:
 
             async def one(place: int) -> None:
@@ -157,7 +171,7 @@ class Emission:
             await each(range(len(self.addressed)), one, concurrency=concurrency)
 
     def give_up(self) -> None:
-        """Say of the events without an outcome what can be said once somebody pressed Ctrl-C."""
+        """Record for each event without an outcome what is known after an interruption."""
         for place, addressed in enumerate(self.addressed):
             if place in self.outcomes:
                 continue
@@ -176,16 +190,16 @@ def send_all(
     concurrency: int = 1,
     done: Callable[[int], object] = int,
 ) -> list[Outcome]:
-    """Send events, at most *concurrency* at a time; gives their outcomes in order.
+    """Send events, at most *concurrency* at a time; return their outcomes in order.
 
-    Ctrl-C ends it early: what had not been sent is rejected, what was on its way unknown.
+    Ctrl-C, SIGTERM or SIGHUP ends it early: what had not been sent is rejected, what was on its
+    way unknown.
     """
-    campaign = Emission(addressed)
-    try:
-        asyncio.run(campaign.run(way, concurrency, done))
-    except KeyboardInterrupt:
-        campaign.give_up()
-    return [campaign.outcomes[place] for place in range(len(addressed))]
+    emission = Emission(addressed)
+    with suppress(KeyboardInterrupt):  # of a second signal
+        run_until_interrupted(emission.run(way, concurrency, done))
+    emission.give_up()
+    return [emission.outcomes[place] for place in range(len(addressed))]
 
 
 def examine(addressed: Addressed) -> Outcome:

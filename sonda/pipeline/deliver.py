@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
-from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.course import DELIVERY_PROGRESS
+from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import EncodedEvent, Preview, Receipt, ValidatedEvent
+from sonda.pipeline.groups import send_groups
+from sonda.pipeline.hiding import (
+    hide_advisories,
+    hide_cancellation,
+    hide_group_cancellation,
+    hide_outcome,
+)
+from sonda.pipeline.interruption import (
+    WHILE_UNSENT,
+    InterruptedGroup,
+    explain,
+    outcomes_of_group,
+    what_became,
+)
+from sonda.pipeline.model import (
+    EncodedEvent,
+    Event,
+    NamedDestination,
+    Preview,
+    Receipt,
+    Route,
+    Signal,
+    ValidatedEvent,
+)
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.observer import NOBODY, Observer
+from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
-from sonda.pipeline.result import fold, then
+from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
@@ -31,11 +53,11 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.stages.verify import permit, verify
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
-_WARNINGS: Final[Callable[[ValidatedEvent | Receipt], tuple[str, ...]]] = attrgetter("warnings")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
@@ -59,7 +81,9 @@ class Pipeline:
     Use it as an async context manager; it serves any number of events at once. A server confines
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
     Each destination may have *share* events under way; a library's may have any number. A server
-    also has its advisories logged, by *warn*.
+    also has its advisories logged, by *warn*. *directory* returns the operator's destinations, each
+    time anew, which a body names by `destination`. The *observer* hears of each event that has its
+    outcome, and of connections.
     """
 
     def __init__(
@@ -70,13 +94,16 @@ class Pipeline:
         share: int | None = None,
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
         observer: Observer = NOBODY,
+        directory: Directory = nothing_configured,
     ) -> None:
+        self._directory = directory
         self._transport = Network(confinement, observer)
+        self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
         self._warn = warn
-        self._preflight = partial(preflight, in_server=in_server)
+        self._permit = partial(permit, network=self._transport)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -95,56 +122,230 @@ class Pipeline:
         """Deliver one event, typed or as the mapping that the HTTP body would be."""
         return await then(to_json(event), self.deliver)
 
+    def prepare(
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        received_ns: int | None = None,
+        caller: Caller = ANYBODY,
+    ) -> Result[EncodedEvent, Problem]:
+        """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
+
+        Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
+        with `NotJson`, `Malformed` or `Invalid`, and with `Forbidden` for what *caller* may not use.
+        The *delivery* learns of each stage.
+        """
+        time_ns = now_ns() if received_ns is None else received_ns
+        document = parse(raw)
+        validated = document.bind(partial(self._validate, received_ns=time_ns, caller=caller))
+        order = validated.bind(self._preflight)
+        if delivery is not None:
+            delivery.time_ns = time_ns
+            delivery.prepared(document, order)
+        encoded = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
+        if delivery is not None and isinstance(encoded, Success):
+            delivery.encoded()
+        return encoded
+
+    def _validate(
+        self, document: dict[str, Any], *, received_ns: int, caller: Caller
+    ) -> Result[ValidatedEvent, Problem]:
+        def find(name: str) -> NamedDestination | None:
+            return self._directory().get(name) if caller.may_use(name) else None
+
+        return validate(document, received_ns=received_ns, destinations=find)
+
+    def _preflight(self, order: ValidatedEvent) -> Result[ValidatedEvent, Problem]:
+        return preflight(order, in_server=self._in_server).map(hide_advisories)
+
+    def route(
+        self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
+    ) -> Result[Route, Problem]:
+        """Return the way that events of one kind take, from its encoder and sink as JSON has them.
+
+        Fails with `Malformed` or `Invalid`, as a body with these would.
+        """
+        parts = {"logs": {"log": {"severity": "info", "message": ""}}}
+        event = parts.get(signal_type, {"metric": {"name": "m", "value": 0}})
+        document = {
+            "signal_type": signal_type,
+            "labels": {},
+            **event,
+            "encoder": encoder,
+            "sink": sink,
+        }
+        return to_json(document).bind(parse).bind(partial(validate, received_ns=0)).map(Route.of)
+
+    async def send(
+        self, event: Event, route: Route, *, until_s: float | None = None, waits: bool = True
+    ) -> Result[Receipt, Problem]:
+        """Deliver one event whose `time_ns` is set by *route*; see `send_many`."""
+        (result,) = await self.send_many((event,), route, until_s=until_s, waits=waits)
+        return result
+
+    async def send_many(
+        self,
+        events: Sequence[Event],
+        route: Route,
+        *,
+        until_s: float | None = None,
+        waits: bool = True,
+    ) -> list[Result[Receipt, Problem]]:
+        """Deliver a group in its order, and return the verdict on each event, in that order.
+
+        The group has one deadline: the sink's timeout, cut at loop time *until_s*. Where the
+        destination is full the group waits within it, or fails at once with `DestinationBusy`
+        (*waits* is false). Labels are taken as valid: validation is for bodies.
+        """
+        encoded = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
+        return await self.send_prepared(
+            [self._preflight(order).bind(encode) for order in encoded],
+            until_s=until_s,
+            waits=waits,
+        )
+
+    async def send_prepared(
+        self,
+        prepared: Sequence[Result[EncodedEvent, Problem]],
+        deliveries: Sequence[Delivery] = (),
+        *,
+        until_s: float | None = None,
+        waits: bool = True,
+    ) -> list[Result[Receipt, Problem]]:
+        """Deliver what `prepare` has made of many bodies; return each one's verdict, in their order.
+
+        Events for one sink go in their order, as one group; groups go side by side. *deliveries*
+        are those that `prepare` was given, one for each. Cancelled, the cancellation's cause has the
+        outcome of each (`outcomes_of_group`), and so have the deliveries.
+        """
+        deliveries = deliveries or [_delivery_of(one) for one in prepared]
+        pairs = [
+            (one.unwrap(), delivery)
+            for one, delivery in zip(prepared, deliveries, strict=True)
+            if isinstance(one, Success)
+        ]
+        ready = [event for event, _ in pairs]
+        try:
+            sent = await send_groups(
+                ready,
+                [delivery for _, delivery in pairs],
+                self._transport,
+                self._shares,
+                until_s=until_s,
+                waits=waits,
+            )
+        except asyncio.CancelledError as exc:
+            hide_group_cancellation(exc, [one.order for one in ready])
+            outcomes = outcomes_of_group(exc)
+            if outcomes is not None:
+                results = _in_place(prepared, outcomes)
+                self._finished(deliveries, results)
+                exc.__cause__ = InterruptedGroup(results)
+            raise
+        verifying = partial(self._verified, until_s=until_s)
+        verified = await asyncio.gather(*map(verifying, ready, sent))
+        shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
+        results = _in_place(prepared, shown)
+        self._finished(deliveries, results)
+        return results
+
+    def _finished(
+        self, deliveries: Sequence[Delivery], results: Sequence[Result[Receipt, Problem]]
+    ) -> None:
+        """Record the outcomes, and let the observer and the log know."""
+        advised: dict[str, None] = {}
+        for delivery, outcome in zip(deliveries, results, strict=True):
+            delivery.ended(outcome)
+            self._observer.finished(delivery, outcome)
+            if self._in_server:
+                advised.update(dict.fromkeys(_warnings_of(delivery, outcome)))
+        for warning in advised:
+            self._warn(warning)
+
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Receipt, Problem]:
         """Deliver one event; succeed only once the destination has confirmed it.
 
         *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
+        Cancelled, the *delivery* has the outcome of the event, and the cancellation's cause
+        has it, too (`what_became`).
         """
-        received_ns = now_ns()
-        course = DELIVERY_PROGRESS.get()
-        document = parse(raw)
-        validated = document.bind(partial(validate, received_ns=received_ns))
-        order = validated.bind(self._preflight)
-        if course is not None:
-            course.prepare(document, order)
-        began_ns = perf_counter_ns()
-        parcel = order.bind(encode)
-        if course is not None and isinstance(parcel, Success):
-            course.encode()
+        delivery = Delivery() if delivery is None else delivery
+        encoded = self.prepare(raw, delivery, caller=caller)
+        began_ns = delivery.prepared_ns
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
-        receipt = await then(parcel, sending)  # the first I/O
-        if course is not None:
-            course.end(receipt)
-        if self._in_server:
-            for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
-                self._warn(warning)
-        return receipt
+        try:
+            with delivering((delivery,)):
+                outcome = await then(encoded, sending)  # the first I/O
+        except asyncio.CancelledError as exc:
+            problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
+            explain(exc, problem)
+            self._finished((delivery,), (Failure(problem),))
+            raise
+        self._finished((delivery,), (outcome,))
+        return outcome
 
     async def _send(
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
+        try:
+            outcome = await self._send_in_turn(parcel, until_s=until_s, began_ns=began_ns)
+        except asyncio.CancelledError as exc:
+            hide_cancellation(exc, parcel.order)
+            raise
+        return hide_outcome(outcome, parcel.order)
+
+    async def _send_in_turn(
+        self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
+    ) -> Result[Receipt, Problem]:
         sink = parcel.order.sink
         with self._shares.place(destination_of(sink)) as is_free:
             if not is_free:
                 return Failure(DestinationBusy(target_of(sink), self._share or 0))
             pushed = await push(parcel, transport=self._transport, until_s=until_s)
-            return await then(pushed, partial(flush, began_ns=began_ns))
+            receipt = await then(pushed, partial(flush, began_ns=began_ns))
+        return await self._verified(parcel, receipt, until_s=until_s)
+
+    async def _verified(
+        self,
+        parcel: EncodedEvent,
+        receipt: Result[Receipt, Problem],
+        *,
+        until_s: float | None,
+    ) -> Result[Receipt, Problem]:
+        """Return *receipt* with what reading the event back has come to, where it is asked for."""
+        if parcel.order.verify is None or not isinstance(receipt, Success):
+            return receipt
+        return Success(
+            await verify(
+                parcel,
+                receipt.unwrap(),
+                network=self._transport,
+                until_s=until_s,
+                survives_cancellation=self._in_server,
+            )
+        )
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         """Say what `deliver` would send; opens and sends nothing.
 
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        validated = parse(raw).bind(partial(validate, received_ns=now_ns()))
-        describe = partial(self._describe, until_s=until_s)
-        return await then(validated.bind(self._preflight).bind(encode), describe)
+        return await then(
+            self.prepare(raw, caller=caller), partial(self._describe, until_s=until_s)
+        )
 
     async def _describe(
         self, parcel: EncodedEvent, *, until_s: float | None
@@ -152,11 +353,37 @@ class Pipeline:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
         try:
             async with asyncio.timeout_at(until_s):
-                return await in_thread(partial(preview, parcel, transport=self._transport))
+                shown = await in_thread(partial(preview, parcel, transport=self._transport))
+                return hide_outcome(shown, parcel.order)
         except TimeoutError:
             attempt = f"look at the paths of sink {parcel.order.sink.name}"
             return Failure(Unreachable(attempt, "the file system did not answer in time"))
 
 
-def _none(_: Problem) -> tuple[str, ...]:
-    return ()
+def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Problem]:
+    """Refuse an encoder and a sink of the caller's own where its key may use named ones alone."""
+    if encoded.order.destination is None and (forbidden := caller.judge_inline()) is not None:
+        return Failure(forbidden)
+    return Success(encoded)
+
+
+def _warnings_of(delivery: Delivery, outcome: Result[Receipt, Problem]) -> tuple[str, ...]:
+    """Return what the user should know of an event, whatever became of it."""
+    if isinstance(outcome, Success):
+        receipt: Receipt = outcome.unwrap()
+        return receipt.warnings
+    return () if delivery.order is None else delivery.order.warnings
+
+
+def _delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
+    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
+
+
+def _in_place(
+    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Sequence[Result[Receipt, Problem]]
+) -> list[Result[Receipt, Problem]]:
+    """Return a verdict for each of *prepared*: the next of *sent*, or its own problem."""
+    verdicts = iter(sent)
+    return [
+        next(verdicts) if isinstance(one, Success) else Failure(one.failure()) for one in prepared
+    ]

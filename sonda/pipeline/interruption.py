@@ -8,7 +8,10 @@ not work; but its cause says what has become of the event, for whoever must answ
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
+
+from returns.result import Result
 
 from sonda.pipeline.problems import Problem
 
@@ -33,3 +36,16 @@ def explain(exc: asyncio.CancelledError, problem: Problem) -> None:
 def what_became(exc: asyncio.CancelledError) -> Problem | None:
     """Read what a cancellation says of the event."""
     return exc.__cause__.problem if isinstance(exc.__cause__, Interrupted) else None
+
+
+class InterruptedGroup(Exception):  # noqa: N818  # the cause of a cancellation, no error by itself
+    """The cause of a cancellation that has ended the delivery of a group, and each one's outcome."""
+
+    def __init__(self, outcomes: Sequence[Result[Any, Any]]) -> None:
+        super().__init__(f"a group of {len(outcomes)}")
+        self.outcomes = outcomes
+
+
+def outcomes_of_group(exc: asyncio.CancelledError) -> Sequence[Result[Any, Any]] | None:
+    """Return the outcomes, in the order of the group, that a cancellation names, if it does."""
+    return exc.__cause__.outcomes if isinstance(exc.__cause__, InterruptedGroup) else None

@@ -112,13 +112,43 @@ class PluginRef:
     identity: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Whether and for how long to read an event back; *url* replaces the base of the sink's own."""
+
+    timeout: str = "5s"
+    url: str | None = None
+
+
+class NamedDestination(Struct, frozen=True):
+    """A destination of the operator's configuration; an event's own labels win over *labels*.
+
+    *hidden* has the texts that no caller sees, and what is shown in their place.
+    """
+
+    encoder: PluginRef
+    sink: PluginRef
+    labels: Mapping[str, str] = {}
+    verify_url: str | None = None
+    name: str = ""
+    hidden: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"NamedDestination({self.name!r})"
+
+
 class ValidatedEvent(Struct, frozen=True):
-    """A body that has been validated: the event, how to render it, and where to deliver it."""
+    """A body that has been validated: the event, how to render it, and where to deliver it.
+
+    *destination* is the operator's destination that the body asked for by its name, if it did.
+    """
 
     event: Event
     encoder: PluginRef
     sink: PluginRef
     warnings: tuple[str, ...] = ()
+    verify: Verify | None = None
+    destination: NamedDestination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +182,18 @@ class EncodedEvent(Struct, frozen=True):
     payload: Payload
 
 
+class Route(Struct, frozen=True):
+    """The way that events of one kind take: how each is rendered, and where it is delivered."""
+
+    encoder: PluginRef
+    sink: PluginRef
+
+    @classmethod
+    def of(cls, order: ValidatedEvent) -> Route:
+        """Return the way of an event that has been validated."""
+        return cls(order.encoder, order.sink)
+
+
 class Confirmed(StrEnum):
     """How much a destination's yes proves; as text it is "handed off", "accepted" or "stored"."""
 
@@ -161,6 +203,8 @@ class Confirmed(StrEnum):
     """The destination itself said yes."""
     STORED = "stored"
     """The destination said that it is on durable storage."""
+    QUERYABLE = "queryable"
+    """The event itself was read back from the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +232,8 @@ class Ack(Struct, frozen=True):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    offset: int | None = None
+    """At which byte of its file the event begins."""
 
 
 Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
@@ -272,6 +318,12 @@ class Receipt(Shown):
     status: int | None = None
     place: Place | None = None
     warnings: tuple[str, ...] = ()
+    verified: bool | None = None
+    """Whether the event was read back; `None` where nobody asked for that."""
+    visible_us: int | None = None
+    """The time from the acknowledgement until the event was seen."""
+    offset: int | None = field(default=None, repr=False, compare=False)
+    """At which byte of its file the event begins."""
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"

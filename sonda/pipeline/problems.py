@@ -6,11 +6,15 @@ contract's `detail`. Wrong assumptions of our own are no problems: they raise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from sonda.pipeline.text.cards import Shown, Tone
 from sonda.pipeline.values.timestamps import rfc3339
+
+Finding = TypeVar("Finding")
 
 MAX_ISSUES: Final = 20
 """The most issues that a problem lists."""
@@ -38,6 +42,13 @@ def missing_extra(kind: Literal["encoder", "sink"], name: str, extra: str) -> Va
     hint = f"pip install '{DISTRIBUTION}[{extra}]'"
     reason = f"{kind} type '{name}' requires the '{extra}' feature: {hint}"
     return ValidationIssue(f"{kind}.type", reason, names_subject=True)
+
+
+def first_issues(
+    found: Collection[Finding], issue: Callable[[Finding], ValidationIssue]
+) -> Invalid:
+    """Return the problem of all that was *found*, only the first of it put into words by *issue*."""
+    return Invalid(tuple(map(issue, islice(found, MAX_ISSUES))), max(0, len(found) - MAX_ISSUES))
 
 
 def _listed(issues: tuple[ValidationIssue, ...], more: int) -> str:
@@ -118,11 +129,16 @@ class Unreachable(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Shown):
-    """The destination answered, and its answer was no."""
+    """The destination answered, and its answer was no.
+
+    *may_be_stored* is true where the answer does not speak of the event, so that something on the
+    way may have said it after the event was stored: a 5xx, a 408, a 2xx of the wrong content.
+    """
 
     target: str
     status: str
     answer: str = ""
+    may_be_stored: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         quoted = f": {self.answer}" if self.answer else ""

@@ -10,7 +10,6 @@ from typing import Final
 
 HEADER: Final = b"x-request-id"
 ID: Final = "sonda.id"  # where a request's scope keeps it
-WAY: Final = "sonda.course"  # and, beside it, how far its event has come
 _GIVEN: Final = re.compile(rb"[!-~]{1,128}")  # printable ASCII without blanks
 
 
@@ -33,7 +32,7 @@ new_id: Final = _Series().next
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Give the caller's own id if the headers have one that may be repeated; else a new one."""
+    """Return the caller's own id if the headers have one that may be repeated; else a new one."""
     for name, value in headers:
         if name == HEADER and _GIVEN.fullmatch(value):
             return value.decode("ascii")

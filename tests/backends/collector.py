@@ -17,7 +17,13 @@ from .process import Process, free_ports, poll, started, with_free_ports
 from .web import read_json
 
 # In CI each of these must have been proved at least once.
-ROWS: Final = ("collector grpc", "collector grpc tls", "collector http")
+ROWS: Final = (
+    "collector grpc",
+    "collector grpc tls",
+    "collector http",
+    "collector otlp_http",
+    "collector otlp_http gzip",
+)
 READY_TIMEOUT_S: Final = 20.0
 PATIENCE_S: Final = 10.0
 

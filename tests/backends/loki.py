@@ -22,7 +22,7 @@ from .process import NotReadyError, Process, free_ports, poll, started, with_fre
 from .web import fetch, succeeds
 
 # In CI each of these must have been proved at least once.
-ROWS: Final = ("loki", "loki tls+tenant", "loki refusals")
+ROWS: Final = ("loki", "loki tls+tenant", "loki refusals", "loki otlp_http")
 
 Limits: TypeAlias = Mapping[str, object]  # as `limits_config` has them
 

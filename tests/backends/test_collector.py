@@ -18,7 +18,7 @@ from .collector import Collector, Found, Home
 from .ledger import Ledger
 from .sending import emit_all
 
-WAYS = ["grpc", "grpc tls", "http"]
+WAYS = ["grpc", "grpc tls", "http", "otlp_http", "otlp_http gzip"]
 TIME = "2026-03-23T15:29:02.483123456Z"
 TIME_NS = 1_774_279_742_483_123_456
 SEVERITIES = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
@@ -34,6 +34,10 @@ def sink(home: Home, way: str, signal_type: str) -> dict[str, Any]:
     match way:
         case "http":
             return {"type": "http_push", "url": f"http://{home.http}/v1/{signal_type}"}
+        case "otlp_http":
+            return {"type": "otlp_http", "endpoint": f"http://{home.http}"}
+        case "otlp_http gzip":
+            return {"type": "otlp_http", "endpoint": f"http://{home.http}", "compression": "gzip"}
         case "grpc":
             to: dict[str, Any] = {"endpoint": f"http://{home.grpc}"}
         case _:

@@ -72,6 +72,20 @@ def test_a_resend_is_the_same_event(loki: Loki, landed: Ledger) -> None:
     assert len(entries) == 2
 
 
+def test_otlp_over_http(loki: Loki, landed: Ledger) -> None:
+    """Loki takes OTLP as well: the body is the line, attributes are its metadata."""
+    name = uuid4().hex
+    sink = {"type": "otlp_http", "endpoint": f"{loki.url}/otlp", "compression": "gzip"}
+    body = event(loki, name, encoder={"type": "otlp"}, sink=sink, labels={"service": name})
+    receipts = emit_all([body] * 20)
+    assert {(each.confirmed, each.status) for each in receipts} == {("accepted", 204)}
+    entries = loki.wait_for(f'{{service_name="{name}"}}', count=20)
+    landed.record("loki otlp_http", sent=20, found=len(entries))
+    assert {entry.line for entry in entries} == {"Deploy started"}
+    assert {entry.metadata["service"] for entry in entries} == {name}
+    assert sorted(e.time_ns for e in entries) == sorted(r.time_ns for r in receipts)
+
+
 AT_NS = {"old": 1_577_836_800_000_000_000, "new": 4_102_444_800_000_000_000}
 REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     # tenant: what is too much for it, and how Loki says so
@@ -107,7 +121,9 @@ def test_a_refusal_is_a_502_in_lokis_words(
     body = event(loki_strict, "x", **mine, **too_much)
     status, answer = post(server.url, body)
     assert (status, answer["error"]) == (502, "bad_gateway")
-    assert answer["detail"].startswith(f"sink error: {loki_strict.url} answered {says}")
+    assert answer["detail"].startswith(
+        f"sink error: {loki_strict.url}/loki/api/v1/push answered {says}"
+    )
     assert words in answer["detail"]
     around_ns = AT_NS.get(tenant, time.time_ns())
     found = loki_strict.query_range(
@@ -134,7 +150,9 @@ def test_within_its_limits_a_tenant_may_write(
 def test_without_a_tenant_it_is_a_no(loki_strict: Loki) -> None:
     """A Loki with tenants wants to know whose event it is."""
     problem = sonda.emit(event(loki_strict, "x")).failure()
-    assert problem == Refused(loki_strict.url, "401 Unauthorized", "no org id")
+    assert problem == Refused(
+        f"{loki_strict.url}/loki/api/v1/push", "401 Unauthorized", "no org id"
+    )
 
 
 def test_a_wrong_path_is_a_no(loki: Loki) -> None:

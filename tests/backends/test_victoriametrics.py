@@ -9,7 +9,7 @@ import pytest
 
 import sonda
 from sonda.pipeline.problems import Refused
-from tests.support.bodies import changed
+from tests.support.bodies import METRIC, changed
 
 from .ledger import Ledger
 from .sending import emit_all, metric_to
@@ -84,6 +84,28 @@ def test_an_event_of_long_ago_keeps_its_time(
     (series,) = victoriametrics.wait_for(name + WAYS[way][-1])
     landed.record(f"victoriametrics {way}", sent=1, found=1)
     assert series.samples == [(1_774_279_742_483, 1.0)]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_otlp_over_http(victoriametrics: VictoriaMetrics, landed: Ledger, compression: str) -> None:
+    """It takes OTLP's metrics below a path of its own: a gauge's value, labels and millisecond."""
+    name = f"sonda_{uuid4().hex}"
+    sink = {
+        "type": "otlp_http",
+        "endpoint": f"{victoriametrics.web.url}/opentelemetry",
+        "compression": compression,
+    }
+    body = changed(METRIC, metric__name=name, encoder={"type": "otlp"}, sink=sink)
+    receipts = emit_all(
+        changed(body, labels={"k": f"{n}"}, metric__value=float(n)) for n in range(20)
+    )
+    assert {receipt.status for receipt in receipts} == {200}
+    found = victoriametrics.wait_for(name, count=20)
+    landed.record("victoriametrics otlp_http", sent=20, found=len(found))
+    expected = {
+        f"{n}": [(receipt.time_ns // 1_000_000, float(n))] for n, receipt in enumerate(receipts)
+    }
+    assert {series.labels["k"]: series.samples for series in found} == expected
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ ROWS: Final = (
     "victoriametrics prometheus",
     "victoriametrics influx",
     "victoriametrics remote_write",
+    "victoriametrics otlp_http",
 )
 
 

@@ -11,19 +11,17 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from click.testing import CliRunner, Result
 
 from sonda import library
 from sonda.about import version
-from sonda.cli import commands, outcomes
-from sonda.cli.commands import sonda
+from sonda.cli import options, outcomes
 from sonda.cli.outcomes import Exit, exit_status
 from sonda.cli.params import SEVERITIES
 from sonda.envelope import CODES
@@ -42,6 +40,7 @@ from sonda.pipeline.problems import (
 from sonda.pipeline.schemas.registry import REQUEST
 from sonda.statuses import http_status
 from tests.support.bodies import LOG, METRIC, MISSING, changed
+from tests.support.command_line import documents, lines, process, to_http, typed, written
 from tests.support.destinations import (
     TIMESTAMP,
     HttpDestination,
@@ -53,61 +52,6 @@ from tests.support.serving import PATIENCE_S, serving
 NO_SERVER: Final = "http://127.0.0.1:1"  # nothing listens on port 1
 KEY: Final = "s3cret-key"
 TOKEN: Final = "Bearer s3cr3t"
-SPAN: Final = r"[0-9]+(\.[0-9])? ms"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, with an empty folder for the user's settings."""
-    for name in [name for name in os.environ if name.startswith("SONDA_")]:
-        monkeypatch.delenv(name)
-    own = tmp_path / "own"
-    here = tmp_path / "here"
-    for folder in (own, here):
-        folder.mkdir()
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(own))
-    monkeypatch.chdir(here)
-    return here
-
-
-@pytest.fixture
-def destination() -> Iterator[HttpDestination]:
-    with http_destination() as found:
-        yield found
-
-
-def typed(*words: str, stdin: str | bytes | None = None) -> Result:
-    """Type a command; a bug fails the test."""
-    result = CliRunner(catch_exceptions=False).invoke(sonda, words, input=stdin)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-def process(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    command = [sys.executable, "-m", "sonda", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
-    )
-
-
-def lines(text: str) -> list[str]:
-    """Split output into lines, latencies left out."""
-    return re.sub(SPAN, "N ms", text).splitlines()
-
-
-def documents(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def written(path: Path, *events: Mapping[str, Any]) -> str:
-    """Write events as JSON Lines, and give the name."""
-    path.write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
-    return path.name
-
-
-def to_http(url: str, **changes: Any) -> dict[str, Any]:
-    return changed(LOG, sink={"type": "http_push", "url": url}, **changes)
 
 
 # One event by options
@@ -390,8 +334,8 @@ def test_flaws_of_the_event_are_said_as_typed() -> None:
     spoken = typed("emit", "log", "x", *words)
     assert (spoken.exit_code, spoken.stdout) == (2, "")
     assert spoken.stderr == (
-        'invalid: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*; '
-        '--timestamp: invalid value "x": expected RFC 3339 with an offset and at most nine decimals; '
+        'invalid: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]* (try a_b); '
+        '--timestamp: invalid value "x": expected RFC 3339 with an offset and at most nine decimals (for example 2026-11-23T08:00:00Z); '
         "--set encoder.precision: invalid value 99: must be from 0 to 17; "
         '--to udp=…: invalid value "x": expected host:port, with an IPv6 address in brackets\n'
     )
@@ -463,7 +407,8 @@ def test_a_line_that_is_no_event_spoils_no_other(home: Path) -> None:
         "events.jsonl:3",
         "events.jsonl:4",
     ]
-    assert (home / "failed.jsonl").read_text() == '{"signal_type": "logs",\n[1]\n'
+    assert (home / "failed.jsonl").read_text() == ""
+    assert (home / "failed.jsonl.invalid").read_text() == '{"signal_type": "logs",\n[1]\n'
 
 
 FILE_EVENT: Final = changed(LOG, sink={"type": "file", "path": "x.log"}, timestamp=TIMESTAMP)
@@ -790,7 +735,7 @@ def test_the_nearest_file_wins(home: Path, config: Path, tmp_path: Path) -> None
         ("[destinations]\nx = 1", "{path}: destinations.x: expected a table with sink = "),
         (
             '[destinations.x]\nsink = {type = "stdout"}\nencodr = 1',
-            "{path}: destinations.x: unknown field 'encodr', expected 'sink' or 'encoder'",
+            "{path}: destinations.x: unknown field 'encodr', expected 'sink', 'encoder', 'labels' ",
         ),
         (
             '[destinations.x]\nsink = {type = "stdout"}\nencoder = "syslog"',
@@ -836,18 +781,21 @@ def test_through_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving("--file-root", str(home), environ={"SONDA_API_KEY": KEY}) as server:
         words = ["--server", server.url + "/"]
         result = typed("emit", "log", "x", "--to", "file=x.log", *words)
-        assert lines(result.output) == [f"delivered to file x.log through {server.url}/ in N ms"]
+        assert lines(result.output) == [
+            f"delivered to file x.log through {server.url}/ in N ms (accepted)"
+        ]
         assert (home / "x.log").read_bytes().count(b"\n") == 1
         read = typed("emit", "log", "x", "--to", "stdout", "--json", *words)
         [answer] = documents(read.stdout)  # the server's standard output has the event
         assert answer.pop("latency_ms") >= 0
+        assert answer.pop("receipt")["confirmed"] == "handed_off"
         assert (answer, read.exit_code) == ({"sent": True, "signal_type": "logs"}, 0)
 
         refused = typed("emit", "log", "x", "--to", "tcp=127.0.0.1:1", *words)
         assert refused.exit_code == 1
-        assert refused.stderr == (
-            "rejected: sink error: TCP connect to 127.0.0.1:1: Connection refused\n"
-        )
+        verdict, warning = refused.stderr.splitlines()
+        assert verdict == "rejected: sink error: TCP connect to 127.0.0.1:1: Connection refused"
+        assert warning.startswith("warning: scenario entry 'events.logs' sink `tcp` targets ")
         invalid = typed("emit", "log", "x", "--label", "a-b=", "--to", "stdout", *words)
         assert (invalid.exit_code, invalid.stdout) == (2, "")
         forbidden = typed("emit", "log", "x", "--to", "file=/etc/x", *words)
@@ -861,7 +809,9 @@ def test_through_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SONDA_API_KEY", "wrong")
         denied = typed("emit", "log", "x", "--to", "stdout", "--json", *words)
         assert denied.exit_code == 2
-        assert documents(denied.stdout) == [{"error": "unauthorized", "detail": "invalid API key"}]
+        [said] = documents(denied.stdout)
+        assert (said["error"], said["detail"]) == ("unauthorized", "invalid API key")
+        assert said["outcome"] == "not_sent"
         assert server.stop() == 0
     assert KEY not in server.log
 
@@ -940,7 +890,15 @@ def test_serve_is_sonda_server(tmp_path: Path) -> None:
     """Flags are passed on, --help included."""
     run = process("serve", "--help")
     assert run.returncode == 0
-    assert run.stdout.startswith("usage: sonda-server [-h]")
+    assert run.stdout.startswith("Usage: sonda-server [OPTIONS]")
+    own = subprocess.run(
+        [sys.executable, "-m", "sonda.server", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
+    assert run.stdout == own.stdout
     assert process("serve", "--port", "x").returncode == 2
     command = [sys.executable, "-m", "sonda", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as server:
@@ -972,7 +930,7 @@ def test_a_bug_is_no_rejection(home: Path) -> None:
     """After a bug nobody knows what became of the event: not Python's 1, which says rejected."""
     script = (
         "import sonda.cli.sending as s, sonda.cli\n"
-        "def send_all(*_): raise ZeroDivisionError\n"
+        "def send_all(*_, **__): raise ZeroDivisionError\n"
         "s.send_all = send_all\n"
         "sonda.cli.main()"
     )
@@ -1048,5 +1006,5 @@ def test_a_start_loads_little() -> None:
 
 def test_what_is_said_twice_is_the_same() -> None:
     """The command line knows them without reading the schema, and a default without the library."""
-    assert commands.CONCURRENCY == library.CONCURRENCY
+    assert options.CONCURRENCY == library.CONCURRENCY
     assert list(SEVERITIES) == REQUEST["$defs"]["log"]["properties"]["severity"]["enum"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 import sonda
 from sonda.cli.sending import _judge
-from tests.cli.test_cli import KEY, documents, home, typed, written
 from tests.support.bodies import LOG, changed
+from tests.support.command_line import documents, typed, written
 from tests.support.destinations import TIMESTAMP, log_event
 from tests.support.serving import serving
 
-__all__ = ["home"]  # a fixture, for every test here
+KEY: Final = "s3cret-key"
 
 WORDS = ("--timestamp", TIMESTAMP, "--dry-run")
 TO_SYSLOG = ("--to", "udp=127.0.0.1:1", "--encoder", "syslog")

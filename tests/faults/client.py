@@ -7,9 +7,10 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
-from sonda import http
+from sonda.answers import Form, delivered, failed
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.result import fold
 
@@ -35,7 +36,7 @@ class Direct:
     async def post(self, document: dict[str, Any]) -> Answer:
         """Deliver, and answer as the server would."""
         outcome = await self.pipeline.deliver(written(document))
-        answer = fold(outcome, http.accepted, http.refused)
+        answer = fold(outcome, partial(delivered, form=Form()), partial(failed, form=Form()))
         return Answer(answer.status, json.loads(answer.body))
 
 

@@ -212,6 +212,14 @@ async def endless_body(peer: Peer, push: Push) -> bool:
     return False
 
 
+async def endless_unasked_body(peer: Peer, _push: Push) -> bool:
+    """Say yes with a body that goes on and on, where what it says counts."""
+    await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(1000):
+        await peer.send(b"on and on " * 10_000)
+    return False
+
+
 async def interim_answers(peer: Peer, push: Push) -> bool:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
     await peer.send(interim[: len(interim) - 1])
@@ -270,6 +278,30 @@ async def refusing_the_poisoned(peer: Peer) -> None:
             await peer.refuse(push, head + _TEXT)
         else:
             await peer.accept(push)
+
+
+async def rejecting_the_poisoned(peer: Peer) -> None:
+    """Reject the poisoned records of a request inside a 200, by their number alone, as OTLP does.
+
+    Of a request with others in it, too, none is kept: whoever sends it cannot tell which were.
+    """
+    while (push := await peer.push()) is not None:
+        poisoned = sum(POISON in repr(event) for event in push.events)
+        if not poisoned:
+            await peer.accept(push)
+            continue
+        peer.fire()
+        body = b'{"partialSuccess":{"rejectedLogRecords":"%d","errorMessage":"poison"}}' % poisoned
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        await peer.refuse(push, head % len(body) + body)
+
+
+async def another_kind_of_answer(peer: Peer, _push: Push) -> bool:
+    """Answer as a captive portal does."""
+    body = b"<html>Please sign in</html>"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    await peer.send(head % len(body) + body)
+    return True
 
 
 CONNECTION_FAULTS: Final = (
@@ -351,6 +383,14 @@ HTTP_FAULTS: Final = (
     fault("every other time a reset", striking(reset_before_the_answer, 0.5), DELIVERED, UNKNOWN),
     fault("now a reset, now a 5xx", striking(reset_or_refuse), REFUSED, UNKNOWN),
     fault("some events are refused", refusing_the_poisoned, DELIVERED, REFUSED, poisoned=0.1),
+)
+
+OTLP_FAULTS: Final = (
+    *(one for one in HTTP_FAULTS if one.name != "endless body"),
+    fault("endless body", striking(endless_unasked_body), UNKNOWN),
+    fault("other 2xx", striking(taking(*range(200, 300))), DELIVERED),
+    fault("a page of HTML", striking(another_kind_of_answer), UNKNOWN),
+    fault("some records are rejected", rejecting_the_poisoned, DELIVERED, REFUSED, poisoned=0.1),
 )
 
 

@@ -10,6 +10,7 @@ from .destination import Script, saying_yes
 from .faults import (
     DELIVERED,
     HTTP_FAULTS,
+    OTLP_FAULTS,
     REFUSED,
     TCP_FAULTS,
     Fault,
@@ -19,7 +20,7 @@ from .faults import (
     striking,
     taking,
 )
-from .wires import Entries, Lines, Messages, Samples, Wire
+from .wires import Entries, Lines, Logs, Messages, Samples, Wire
 
 RETRY: Final = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "2ms"}
 YES_TO_LOKI: Final = (200, 204)
@@ -44,12 +45,13 @@ class NetworkSink:
     healthy: Script
     path: str | None = None
     """Of the URL; without one the destination is an address."""
+    option: str = "url"
 
     def target(self, address: str, *, secure: bool) -> dict[str, str]:
         """Name the destination as the sink's options do."""
         if self.path is None:
             return {"address": address}
-        return {"url": f"{'https' if secure else 'http'}://{address}{self.path}"}
+        return {self.option: f"{'https' if secure else 'http'}://{address}{self.path}"}
 
 
 NETWORK_SINKS: Final = (
@@ -90,6 +92,18 @@ NETWORK_SINKS: Final = (
         (*HTTP_FAULTS, fault("other 2xx", striking(taking(*range(200, 300))), DELIVERED)),
         saying_yes,
         "/api/v1/write",
+    ),
+    NetworkSink(
+        "otlp_http",
+        (
+            Way({}, Logs),
+            Way({"batch_size": 7}, Logs),
+            Way({"headers": {"X-Team": "a"}, "retry": RETRY}, Logs),
+        ),
+        OTLP_FAULTS,
+        saying_yes,
+        "",
+        "endpoint",
     ),
     NetworkSink(
         "tcp",

@@ -31,7 +31,7 @@ HERE: Final = Path(__file__).parent
 AT_ONCE: Final = 40
 CHOICES_BYTES: Final = 200
 PATIENCE_S: Final = 30.0
-LAST: Final = b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n"
+LAST: Final = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 """Follows the bytes that are meant to hurt: who still keeps in step with them answers, and hangs up."""
 _ANSWER: Final = re.compile(rb"HTTP/1\.1 (\d{3}) .*?\r\n\r\n", re.DOTALL)
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)

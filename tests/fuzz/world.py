@@ -13,10 +13,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from sonda.http import App, create_app
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.policy.destinations import Policy, parse_rule
+from sonda.server.app import ServerApp, assemble
 from sonda.server.settings import Settings
 from tests.fuzz.requests import KEY, Request, Targets
 from tests.fuzz.shapes import SINKS
@@ -51,8 +51,8 @@ class Reply:
 class World:
     """The apps, one of them with a key, the destinations, and all that has arrived there."""
 
-    plain: App
-    keyed: App
+    plain: ServerApp
+    keyed: ServerApp
     targets: Targets
     arrived: bytearray = field(default_factory=bytearray)
 
@@ -108,7 +108,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         confinement = AccessPolicy(folder, folder / "tls", Policy(rules))
         async with Pipeline(confinement=confinement, in_server=True) as pipeline:
             plain, keyed = (
-                create_app(
+                assemble(
                     Settings(
                         api_key=key,
                         request_timeout_s=REQUEST_TIMEOUT_S,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from sonda.http import create_app
+from sonda.server.app import assemble
+from sonda.server.serving import Server
 from sonda.server.settings import Settings
-from sonda.server.supervisor import Server
 from tests.server.test_http import Pipe, Reply, ask, asked, assert_refused, lifespan, never
 
 ASSETS = {
@@ -76,7 +76,7 @@ NOT_READY = "the server is shutting down, or has not started yet: send to anothe
 
 def test_ready_follows_the_pipeline() -> None:
     """It is 200 while the pipeline is open, and before and afterwards 503; nobody needs the key."""
-    app = create_app(Settings(api_key="key"), Pipe())
+    app = assemble(Settings(api_key="key"), Pipe())
 
     async def look() -> list[Reply]:
         seen = [await ask(app, "GET", "/ready", headers=[])]
@@ -93,7 +93,7 @@ def test_ready_follows_the_pipeline() -> None:
 
 def test_ready_is_answered_under_any_load() -> None:
     """A probe is not counted among the requests in flight."""
-    app = create_app(Settings(max_inflight_requests=1), Pipe(does=never))
+    app = assemble(Settings(max_inflight_requests=1), Pipe(does=never))
 
     async def look() -> tuple[int, int]:
         async with lifespan(app):
@@ -114,8 +114,8 @@ def test_a_signal_ends_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__()
 
     monkeypatch.setattr(threading, "Timer", NeverDue)
-    app = create_app(Settings(), Pipe())
-    server = Server(uvicorn.Config(app), app)
+    app = assemble(Settings(), Pipe())
+    server = Server(uvicorn.Config(app), app, lambda: None)
 
     async def look() -> tuple[int, int]:
         async with lifespan(app):

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from sonda.http import create_app
 from sonda.pipeline.values.addresses import Address
+from sonda.server.app import assemble
 from sonda.server.host_check import AllowedHost, HostCheck, parse_allowed_host
 from sonda.server.settings import Settings
 from tests.server.test_http import JSON, Pipe, Reply, ask, asked, assert_refused
@@ -140,7 +140,7 @@ def test_where_the_host_does_not_matter(settings: Settings) -> None:
 )
 def test_what_is_really_listened_on_decides(listening: list[Address], status: int) -> None:
     """A name to bind to may stand for this machine's loopback."""
-    app = create_app(replace(OPEN, bind="my-name"), Pipe(), listening)
+    app = assemble(replace(OPEN, bind="my-name"), Pipe(), listening)
     headers = [JSON, host("evil.example")]
     assert asyncio.run(ask(app, "POST", "/events", b"{}", headers=headers)).status == status
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
-from sonda.http import App, create_app
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
 from sonda.pipeline.problems import (
     DestinationBusy,
@@ -32,6 +32,7 @@ from sonda.pipeline.problems import (
     ValidationIssue,
     missing_extra,
 )
+from sonda.server.app import ServerApp, assemble
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
 
@@ -64,7 +65,9 @@ class Pipe:
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
 
-    async def deliver(self, raw: bytes, *, until_s: float | None = None) -> Outcome:
+    async def deliver(
+        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
+    ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
@@ -91,12 +94,12 @@ class Reply:
         assert self.headers["content-type"] == "application/json"
         document = json.loads(self.body)
         compact = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        assert compact.encode(errors="backslashreplace") == self.body
+        assert compact.encode(errors="backslashreplace") == self.body.removesuffix(b"\n")
         return document
 
 
 async def ask(
-    app: App,
+    app: ServerApp,
     method: str = "POST",
     path: str = "/events",
     *chunks: bytes,
@@ -142,13 +145,14 @@ async def ask(
 
 def asked(pipe: Pipe, settings: Settings, *request: Any, **options: Any) -> Reply:
     """Send one request to an app of its own."""
-    return asyncio.run(ask(create_app(settings, pipe), *request, **options))
+    return asyncio.run(ask(assemble(settings, pipe), *request, **options))
 
 
 def assert_refused(reply: Reply, status: int, error: str, detail: str | None = None) -> None:
     """Expect the envelope."""
     assert reply.status == status
     assert list(reply.document) == ["error", "detail"]
+    assert reply.body.endswith(b"}\n")
     assert reply.document["error"] == error
     assert reply.document["detail"] == (detail or reply.document["detail"])
     assert reply.document["detail"]
@@ -169,7 +173,7 @@ def test_a_receipt_is_200() -> None:
     pipe = Pipe()
     reply = asked(pipe, Settings(), "POST", "/events", b'{"a"', b":1}")
     assert reply.status == 200
-    assert reply.body == b'{"sent":true,"signal_type":"logs","latency_ms":7}'
+    assert reply.body == b'{"sent":true,"signal_type":"logs","latency_ms":7}\n'
     assert reply.headers["content-type"] == "application/json"
     assert pipe.got == [b'{"a":1}']
 
@@ -178,7 +182,7 @@ def test_warnings_are_answered() -> None:
     """Each warning stands in the answer, as UTF-8."""
     pipe = Pipe(gives=Success(replace(RECEIPT, warnings=("für —", "two"))))
     reply = asked(pipe, Settings())
-    assert reply.body.endswith('"latency_ms":7,"warnings":["für —","two"]}'.encode())
+    assert reply.body.endswith('"latency_ms":7,"warnings":["für —","two"]}\n'.encode())
 
 
 PROBLEMS: Final[list[tuple[Problem, int, str]]] = [
@@ -232,11 +236,11 @@ METHODS = ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIN
     ("method", "path", "allowed"),
     [
         *((m, "/events", "POST") for m in METHODS),
-        ("POST", "/health", "GET"),
-        ("HEAD", "/health", "GET"),
-        ("POST", "/ready", "GET"),
-        ("HEAD", "/docs", "GET"),
-        ("OPTIONS", "/openapi.json", "GET"),
+        *((m, "/health", "GET, HEAD") for m in METHODS[2:]),
+        ("POST", "/ready", "GET, HEAD"),
+        ("PUT", "/docs", "GET, HEAD"),
+        ("OPTIONS", "/openapi.json", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
     ],
 )
 def test_other_methods_are_405(method: str, path: str, allowed: str) -> None:
@@ -247,6 +251,25 @@ def test_other_methods_are_405(method: str, path: str, allowed: str) -> None:
     if method != "HEAD":
         detail = f"{method} is not allowed on {path}: use {allowed}"
         assert_refused(reply, 405, "method_not_allowed", detail)
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs/docs.js"]
+)
+def test_head_is_as_get(path: str) -> None:
+    """HEAD is served wherever GET is, with the same headers and no body."""
+
+    async def both() -> tuple[Reply, Reply]:
+        app = assemble(Settings(), Pipe())
+        async with lifespan(app):
+            got = await ask(app, "GET", path, headers=())
+            return got, await ask(app, "HEAD", path, headers=())
+
+    got, head = asyncio.run(both())
+    assert (got.status, head.status, head.body) == (200, 200, b"")
+    own = {"x-request-id"} | ({"content-length"} if path == "/metrics" else set())
+    for name in got.headers.keys() - own:
+        assert head.headers[name] == got.headers[name]
 
 
 def test_health_is_public() -> None:
@@ -362,7 +385,15 @@ def test_a_dry_run_fails_as_the_real_one_would() -> None:
     assert_refused(reply, 403, "forbidden", "destination x; a flag would allow it")
 
 
-@pytest.mark.parametrize("query", [b"dry_run=false", b""])
+@pytest.mark.parametrize("query", [b"dry_run=true", b"dry_run=1", b"dry_run=", b"dry_run"])
+def test_a_dry_run_by_any_yes(query: bytes) -> None:
+    """`1` and an empty value are read as true."""
+    pipe = Pipe()
+    assert asked(pipe, Settings(), "POST", "/events", b"{}", query=query).document["sent"] is False
+    assert (pipe.got, pipe.previewed) == ([], [b"{}"])
+
+
+@pytest.mark.parametrize("query", [b"dry_run=false", b"dry_run=0", b""])
 def test_no_dry_run_delivers(query: bytes) -> None:
     """False is what it would be without the parameter."""
     pipe = Pipe()
@@ -374,14 +405,13 @@ def test_no_dry_run_delivers(query: bytes) -> None:
     ("query", "detail"),
     [
         (
-            b"dry_run=1",
-            "query parameter 'dry_run': unknown variant '1', expected 'true' or 'false'",
+            b"dry_run=2",
+            "query parameter 'dry_run': unknown variant '2', expected 'true' or 'false'",
         ),
         (
             b"dry_run=True",
-            "query parameter 'dry_run': unknown variant 'True', expected 'true' or 'false'",
+            "query parameter 'dry_run': unknown variant 'True', expected 'true' or 'false' (did you mean 'true'?)",
         ),
-        (b"dry_run", "query parameter 'dry_run': unknown variant '', expected 'true' or 'false'"),
         (b"dry_run=true&dry_run=true", "query parameter 'dry_run': is given more than once"),
         (b"dry_run=true&DRY_RUN=true", "unknown query parameter 'DRY_RUN'"),
         (b"dry_run=1&x=2", "unknown query parameter 'x'"),
@@ -461,16 +491,20 @@ def test_a_body_that_is_there_is_never_408() -> None:
 
     async def just_in_time() -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        arrived = loop.create_future()
-        readable, writable = os.pipe()
-        loop.add_reader(readable, arrived.set_result, None)
-        os.write(writable, b"!")
-        time.sleep(0.02)  # noqa: ASYNC251  # the loop is busy until both are due
-        await arrived
-        loop.remove_reader(readable)
-        os.close(readable)
-        os.close(writable)
+        if not arriving:
+            readable, writable = os.pipe()
+            arriving.append(asyncio.Event())
+            loop.add_reader(readable, arriving[0].set)
+            os.write(writable, b"!")
+            time.sleep(0.02)  # noqa: ASYNC251  # the loop is busy until both are due
+            os.close(writable)
+            arriving.append(readable)
+        await arriving[0].wait()
+        loop.remove_reader(arriving[1])
+        os.close(arriving[1])
         return {"type": "http.request", "body": b"{}"}
+
+    arriving: list[Any] = []
 
     assert asked(pipe, Settings(request_timeout_s=0.01), then=just_in_time).status == 200
 
@@ -532,7 +566,7 @@ def test_too_many_requests_are_503() -> None:
             await go_on.wait()
             return Success(RECEIPT)
 
-        app = create_app(Settings(max_inflight_requests=1), Pipe(deliver))
+        app = assemble(Settings(max_inflight_requests=1), Pipe(deliver))
         first = asyncio.create_task(ask(app))
         await begun.wait()
         for path in ("/events", "/nowhere"):
@@ -575,7 +609,7 @@ def test_the_end_of_the_grace_period(chunks: tuple[bytes, ...], status: int, err
             waiting.set()
             await never()
 
-        app = create_app(Settings(), Pipe(wait))
+        app = assemble(Settings(), Pipe(wait))
         then = None if chunks else wait
         request = asyncio.create_task(ask(app, "POST", "/events", *chunks, then=then))
         await waiting.wait()
@@ -586,7 +620,7 @@ def test_the_end_of_the_grace_period(chunks: tuple[bytes, ...], status: int, err
 
 
 @asynccontextmanager
-async def lifespan(app: App) -> AsyncIterator[None]:
+async def lifespan(app: ServerApp) -> AsyncIterator[None]:
     """Start and stop an app as a server does."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -605,7 +639,7 @@ def test_the_pipeline_lives_as_long_as_the_server() -> None:
 
     async def scenario() -> None:
         pipe = Pipe()
-        app = create_app(Settings(), pipe)
+        app = assemble(Settings(), pipe)
         assert pipe.is_open is None
         async with lifespan(app):
             assert pipe.is_open is True
@@ -619,7 +653,7 @@ def test_the_server_s_own_pipeline() -> None:
     """Without another the app has the real one, which knows that it is in a server."""
 
     async def scenario() -> None:
-        app = create_app(Settings())
+        app = assemble(Settings())
         async with lifespan(app):
             assert_refused(await ask(app, "POST", "/events", b"{"), 400, "bad_request")
 

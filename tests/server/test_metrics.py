@@ -19,12 +19,14 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from returns.result import Failure
 
 from sonda.envelope import CODES
-from sonda.http import create_app
 from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
 from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
-from sonda.pipeline.course import DeliveryProgress
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.problems import Invalid, Malformed, OutcomeUnknown
+from sonda.server.app import assemble
 from sonda.server.settings import Settings
 from tests.server.test_http import Pipe, ask, assert_refused
 from tests.server.test_server import children_of, post, slow_destination
@@ -173,11 +175,11 @@ def test_a_dead_worker_has_nothing_open() -> None:
     """Its counts stay, its gauges do not; the next worker goes on with both."""
     shared = slabs(2)
     first, second = Metrics(shared, 0), Metrics(shared, 1)
-    first.opened("tcp")
+    first.connection_opened("tcp")
     first.inflight(5)
-    second.opened("tcp")
-    second.closed("tcp")
-    second.opened("loki")
+    second.connection_opened("tcp")
+    second.connection_closed("tcp")
+    second.connection_opened("loki")
     second.inflight(2)
     replace_worker(shared[0])
     told = counts(second.answer("")[0].decode())
@@ -198,7 +200,7 @@ def test_metrics_are_behind_the_key() -> None:
 
 def test_metrics_are_told_to_this_machine_alone() -> None:
     """The `Host` is checked as it is for events, the method, too, and a parameter is refused."""
-    app = create_app(Settings(), Pipe())
+    app = assemble(Settings(), Pipe())
     stranger = [(b"host", b"evil.example")]
     assert_refused(asyncio.run(ask(app, "GET", "/metrics", headers=stranger)), 403, "forbidden")
     assert_refused(asyncio.run(ask(app, "POST", "/metrics")), 405, "method_not_allowed")
@@ -208,14 +210,14 @@ def test_metrics_are_told_to_this_machine_alone() -> None:
 
 def test_a_busy_server_is_still_asked() -> None:
     """A scrape takes no place among the requests in flight: it is to show that there is none left."""
-    app = create_app(Settings(max_inflight_requests=0), Pipe())
+    app = assemble(Settings(max_inflight_requests=0), Pipe())
     assert_refused(asyncio.run(ask(app)), 503, "service_unavailable")
     assert asyncio.run(ask(app, "GET", "/metrics", headers=())).status == 200
 
 
 def test_the_scraper_chooses_the_format() -> None:
     """OpenMetrics for whoever prefers it, and compressed for whoever takes that."""
-    app = create_app(Settings(), Pipe())
+    app = assemble(Settings(), Pipe())
     accept = (b"accept", b"application/openmetrics-text; version=1.0.0")
     gzipped = (b"accept-encoding", b"gzip")
     reply = asyncio.run(ask(app, "GET", "/metrics", headers=(accept, gzipped)))
@@ -238,11 +240,11 @@ def test_label_values_are_bounded() -> None:
     metrics = Metrics()
     names: list[Any] = ["x" * 9999, "stdout", None, 7, {}, []]
     for name in names:
-        course = DeliveryProgress()
-        course.document = {"signal_type": name, "encoder": {"type": name}, "sink": {"type": name}}
-        metrics.answered(400, course)
-        course.document = {"signal_type": name, "encoder": name, "sink": name}
-        metrics.answered(422, course)
+        delivery = Delivery()
+        delivery.document = {"signal_type": name, "encoder": {"type": name}, "sink": {"type": name}}
+        metrics.finished(delivery, Failure(Malformed(())))
+        delivery.document = {"signal_type": name, "encoder": name, "sink": name}
+        metrics.finished(delivery, Failure(Invalid(())))
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {
         ("unknown", "invalid", "unknown", "unknown"): 11,
@@ -324,9 +326,10 @@ def test_every_field_of_a_line_is_documented() -> None:
 
 def test_a_cut_off_event_is_unknown() -> None:
     """When the grace period ends, an event on its way is counted as what it is answered."""
-    course = DeliveryProgress()
+    delivery = Delivery()
     metrics = Metrics()
-    course.document = json.loads(json.dumps(STDOUT))
-    metrics.answered(504, course)
+    delivery.document = json.loads(json.dumps(STDOUT))
+    metrics.finished(delivery, Failure(OutcomeUnknown("stdout", "(cut off)", 0)))
+    metrics.answered(504, delivery)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {("json_lines", "unknown", "logs", "stdout"): 1}

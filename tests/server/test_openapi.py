@@ -16,14 +16,15 @@ from openapi_spec_validator import validate as validate_openapi
 from returns.result import Failure, Success
 
 from sonda.about import version
+from sonda.answers import http_headers
 from sonda.envelope import CODES
-from sonda.http import create_app, http_headers
 from sonda.pipeline.problems import Malformed, Problem
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
 from sonda.pipeline.schemas.validators import REGISTRY
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 from sonda.rejections import Rejection
+from sonda.server.app import assemble
 from sonda.server.docs.examples import EVENTS, refusals, situations
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
@@ -103,7 +104,7 @@ NEAR_MISSES: Final = {
     "no url": changed(LOKI, sink__url=MISSING),
     "no URL": changed(LOKI, sink__url="loki:3100"),
     "duration": changed(LOKI, sink__timeout="10"),
-    "half a retry": changed(LOKI, sink__retry={"max_attempts": 1}),
+    "half a retry": changed(LOKI, sink__retry={"initial_backoff": "1s"}),
     "tls without https": changed(LOKI, sink__tls={}),
     "another sink's option": changed(LOKI, sink__address="h:1"),
     "no fit": changed(METRIC, encoder={"type": "remote_write"}),
@@ -197,7 +198,7 @@ def example(code: str, name: str) -> Any:
 
 def test_the_examples_of_a_request_are_real() -> None:
     """What the checks before the body answer is what the document shows."""
-    app = create_app(Settings(api_key="key"), Pipe())
+    app = assemble(Settings(api_key="key"), Pipe())
     key = (b"authorization", b"Bearer key")
     asked = {
         ("unauthorized", "no_key"): ask(app),
@@ -220,13 +221,15 @@ def test_the_examples_of_a_request_are_real() -> None:
 def test_the_examples_of_a_real_server_are_real(tmp_path: Path) -> None:
     """What a server answers about files and long heads is what the document shows, and it serves that."""
     event = raw(changed(LOG, sink={"type": "file", "path": "/etc/motd"}))
-    head = b"POST /events HTTP/1.1\r\nContent-Type: application/json\r\n"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with serving(folder=tmp_path) as server:
         forbidden = server.ask(head + b"Content-Length: %d\r\n\r\n%b" % (len(event), event))
         assert forbidden.document == example("forbidden", "outside_the_file_root")
-        long_head = server.ask(b"GET / HTTP/1.1\r\nA: %b\r\n\r\n" % (b"a" * 100_000))
+        long_head = server.ask(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nA: %b\r\n\r\n" % (b"a" * 100_000)
+        )
         assert long_head.document == example(CODES[431], "head_too_long")
-        served = server.ask(b"GET /openapi.json HTTP/1.1\r\n\r\n")
+        served = server.ask(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert served.document == DOCUMENT
 
 

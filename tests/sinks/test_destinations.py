@@ -343,7 +343,9 @@ def test_refused_after_bytes_had_left(resolver: Resolver, tmp_path: Path) -> Non
     with faulty(answering(then=Peer.reset)) as server:
         event = to("http_push", "x.example", server.port, retry=RETRY)
         unknown = OutcomeUnknown(
-            f"http://x.example:{server.port}", "(Connection reset by peer)", TIME_NS
+            f"http://x.example:{server.port}",
+            "(Connection reset by peer; if it speaks TLS, try https://)",
+            TIME_NS,
         )
         assert deliver(event, confinement=confined(tmp_path)) == [Failure(unknown)]
 

@@ -46,6 +46,7 @@ from tests.support.faulty import (
     serving,
 )
 
+TRY_HTTPS: Final = "; if it speaks TLS, try https://"
 HALF: Final = ANSWER_CHARACTERS // 2
 LARGE: Final = "x" * 6_000_000
 """More than the kernel's buffers of both sides take."""
@@ -523,6 +524,54 @@ def test_hangs_up_before_the_request(
 
 
 @both_loops
+def test_plain_http_on_a_tls_port(loop: NewLoop, pki: Certificates) -> None:
+    """A server that expects TLS hangs up on plain HTTP, or says so in TLS: then https is the remedy."""
+    with faulty(answering(b"\x15\x03\x03\x00\x02\x02\x46")) as server:
+        told = unknown(server.url, "(it answered in TLS: try https://)")
+        assert deliver(log_event(to(server.url)), loop=loop) == [told]
+
+
+@both_loops
+def test_tls_on_a_plain_port(loop: NewLoop) -> None:
+    """A server that speaks plain HTTP answers the handshake with words, or breaks it off."""
+
+    def complain(peer: Peer) -> None:
+        peer.read()
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        peer.read_all()
+
+    def reset(peer: Peer) -> None:
+        peer.read()
+        peer.reset()
+
+    hint = "; if it speaks plain HTTP, try http://"
+    for script, reason in (
+        (complain, "TLS: wrong version number"),
+        (reset, "Connection reset by peer"),
+    ):
+        with faulty(script) as server:
+            refused = Unreachable(f"HTTP connect to {server.address}", reason + hint)
+            sink = to(server.url.replace("http:", "https:"))
+            assert deliver(log_event(sink), loop=loop) == [Failure(refused)]
+
+
+@both_loops
+def test_a_kept_connection_that_breaks_speaks_the_right_scheme(loop: NewLoop) -> None:
+    """Once a connection has carried an event, a reset on it is no matter of the scheme."""
+
+    def break_on_the_second(peer: Peer) -> None:
+        peer.request()
+        peer.send(NO_CONTENT)
+        peer.request()
+        peer.reset()
+
+    with faulty(break_on_the_second) as server:
+        event = log_event(to(server.url))
+        broken = unknown(server.url, "(Connection reset by peer)")
+        assert deliver(event, event, loop=loop) == [accepted(), broken]
+
+
+@both_loops
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("count", [1, 100_000])
 def test_reset_within_the_request(
@@ -536,9 +585,10 @@ def test_reset_within_the_request(
 
     with faulty(read_some_and_reset, tls=pki.server() if secured else None) as server:
         url, sink = _sink(server.address, secured, pki)
+        hint = "" if secured else TRY_HTTPS
         assert deliver(log_event(sink, LARGE), loop=loop)[0] in (
-            unknown(url, "(Connection reset by peer)"),
-            unknown(url, "(Broken pipe)"),
+            unknown(url, f"(Connection reset by peer{hint})"),
+            unknown(url, f"(Broken pipe{hint})"),
         )
 
 
@@ -548,11 +598,14 @@ def test_reset_instead_of_an_answer(secured: bool, loop: NewLoop, pki: Certifica
     """A reset after the request leaves the outcome unknown."""
     with faulty(answering(then=Peer.reset), tls=pki.server() if secured else None) as server:
         url, sink = _sink(server.address, secured, pki)
-        reset = unknown(url, "(Connection reset by peer)")
+        reset = unknown(url, f"(Connection reset by peer{'' if secured else TRY_HTTPS})")
         assert deliver(log_event(sink), loop=loop) == [reset]
 
 
 EARLY: Final = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"
+
+
+EARLY_YES: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def _answer_early(then: Script) -> Script:
@@ -598,12 +651,12 @@ def test_100_continue_in_the_middle(secured: bool, loop: NewLoop, pki: Certifica
 
 @both_loops
 def test_after_an_early_answer_the_connection_is_not_kept(loop: NewLoop) -> None:
-    """The rest of a request that was answered early never runs into the next one."""
-    early = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    """A server that answers before it has read the event may take the rest for the next one."""
 
     def answer_early(peer: Peer) -> None:
-        peer.read(1)
-        peer.send(early)
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+        peer.request()
         peer.hang()
 
     with faulty(answer_early, serving(NO_CONTENT)) as server:
@@ -612,7 +665,95 @@ def test_after_an_early_answer_the_connection_is_not_kept(loop: NewLoop) -> None
         assert len(server.connections.items) == 2
 
 
+@both_loops
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_after_an_early_yes_the_rest_is_sent(
+    secured: bool, loop: NewLoop, pki: Certificates
+) -> None:
+    """A yes counts once the whole event has left, and the destination gets all of it."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+        peer.request()
+
+    with faulty(answer_early, tls=pki.server() if secured else None) as server:
+        _, sink = _sink(server.address, secured, pki)
+        assert deliver(log_event(sink, LARGE), loop=loop) == [accepted(200)]
+        assert server.posts.wait_for()[0].body == json_line(LARGE)
+
+
+@both_loops
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_a_yes_to_half_an_event_is_none(secured: bool, loop: NewLoop, pki: Certificates) -> None:
+    """A server that says yes and reads no further does not have the event."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.read(1)
+        peer.send(EARLY_YES)
+        peer.hang()
+
+    with faulty(answer_early, tls=pki.server() if secured else None) as server:
+        url, sink = _sink(server.address, secured, pki)
+        event = log_event({**sink, "timeout": "300ms"}, LARGE)
+        assert deliver(event, loop=loop) == [unknown(url, "within 0.3s")]
+
+
+@both_loops
+def test_a_yes_before_a_hang_up_is_none(loop: NewLoop) -> None:
+    """The connection is closed behind the yes, and the event has not left."""
+
+    def answer_early(peer: Peer) -> None:
+        peer.read(1)
+        peer.send(EARLY_YES)
+        time.sleep(0.1)
+
+    with faulty(answer_early) as server:
+        (result,) = deliver(log_event(to(server.url), LARGE), loop=loop)
+        assert isinstance(result.failure(), OutcomeUnknown)
+
+
 # --- connections that are kept -------------------------------------------------------------------
+
+
+def test_a_server_that_hangs_up_after_each_answer_has_fresh_connections() -> None:
+    """Once a kept connection was found closed no other is kept, and no event meets a close."""
+
+    def answer_once(peer: Peer) -> None:
+        peer.request()
+        peer.send(NO_CONTENT)
+
+    async def spaced(pipeline: Pipeline) -> list[Outcome]:
+        results = []
+        for _ in range(4):
+            results.append(await outcome(pipeline, log_event(to(server.url))))
+            await asyncio.to_thread(server.ended.wait_for, len(results))
+        kept = pipeline._transport.streams._idle
+        assert not kept
+        return results
+
+    with faulty(answer_once) as server:
+        assert run(spaced) == [accepted()] * 4
+        assert len(server.connections.items) == 4
+
+
+def test_the_time_that_a_server_keeps_a_connection_is_honoured() -> None:
+    """A second before `Keep-Alive: timeout=` is over the connection is given up."""
+
+    async def work(pipeline: Pipeline) -> list[float]:
+        for seconds in (5, 1):
+            event = log_event(to(f"{server.url}/{seconds}"))
+            assert isinstance(await outcome(pipeline, event), Success)
+        return [stream.idle_s for stream in pipeline._transport.streams._idle]
+
+    def announce(peer: Peer) -> None:
+        while (posted := peer.request()) is not None:
+            keep_alive = b"Keep-Alive: max=9, timeout=%b" % posted.path[1:].encode()
+            peer.send(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % keep_alive)
+
+    with faulty(announce) as server:
+        assert run(work) == []
+        assert len(server.connections.items) == 1
 
 
 @both_loops
@@ -961,7 +1102,7 @@ def test_unknown_and_then_refused(loop: NewLoop) -> None:
     refusing = serving(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")
     with faulty(answering(then=Peer.reset), refusing) as server:
         [torn] = deliver(log_event(to(server.url, retry=AT_ONCE)), loop=loop)
-        assert torn == unknown(server.url, "(Connection reset by peer)")
+        assert torn == unknown(server.url, f"(Connection reset by peer{TRY_HTTPS})")
         assert len(server.posts.items) == 2
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,6 +132,32 @@ def test_a_peer_that_speaks_no_kafka(
     assert isinstance(problem, Unreachable)
     assert problem.attempt == f"Kafka connect to {server.address}"
     assert caplog.records == []
+
+
+def test_metadata_without_measure() -> None:
+    """A broker that answers with megabytes is not listened to: reading them would keep everybody."""
+    with kafka_broker(partitions=40_000) as broker:
+        [refused] = deliver(log_event(to(broker.address)))
+        problem = refused.failure()
+        assert isinstance(problem, Unreachable)
+        assert re.fullmatch(
+            r"an answer of \d{7} bytes is over the 524288 that are read", problem.reason
+        )
+
+
+def test_large_metadata_is_decoded_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long to decode is decoded in a thread, and is the same."""
+    decoded: list[Any] = []
+
+    async def in_thread(work: Callable[[], Any]) -> Any:
+        decoded.append(await asyncio.to_thread(work))
+        return decoded[-1]
+
+    monkeypatch.setattr(kafka_client, "in_thread", in_thread)
+    with kafka_broker(partitions=1000) as broker:
+        assert isinstance(deliver(log_event(to(broker.address)))[0], Success)
+    [(_, _, _, partitions)] = decoded[0].topics
+    assert len(partitions) == 1000
 
 
 @both_loops
@@ -465,7 +492,7 @@ def test_nothing_piles_up_behind_failures(loop: NewLoop) -> None:
             for _ in range(5):
                 for sink in sinks:
                     assert isinstance(await outcome(pipeline, log_event(sink)), Failure)
-            kept = pipeline._transport.kafka._kept.values()
+            kept = pipeline._transport.shared(kafka.Clusters)._kept.values()
             assert len(kept) == len(sinks)
             await asyncio.sleep(0)
             assert all(len(cluster._producers) <= 1 and not cluster.users for cluster in kept)

@@ -587,21 +587,21 @@ def test_other_credentials_have_their_own_connection() -> None:
 
 async def until_grpc_knows(pipeline: Pipeline) -> None:
     """Wait until gRPC takes its one connection for lost."""
-    [line] = pipeline._transport.channels._lines.values()
+    [line] = pipeline._transport.shared(channels.Channels)._lines.values()
     assert line.channel is not None
     async with asyncio.timeout(PATIENCE_S):
         await line.channel.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
 
 @both_loops
-@pytest.mark.parametrize("ending", ["close", "reset", "goaway", "close, on a system without fd"])
+@pytest.mark.parametrize("ending", ["close", "reset", "goaway", "close, seen by gRPC alone"])
 def test_a_collector_that_goes_while_idle_costs_no_event(
     loop: NewLoop, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kept connection that has ended is replaced before the next call, known to gRPC or not."""
-    blind = ending == "close, on a system without fd"
+    blind = ending == "close, seen by gRPC alone"
     if blind:
-        monkeypatch.setattr(descriptors, "_OPEN_FILES", "/nowhere")
+        monkeypatch.setattr(descriptors, "_LOOKED_AT", 0)
 
     def answer_once(peer: Peer) -> None:
         stream = take_call(peer)
@@ -625,6 +625,33 @@ def test_a_collector_that_goes_while_idle_costs_no_event(
     with faulty(answer_once, serve_calls) as server:
         assert run(work, loop=loop) == [ACCEPTED, ACCEPTED]
         assert len(server.connections.items) == 2
+
+
+@both_loops
+def test_a_connection_that_has_died_silently_is_given_up(loop: NewLoop) -> None:
+    """After the first call that times out the next one has a connection of its own."""
+
+    def fall_silent(peer: Peer) -> None:
+        stream = take_call(peer)
+        yes = headers(stream, *OK_HEADERS) + message(stream)
+        peer.send(yes + headers(stream, ("grpc-status", "0"), end=True))
+        peer.read_all()
+
+    async def work(pipeline: Pipeline) -> list[Outcome]:
+        one = event(server.address, timeout="400ms")
+        together = [outcome(pipeline, one) for _ in range(2)]
+        return [
+            await outcome(pipeline, one),
+            *await asyncio.gather(*together),
+            await outcome(pipeline, event(server.address)),
+            await outcome(pipeline, event(server.address)),
+        ]
+
+    with faulty(fall_silent, serve_calls) as server:
+        late = Failure(OutcomeUnknown(server.url, "within 0.4s", TIME_NS))
+        assert run(work, loop=loop) == [ACCEPTED, late, late, ACCEPTED, ACCEPTED]
+        assert len(server.connections.items) == 2
+        server.ended.wait_for()
 
 
 def test_a_call_under_way_survives_a_goaway() -> None:
@@ -658,7 +685,7 @@ def test_idle_channels_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(pipeline: Pipeline) -> None:
         assert await outcome(pipeline, event(server.address)) == ACCEPTED
         await asyncio.to_thread(server.ended.wait_for)
-        assert not pipeline._transport.channels._lines
+        assert not pipeline._transport.shared(channels.Channels)._lines
         assert await outcome(pipeline, event(server.address)) == ACCEPTED
 
     def serve_and_note(peer: Peer) -> None:
@@ -680,7 +707,7 @@ def test_idle_channels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for tenant in ("a", "b", "c"):
             body = event(server.address, headers={"x-tenant": tenant})
             assert await outcome(pipeline, body) == ACCEPTED
-        kept = pipeline._transport.channels._lines
+        kept = pipeline._transport.shared(channels.Channels)._lines
         return [dict(destination.metadata)["x-tenant"] for destination in kept]
 
     with faulty(serve_calls) as server:
@@ -966,3 +993,54 @@ def test_nothing_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("code", "may_be_stored"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, False),
+        (grpc.StatusCode.PERMISSION_DENIED, False),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, False),
+        (grpc.StatusCode.UNAVAILABLE, True),
+        (grpc.StatusCode.INTERNAL, True),
+        (grpc.StatusCode.UNKNOWN, True),
+    ],
+)
+def test_which_statuses_leave_a_doubt(code: grpc.StatusCode, may_be_stored: bool) -> None:
+    """What a proxy may say after the collector has stored the event does not say that it has not."""
+    with collector(fails(code)) as here:
+        [refused] = deliver(event(here.address))
+    problem = refused.failure()
+    assert isinstance(problem, Refused)
+    assert problem.may_be_stored is may_be_stored
+
+
+FORKING: Final = """
+import json, os, sys
+import sonda
+
+event = json.loads(sys.argv[1])
+before = sonda.emit(event)
+child = os.fork()
+if child == 0:
+    print(str(sonda.emit(event).failure()), flush=True)
+    print(str(sonda.emit(event).failure()), flush=True)
+    sys.exit(7)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(status, type(before) is type(sonda.emit(event)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["after a yes", "after a failure"])
+def test_a_forked_process_says_why_it_cannot(listens: bool) -> None:
+    """Its events neither hang nor crash it, and it ends in peace; the parent's go on as before."""
+    with collector(accepts) as here:
+        address = here.address if listens else "127.0.0.1:1"
+        command = [sys.executable, "-c", FORKING, json.dumps(event(address, timeout="2s"))]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
+    first, second, last = done.stdout.splitlines()
+    assert first == second
+    assert "gRPC cannot be used here: this process was forked after it had been used" in first
+    assert last == "7 True"

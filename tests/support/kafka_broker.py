@@ -61,6 +61,7 @@ class Broker:
     script: Script
     topic_error: int = NO_ERROR
     id_error: int = NO_ERROR
+    partitions: int = 1
     leader: tuple[str, int] | None = None
     versions: Mapping[int, int] = field(default_factory=lambda: dict(_VERSIONS))
     connections: Arrivals = field(default_factory=Arrivals)
@@ -158,7 +159,8 @@ def _api_versions(_: io.BytesIO, broker: Broker) -> Any:
 def _metadata(request: io.BytesIO, broker: Broker) -> Any:
     names = MetadataRequest_v1.decode(request).topics
     broker.topics.add(names)
-    partitions = [] if broker.topic_error else [(NO_ERROR, 0, 7, [7], [7])]
+    count = 0 if broker.topic_error else broker.partitions
+    partitions = [(NO_ERROR, number, 7, [7], [7]) for number in range(count)]
     topics = [(broker.topic_error, name, False, partitions) for name in names]
     assert broker.leader
     return MetadataResponse_v1([(7, *broker.leader, None)], 7, topics)

@@ -5,7 +5,7 @@ Spec: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Metric
-from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
+from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
 
 # A backslash before anything else stands for itself, so it is no special character of its own.
@@ -29,42 +29,66 @@ class InfluxLp:
     precision: int | None = None
 
 
-def encode(sample: Metric, options: InfluxLp) -> Result[bytes, Problem]:
+def encode(metric: Metric, options: InfluxLp) -> Result[bytes, Problem]:
     """Render one point, LF-terminated, time in nanoseconds.
 
     Fails with `Invalid` for what the protocol has no escape for. The names of the metric and of
     its labels are plain and stand as they are; a tag cannot be empty, so an empty one is left out.
     """
-    if flaws := tuple(_flaws(sample, options)):
-        return Failure(Invalid(flaws))
+    if found := list(_unescapable(metric, options)):
+        return Failure(first_issues(found, _issue))
+    value = decimal(metric.value, options.precision)
+    return Success(f"{_series(metric, options)}{value} {metric.time_ns}\n".encode())
+
+
+def encode_many(
+    series: Metric, values: Sequence[float], times_ns: Sequence[int], options: InfluxLp
+) -> Result[list[bytes], Problem]:
+    """Render a point for each value and time of a series; fails as `encode` does."""
+    if found := list(_unescapable(series, options)):
+        return Failure(first_issues(found, _issue))
+    begin, precision = _series(series, options), options.precision
+    return Success(
+        [
+            f"{begin}{decimal(value, precision)} {time_ns}\n".encode()
+            for value, time_ns in zip(values, times_ns, strict=True)
+        ]
+    )
+
+
+def _series(metric: Metric, options: InfluxLp) -> str:
+    """Return a point up to its value: name, tags and the field's key."""
     tags = "".join(
         f",{name}={value.translate(_ESCAPES)}"
-        for name, value in sorted(sample.labels.items())
+        for name, value in sorted(metric.labels.items())
         if value
     )
-    field = f"{options.field_key.translate(_ESCAPES)}={decimal(sample.value, options.precision)}"
-    return Success(f"{sample.name}{tags} {field} {sample.time_ns}\n".encode())
+    return f"{metric.name}{tags} {options.field_key.translate(_ESCAPES)}="
 
 
-def _flaws(sample: Metric, options: InfluxLp) -> Iterator[ValidationIssue]:
-    for name, value in sorted(sample.labels.items()):
+_TIME: Final = "is the timestamp in line protocol, not a tag"
+_NEWLINE: Final = "contains a newline, which line protocol cannot carry here"
+_BACKSLASH: Final = "ends in a backslash, which would escape what follows it"
+
+
+def _unescapable(metric: Metric, options: InfluxLp) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """Yield the path, the text and the fault of all that cannot be written."""
+    for name, value in sorted(metric.labels.items()):
         if name == "time":
-            yield ValidationIssue(
-                at("labels", name), '"time" is the timestamp in line protocol, not a tag'
-            )
-        yield from _unescapable(at("labels", name), value)
-    yield from _unescapable(at("encoder", "field_key"), options.field_key)
+            yield ("labels", name), name, _TIME
+        if "\n" in value:
+            yield ("labels", name), value, _NEWLINE
+        if value.endswith("\\"):
+            yield ("labels", name), value, _BACKSLASH
+    if "\n" in options.field_key:
+        yield ("encoder", "field_key"), options.field_key, _NEWLINE
+    if options.field_key.endswith("\\"):
+        yield ("encoder", "field_key"), options.field_key, _BACKSLASH
 
 
-def _unescapable(path: str, text: str) -> Iterator[ValidationIssue]:
-    if "\n" in text:
-        yield ValidationIssue(
-            path, f"{quote(text)} contains a newline, which line protocol cannot carry here"
-        )
-    if text.endswith("\\"):
-        yield ValidationIssue(
-            path, f"{quote(text)} ends in a backslash, which would escape what follows it"
-        )
+def _issue(found: tuple[tuple[str, str], str, str]) -> ValidationIssue:
+    path, text, fault = found
+    return ValidationIssue(at(*path), f"{quote(text)} {fault}")
 
 
-ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode)
+ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many)

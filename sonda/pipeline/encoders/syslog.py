@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Log, Severity
-from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
+from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
 from sonda.pipeline.values.timestamps import rfc3339_ms
 
@@ -33,27 +33,28 @@ _SD_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\", "]": r"\]"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syslog:
-    """Who speaks: the header's HOSTNAME and APP-NAME."""
+    """Options: the header's HOSTNAME and APP-NAME."""
 
     hostname: str = "sonda"
     app_name: str = "sonda"
 
 
-def encode(record: Log, options: Syslog) -> Result[bytes, Problem]:
+def encode(log: Log, options: Syslog) -> Result[bytes, Problem]:
     """Render one message, LF-terminated, time in milliseconds, UTF-8 without a BOM.
 
     Fails with `Invalid` for names that structured data cannot have. A newline in the message or
     in a value is valid syslog and stays; a sink whose frames end with LF refuses it.
     """
-    if flaws := (
-        *_flaws(record.labels, "labels"),
-        *_flaws(record.fields, "log", "fields"),
-    ):
-        return Failure(Invalid(flaws))
-    priority = _FACILITY_USER * 8 + _SEVERITIES[record.severity]
-    header = f"<{priority}>1 {rfc3339_ms(record.time_ns)} {options.hostname} {options.app_name} - -"
-    elements = _element("sonda@32473", record.labels) + _element("fields@32473", record.fields)
-    message = f" {record.message}" if record.message else ""
+    bad_names = [
+        *_bad_names(log.labels, "labels"),
+        *_bad_names(log.fields, "log", "fields"),
+    ]
+    if bad_names:
+        return Failure(first_issues(bad_names, _bad_name))
+    priority = _FACILITY_USER * 8 + _SEVERITIES[log.severity]
+    header = f"<{priority}>1 {rfc3339_ms(log.time_ns)} {options.hostname} {options.app_name} - -"
+    elements = _element("sonda@32473", log.labels) + _element("fields@32473", log.fields)
+    message = f" {log.message}" if log.message else ""
     return Success(f"{header} {elements or '-'}{message}\n".encode())
 
 
@@ -66,14 +67,16 @@ def _element(sd_id: str, params: Mapping[str, str]) -> str:
     return f"[{sd_id}{rendered}]"
 
 
-def _flaws(params: Mapping[str, str], *path: str) -> Iterator[ValidationIssue]:
-    for name in sorted(params):
-        if not _SD_NAME.fullmatch(name):
-            yield ValidationIssue(
-                at(*path, name),
-                f"{quote(name)} is no name for structured data: must be 1 to 32 printable ASCII "
-                "characters other than space, '=', ']' and '\"'",
-            )
+def _bad_names(params: Mapping[str, str], *path: str) -> Iterator[tuple[str, ...]]:
+    return ((*path, name) for name in sorted(params) if not _SD_NAME.fullmatch(name))
+
+
+def _bad_name(path: tuple[str, ...]) -> ValidationIssue:
+    return ValidationIssue(
+        at(*path),
+        f"{quote(path[-1])} is no name for structured data: must be 1 to 32 printable ASCII "
+        "characters other than space, '=', ']' and '\"'",
+    )
 
 
 ENCODER: Final = Encoder(Syslog, "text/plain; charset=utf-8", encode)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+import os
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
+import msgspec
+
 from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.tls import TlsContexts
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.destinations import Policy
 
 if TYPE_CHECKING:
     import httpx
 
-    from sonda.pipeline.sinks.kafka.cluster import Clusters
-    from sonda.pipeline.sinks.otlp_grpc.channels import Channels
 
 KEPT_DESTINATIONS: Final = 256
 
@@ -27,16 +28,42 @@ O = TypeVar("O")
 D = TypeVar("D")
 
 
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+R = TypeVar("R", bound=_Closable)
+
+
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """What a server's callers may touch: files below these folders, and what the policy allows.
 
-    Only regular files, whatever the folders.
+    Only regular files, whatever the folders; never one of *protected*, nor what lies in one that is
+    a folder: the server's own state, configuration and secrets.
     """
 
     file_root: Path
     tls_root: Path
     policy: Policy = field(default_factory=Policy)
+    protected: Callable[[], Sequence[Path]] = tuple
+
+    def protects(self, real: Path) -> bool:
+        """Return whether a path without symbolic links leads to something of the server's own.
+
+        Another name of the same file (a hard link) does, too. May block, as the file system may.
+        """
+        return any(
+            real.is_relative_to(os.path.realpath(path)) or _is_same_file(real, path)
+            for path in self.protected()
+        )
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 class Network:
@@ -49,22 +76,39 @@ class Network:
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = ConnectionPool(self.destinations)
         self.tls = TlsContexts(confinement)
-        self._kept: dict[Hashable, tuple[Any, Any]] = {}  # the most recently used last
+        self._kept: dict[Hashable, Any] = {}  # the most recently used last
+        self._shared: dict[Callable[[Network], Any], Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
-        """Give what a sink has made for *options*, made now if there is nothing yet.
+        """Return what a sink has made for *options*, made now if there is nothing yet.
 
-        Equal `sink` objects of events come as one and the same options object, so its identity
-        is what they have in common. *also* is what else must be equal.
+        It is found by the value of the options, of any size; *also* is what else must be equal.
         """
-        key = (id(options), *also)  # the options are kept: no other object gets their identity
-        kept = self._kept.pop(key, None) or (options, make(options))
-        self._kept[key] = kept
-        if len(self._kept) > KEPT_DESTINATIONS:
-            del self._kept[next(iter(self._kept))]
-        made: D = kept[1]
+        key = (type(options).__qualname__, msgspec.json.encode(options), *also)
+        return self.get_or_create(key, lambda: make(options))
+
+    def get_or_create(self, key: Hashable, make: Callable[[], D]) -> D:
+        """Return what was made for *key*, made now if there is nothing yet.
+
+        Of more than `KEPT_DESTINATIONS` those that were not used for the longest time are dropped,
+        unless they are busy: dropping one that has events under way would give the next event
+        another one beside it.
+        """
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = make()
+            if len(self._kept) >= KEPT_DESTINATIONS:
+                self._drop_one()
+        self._kept[key] = found
+        made: D = found
         return made
+
+    def _drop_one(self) -> None:
+        for key, kept in self._kept.items():
+            if not getattr(kept, "is_busy", False):
+                del self._kept[key]
+                return
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* beside the events' own tasks, until the transport is closed."""
@@ -79,27 +123,22 @@ class Network:
 
         return HttpTransport(self.streams)
 
-    @cached_property
-    def channels(self) -> Channels:
-        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
-        from sonda.pipeline.sinks.otlp_grpc.channels import Channels
+    def shared(self, kind: Callable[[Network], R]) -> R:
+        """Return the one *kind* of this network, which is made when it is first asked for.
 
-        return Channels(self.streams, self.destinations)
-
-    @cached_property
-    def kafka(self) -> Clusters:
-        """The Kafka clusters in use; aiokafka is an extra, too."""
-        from sonda.pipeline.sinks.kafka.cluster import Clusters
-
-        return Clusters(self.destinations)
+        It is closed with the network. This is how sinks keep what is theirs alone.
+        """
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        made: R = self._shared[kind]
+        return made
 
     async def aclose(self) -> None:
         """End what is still under way, and close every kept connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if "channels" in vars(self):
-            await self.channels.aclose()
-        if "kafka" in vars(self):
-            await self.kafka.aclose()
+        for kept in self._shared.values():
+            await kept.aclose()
         await self.streams.aclose()
+        await self.destinations.aclose()

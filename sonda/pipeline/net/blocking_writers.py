@@ -10,17 +10,19 @@ import asyncio
 import os
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
-from threading import Condition, Lock, Thread
+from functools import partial
+from threading import Condition, Lock
 from time import perf_counter_ns
 from typing import Final, Protocol, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.threads import start_daemon
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
 _MOST_EVENTS: Final = 1024  # in one write
@@ -90,12 +92,20 @@ class WriteRequest:
         return self._told.get_loop()
 
     def enqueue(self, destination: Hashable) -> None:
-        """Wait for a turn behind those that wait for the same destination already."""
-        with _guard:
-            if destination not in _queues:
-                _queues[destination] = WriteQueue(destination)
-            self._queue = _queues[destination]
-            self._queue.join(self)
+        """Join the queue of those that wait for the same destination.
+
+        Where no thread can be started to serve it, the verdict is `Unreachable`.
+        """
+        try:
+            with _guard:
+                if destination not in _queues:
+                    _queues[destination] = WriteQueue(destination)
+                self._queue = _queues[destination]
+                self._queue.join(self)
+        except OSError as exc:
+            failed = Unreachable(f"write to {self.writer.target}", words(exc))
+            self.set_result(Failure(failed))
+            self.deliver_result()
 
     async def verdict(self, deadline: Deadline) -> Verdict:
         """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
@@ -104,8 +114,7 @@ class WriteRequest:
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
-        course = DELIVERY_PROGRESS.get()
-        since_ns = perf_counter_ns() if course is not None else 0
+        since_ns = perf_counter_ns()
         try:
             return await self._told
         except asyncio.CancelledError as exc:
@@ -115,10 +124,10 @@ class WriteRequest:
             raise
         finally:
             expiry.cancel()
-            if course is not None:
-                course.wait(since_ns, self.began_ns)
+            for delivery in under_way():
+                delivery.waited(since_ns, self.began_ns)
                 if self.pushed:
-                    course.pushes.append(self.pushed)
+                    delivery.pushes.append(self.pushed)
 
     def set_result(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""
@@ -155,7 +164,7 @@ class WriteQueue:
     def __init__(self, destination: Hashable) -> None:
         self.waiting: dict[WriteRequest, None] = {}
         self._arrival = Condition(_guard)
-        Thread(target=self._serve, args=(destination,), daemon=True).start()
+        start_daemon(partial(self._serve, destination))
 
     def join(self, request: WriteRequest) -> None:
         """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""
@@ -267,13 +276,22 @@ class WriteBatch:
             events, end = events + 1, end + len(request.body)
         return events, end
 
-    def set_result(self, events: int, error: OSError | Torn | None = None) -> None:
-        """Give the first of those that have begun their verdict."""
+    def set_result(
+        self, events: int, error: OSError | Torn | None = None, *, start: int | None = None
+    ) -> None:
+        """Set the verdict on the first of those that have begun; a file's was written at *start*."""
         settled, self._begun = self._begun[:events], self._begun[events:]
         target = self._writer.target
         match error:
             case None:
-                _deliver_results(settled, Success(Ack(self._writer.confirmed)))
+                if start is None:
+                    _deliver_results(settled, Success(Ack(self._writer.confirmed)))
+                    return
+                for request in settled:
+                    ack = Ack(self._writer.confirmed, offset=start)
+                    request.set_result(Success(ack))
+                    start += len(request.body)
+                _notify(settled)
             case Torn():
                 for request in settled:
                     torn = OutcomeUnknown(target, f"({error})", request.time_ns)
@@ -289,10 +307,16 @@ class WriteBatch:
 
 
 def _deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseException) -> None:
-    """Tell those who wait, with one call for each of their event loops."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
+    """Set the same verdict for all, and wake those who wait."""
     for request in requests:
         request.set_result(verdict)
+    _notify(requests)
+
+
+def _notify(requests: list[WriteRequest]) -> None:
+    """Wake those who wait, with one call for each of their event loops."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
+    for request in requests:
         by_loop.setdefault(request.loop, []).append(request)
     for loop, notified in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-_OPEN_FILES: Final = "/dev/fd"
+_LOOKED_AT: Final = 64
 _HANG_UP: Final = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 _MAPPED: Final = "::ffff:"
 
@@ -30,7 +30,7 @@ class Descriptor:
     peer: End
 
     def peer_closed(self) -> bool:
-        """Tell whether the connection is closed, on either side, or has broken."""
+        """Return whether the connection is closed, on either side, or has broken."""
         if _ends(self.number) != (self.local, self.peer):
             return True
         poller = select.poll()
@@ -38,21 +38,32 @@ class Descriptor:
         return bool(poller.poll(0))
 
 
-def connected_to(peers: Iterable[End]) -> frozenset[Descriptor]:
-    """Find the sockets that are connected to one of these; none where open files cannot be listed."""
-    wanted = {_plain(peer) for peer in peers}
+def next_number() -> int:
+    """Return the number that the next file to be opened gets; -1 if none can be opened."""
     try:
-        numbers = [int(name) for name in os.listdir(_OPEN_FILES)]  # noqa: PTH208  # not paths
+        number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return frozenset()
-    found = ((number, _ends(number)) for number in numbers)
-    return frozenset(
-        Descriptor(number, *ends) for number, ends in found if ends and ends[1] in wanted
-    )
+        return -1
+    os.close(number)
+    return number
+
+
+def connected_since(
+    first: int, peers: Iterable[End], known: Container[Descriptor]
+) -> frozenset[Descriptor]:
+    """Return the sockets, opened when *first* was the `next_number`, that lead to one of *peers*.
+
+    Numbers are given from the lowest free one up, so that a few are looked at, however many files
+    are open. Those that are *known* are somebody else's. None may be found.
+    """
+    wanted = {_plain(peer) for peer in peers}
+    numbers = range(first, first + _LOOKED_AT) if first >= 0 else ()
+    found = (Descriptor(number, *ends) for number in numbers if (ends := _ends(number)))
+    return frozenset(one for one in found if one.peer in wanted and one not in known)
 
 
 def _ends(number: int) -> tuple[End, End] | None:
-    """Give both ends of a connection; `None` for whatever else the number stands for, if anything."""
+    """Return both ends of a connection; `None` for whatever else the number stands for, if anything."""
     try:
         borrowed = socket.socket(fileno=number)
     except OSError:

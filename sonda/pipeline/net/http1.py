@@ -8,10 +8,12 @@ means that some may have. It follows no redirect, keeps no cookie and reads no p
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import cast
+from math import inf
+from typing import Final, cast
 
 import httpx
 
@@ -27,12 +29,14 @@ from sonda.pipeline.net.pool import (
 from sonda.pipeline.net.sockets import is_late, reason
 from sonda.pipeline.values.addresses import address_of
 
+_KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
+
 
 class HttpTransport(httpx.AsyncBaseTransport):
     """Sends a request on a kept connection and reads the answer whole.
 
     A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `TlsParameters` or `None`) and
-    the kind of `sink`; in `journey` (a `Attempt`) it notes how far it has got. The body is put
+    the kind of `sink`, and how many `answer_bytes` of a body to read; in `journey` (a `Attempt`) it notes how far it has got. The body is put
     together once there is a connection for it, and anew if that one turns out to be dead.
     """
 
@@ -67,22 +71,35 @@ def _credentials(headers: httpx.Headers) -> Hashable:
 
 
 async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Response:
-    """Send the request and read the answer, which may come before all of the request is sent."""
+    """Send the request and read the answer, which may come before all of the request is sent.
+
+    A no counts at once; after a yes the rest is sent all the same.
+    """
     body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
+    answer_bytes: int = request.extensions["answer_bytes"]
+    is_yes: Callable[[int], bool] = request.extensions["is_yes"]
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
+    refused: asyncio.Future[None] | None = None
 
-    def listen() -> asyncio.Task[Answer]:
-        nonlocal answering
-        answering = answering or asyncio.create_task(_answer(stream))
-        return answering
+    def listen() -> asyncio.Future[None]:
+        """Return what is done once no more need be sent."""
+        nonlocal answering, refused
+        if answering is None or refused is None:
+            answering = asyncio.create_task(_answer(stream, answer_bytes))
+            refused = asyncio.get_running_loop().create_future()
+            answering.add_done_callback(partial(_stop_unless_yes, refused, is_yes))
+        return refused
 
     try:
         try:
             sent_all = await stream.send(head(request, len(body)) + body, meanwhile=listen)
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
-        answer = await (answering or _answer(stream))
+        came_early = answering is not None and answering.done()
+        answer = await (answering or _answer(stream, answer_bytes))
+        if failed is not None and is_yes(answer.status):
+            raise failed  # a yes to a part of the event is none
     except ssl.SSLError:
         raise  # an alert, which tells why
     except OSError as exc:
@@ -91,7 +108,8 @@ async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Respons
         if answering is not None and not answering.done():
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-    if not (sent_all and answer.may_go_on):
+    stream.idle_s = idle_s(answer.headers)
+    if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
         stream.close()
     return _response(answer)
 
@@ -104,8 +122,27 @@ def head(request: httpx.Request, body_bytes: int) -> bytes:
     return b"\r\n".join(lines)
 
 
-async def _answer(stream: Connection) -> Answer:
-    answer = Answer()
+def idle_s(headers: Sequence[tuple[bytes, bytes]]) -> float:
+    """Return how long a connection may be kept; 0 if not at all.
+
+    A server that says `Keep-Alive: timeout=5` closes it after 5 s: it is given up a second before.
+    """
+    said = b",".join(value for name, value in headers if name.lower() == b"keep-alive")
+    found = _KEEP_ALIVE.search(said)
+    return inf if found is None else max(0.0, int(found[1]) - 1.0)
+
+
+def _stop_unless_yes(
+    refused: asyncio.Future[None], is_yes: Callable[[int], bool], answered: asyncio.Task[Answer]
+) -> None:
+    if answered.cancelled() or refused.done():
+        return
+    if answered.exception() is not None or not is_yes(answered.result().status):
+        refused.set_result(None)
+
+
+async def _answer(stream: Connection, answer_bytes: int) -> Answer:
+    answer = Answer(answer_bytes)
     while not answer.complete:
         answer.feed(await stream.receive())
     return answer

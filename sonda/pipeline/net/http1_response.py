@@ -28,7 +28,7 @@ _CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})([ \t]*)(;.*)?", re.
 
 
 class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
-    """What came is no answer, or not all of one; the text says why."""
+    """The received bytes are no answer, or not all of one; the text is the reason."""
 
 
 class Answer:
@@ -56,7 +56,7 @@ class Answer:
         self._step: Callable[[Answer], bool] = Answer._read_head
 
     def feed(self, received: bytes) -> None:
-        """Take in what has come, nothing at the end of the stream; raise `BadAnswer`."""
+        """Parse received bytes, none at the end of the stream; raise `BadAnswer`."""
         if not received:
             self._end()
             return
@@ -112,7 +112,7 @@ class Answer:
         return True
 
     def _check_prefix(self) -> None:
-        """Refuse what is no HTTP/1.x at its first bytes: the rest may never come."""
+        """Raise `BadAnswer` at the first bytes that are no HTTP/1.x: the rest may never come."""
         start = bytes(self._buffer[: len(_PREFIX)])
         if start.startswith(_TLS_ALERT):
             raise BadAnswer("it answered in TLS: try https://")
@@ -120,7 +120,7 @@ class Answer:
             raise BadAnswer("it is no answer of HTTP/1.0 or HTTP/1.1")
 
     def _without_cr(self, line: bytes) -> bytes:
-        """Take the CR of a line's end away, or note that there is none."""
+        """Return *line* without its final CR; a missing one is a flaw."""
         if line.endswith(b"\r"):
             return line[:-1]
         self._flawless = False
@@ -140,7 +140,7 @@ class Answer:
         return bool(minor == b"1")
 
     def _parse_fields(self, lines: list[bytes]) -> None:
-        """Read header fields; the last line has lost its line feed with the end of the head."""
+        """Parse header fields; the last line's end was removed with the end of the head."""
         last = len(lines) - 1
         for number, raw in enumerate(lines):
             line = raw.removesuffix(b"\r") if number == last else self._without_cr(raw)
@@ -174,7 +174,7 @@ class Answer:
         ]
 
     def _frame_body(self, *, is_1_1: bool) -> None:
-        """Find out where the body ends: RFC 9112, section 6.3."""
+        """Choose the step that reads the body; spec: RFC 9112, section 6.3."""
         connection = self._values(b"connection")
         self._persists = b"close" not in connection and (is_1_1 or b"keep-alive" in connection)
         codings = [coding for coding in self._values(b"transfer-encoding") if coding]
@@ -209,7 +209,7 @@ class Answer:
         return False
 
     def _take(self) -> bool:
-        """Move what has come of a body's part; return whether it is all, and below the limit."""
+        """Move received bytes to the body; return whether its part is complete and below the limit."""
         part = self._buffer[: self._left]
         del self._buffer[: self._left]
         self._left -= len(part)
@@ -221,7 +221,7 @@ class Answer:
         return not self._left
 
     def _line(self) -> bytes | None:
-        """Take a line out of the buffer, without its end; `None` if it has not come whole."""
+        """Remove and return a line of the buffer, without its end; `None` if it is not complete."""
         end = self._buffer.find(b"\n", self._scanned)
         if (end if end >= 0 else len(self._buffer)) > ANSWER_BYTES:
             raise BadAnswer(f"a line of its body is longer than {ANSWER_BYTES} bytes")

@@ -75,7 +75,7 @@ def _inflate(body: bytes, window_bits: int, limit: int) -> Content:
 
 
 def text_of(body: bytes, headers: httpx.Headers) -> str:
-    """Read *body* by the charset of its content type, else as UTF-8; never fails."""
+    """Return *body* decoded by the charset of its content type, else UTF-8; never raises."""
     named = httpx.Response(200, headers={"content-type": headers.get("content-type", "")})
     try:
         charset = codecs.lookup(named.charset_encoding or "utf-8").name

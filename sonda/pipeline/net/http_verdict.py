@@ -1,4 +1,4 @@
-"""What the body of an HTTP answer says about the events of its request.
+"""Verdicts on the body of an HTTP answer, and the judges that return them.
 
 A status that is a refusal speaks for itself. Some APIs say no inside a 2xx, too: a sink that posts
 to one of these names a `Judge`, which reads the answer and returns one of the verdicts below.
@@ -38,12 +38,14 @@ class Rejected:
     """The destination said no inside a 2xx.
 
     *what* continues the status ("but rejected the event"), *words* are the destination's own, and
-    *per_event* is true where only some of the request's events may be meant.
+    *per_event* is true where only some of the request's events may be meant, and *may_be_stored*
+    where the answer does not say that the event was dropped.
     """
 
     what: str
     words: str = ""
     per_event: bool = False
+    may_be_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,13 @@ Judge: TypeAlias = Callable[[HttpAnswer, int], Verdict]
 def status_is_enough(_answer: HttpAnswer, _events: int) -> Verdict:
     """Accept every event, whatever the body says."""
     return Accepted()
+
+
+def judge_in_turn(first: Judge, second: Judge) -> Judge:
+    """Return a judge that accepts what both accept; the first one's objection comes first."""
+
+    def judge(answer: HttpAnswer, events: int) -> Verdict:
+        verdict = first(answer, events)
+        return second(answer, events) if isinstance(verdict, Accepted) else verdict
+
+    return judge

@@ -2,26 +2,87 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+_Waiter: TypeAlias = tuple[asyncio.Future[None], int]
 
 
 class DestinationLimiter:
     """The events under way for each destination: *most* of them, or any number."""
 
     def __init__(self, most: int | None) -> None:
-        self._most = most
+        self.most = most
         self._under_way: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
 
     @contextmanager
     def place(self, destination: str) -> Iterator[bool]:
-        """Give an event a place until the block ends, and tell whether there was one."""
-        is_free = self._most is None or self._under_way[destination] < self._most
+        """Take a place until the block ends, if there is one; yield whether there was.
+
+        Who waits already goes first.
+        """
+        is_free = self._has_room(destination, 1) and destination not in self._waiting
         self._under_way[destination] += is_free
         try:
             yield is_free
         finally:
-            self._under_way[destination] -= is_free
-            if not self._under_way[destination]:
-                del self._under_way[destination]
+            if is_free:
+                self._release(destination, 1)
+
+    @asynccontextmanager
+    async def acquire(self, destination: str, count: int, until_s: float) -> AsyncIterator[bool]:
+        """Wait for *count* places, at most until loop time *until_s*; yield whether they came.
+
+        *count* must not be more than there are places.
+        """
+        taken = await self._wait(destination, count, until_s)
+        try:
+            yield taken
+        finally:
+            if taken:
+                self._release(destination, count)
+
+    async def _wait(self, destination: str, count: int, until_s: float) -> bool:
+        if self._has_room(destination, count) and destination not in self._waiting:
+            self._under_way[destination] += count
+            return True
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = (admitted, count)
+        self._waiting[destination].append(waiter)
+        try:
+            async with asyncio.timeout_at(until_s):
+                await admitted
+        except BaseException as exc:
+            if admitted.done() and not admitted.cancelled():
+                self._release(destination, count)  # it was admitted in the same turn of the loop
+            else:
+                self._waiting[destination].remove(waiter)
+                self._admit(destination)
+            if isinstance(exc, TimeoutError):
+                return False
+            raise
+        return True
+
+    def _has_room(self, destination: str, count: int) -> bool:
+        return self.most is None or self._under_way[destination] + count <= self.most
+
+    def _release(self, destination: str, count: int) -> None:
+        self._under_way[destination] -= count
+        self._admit(destination)
+
+    def _admit(self, destination: str) -> None:
+        """Let those in who wait, in their order; forget a destination that has no event left."""
+        waiting = self._waiting.get(destination)
+        while waiting and self._has_room(destination, waiting[0][1]):
+            admitted, count = waiting.popleft()
+            if not admitted.done():
+                self._under_way[destination] += count
+                admitted.set_result(None)
+        if not waiting:
+            self._waiting.pop(destination, None)
+        if not self._under_way[destination]:
+            del self._under_way[destination]

@@ -27,7 +27,7 @@ _BODY_BYTES: Final = 1 << 20  # once its coding is undone
 
 
 class ExportResult(NamedTuple):
-    """How many records of a request were rejected, and the message that came with that."""
+    """The number of rejected records of a request, and the message that came with it."""
 
     rejected: int
     message: str
@@ -39,7 +39,7 @@ def is_retryable(status: int) -> bool:
 
 
 def parse_export_response(body: bytes, signal: Signal) -> ExportResult:
-    """Read a protobuf message; raise `DecodeError` if it is none."""
+    """Return the result in a protobuf message; raise `DecodeError` if it is none."""
     if signal == "logs":
         return _of_logs(ExportLogsServiceResponse.FromString(body))
     return _of_metrics(ExportMetricsServiceResponse.FromString(body))

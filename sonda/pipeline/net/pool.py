@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Final, TypeVar
 
 from sonda.pipeline.net.resolve import Destinations
@@ -17,6 +18,9 @@ from sonda.pipeline.values.addresses import Address
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
 CONNECTIONS_PER_DESTINATION: Final = 64
+HANG_UP_S: Final = 60.0  # after a hang-up a destination's connections are not kept for so long
+_HUNG_UP_WITHIN_S: Final = 1.0  # a peer that closes later than this does so because nothing came
+_REMEMBERED: Final = 1024
 IDLE_CONNECTIONS: Final = 256  # of all destinations together; beyond them the oldest is closed
 _CLOSE_NOTIFY_S: Final = 0.2
 _SETTLE_S: Final = 2.0
@@ -67,6 +71,8 @@ class Connection:
         self._on_close = on_close
         self.reused = False
         self.closed = False
+        self.idle_s = inf  # how long the peer keeps it, as far as that is known
+        self.idle_since_s = 0.0
 
     @property
     def sent_bytes(self) -> int:
@@ -86,20 +92,19 @@ class Connection:
         return await (self._tls or self._socket).receive()
 
     def alive(self, *, peer_may_talk: bool = False) -> bool:
-        """Tell whether the peer is still there.
+        """Return whether the peer is still there, as far as this machine has seen.
 
         Input that nobody asked for ends a connection as well, since it would be taken for an
         answer; where *peer_may_talk*, it is thrown away.
         """
         try:
             if self._tls is not None:
-                return (
-                    self._tls.is_alive(peer_may_talk=peer_may_talk)
-                    and not self._socket.peer_closed()
+                return self._tls.is_alive(peer_may_talk=peer_may_talk) and not (
+                    self._socket.peer_closed() or self._socket.is_stalled()
                 )
             if peer_may_talk:
                 self._socket.take_input()
-                return not self._socket.peer_closed()
+                return not (self._socket.peer_closed() or self._socket.is_stalled())
         except OSError:
             return False
         return not self._socket.has_input()
@@ -159,6 +164,11 @@ class Attempt:
         return self._stream is not None
 
     @property
+    def reused(self) -> bool:
+        """Return whether its connection has carried other events before."""
+        return self._stream is not None and self._stream.reused
+
+    @property
     def sent_bytes(self) -> int:
         """How many bytes have left, TLS's own included."""
         return 0 if self._stream is None else self._stream.sent_bytes - self._mark
@@ -188,6 +198,7 @@ class ConnectionPool:
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
+        self._hung_up: dict[ConnectionKey, float] = {}  # when, the oldest first
 
     @asynccontextmanager
     async def lease(
@@ -207,7 +218,9 @@ class ConnectionPool:
         destination.wanted += 1
         try:
             async with destination.places:
-                stream = None if fresh else self._reuse(destination, peer_may_talk=peer_may_talk)
+                stream = None
+                if not fresh:
+                    stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
                 stream = stream or await _open(route, self._doors, journey)
                 try:
                     yield stream
@@ -239,7 +252,9 @@ class ConnectionPool:
                 journey.attach(stream)
                 try:
                     return await step(stream)
-                except OSError:
+                except OSError as exc:
+                    if stream.reused and isinstance(exc, ConnectionError):
+                        self._note_hang_up(route)
                     if journey.left or not stream.reused:
                         raise
                     stream.close()
@@ -255,7 +270,28 @@ class ConnectionPool:
             self._retire(stream)
         await asyncio.gather(*self._closing)
 
-    def _reuse(self, destination: _Destination, *, peer_may_talk: bool) -> Connection | None:
+    def _note_hang_up(self, route: ConnectionKey) -> None:
+        """Record that a peer closes connections it has not said it would: none is kept for a while.
+
+        Between its close and the moment this machine sees it, an event may be written to nobody.
+        """
+        self._hung_up.pop(route, None)
+        self._hung_up[route] = asyncio.get_running_loop().time()
+        if len(self._hung_up) > _REMEMBERED:
+            del self._hung_up[next(iter(self._hung_up))]
+
+    def _keeps(self, route: ConnectionKey) -> bool:
+        """Return whether connections of a destination may be kept."""
+        if (since_s := self._hung_up.get(route)) is None:
+            return True
+        if asyncio.get_running_loop().time() - since_s < HANG_UP_S:
+            return False
+        del self._hung_up[route]
+        return True
+
+    def _reuse(
+        self, route: ConnectionKey, destination: _Destination, *, peer_may_talk: bool
+    ) -> Connection | None:
         while destination.idle:
             stream, expiry = destination.idle.popitem()
             expiry.cancel()
@@ -264,11 +300,18 @@ class ConnectionPool:
                 stream.reused = True
                 return stream
             stream.close()
+            if asyncio.get_running_loop().time() - stream.idle_since_s < _HUNG_UP_WITHIN_S:
+                self._note_hang_up(route)
         return None
 
     def _keep(self, route: ConnectionKey, destination: _Destination, stream: Connection) -> None:
+        if not self._keeps(route):
+            self._close_gently(stream)
+            return
         loop = asyncio.get_running_loop()
-        destination.idle[stream] = loop.call_later(IDLE_S, self._retire, stream)
+        stream.idle_since_s = loop.time()
+        idle_s = min(IDLE_S, stream.idle_s)
+        destination.idle[stream] = loop.call_later(idle_s, self._retire, stream)
         self._idle[stream] = route
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
@@ -279,6 +322,9 @@ class ConnectionPool:
         destination = self._destinations[route]
         destination.idle.pop(stream).cancel()
         self._forget_unused(route, destination)
+        self._close_gently(stream)
+
+    def _close_gently(self, stream: Connection) -> None:
         closing = asyncio.get_running_loop().create_task(stream.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -312,8 +358,8 @@ async def _open(route: ConnectionKey, doors: Destinations, journey: Attempt) -> 
 def _opened(
     route: ConnectionKey, doors: Destinations, sock: Socket, tls: TlsSession | None = None
 ) -> Connection:
-    doors.observer.opened(route.sink)
-    return Connection(sock, tls, partial(doors.observer.closed, route.sink))
+    doors.observer.connection_opened(route.sink)
+    return Connection(sock, tls, partial(doors.observer.connection_closed, route.sink))
 
 
 async def _wait_for_rejection(tls: TlsSession, patience_s: float) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 from aiohappyeyeballs import AddrInfoType
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
+from sonda.pipeline.net.look_ups import LookUps
 from sonda.pipeline.net.sockets import resolve
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.destinations import Ip, Policy, plain
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.values.addresses import Address, literal
@@ -37,6 +38,7 @@ class Destinations:
         self._policy = policy
         self.observer = observer
         self._judged: dict[tuple[str, Address], Forbidden | None] = {}
+        self._look_ups = LookUps(lambda *asked: resolve(*asked))  # noqa: PLW0108  # looked up when called
 
     def permit(self, sink: str, target: Address) -> Result[Address, Problem]:
         """Let a destination pass, as far as that can be told without a look-up; else `Forbidden`."""
@@ -54,20 +56,29 @@ class Destinations:
     async def find(
         self, sink: str, target: Address, kind: socket.SocketKind
     ) -> Sequence[AddrInfoType]:
-        """Give the addresses to connect to, and no others: nobody may look the name up once more.
+        """Return the addresses to connect to: nobody may look the name up once more.
 
-        Raises `DestinationNotAllowed` if any of them is, and `OSError` with the resolver's reason.
+        Raise `DestinationNotAllowed` if any of them is, and `OSError` with the resolver's reason.
         """
         if self._policy is None:
-            return await resolve(*target, kind)
+            return await self._look_up(target, kind)
         problem = self._policy.judge_written(sink, target)
         if problem is None:
-            found = await resolve(*target, kind)
+            found = await self._look_up(target, kind)
             judged = (self._policy.judge(sink, target, _ip(each)) for each in found)
             problem = next(filter(None, judged), None)
         if problem is not None:
             raise DestinationNotAllowed(problem)
         return found
+
+    async def _look_up(self, target: Address, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
+        if literal(target.host) is not None:
+            return await resolve(*target, kind)  # asks nobody
+        return await self._look_ups.find(*target, kind)
+
+    async def aclose(self) -> None:
+        """Give up the look-ups that are under way."""
+        await self._look_ups.aclose()
 
 
 def _ip(found: AddrInfoType) -> Ip:

@@ -1,21 +1,32 @@
-"""Tries: one, or as many as `retry` and the deadline allow, and one verdict on them all."""
+"""Retries: one try, or as many as `retry` and the deadline allow, and one verdict on them all."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
-from msgspec import structs
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.interruption import Interrupted, explain
+from sonda.pipeline.delivery import AttemptFailure, Delivery, under_way
+from sonda.pipeline.interruption import (
+    WHILE_UNSENT,
+    Interrupted,
+    InterruptedGroup,
+    explain,
+    outcomes_of_group,
+)
 from sonda.pipeline.model import Ack
-from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.values.durations import seconds
+
+T = TypeVar("T")
+
+Outcome: TypeAlias = Result[Ack, AttemptFailure]
+"""What one try of one event has come to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,70 +34,119 @@ class Retry:
     """How often to try again, and how long to wait before."""
 
     max_attempts: int
-    initial_backoff: str
-    max_backoff: str
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFailure:
-    """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
-
-    *per_event* tells a refusal that may be about one event from one that any would have met.
-    *reached* tells whether the destination has seen anything of the try, if only a connection.
-    """
-
-    problem: Problem
-    retryable: bool = False
-    wait_s: float | None = None
-    per_event: bool = False
-    reached: bool = True
+    initial_backoff: str = "100ms"
+    max_backoff: str = "5s"
 
 
 async def deliver_with_retries(
-    attempt: Callable[[], Awaitable[Result[Ack, AttemptFailure]]],
-    retry: Retry | None,
-    deadline: Deadline,
+    attempt: Callable[[], Awaitable[Outcome]], retry: Retry | None, deadline: Deadline
 ) -> Result[Ack, Problem]:
-    """Try until a try is acknowledged, or no further one is due; then the last one's problem.
-
-    If the outcome of any try is unknown, so is the outcome of them all. A destination that turns
-    out to be forbidden after a try has reached it is a failure like others: something was sent.
-    """
-    unknown: OutcomeUnknown | None = None
-    reached = False
-    tries = 0
-    course = DELIVERY_PROGRESS.get()
+    """Try until a try is acknowledged, or no further one is due; then return the verdict."""
+    delivery = next(iter(under_way()), None) or Delivery()
     while True:
-        tries += 1
-        if course is not None:
-            course.tries = tries
-        outcome = await _attempt(attempt, unknown)
+        delivery.tries += 1
+        outcome = await _attempt(attempt, delivery.unknown)
         if isinstance(outcome, Success):
-            return (
-                outcome if tries == 1 else Success(structs.replace(outcome.unwrap(), tries=tries))
-            )
-        setback = outcome.failure()
-        if isinstance(setback.problem, OutcomeUnknown):
-            unknown = setback.problem
-        if isinstance(setback.problem, Forbidden) and reached:
-            setback = replace(setback, problem=Unreachable("connect again", str(setback.problem)))
-        reached |= setback.reached
-        if retry is None or not setback.retryable or tries > retry.max_attempts:
-            break
-        wait_s = _wait_s(retry, setback, tries)
-        if wait_s >= deadline.left_s():
-            break
+            return delivery.acknowledged(outcome.unwrap())
+        delivery.failed(outcome.failure())
+        failure = delivery.failure or outcome.failure()
+        wait_s = wait_before_next(delivery, failure, retry, deadline)
+        if wait_s is None:
+            return delivery.given_up(failure)
         try:
             await asyncio.sleep(wait_s)
         except asyncio.CancelledError as exc:
-            explain(exc, unknown or setback.problem)
+            explain(exc, delivery.unknown or failure.problem)
             raise
-    return Failure(unknown or setback.problem)
+
+
+async def deliver_many_with_retries(
+    attempt: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]],
+    items: Sequence[T],
+    retry: Retry | None,
+    deadline: Deadline,
+) -> list[Result[Ack, Problem]]:
+    """Try a group until each of *items* has its verdict; return these in the order of the items.
+
+    Those whose try failed and may be repeated go together again, after the longest wait that one
+    of them asks for. *attempt* returns an outcome for each item that it is handed, in their order.
+    """
+    group = _Group(len(items), retry, deadline)
+    try:
+        while group.due:
+            pause_s = group.judge(await attempt(group.start([items[place] for place in group.due])))
+            if group.due:
+                await asyncio.sleep(pause_s)
+    except asyncio.CancelledError as exc:
+        outcomes = outcomes_of_group(exc)
+        if outcomes is not None:
+            group.judge(outcomes, is_last=True)
+        exc.__cause__ = InterruptedGroup(group.give_up())
+        raise
+    return group.verdicts()
+
+
+class _Group:
+    """The deliveries of a group, and which of them are *due*, by their places in the group."""
+
+    def __init__(self, size: int, retry: Retry | None, deadline: Deadline) -> None:
+        known = under_way()
+        self._deliveries = known if len(known) == size else [Delivery() for _ in range(size)]
+        for delivery in self._deliveries:
+            delivery.shared = True
+        self._verdicts: dict[int, Result[Ack, Problem]] = {}
+        self._retry = retry
+        self._deadline = deadline
+        self.due = list(range(size))
+
+    def start(self, items: Sequence[T]) -> Sequence[T]:
+        """Count a try of all that are due; return *items*."""
+        for place in self.due:
+            self._deliveries[place].tries += 1
+        return items
+
+    def judge(self, outcomes: Sequence[Outcome], *, is_last: bool = False) -> float:
+        """Record the outcomes of those that were due; return the seconds until the next try.
+
+        With *is_last* there is none.
+        """
+        again: list[int] = []
+        pause_s = 0.0
+        for place, outcome in zip(self.due, outcomes, strict=True):
+            delivery = self._deliveries[place]
+            if isinstance(outcome, Success):
+                self._verdicts[place] = delivery.acknowledged(outcome.unwrap())
+                continue
+            delivery.failed(outcome.failure())
+            failure = delivery.failure or outcome.failure()
+            wait_s = wait_before_next(delivery, failure, self._retry, self._deadline)
+            if wait_s is None or is_last:
+                self._verdicts[place] = delivery.given_up(failure)
+            else:
+                again.append(place)
+                pause_s = max(pause_s, wait_s)
+        self.due = again
+        return pause_s
+
+    def give_up(self) -> list[Result[Ack, Problem]]:
+        """Return the verdicts where no further try is made: the last failure is an event's own."""
+        for place in self.due:
+            delivery = self._deliveries[place]
+            if delivery.failure is not None:
+                self._verdicts[place] = delivery.given_up(delivery.failure)
+            else:
+                unsent = Unreachable("send", WHILE_UNSENT)
+                self._verdicts[place] = Failure(delivery.unknown or unsent)
+        return self.verdicts()
+
+    def verdicts(self) -> list[Result[Ack, Problem]]:
+        """Return the verdicts in the order of the group."""
+        return [self._verdicts[place] for place in range(len(self._deliveries))]
 
 
 async def _attempt(
-    attempt: Callable[[], Awaitable[Result[Ack, AttemptFailure]]], unknown: OutcomeUnknown | None
-) -> Result[Ack, AttemptFailure]:
+    attempt: Callable[[], Awaitable[Outcome]], unknown: OutcomeUnknown | None
+) -> Outcome:
     """Try once; cancelled, the outcome is that of an earlier try if that one is *unknown*."""
     try:
         return await attempt()
@@ -96,10 +156,21 @@ async def _attempt(
         raise
 
 
-def _wait_s(retry: Retry, setback: AttemptFailure, tries: int) -> float:
-    """Exponential with full jitter, unless the destination asks for a wait of its own."""
+def wait_before_next(
+    delivery: Delivery, failure: AttemptFailure, retry: Retry | None, deadline: Deadline
+) -> float | None:
+    """Return the seconds to wait before the next try; `None` if there is to be none.
+
+    The wait is exponential with full jitter, unless the destination asks for one of its own. One
+    that does not fit the deadline is not begun.
+    """
+    if retry is None or not failure.retryable or delivery.tries > retry.max_attempts:
+        return None
     longest_s = seconds(retry.max_backoff)
-    if setback.wait_s is not None:
-        return min(setback.wait_s, longest_s)
-    doublings = min(tries - 1, 60)  # beyond, only the float would overflow
-    return random.uniform(0, min(longest_s, seconds(retry.initial_backoff) * 2**doublings))  # noqa: S311  # no secret
+    if failure.wait_s is not None:
+        wait_s = min(failure.wait_s, longest_s)
+    else:
+        doublings = min(delivery.tries - 1, 60)  # beyond, only the float would overflow
+        backoff_s = min(longest_s, seconds(retry.initial_backoff) * 2**doublings)
+        wait_s = random.uniform(0, backoff_s)  # noqa: S311  # no secret
+    return wait_s if wait_s < deadline.left_s() else None

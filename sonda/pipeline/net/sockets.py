@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import select
 import socket
 import ssl
-import termios
+import struct
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.net.unix import has_unsent
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
 _BROKEN: Final = select.POLLHUP | select.POLLERR
@@ -26,6 +27,9 @@ _CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
 _BREATH: Final = 16  # after so many pieces others have their turn
 _SETTLE_POLL_S: Final = 0.01
+_STALLED_S: Final = 1.0
+_UNACKED_MS: Final = 120_000  # RFC 5482: so long the kernel sends again what nobody acknowledges
+_TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ack_recv (ms)
 
 T = TypeVar("T")
 
@@ -80,6 +84,8 @@ async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
     sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKED_MS)
     return sock
 
 
@@ -93,6 +99,7 @@ class Socket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._receipts = 0
+        self._unacked_since_s: float | None = None
         self.sent_bytes = 0
 
     async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
@@ -111,6 +118,8 @@ class Socket:
                 continue
             self.sent_bytes += sent
             rest = rest[sent:]
+            if self._unacked_since_s is None:
+                self._unacked_since_s = monotonic()
         return not rest
 
     async def wait_for_room(self) -> None:
@@ -150,9 +159,27 @@ class Socket:
         """Tell whether the peer has closed its side or the connection has broken."""
         return bool(self._poll() & _HANG_UP)
 
+    def is_stalled(self) -> bool:
+        """Return whether what was sent earlier does not get through; ask before each reuse.
+
+        That is so where the kernel sends it again, and has heard nothing for more than a second:
+        packets to a peer that is gone vanish without a word.
+        """
+        if self._unacked_since_s is None or not self._has_unacked():
+            self._unacked_since_s = None
+            return False
+        if monotonic() - self._unacked_since_s <= _STALLED_S or not hasattr(socket, "TCP_INFO"):
+            return False
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        retransmits, silent_ms = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
+        return bool(retransmits and silent_ms > _STALLED_S * 1000)
+
+    def _has_unacked(self) -> bool:
+        return has_unsent(self._sock)
+
     async def settle(self) -> None:
-        """Wait until the peer's system has all that was sent; raises `OSError` if it wants none."""
-        while any(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4))):  # a count of bytes, packed
+        """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
+        while self._has_unacked():
             if self._poll() & _BROKEN:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             self.take_input()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
@@ -12,12 +14,14 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run a blocking *call* in a daemon thread of its own and wait for what it gives."""
+    """Run a blocking *call* in a daemon thread of its own; return its result, or raise its error."""
     return await begin_in_thread(call)
 
 
 def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
-    """Run a blocking *call* in a daemon thread of its own; several may wait for what it gives.
+    """Run a blocking *call* in a daemon thread of its own; return its future result.
+
+    Raise `OSError` if the system has no thread to spare.
 
     The executors of the standard library and of anyio join their threads when the interpreter
     exits: one that hangs, on a full pipe or on a slow name server, would keep the process alive.
@@ -43,5 +47,16 @@ def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
             loop.call_soon_threadsafe(settle, value, error)
 
-    Thread(target=run, daemon=True).start()
+    start_daemon(run)
     return outcome
+
+
+def start_daemon(run: Callable[[], object]) -> None:
+    """Start a daemon thread; raise `OSError` if there is none to be had.
+
+    There is none at the limit of processes, nor while the interpreter exits (Python 3.12 on).
+    """
+    try:
+        Thread(target=run, daemon=True).start()
+    except RuntimeError:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None

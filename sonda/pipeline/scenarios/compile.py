@@ -27,7 +27,7 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
-_DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
+DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class _Addressing:
             return None
         written, signal = piece.written, piece.written["signal_type"]
         labels = written.get("labels", {})
-        encoder = written.get("encoder", {"type": _DEFAULT_ENCODERS[signal]})
+        encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
         name = written.get("destination")
         if name is not None:

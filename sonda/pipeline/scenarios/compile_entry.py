@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from math import lcm
 from typing import Any, Final
 
 from returns.result import Failure
 
 from sonda.pipeline.model import ValidatedEvent
-from sonda.pipeline.problems import Invalid, Malformed, Problem
+from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
 from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.draw import draw
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
@@ -233,7 +234,7 @@ class EntryCompiler:
         if parameters is None:
             return None
         generator = log_generators.load(written["type"])
-        wrong = list(generator.check(parameters))
+        wrong = list(islice(generator.check(parameters), 3 * MAX_ISSUES))
         for inside, reason in wrong:
             self.issues.value((*where, *inside), reason)
         if wrong:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.events import options_document
-from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
+from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.scenarios.numbers import is_exact
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.text.escape import at, kind_of, quote
@@ -47,26 +47,30 @@ def read_json(raw: bytes) -> Result[Document, Problem]:
 
 
 def read_yaml(raw: bytes) -> Result[Document, Problem]:
-    """Read a document in YAML; fails with `NotJson` or `Malformed`."""
+    """Read a document in YAML; fails with `Malformed`."""
     return _yaml_tree(raw).bind(from_tree)
 
 
 def read_file(raw: bytes, environment: Mapping[str, str]) -> Result[Document, Problem]:
     """Read a file in YAML or JSON, with `${NAME}` in its values replaced from *environment*."""
-    is_json = raw.lstrip()[:1] == b"{"
-    if is_json and len(raw) <= MOST_BYTES and isinstance(checked := parse(raw), Failure):
-        return checked
-    tree = Success(json.loads(raw, parse_float=Decimal)) if is_json else _yaml_tree(raw)
+    tree: Result[Any, Problem] = Failure(_too_long())
+    if len(raw) <= MOST_BYTES:
+        is_json = raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
+        tree = Success(json.loads(raw, parse_float=Decimal)) if is_json else _yaml_tree(raw)
     return tree.bind(lambda value: _copy(value, environment))
 
 
 def from_tree(tree: object) -> Result[Document, Problem]:
-    """Copy what a program has put together; fails with `NotJson` or `Malformed`."""
+    """Copy what a program has put together; fails with `Malformed`."""
     return _copy(tree, None)
 
 
 def _too_long() -> Problem:
-    return NotJson(f"it is longer than {MOST_BYTES:,} bytes")
+    return _unreadable(f"the scenario is longer than {MOST_BYTES:,} bytes")
+
+
+def _unreadable(reason: str) -> Problem:
+    return Malformed((ValidationIssue("", reason),))
 
 
 def _yaml_tree(raw: bytes) -> Result[Any, Problem]:
@@ -77,8 +81,8 @@ def _yaml_tree(raw: bytes) -> Result[Any, Problem]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        return Failure(NotJson(f"it is not UTF-8 at byte {exc.start}"))
-    return read_document(text).alt(NotJson)
+        return Failure(_unreadable(f"the scenario is not UTF-8 at byte {exc.start}"))
+    return read_document(text).alt(_unreadable)
 
 
 class _Unusable(Exception):  # noqa: N818  # it never leaves this module
@@ -95,9 +99,9 @@ class _Copier:
     def copy(self, value: Any, path: Path) -> Any:
         self.values += 1
         if self.values > _MOST_VALUES:
-            raise _Unusable("it holds too many values")
+            raise _Unusable("the scenario holds too many values")
         if len(path) > _DEEPEST:
-            raise _Unusable("it is nested too deeply")
+            raise _Unusable("the scenario is nested too deeply")
         match value:
             case None | bool():
                 return value
@@ -163,7 +167,9 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Unusable("it holds a lone surrogate, which no UTF-8 text can carry") from None
+        raise _Unusable(
+            "the scenario holds a lone surrogate, which no UTF-8 text can carry"
+        ) from None
     return text
 
 
@@ -172,7 +178,7 @@ def _copy(tree: object, environment: Mapping[str, str] | None) -> Result[Documen
     try:
         copied = copier.copy(tree, ())
     except _Unusable as exc:
-        return Failure(NotJson(str(exc)))
+        return Failure(_unreadable(str(exc)))
     if not isinstance(copied, dict):
         reason = f"expected an object, got {kind_of(copied)}"
         return Failure(Malformed((ValidationIssue("", reason),)))

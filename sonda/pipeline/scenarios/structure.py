@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
@@ -123,7 +124,17 @@ def _schema(name: str) -> Mapping[str, Any]:
 def _explaining(name: str) -> Any:
     from sonda.pipeline.schemas.validators import compile_explaining  # costs 30 ms to import
 
-    return compile_explaining(_schema(name))
+    return _FirstErrors(compile_explaining(_schema(name)))
+
+
+class _FirstErrors:
+    """A validator that stops where no problem would list more."""
+
+    def __init__(self, validator: Any) -> None:
+        self._validator = validator
+
+    def iter_errors(self, value: Any) -> Iterator[Any]:
+        return islice(self._validator.iter_errors(value), 3 * MAX_ISSUES)
 
 
 def _check(name: str, value: Any, path: Path, issues: Issues) -> bool:
@@ -135,7 +146,10 @@ def _check(name: str, value: Any, path: Path, issues: Issues) -> bool:
         issues.more += 1
         return False
     for found in find_issues(_explaining(name), simple):
-        issues.extend(path, [found.flaw], structural=found.structural)
+        if found.issue is None:
+            issues.more += found.times
+        else:
+            issues.extend(path, [found.issue], structural=found.structural)
     return False
 
 

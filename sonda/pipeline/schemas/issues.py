@@ -5,10 +5,11 @@ The failed keyword decides between structure (400) and values (422).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from sonda.pipeline.problems import ValidationIssue
+from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
+from sonda.pipeline.schemas.remedies import did_you_mean, try_label
 from sonda.pipeline.text.escape import (
     QUOTED_CHARACTERS,
     at,
@@ -37,39 +38,71 @@ _ARTICLES: Final = {
 _ORDER: Final = {"log": 1, "metric": 1, "encoder": 2, "sink": 3}  # all else: the envelope, first
 
 
+_MORE: Final = "x-more"  # of `validators`, which is not imported for a body that is fine
+
 Path: TypeAlias = tuple[str | int, ...]
 
 
 class SchemaError(NamedTuple):
-    """A flaw, its turn in a detail, and whether it is one of structure or of a value."""
+    """An issue, its place in a detail, and whether structure is wrong or a value.
 
-    turn: int
+    Without an *issue* it stands for *times* further ones that have not been put into words.
+    """
+
+    order: int
     structural: bool
-    flaw: ValidationIssue
+    issue: ValidationIssue | None
+    times: int = 1
 
 
-def finding(path: Path, reason: str, *, structural: bool = False) -> SchemaError:
-    """Say what is wrong with the value at *path*."""
-    return SchemaError(turn(path), structural, ValidationIssue(at(*path), reason))
+def schema_error(path: Path, reason: str, *, structural: bool = False) -> SchemaError:
+    """Return what is wrong with the value at *path*."""
+    return SchemaError(order_of(path), structural, ValidationIssue(at(*path), reason))
 
 
-def turn(path: Path) -> int:
-    """Tell where in a detail a flaw at *path* stands."""
+def order_of(path: Path) -> int:
+    """Return where in a detail an issue at *path* stands: envelope, event, encoder, sink."""
     return _ORDER.get(str(path[0]), 0) if path else 0
 
 
+def problem_of(errors: Iterable[SchemaError]) -> Malformed | Invalid | None:
+    """Return the problem that all *errors* make, those of structure alone where there are any."""
+    listed = sorted(errors, key=lambda error: (not error.structural, error.order))
+    if not listed:
+        return None
+    structural = listed[0].structural
+    concerned = [error for error in listed if error.structural == structural]
+    issues = [error.issue for error in concerned if error.issue is not None][:MAX_ISSUES]
+    more = sum(error.times for error in concerned) - len(issues)
+    return (Malformed if structural else Invalid)(tuple(issues), more)
+
+
 def find_issues(validator: Validator, document: Any, *where: str) -> list[SchemaError]:
-    """Name all that is wrong with *document*, which stands at *where* in the body."""
-    found: dict[SchemaError, None] = {}  # a dict: in order, and each flaw once
-    for error in _telling(list(validator.iter_errors(document))):
-        path = (*where, *error.absolute_path)
-        structural = list(_structural(error, path))
-        for flaw in structural or [_value(error, path)]:
-            found[SchemaError(turn(path), bool(structural), flaw)] = None
-    return list(found)
+    """Return all that is wrong with *document*, which stands at *where* in the body."""
+    found = [
+        made
+        for error in _independent(list(validator.iter_errors(document)))
+        for made in _schema_errors(error, (*where, *error.absolute_path))
+    ]
+    worded = dict.fromkeys(error for error in found if error.issue is not None)  # each once
+    return [*worded, *(error for error in found if error.issue is None)]
 
 
-def _telling(errors: list[ValidationError]) -> Iterator[ValidationError]:
+def _schema_errors(error: ValidationError, path: Path) -> Iterator[SchemaError]:
+    """Put an error into words, one issue for each thing that it finds wrong."""
+    order = order_of(path)
+    if error.validator == _MORE:
+        structural, count = _facts(error)[1]
+        yield SchemaError(order, structural, None, count)
+    elif error.validator == "additionalProperties":
+        yield from _unknown_fields(error, path)
+    else:
+        issues = list(_structural(error, path))
+        for issue in issues or [_value(error, path)]:
+            yield SchemaError(order, bool(issues), issue)
+
+
+def _independent(errors: list[ValidationError]) -> Iterator[ValidationError]:
     """Leave out what another error explains: the value of a wrong type, an unknown field's inside."""
     explaining = {
         tuple(error.absolute_path): error
@@ -84,15 +117,19 @@ def _telling(errors: list[ValidationError]) -> Iterator[ValidationError]:
 
 
 def _allows_nothing(error: ValidationError) -> bool:
-    """Tell whether the schema is `{"not": {}}`: how ours say that a field must not be there."""
+    """Return whether the schema is `{"not": {}}`: how ours say that a field must not be there."""
     return error.validator == "not" and error.validator_value == {}
 
 
-def unknown_variant(value: str, expected: Iterable[str]) -> str:
-    """Say that an enumerated value is none of those *expected*."""
-    names = [f"'{name}'" for name in expected]
+def unknown_variant(
+    value: str, expected: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> str:
+    """Return the reason why *value* is wrong, which is none of those *expected*."""
+    known = list(expected)
+    names = [f"'{name}'" for name in known]
     wanted = f"one of {', '.join(names)}" if names[2:] else " or ".join(names)
-    return f"unknown variant {variant(value)}, expected {wanted}"
+    remedy = did_you_mean(value, known, synonyms)
+    return f"unknown variant {variant(value)}, expected {wanted}{remedy}"
 
 
 def _structural(error: ValidationError, path: Path) -> Iterator[ValidationIssue]:
@@ -100,43 +137,59 @@ def _structural(error: ValidationError, path: Path) -> Iterator[ValidationIssue]
     match error.validator:
         case "type":
             got = quote(found) if wanted == "integer" else kind_of(found)
-            yield ValidationIssue(at(*path), f"expected {_ARTICLES[wanted]}, got {got}")
+            reason = f"expected {_ARTICLES[wanted]}, got {got}{_hint(schema)}"
+            yield ValidationIssue(at(*path), reason)
         case "required":
             missing = (name for name in wanted if name not in found)
             yield from (ValidationIssue(at(*path), f"missing field '{name}'") for name in missing)
-        case "additionalProperties":
-            unknown = (name for name in found if name not in schema["properties"])
-            yield from (_unknown_field(name, path) for name in unknown)
         case "not" if _allows_nothing(error):
-            yield _unknown_field(str(path[-1]), path[:-1])
+            yield ValidationIssue(at(*path[:-1]), f"unknown field {variant(str(path[-1]))}")
         case "enum":
             aliases = schema.get("x-aliases", {})
             expected = (name for name in wanted if name not in aliases)
-            yield ValidationIssue(at(*path), unknown_variant(found, expected))
+            synonyms = {**aliases, **schema.get("x-synonyms", {})}
+            yield ValidationIssue(at(*path), unknown_variant(found, expected, synonyms))
+
+
+def _unknown_fields(error: ValidationError, path: Path) -> Iterator[SchemaError]:
+    schema, _, found = _facts(error)
+    order, known = order_of(path), schema["properties"]
+    unknown = [name for name in found if name not in known]
+    for name in unknown[:MAX_ISSUES]:
+        reason = f"unknown field {variant(name)}{did_you_mean(name, known)}"
+        yield SchemaError(order, structural=True, issue=ValidationIssue(at(*path), reason))
+    if len(unknown) > MAX_ISSUES:
+        yield SchemaError(order, structural=True, issue=None, times=len(unknown) - MAX_ISSUES)
 
 
 def _facts(error: ValidationError) -> tuple[Any, Any, Any]:
-    """Give the schema that failed, its failed keyword's value, and the instance."""
+    """Return the schema that failed, its failed keyword's value, and the instance."""
     return error.schema, error.validator_value, error.instance
 
 
-def _unknown_field(name: str, path: Path) -> ValidationIssue:
-    return ValidationIssue(at(*path), f"unknown field {variant(name)}")
+def _hint(schema: Any) -> str:
+    """Return the remedy that a schema itself has."""
+    return f" ({schema['x-hint']})" if "x-hint" in schema else ""
 
 
 def _value(error: ValidationError, path: Path) -> ValidationIssue:
     schema, _, found = _facts(error)
     shown = _shown(found, schema)
+    is_name = error.absolute_schema_path[-2] == "propertyNames"
     if "x-detail" in schema:
-        return ValidationIssue("", schema["x-detail"].replace("{value}", shown))
+        reason = schema["x-detail"].replace("{value}", shown)
+        if is_name and schema.get("x-hint-name"):
+            reason += try_label(found)
+        where = (*path, found) if is_name else path
+        return ValidationIssue(at(*where), reason, names_subject=True)
     reason = _reason(error)
-    if error.absolute_schema_path[-2] == "propertyNames":
+    if is_name or any(part == "propertyNames" for part in error.absolute_schema_path):
         return ValidationIssue(at(*path), f"invalid name {shown}: {reason}")
-    if isinstance(found, dict):
+    if isinstance(found, (dict, list)):
         return ValidationIssue(at(*path), reason)
-    return ValidationIssue(
-        at(*path), f"invalid value {shown}: {reason}" if shown else f"invalid value: {reason}"
-    )
+    quoted = f"invalid value {shown}" if shown else "invalid value"
+    hint = _hint(schema) if reason.startswith("expected") else ""
+    return ValidationIssue(at(*path), f"{quoted}: {reason}{hint}")
 
 
 def _shown(value: object, schema: Any) -> str:
@@ -159,6 +212,8 @@ def _own_reason(error: ValidationError) -> str:
             return str(error.cause)
         case "minLength":
             return "must not be empty"
+        case "maxItems":
+            return f"must have at most {wanted} items"
         case _ if "x-expected" in schema:
             return f"expected {schema['x-expected']}"
         case "minimum" | "maximum" if "minimum" in schema and "maximum" in schema:

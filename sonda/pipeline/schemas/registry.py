@@ -1,20 +1,22 @@
 """The JSON Schemas: read once, each compiled once, on first use.
 
 They are the only definition of a body's structure. Each is compiled twice: `fast_validator` only says
-yes or no, in a microsecond, and `dialect.validator`, a hundred times slower, has the words for what
-is wrong. A property test holds the two together. Beside the keywords of draft 2020-12 they use
+yes or no, in a microsecond, and `validators.validator`, a hundred times slower, explains what is
+wrong. A property test holds the two together. Beside the keywords of draft 2020-12 they use
 `format`s of our own (`formats.py`) and these:
 
-- `x-detail`: the whole text of a flaw, `{value}` in it replaced by the value;
-  `x-expected`: what a flaw says was expected.
+- `x-detail`: the whole text of an issue, `{value}` in it replaced by the value;
+  `x-expected`: what an issue says was expected; `x-hint`: the remedy in brackets at its end.
+- `x-synonyms`: what people write for an enumerated value, or for a plug-in's name, and mean it.
 - `x-secret`: the value is never shown; `x-secret-userinfo`: a URL's name and password are not.
 - `x-aliases`: other spellings of an enumerated value, and what they stand for.
 - `x-reserved`: header names, in any case, that the sink sets itself; a final `*` matches any rest.
-- `x-durations-ascend`: two fields, the second not below the first.
+- `x-durations-ascend`: two fields with their defaults, the second not below the first.
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
 - `x-signal-option`: the option of a sink that must be the event's signal.
 - `x-target`: the option that says where a sink's events go.
+- `x-verify`: the sink's events can be read back: `url` by a query API, `place` where they were put.
 - `x-resend`: `safe` where the destination keeps only one of two equal events.
 - `x-extra`, `x-requires`: the extra that either needs, and the modules that it installs.
 """
@@ -27,11 +29,11 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import jsonschema_rs
 
-from sonda.pipeline.schemas.formats import FORMATS
+from sonda.pipeline.schemas.formats import FORMATS, PATTERNS
 from sonda.pipeline.values.durations import seconds
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -40,7 +42,7 @@ GeneratorKind: TypeAlias = Literal["generator", "log_generator"]
 
 
 def _folder() -> Traversable:
-    """Find `schemas/`: inside an installed package, else at the top of the checkout."""
+    """Return `schemas/`: inside an installed package, else at the top of the checkout."""
     inside = files("sonda") / "schemas"
     return inside if inside.is_dir() else Path(__file__).parents[3] / "schemas"
 
@@ -71,6 +73,20 @@ PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "sink": _read(_folder() / "sinks"),
 }
 
+SYNONYMS: Final[Mapping[Kind, Mapping[str, str]]] = {
+    kind: {word: name for name, facts in schemas.items() for word in facts.get("x-synonyms", ())}
+    for kind, schemas in PLUGINS.items()
+}
+"""What people write for the name of a plug-in."""
+
+
+def schemas_of(kind: Kind | GeneratorKind) -> Mapping[str, Schema]:
+    """Return the schemas of a kind of plug-in, by name."""
+    if kind in PLUGINS:
+        return PLUGINS[cast("Kind", kind)]
+    return GENERATORS[cast("GeneratorKind", kind)]
+
+
 BY_ID: Final[Mapping[str, Schema]] = {
     schema["$id"]: schema
     for schemas in (_ENVELOPE, *PLUGINS.values(), *GENERATORS.values())
@@ -79,7 +95,7 @@ BY_ID: Final[Mapping[str, Schema]] = {
 
 
 def is_reserved(owned: list[str], name: str) -> bool:
-    """Tell whether *name* is one of those *owned*, in any case; a final `*` matches any rest."""
+    """Return whether *name* is one of those *owned*, in any case; a final `*` matches any rest."""
     name = name.lower()
     return any(
         name.startswith(wanted[:-1]) if wanted[-1] == "*" else name == wanted
@@ -87,39 +103,51 @@ def is_reserved(owned: list[str], name: str) -> bool:
     )
 
 
-def ascend(fields: list[str], instance: object) -> bool:
-    """Tell whether the second of two durations is not below the first."""
+def ascend(defaults: Mapping[str, str], instance: object) -> bool:
+    """Return whether the second of two durations is not below the first."""
     if not isinstance(instance, dict):
         return True
     try:
-        lower, upper = (seconds(instance[field]) for field in fields)
-    except (KeyError, TypeError, ValueError):
-        return True  # missing or no duration: other keywords say so
+        lower, upper = (seconds(instance.get(field, text)) for field, text in defaults.items())
+    except (TypeError, ValueError):
+        return True  # no duration: other keywords say so
     return upper >= lower
 
 
-class _Keyword:
-    """One of our keywords for the fast validator: *_holds* gets the keyword's value first."""
+class _DurationsAscend:
+    """`x-durations-ascend` for the fast validator."""
 
-    _holds: Callable[[Any, Any], bool]
-
-    def __init__(self, _schema: Schema, value: Any, _path: list[str | int]) -> None:
-        self._value = value
+    def __init__(self, _schema: Schema, defaults: Mapping[str, str], _path: list[Any]) -> None:
+        self._defaults = defaults
 
     def validate(self, instance: Any) -> None:
-        if not self._holds(self._value, instance):
+        if not ascend(self._defaults, instance):
             raise ValueError
 
 
-class _Reserved(_Keyword):
-    _holds = staticmethod(lambda owned, name: not is_reserved(owned, name))
+def _without_calls(schema: Any) -> Any:
+    """Return a schema with regular expressions for what would call Python for every name and value."""
+    if isinstance(schema, list):
+        return [_without_calls(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _without_calls(inner) for name, inner in schema.items()}
+    patterns: list[Schema] = []
+    if isinstance(made.get("format"), str) and made["format"] in PATTERNS:
+        patterns.append({"pattern": PATTERNS[made.pop("format")]})
+    if isinstance(made.get("x-reserved"), list):
+        owned = "|".join(map(_any_case, made.pop("x-reserved")))
+        patterns.append({"not": {"pattern": f"^(?:{owned})$"}})
+    return {**made, "allOf": [*made.get("allOf", []), *patterns]} if patterns else made
 
 
-class _DurationsAscend(_Keyword):
-    _holds = staticmethod(ascend)
+def _any_case(name: str) -> str:
+    """Return a regular expression for a header's name in any case; a final `*` matches any rest."""
+    letters = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in name.rstrip("*"))
+    return f"{letters}.*" if name.endswith("*") else letters
 
 
-def _answers(check: Callable[[str], object]) -> Callable[[str], bool]:
+def _conforms_to(check: Callable[[str], object]) -> Callable[[str], bool]:
     def conforms(text: str) -> bool:
         try:
             check(text)
@@ -132,7 +160,7 @@ def _answers(check: Callable[[str], object]) -> Callable[[str], bool]:
 
 @cache
 def _fast_registry() -> jsonschema_rs.Registry:
-    return jsonschema_rs.Registry([(uri, dict(schema)) for uri, schema in BY_ID.items()])
+    return jsonschema_rs.Registry([(uri, _without_calls(schema)) for uri, schema in BY_ID.items()])
 
 
 @cache
@@ -144,9 +172,9 @@ def fast_validator(kind: Kind | None = None, name: str = "") -> jsonschema_rs.Va
 def compile_fast(schema: Schema) -> jsonschema_rs.Validator:
     """Compile one of our schemas for a quick yes or no."""
     return jsonschema_rs.Draft202012Validator(
-        dict(schema),
+        _without_calls(schema),
         registry=_fast_registry(),
-        formats={name: _answers(check) for name, check in FORMATS.items()},
+        formats={name: _conforms_to(check) for name, check in FORMATS.items()},
         validate_formats=True,
-        keywords={"x-reserved": _Reserved, "x-durations-ascend": _DurationsAscend},
+        keywords={"x-durations-ascend": _DurationsAscend},
     )

@@ -6,10 +6,10 @@ new module needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from sonda.pipeline.plugins.option_classes import options_class
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from returns.result import Result
 
     from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Payload, Pending, WirePreview
+    from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
     from sonda.pipeline.net import Network
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from sonda.pipeline.sinks.udp import Udp as Udp
 
 O = TypeVar("O")
+
+SendMany: TypeAlias = (
+    "Callable[[Sequence[Payload], O, Network, Deadline], Awaitable[list[Result[Ack, Problem]]]]"
+)
 
 LINE: Final = "one line, its line feed included"
 """How an event is framed where a line feed ends it."""
@@ -49,13 +53,17 @@ class Sink(Generic[O]):
     *push* starts a delivery and gives what flush awaits. *describe* says how the event would leave,
     from the pieces that *push* uses; it opens nothing, but it may ask the file system what a path
     leads to. *ends_with_lf* tells whether a line feed ends a frame, so that none may stand inside an
-    event.
+    event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
+    a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
+    they are pushed, *side_by_side*.
     """
 
     options: type[O]
     push: Callable[[Payload, O, Network, Deadline], Awaitable[Result[Pending, Problem]]]
     describe: Callable[[Payload, O, Network], Result[WirePreview, Problem]]
     ends_with_lf: Callable[[O], bool] = never
+    send_many: SendMany[O] | None = None
+    side_by_side: bool = False
 
 
 def load(name: str) -> Sink[Any]:

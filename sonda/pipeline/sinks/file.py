@@ -89,4 +89,4 @@ def describe(payload: Payload, options: File, transport: Network) -> Result[Wire
     return permit(options.path, transport.confinement).map(departure)
 
 
-SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True)
+SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True, side_by_side=True)

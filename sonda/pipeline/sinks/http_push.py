@@ -1,6 +1,7 @@
 """Any HTTP endpoint that takes a POST: one event, one request.
 
-**Confirmed:** a 2xx answer, read whole: the endpoint accepted the event. A redirect is a no.
+**Confirmed:** a 2xx answer, read whole, that is what `expect` asks for: the endpoint accepted the
+event. A redirect is a no. OTLP's answers are judged as `otlp_http` does.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import Outcome
-from sonda.pipeline.net.http_verdict import Judge, status_is_enough
+from sonda.pipeline.net.http1_response import ANSWER_BYTES
+from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
+from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
 from sonda.pipeline.net.pool import Attempt
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -34,6 +36,7 @@ class HttpPush:
 
     url: str
     content_type: str | None = None
+    expect: Expect | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     batch_size: int = 1000
     max_buffer_age: str = "0s"
@@ -61,33 +64,36 @@ async def push(
 
 def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
     url = parse_http_url(options.url)
-    judge, is_retryable = _judgement(payload)
+    judge, is_retryable = _judgement(payload, options)
     where = _post.endpoint(
         "http_push",
         options.url,
         url,
         options.headers,
         options.tls,
-        _post.is_2xx,
+        partial(is_expected, options.expect) if options.expect else _post.is_2xx,
         judge=judge,
         is_retryable=is_retryable,
+        answer_bytes=answer_bytes(options.expect, ANSWER_BYTES),
     )
     return where, _post.headers_for(payload, where, content_type=options.content_type)
 
 
-def _judgement(payload: Payload) -> tuple[Judge, Callable[[int], bool]]:
+def _judgement(payload: Payload, options: HttpPush) -> tuple[Judge, Callable[[int], bool]]:
     """Return how to judge a body, and which statuses may pass; those of OTLP are its own."""
+    expected = judge_expected(options.expect)
     if payload.encoder != "otlp":
-        return status_is_enough, _post.is_transient
+        return expected, _post.is_transient
     from sonda.pipeline.net.otlp_answer import is_retryable, judge_export  # needs the extra
 
-    return partial(judge_export, payload.event.signal_type), is_retryable
+    export = partial(judge_export, payload.event.signal_type)
+    return judge_in_turn(expected, export), is_retryable
 
 
 def describe(
     payload: Payload, options: HttpPush, transport: Network
 ) -> Result[WirePreview, Problem]:
-    """Say what would be posted; fails with `Forbidden`."""
+    """Return what would be posted; fail with `Forbidden`."""
     where, headers = _target(options, payload)
     body = payload.packing.pack(payload.body)
     return _post.describe(where, headers, body, transport, framing="one POST")

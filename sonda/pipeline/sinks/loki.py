@@ -11,30 +11,33 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import BatchLimits, Queue
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.batch import BatchLimits
+from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
+from sonda.pipeline.values.addresses import parse_http_url, with_path
 
-if TYPE_CHECKING:
-    import httpx
+_PUSH_PATH: Final = "/loki/api/v1/push"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loki:
-    """Options of the `loki` sink; *url* is the base that `/loki/api/v1/push` is appended to."""
+    """Options of the `loki` sink.
+
+    *url* is the base that `/loki/api/v1/push` is appended to, unless its path ends so already.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -51,9 +54,20 @@ async def push(
     payload: Payload, options: Loki, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Push the event as one entry, together with those that are in line for the same Loki."""
-    line = transport.keep(options, partial(_line, transport=transport))
-    attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    queue = _queue_for(options, transport)
+    return Success(partial(deliver, queue, payload, options.retry, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: Loki, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Send a group as `push` does; return the verdict on each event."""
+    return await deliver_many(_queue_for(options, transport), payloads, options.retry, deadline)
+
+
+def _queue_for(options: Loki, transport: Network) -> Queue:
+    """Return the queue that all events with these options share."""
+    return transport.keep(options, partial(_line, transport=transport))
 
 
 def _line(options: Loki, transport: Network) -> Queue:
@@ -66,7 +80,7 @@ def _line(options: Loki, transport: Network) -> Queue:
 
 def _endpoint(options: Loki) -> _post.Endpoint:
     headers = {"Content-Type": "application/json", **options.headers}
-    url = _push_url(options.url)
+    url = with_path(parse_http_url(options.url), _PUSH_PATH)
     return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
 
 
@@ -76,12 +90,6 @@ def _is_yes(status: int) -> bool:
 
 def _stream(payload: Payload) -> Hashable:
     return frozenset(payload.event.labels.items())
-
-
-def _push_url(base: str) -> httpx.URL:
-    url = parse_http_url(base)
-    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    return url.copy_with(raw_path=path.removesuffix(b"/") + b"/loki/api/v1/push" + mark + query)
 
 
 def _compose(payloads: Sequence[Payload]) -> bytes:
@@ -109,4 +117,4 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
-SINK: Final = Sink(Loki, push, describe)
+SINK: Final = Sink(Loki, push, describe, send_many=send_many)

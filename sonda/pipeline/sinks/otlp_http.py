@@ -10,25 +10,23 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, Signal, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import BatchLimits, Queue
+from sonda.pipeline.net.batch import BatchLimits
+from sonda.pipeline.net.batching import Queue, deliver, deliver_many
 from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
-
-if TYPE_CHECKING:
-    import httpx
+from sonda.pipeline.values.addresses import parse_http_url, with_path
 
 _CONTENT_TYPE: Final = "application/x-protobuf"
 
@@ -52,11 +50,23 @@ async def push(
     payload: Payload, options: OtlpHttp, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Export the event as one record, together with those that wait for the same collector."""
+    queue = _queue_for(payload, options, transport)
+    return Success(partial(deliver, queue, payload, options.retry, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: OtlpHttp, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Export a group of one signal, as `push` does; return the verdict on each event."""
+    queue = _queue_for(payloads[0], options, transport)
+    return await deliver_many(queue, payloads, options.retry, deadline)
+
+
+def _queue_for(payload: Payload, options: OtlpHttp, transport: Network) -> Queue:
+    """Return the queue that all events of this signal with these options share."""
     signal = payload.event.signal_type
     make = partial(_queue, signal=signal, transport=transport)
-    queue = transport.keep(options, make, signal)
-    attempt = partial(queue.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    return transport.keep(options, make, signal)
 
 
 def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
@@ -72,23 +82,13 @@ def _endpoint(options: OtlpHttp, signal: Signal) -> _post.Endpoint:
     return _post.endpoint(
         "otlp_http",
         options.endpoint,
-        _export_url(options.endpoint, signal),
+        with_path(parse_http_url(options.endpoint), f"/v1/{signal}"),
         {"Content-Type": _CONTENT_TYPE, **coding, **options.headers},
         options.tls,
         _post.is_2xx,
         judge=partial(judge_export, signal),
         is_retryable=is_retryable,
     )
-
-
-def _export_url(base: str, signal: Signal) -> httpx.URL:
-    """Append the signal's path, unless the base ends with it."""
-    url = parse_http_url(base)
-    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    suffix = b"/v1/" + signal.encode("ascii")
-    if not path.endswith(suffix):
-        path = path.removesuffix(b"/") + suffix
-    return url.copy_with(raw_path=path + mark + query)
 
 
 def _compose(options: OtlpHttp, payloads: Sequence[Payload]) -> bytes:
@@ -111,4 +111,4 @@ def describe(
     )
 
 
-SINK: Final = Sink(OtlpHttp, push, describe)
+SINK: Final = Sink(OtlpHttp, push, describe, send_many=send_many)

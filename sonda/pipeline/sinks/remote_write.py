@@ -17,11 +17,12 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Metric, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Metric, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
-from sonda.pipeline.net.batching import BatchLimits, Queue
-from sonda.pipeline.net.retry import Retry, deliver_with_retries
+from sonda.pipeline.net.batch import BatchLimits, StreamOrder
+from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
@@ -47,22 +48,43 @@ async def push(
     payload: Payload, options: RemoteWrite, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the sample, together with those that are in line for the same receiver."""
-    make = partial(_line, payload=payload, transport=transport)
-    line = transport.keep(options, make, payload.encoder)  # versions do not mix in one request
-    attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    queue = _queue_for(payload, options, transport)
+    return Success(partial(deliver, queue, payload, options.retry, deadline))
 
 
-def _line(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
-    """Make a line of requests that are packed as the first payload's version says.
+async def send_many(
+    payloads: Sequence[Payload], options: RemoteWrite, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Send a group of samples as `push` does; return the verdict on each."""
+    queue = _queue_for(payloads[0], options, transport)
+    return await deliver_many(queue, payloads, options.retry, deadline)
+
+
+def _queue_for(payload: Payload, options: RemoteWrite, transport: Network) -> Queue:
+    """Return the queue for samples with these options; versions do not mix in one request."""
+    make = partial(_queue, payload=payload, transport=transport)
+    return transport.keep(options, make, payload.encoder)
+
+
+def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
+    """Make a queue of requests that are packed as the first payload's version says.
 
     A request holds one sample of a series at most, and the next one waits for its verdict:
     Prometheus takes two samples of one millisecond with a 204 and keeps only the first, and of
-    two requests side by side it refuses the sample that comes later with the earlier time.
+    two requests side by side it refuses the sample that comes later with the earlier time. That
+    holds for a receiver, whatever else the options say: its series have one order.
     """
     where = _endpoint(options)
     limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
-    return _post.line(where, _post.headers_for(payload, where), _compose, limits, transport)
+    order = transport.get_or_create(_receiver(where), StreamOrder)
+    headers = _post.headers_for(payload, where)
+    return _post.line(where, headers, _compose, limits, transport, order)
+
+
+def _receiver(where: _post.Endpoint) -> Hashable:
+    """Return what tells one receiver from another: the address, path, tenant and other headers."""
+    headers = sorted((name.lower(), value) for name, value in where.headers.items())
+    return "remote_write", str(where.url.copy_with(userinfo=b"")).lower(), tuple(headers)
 
 
 def _endpoint(options: RemoteWrite) -> _post.Endpoint:
@@ -101,4 +123,4 @@ def describe(
     )
 
 
-SINK: Final = Sink(RemoteWrite, push, describe)
+SINK: Final = Sink(RemoteWrite, push, describe, send_many=send_many)

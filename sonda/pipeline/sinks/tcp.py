@@ -8,7 +8,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, zip_longest
@@ -18,18 +18,20 @@ from typing import Final, Literal
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batching import Batch, BatchLimits, Labels, Outcome, Queue
+from sonda.pipeline.net.batch import Batch, BatchLimits, Labels
+from sonda.pipeline.net.batching import Queue, deliver, deliver_many
 from sonda.pipeline.net.pool import Connection, ConnectionKey, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
-from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.sockets import is_late, reason, words
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import LINE, Sink
-from sonda.pipeline.values.addresses import Address, parse_address
+from sonda.pipeline.values.addresses import Address, parse_address, without_zone
 
 FRAMES_PER_WRITE: Final = 1000
 _HANDED_OFF: Final = Ack(Confirmed.HANDED_OFF)
@@ -50,9 +52,20 @@ async def push(
     payload: Payload, options: Tcp, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Write the event as one frame, together with those that are in line for the same peer."""
-    line = transport.keep(options, partial(_line, transport=transport))
-    attempt = partial(line.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    queue = _queue_for(options, transport)
+    return Success(partial(deliver, queue, payload, options.retry, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: Tcp, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Send a group as `push` does; return the verdict on each event."""
+    return await deliver_many(_queue_for(options, transport), payloads, options.retry, deadline)
+
+
+def _queue_for(options: Tcp, transport: Network) -> Queue:
+    """Return the queue that all events with these options share."""
+    return transport.keep(options, partial(_line, transport=transport))
 
 
 def _line(options: Tcp, transport: Network) -> Queue:
@@ -111,7 +124,7 @@ async def _route(
 
 
 def _server_name(tls: Tls, address: Address) -> str:
-    return (tls.server_name or address.host).rstrip(".")
+    return without_zone(tls.server_name or address.host).rstrip(".")
 
 
 class _Writing:
@@ -173,4 +186,4 @@ def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WireP
     return permitted.bind(lambda _: transport.tls.permit(tls)).map(lambda _: departure)
 
 
-SINK: Final = Sink(Tcp, push, describe, ends_with_lf=_ends_with_lf)
+SINK: Final = Sink(Tcp, push, describe, ends_with_lf=_ends_with_lf, send_many=send_many)

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from returns.result import Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
-from sonda.pipeline.model import Ack, InFlight, Receipt
+from sonda.pipeline.model import Ack, InFlight, Receipt, ValidatedEvent
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.targets import target_of
 
@@ -18,7 +18,7 @@ async def flush(pushed: InFlight, *, began_ns: int) -> Result[Receipt, Problem]:
 
     Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
     """
-    event, warnings = pushed.order.event, pushed.order.warnings
+    event = pushed.order.event
     try:
         verdict = await pushed.pending()
     except asyncio.CancelledError as exc:  # a sink that knows better has said so
@@ -26,16 +26,19 @@ async def flush(pushed: InFlight, *, began_ns: int) -> Result[Receipt, Problem]:
         explain(exc, OutcomeUnknown(target, WHILE_UNKNOWN, event.time_ns))
         raise
 
-    def receipt(yes: Ack) -> Receipt:
-        return Receipt(
-            signal_type=event.signal_type,
-            confirmed=yes.confirmed,
-            time_ns=event.time_ns,
-            tries=yes.tries,
-            latency_us=(perf_counter_ns() - began_ns) // 1000,
-            status=yes.status,
-            place=yes.place,
-            warnings=warnings + yes.warnings,
-        )
+    return verdict.map(lambda ack: receipt_of(pushed.order, ack, perf_counter_ns() - began_ns))
 
-    return verdict.map(receipt)
+
+def receipt_of(order: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:
+    """Return the receipt for *order*; the latency runs from the start of encoding."""
+    return Receipt(
+        signal_type=order.event.signal_type,
+        confirmed=ack.confirmed,
+        time_ns=order.event.time_ns,
+        tries=ack.tries,
+        latency_us=latency_ns // 1000,
+        status=ack.status,
+        place=ack.place,
+        offset=ack.offset,
+        warnings=order.warnings + ack.warnings,
+    )

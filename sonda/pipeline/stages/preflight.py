@@ -1,4 +1,4 @@
-"""Stage 3: what the user should know before the event leaves. It only advises, it never refuses."""
+"""Stage 3: what the user should know before the event leaves. It only advises, and never refuses."""
 
 from __future__ import annotations
 
@@ -7,38 +7,44 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
 from returns.result import Result, Success
 
 from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.plugins.lookup import facts_of
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import shown
-from sonda.pipeline.values.addresses import address_of, is_loopback, parse_address, parse_http_url
+from sonda.pipeline.values.addresses import (
+    address_of,
+    is_loopback,
+    loopback_addresses,
+    parse_http_url,
+)
 from sonda.pipeline.values.memoize import memoize
 
+MAX_BROKERS: Final = 20
 _CREDENTIAL_HEADER: Final = re.compile(
     r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE
 )
 
 
-def preflight(order: ValidatedEvent, *, in_server: bool) -> Result[ValidatedEvent, Problem]:
+def preflight(validated: ValidatedEvent, *, in_server: bool) -> Result[ValidatedEvent, Problem]:
     """Add the advisories, in the contract's order; never fails.
 
-    The loopback one speaks of the server's container, so it is for servers alone (*in_server*).
+    The one about loopback speaks of the server's container, so it is for servers alone (*in_server*).
     """
-    signal = order.event.signal_type
-    warnings = _advice(order.sink.identity, signal, in_server)
-    advised = (
-        ValidatedEvent(order.event, order.encoder, order.sink, warnings) if warnings else order
-    )
-    return Success(advised)
+    event, sink = validated.event, validated.sink
+    warnings = _advice(sink.identity, event.signal_type, in_server, bool(event.labels))
+    return Success(replace(validated, warnings=warnings) if warnings else validated)
 
 
 @memoize
-def _advice(identity: str, signal: str, in_server: bool) -> tuple[str, ...]:
+def _advice(identity: str, signal: str, in_server: bool, is_labelled: bool) -> tuple[str, ...]:
     options = json.loads(identity)
     sink = options["type"]
     return (
         *(_loopback(signal, sink, options) if in_server else ()),
+        *_no_labels(sink, is_labelled),
         *_no_acknowledgement(sink),
         *_password_in_clear(options),
         *_credentials_in_clear(options),
@@ -46,27 +52,37 @@ def _advice(identity: str, signal: str, in_server: bool) -> tuple[str, ...]:
 
 
 def _loopback(signal: str, sink: str, options: Mapping[str, Any]) -> Iterator[str]:
-    for target, host in _targets(options):
-        if is_loopback(host):
-            yield (
-                f"scenario entry 'events.{signal}' sink `{sink}` targets "
-                f"`{shown(target)}` — this host resolves to the sonda-server container's "
-                "own loopback, not your host. Use a Docker Compose service name (e.g. "
-                "`victoriametrics:8428`) or a Kubernetes Service DNS name instead. "
-                "See docs/deployment/endpoints.md."
-            )
+    targets = _loopback_targets(sink, options)
+    for target in targets[:MAX_BROKERS]:
+        yield (
+            f"scenario entry 'events.{signal}' sink `{sink}` targets "
+            f"`{shown(target)}` — this host resolves to the sonda-server container's "
+            "own loopback, not your host. Use a Docker Compose service name (e.g. "
+            "`victoriametrics:8428`) or a Kubernetes Service DNS name instead. "
+            "See docs/deployment/endpoints.md."
+        )
+    if len(targets) > MAX_BROKERS:
+        yield f"and {len(targets) - MAX_BROKERS} more brokers"
 
 
-def _targets(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Find what a sink points at, as it is written, each with its host."""
-    for field in ("url", "endpoint"):
-        if field in options:
-            yield options[field], address_of(parse_http_url(options[field])).host
-    if "address" in options:
-        yield options["address"], parse_address(options["address"]).host
-    for broker in map(str.strip, options.get("brokers", "").split(",")):
-        if broker:
-            yield broker, parse_address(broker).host
+def _loopback_targets(sink: str, options: Mapping[str, Any]) -> list[str]:
+    """Return those of a sink's targets, as they are written, that lead to loopback."""
+    match (facts_of("sink", sink) or {}).get("x-target"):
+        case "url" | "endpoint" as option:
+            target = options[option]
+            return [target] if is_loopback(address_of(parse_http_url(target)).host) else []
+        case "address" | "brokers" as option:
+            return loopback_addresses(options[option])
+        case _:
+            return []
+
+
+def _no_labels(sink: str, is_labelled: bool) -> Iterator[str]:
+    if sink == "loki" and not is_labelled:
+        yield (
+            "Loki files an event without labels under `unknown_service`, where no query by label "
+            "finds it: add a label"
+        )
 
 
 def _no_acknowledgement(sink: str) -> Iterator[str]:

@@ -1,27 +1,61 @@
-"""Stage 2: a JSON object to an order whose every value some configuration allows."""
+"""Stage 2: a JSON object to an event whose every value some configuration allows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline import encoders, sinks
-from sonda.pipeline.model import Event, Log, Metric, PluginRef, ValidatedEvent
+from sonda.pipeline.model import (
+    Event,
+    Log,
+    Metric,
+    NamedDestination,
+    PluginRef,
+    ValidatedEvent,
+    Verify,
+)
 from sonda.pipeline.plugins.extras import need
-from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem, missing_extra
-from sonda.pipeline.schemas.issues import SchemaError, find_issues, finding, turn, unknown_variant
-from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, Kind, fast_validator
-from sonda.pipeline.text.escape import quote
+from sonda.pipeline.plugins.fit import cannot_encode, does_not_fit, other_signal, verify_errors
+from sonda.pipeline.plugins.lookup import (
+    explaining_options,
+    external_plugin,
+    facts_of,
+    fast_options,
+    load,
+    names_of,
+)
+from sonda.pipeline.problems import Invalid, NotJson, Problem, ValidationIssue, missing_extra
+from sonda.pipeline.schemas.issues import (
+    SchemaError,
+    find_issues,
+    order_of,
+    problem_of,
+    schema_error,
+    unknown_variant,
+)
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
+from sonda.pipeline.text.escape import quote, variant
 from sonda.pipeline.values.memoize import memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
-Pair: TypeAlias = tuple[PluginRef, PluginRef]
+Destinations = Callable[[str], NamedDestination | None]
+"""Finds a destination of the operator's configuration by its name."""
 
-# What is recalled is looked up by its JSON: Python holds 1, 1.0 and True for equal.
+
+class Delivering(NamedTuple):
+    """What the bodies of one kind for one destination have in common."""
+
+    encoder: PluginRef
+    sink: PluginRef
+    verify: Verify | None
+
+
+KINDS: Final[tuple[Kind, Kind]] = ("encoder", "sink")
+# What is memoized is looked up by its JSON: Python holds 1, 1.0 and True for equal.
 _WRITER: Final = msgspec.json.Encoder()
 _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
     kind: {name: facts["x-requires"] for name, facts in schemas.items() if "x-requires" in facts}
@@ -29,184 +63,219 @@ _REQUIRES: Final[Mapping[Kind, Mapping[str, list[str]]]] = {
 }
 
 
-def validate(document: dict[str, Any], *, received_ns: int) -> Result[ValidatedEvent, Problem]:
-    """Check a body and make an order of it; fails with `Malformed`, `Invalid` or `NotJson`.
+def no_destination(_name: str) -> None:
+    """Find no destination: nobody has configured any."""
 
-    An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every flaw is
+
+def validate(
+    document: dict[str, Any], *, received_ns: int, destinations: Destinations = no_destination
+) -> Result[ValidatedEvent, Problem]:
+    """Return the event that a body describes; fails with `Malformed`, `Invalid` or `NotJson`.
+
+    An event without a timestamp gets *received_ns*, nanoseconds since the epoch. Every issue is
     named, those of structure alone where there are any.
     """
     try:
-        pair = _recall(document)
-        if pair is not None:
-            return Success(ValidatedEvent(_event(document, received_ns), *pair))
-        return _examine(document).map(
-            lambda pair: ValidatedEvent(_event(document, received_ns), *pair)
-        )
+        if "destination" in document:
+            return _named(document, received_ns, destinations)
+        shared = _recall(document)
+        found = _examine(document) if shared is None else Success(shared)
+        return found.map(lambda shared: _validated(document, received_ns, shared))
     except RecursionError:  # nested as deeply as parsing just allows
         return Failure(NotJson("it is nested too deeply"))
 
 
-def _recall(document: dict[str, Any]) -> Pair | None:
-    """Find the encoder and the sink of a valid body fast; `None` is no verdict."""
+def _validated(document: dict[str, Any], received_ns: int, shared: Delivering) -> ValidatedEvent:
+    event = _event(document, document["labels"], received_ns)
+    return ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify)
+
+
+def _recall(document: dict[str, Any]) -> Delivering | None:
+    """Return where a valid body's event goes, fast; `None` is no verdict."""
     if not fast_validator().is_valid(document):
         return None
     encoder, sink = document["encoder"], document["sink"]
     if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
         return None
-    return _pair(_WRITER.encode((document["signal_type"], encoder, sink)))
+    written = (document["signal_type"], encoder, sink, document.get("verify"))
+    return _shared(_WRITER.encode(written))
 
 
 @memoize
-def _pair(written: bytes) -> Pair | None:
+def _shared(written: bytes) -> Delivering | None:
     """Check and read what events of one kind for one destination have in common."""
-    names = ("signal_type", "encoder", "sink")
+    names = ("signal_type", "encoder", "sink", "verify")
     document: dict[str, Any] = dict(zip(names, json.loads(written), strict=True))
-    kinds: tuple[Kind, Kind] = ("encoder", "sink")
-    if not all(_is_allowed(kind, document[kind]) for kind in kinds):
+    if not all(_is_allowed(kind, document[kind]) for kind in KINDS):
         return None
-    encoder, sink = (_chosen(kind, document[kind]) for kind in kinds)
-    return None if any(_misfits(document, encoder, sink)) else (encoder, sink)
+    encoder, sink = (_plugin(kind, document[kind]) for kind in KINDS)
+    if any(_misfits(document, encoder, sink)):
+        return None
+    return Delivering(encoder, sink, _verify(document))
 
 
 def _is_allowed(kind: Kind, options: dict[str, Any]) -> bool:
     name = options["type"]
-    return name in PLUGINS[kind] and fast_validator(kind, name).is_valid(options)
+    allowed: bool = facts_of(kind, name) is not None and fast_options(kind, name).is_valid(options)
+    return allowed
 
 
-def _examine(document: dict[str, Any]) -> Result[Pair, Problem]:
-    """Name all that is wrong; slow, but it has the words."""
+def _examine(document: dict[str, Any]) -> Result[Delivering, Problem]:
+    """Explain all that is wrong with a body; slow."""
     from sonda.pipeline.schemas.validators import validator  # jsonschema costs 30 ms to import
 
-    flaws = [
+    errors = [
         *find_issues(validator(), document),
-        *_plugin_flaws("encoder", document),
-        *_plugin_flaws("sink", document),
+        *_plugin_errors("encoder", document),
+        *_plugin_errors("sink", document),
     ]
-    if any(found.structural for found in flaws):
-        return Failure(Malformed(_in_order(found for found in flaws if found.structural)))
-    encoder, sink = _choose("encoder", document), _choose("sink", document)
-    flaws += _misfits(document, encoder, sink)
-    if flaws or encoder is None or sink is None:
-        return Failure(Invalid(_in_order(iter(flaws))))
-    return Success((encoder, sink))
+    if any(error.structural for error in errors) or not _are_usable(document):
+        return _failure(errors)
+    encoder, sink = _installed("encoder", document), _installed("sink", document)
+    errors += _misfits(document, encoder, sink)
+    if errors or encoder is None or sink is None:
+        return _failure(errors)
+    return Success(Delivering(encoder, sink, _verify(document)))
 
 
-def _in_order(flaws: Iterator[SchemaError]) -> tuple[Any, ...]:
-    return tuple(found.flaw for found in sorted(flaws, key=lambda found: found.turn))
+def _are_usable(document: Mapping[str, Any]) -> bool:
+    """Return whether both plug-ins can be loaded, the extras that they need aside."""
+    return all(facts_of(kind, document[kind]["type"]) is not None for kind in KINDS)
 
 
-def _plugin_flaws(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]:
+def _failure(errors: list[SchemaError]) -> Result[Any, Problem]:
+    problem = problem_of(errors)
+    assert problem is not None  # noqa: S101 - nobody comes here without an error
+    return Failure(problem)
+
+
+def _named(
+    document: dict[str, Any], received_ns: int, destinations: Destinations
+) -> Result[ValidatedEvent, Problem]:
+    """Validate an event for a destination that the operator has configured."""
+    if not fast_validator().is_valid(document):
+        from sonda.pipeline.schemas.validators import validator
+
+        if errors := find_issues(validator(), document):
+            return _failure(errors)
+    name = document["destination"]
+    destination = destinations(name)
+    if destination is None:
+        reason = f"there is no destination {quote(name)}"
+        return Failure(Invalid((ValidationIssue("destination", reason),)))
+    signal = document["signal_type"]
+    facts = (destination.encoder.name, destination.sink.name)
+    verify = _verify(document)
+    if verify is not None and verify.url is None and destination.verify_url:
+        verify = Verify(verify.timeout, destination.verify_url)
+    errors = [
+        *cannot_encode(facts[0], signal),
+        *other_signal(destination.sink.name, json.loads(destination.sink.identity), signal),
+        *verify_errors(facts[1], json.loads(destination.sink.identity), verify),
+    ]
+    if errors:
+        return _failure(errors)
+    labels = {**destination.labels, **document["labels"]}
+    return Success(
+        ValidatedEvent(
+            _event(document, labels, received_ns),
+            destination.encoder,
+            destination.sink,
+            verify=verify,
+            destination=destination,
+        )
+    )
+
+
+def _plugin_errors(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]:
     """Check a plug-in's options by its own schema, once the envelope's has found its `type`."""
     options = document.get(kind)
     name = options.get("type") if isinstance(options, dict) else None
     if not isinstance(name, str):
         return []
-    if name not in PLUGINS[kind]:
-        reason = unknown_variant(name, PLUGINS[kind])
-        return [finding((kind, "type"), reason, structural=True)]
-    from sonda.pipeline.schemas.validators import validator
+    if facts_of(kind, name) is not None:
+        return find_issues(explaining_options(kind, name), options, kind)
+    if external := external_plugin(kind, name):
+        reason = f"the plug-in {variant(name)} cannot be used: {getattr(external, 'reason', '')}"
+        return [schema_error((kind, "type"), reason)]
+    reason = unknown_variant(name, names_of(kind), SYNONYMS[kind])
+    return [schema_error((kind, "type"), reason, structural=True)]
 
-    return find_issues(validator(kind, name), options, kind)
 
-
-def _choose(kind: Kind, document: Mapping[str, Any]) -> PluginRef | None:
+def _installed(kind: Kind, document: Mapping[str, Any]) -> PluginRef | None:
     """Load a plug-in and read its options; `None` if its extra is not installed."""
     options: Mapping[str, Any] = document[kind]
-    return _chosen(kind, options) if _is_installed(kind, options["type"]) else None
+    return _plugin(kind, options) if _is_installed(kind, options["type"]) else None
 
 
 def _is_installed(kind: Kind, name: str) -> bool:
-    """Tell whether a plug-in's extra is there; asked for each event, as one may come any time."""
+    """Return whether a plug-in's extra is there; asked for each event, as one may come any time."""
     requires = _REQUIRES[kind].get(name)
     return requires is None or all(need(module) for module in requires)
 
 
-def _chosen(kind: Kind, written: Mapping[str, Any]) -> PluginRef:
+def _plugin(kind: Kind, written: Mapping[str, Any]) -> PluginRef:
     return _read(json.dumps(_with_integers(written)), kind)
 
 
 @memoize
 def _read(identity: str, kind: Kind) -> PluginRef:
-    """Load a plug-in and read its options; the same options are one and the same object."""
+    """Load a plug-in and read its options."""
     options = json.loads(identity)
     name = options["type"]
-    plugin = encoders.load(name) if kind == "encoder" else sinks.load(name)
+    plugin = load(kind, name)
     return PluginRef(name, plugin, msgspec.convert(options, plugin.options), identity)
 
 
 def _with_integers(value: Any) -> Any:
-    """Turn integral floats into integers: JSON knows no difference, and no option is a fraction."""
+    """Return options with integers for integral floats: to JSON they are the same."""
     if isinstance(value, dict):
         return {name: _with_integers(inner) for name, inner in value.items()}
-    return int(value) if isinstance(value, float) else value
+    if isinstance(value, list):
+        return [_with_integers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _misfits(
     document: Mapping[str, Any], encoder: PluginRef | None, sink: PluginRef | None
 ) -> Iterator[SchemaError]:
-    """Name what is wrong only together, and what is not installed."""
+    """Yield what is wrong only together, and what is not installed."""
+    signal, options = document["signal_type"], document["sink"]
+    encoder_name, sink_name = document["encoder"]["type"], options["type"]
     if encoder is None:
-        yield _missing("encoder", document)
-    elif document["signal_type"] not in _facts("encoder", document)["x-signals"]:
-        yield _cannot_encode(document)
+        yield _missing("encoder", encoder_name)
+    else:
+        yield from cannot_encode(encoder_name, signal)
     if sink is None:
-        yield _missing("sink", document)
-    yield from _other_signal(document)
+        yield _missing("sink", sink_name)
+    yield from other_signal(sink_name, options, signal)
     if encoder and sink:
-        payload = _facts("encoder", document)["x-payload"]
-        if payload not in _facts("sink", document)["x-payloads"]:
-            yield _does_not_fit(document)
+        yield from does_not_fit(encoder_name, sink_name)
+    yield from verify_errors(sink_name, options, _verify(document))
 
 
-def _facts(kind: Kind, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    return PLUGINS[kind][document[kind]["type"]]
+def _missing(kind: Kind, name: str) -> SchemaError:
+    issue = missing_extra(kind, name, PLUGINS[kind][name]["x-extra"])
+    return SchemaError(order_of((kind,)), structural=False, issue=issue)
 
 
-def _missing(kind: Kind, document: Mapping[str, Any]) -> SchemaError:
-    name, extra = document[kind]["type"], _facts(kind, document)["x-extra"]
-    return SchemaError(turn((kind,)), structural=False, flaw=missing_extra(kind, name, extra))
+def _verify(document: Mapping[str, Any]) -> Verify | None:
+    written = document.get("verify")
+    return None if written is None else Verify(**written)
 
 
-def _cannot_encode(document: Mapping[str, Any]) -> SchemaError:
-    name, signal = document["encoder"]["type"], document["signal_type"]
-    able = [name for name, facts in PLUGINS["encoder"].items() if signal in facts["x-signals"]]
-    return finding(
-        ("encoder", "type"), f"'{name}' cannot encode {signal}; these can: {', '.join(able)}"
-    )
-
-
-def _other_signal(document: Mapping[str, Any]) -> Iterator[SchemaError]:
-    """Hold an option that says what the sink is sent against the event."""
-    option, signal = _facts("sink", document).get("x-signal-option"), document["signal_type"]
-    if option and (promised := document["sink"][option]) != signal:
-        reason = f"invalid value {quote(promised)}: must be the event's, {quote(signal)}"
-        yield finding(("sink", option), reason)
-
-
-def _does_not_fit(document: Mapping[str, Any]) -> SchemaError:
-    encoder, sink = document["encoder"]["type"], document["sink"]["type"]
-    takes = _facts("sink", document)["x-payloads"]
-    fitting = [name for name, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
-    return finding(
-        ("sink", "type"),
-        f"'{sink}' does not take what encoder '{encoder}' makes; these fit: {', '.join(fitting)}",
-    )
-
-
-def _event(document: Mapping[str, Any], received_ns: int) -> Event:
+def _event(document: Mapping[str, Any], labels: Mapping[str, str], received_ns: int) -> Event:
     timestamp = document.get("timestamp")
     time_ns = received_ns if timestamp is None else parse_rfc3339(timestamp)
-    labels = document["labels"]
     if document["signal_type"] == "metrics":
         metric = document["metric"]
         return Metric(
             name=metric["name"], value=float(metric["value"]), labels=labels, time_ns=time_ns
         )
     log = document["log"]
-    severity = _ALIASES.get(log["severity"], log["severity"])
     return Log(
         message=log["message"],
-        severity=severity,
+        severity=_ALIASES.get(log["severity"], log["severity"]),
         labels=labels,
         fields=log.get("fields", {}),
         time_ns=time_ns,

@@ -1,4 +1,4 @@
-"""How receipts, problems and previews look to a person: as lines of text, and as HTML in a notebook.
+"""Receipts, problems and previews as lines of text, and as HTML in a notebook.
 
 Whatever is shown may come from a destination or from a stranger's event: lines hold no control
 characters, and HTML no markup but our own.
@@ -22,7 +22,7 @@ _WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class Tone(Enum):
-    """The colour beside a card; legible on a light and on a dark page."""
+    """The colour beside a card, legible on a light and on a dark page."""
 
     GOOD = "#2e9e4f"
     BAD = "#d64545"
@@ -31,7 +31,7 @@ class Tone(Enum):
 
 
 class _Printer(Protocol):
-    """What IPython hands to `_repr_pretty_`."""
+    """The argument that IPython passes to `_repr_pretty_`."""
 
     def text(self, text: str) -> None: ...
 
@@ -57,12 +57,12 @@ class Shown:
 
 
 def lines_of_preview(document: Mapping[str, Any], warnings: Iterable[str] = ()) -> list[str]:
-    """Lay a preview's JSON out, the bytes last: as text, or as hex beside what they mean."""
+    """Return a preview's JSON as lines, the bytes last: as text, or as hex beside what they mean."""
     return list(_aligned([*_rows_of_preview(document), *(("warning", [one]) for one in warnings)]))
 
 
 def html_of_preview(document: Mapping[str, Any], warnings: Iterable[str] = ()) -> str:
-    """Show the same as a card."""
+    """Return the same as a card."""
     (_, [where]), *rows = _rows_of_preview(document)
     title = f"Would go to {where}"
     return card(Tone.PLAIN, title, [*rows, *(("warning", [one]) for one in warnings)])
@@ -105,7 +105,7 @@ def _aligned(rows: Rows) -> Iterable[str]:
 
 
 def card(tone: Tone, title: str, rows: Rows, note: str = "") -> str:
-    """Write a card of HTML: a title, a table of names with the lines of their values, a note."""
+    """Return a card of HTML: a title, a table of names with the lines of their values, a note."""
     from html import escape as escaped
 
     def cell(lines: Sequence[str]) -> str:

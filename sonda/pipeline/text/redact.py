@@ -1,4 +1,4 @@
-"""What proves who is asking: found where a client wrote it, and taken out of what is shown.
+"""Credentials: found where a client wrote them, and removed from what is shown.
 
 The schemas keep secrets out of what we say ourselves (`x-secret`). But a destination may send back
 what it was sent, and an exception may quote what it choked on.
@@ -11,6 +11,7 @@ import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
@@ -37,7 +38,7 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 def quote_words(
     text: str, secrets: Iterable[str], limit: int = ANSWER_CHARACTERS, *, whole: bool = True
 ) -> str:
-    """Quote a destination on one line, its start and its end, without *secrets*.
+    """Return a destination's words on one line, their start and end, without *secrets*.
 
     Of a text that is not *whole* the start is quoted alone. One with so many escapes that looking
     through them would keep the event loop is not quoted if there is something to hide.
@@ -86,7 +87,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _join(text: str, found: list[tuple[int, int, str]]) -> str:
-    """Put replacements where secrets were found; where these overlap, the first one's."""
+    """Return *text* with each found span replaced; of overlapping ones the first counts."""
     parts: list[str] = []
     at = 0
     for start, end, shown in sorted(found, key=lambda one: (one[0], -one[1])):
@@ -153,12 +154,29 @@ def secrets_of_sink(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def secrets_of_body(raw: bytes) -> tuple[str, ...]:
-    """Return the secrets in a body, if it is one at all."""
+    """Return the secrets of all sinks in a body: one JSON document, or one on each line."""
     try:
-        sink = json.loads(raw)["sink"]
-        return tuple(secrets_of_sink(sink)) if isinstance(sink, dict) else ()
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return ()
+        return tuple(_secrets_within(json.loads(raw)))
+    except (ValueError, RecursionError):
+        pass
+    secrets: list[str] = []
+    for line in raw.splitlines():
+        with suppress(ValueError, RecursionError):
+            secrets += _secrets_within(json.loads(line))
+    return tuple(secrets)
+
+
+def _secrets_within(document: Any) -> Iterator[str]:
+    """Yield the secrets of every object under a `sink`, however deep it stands."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(sink := value.get("sink"), dict):
+                yield from secrets_of_sink(sink)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def repr_without_secrets(options: Any) -> str:

@@ -106,7 +106,7 @@ def _meaning(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
 
 
 def _entity(written: str) -> str:
-    """Read a character reference; unlike HTML, a number means the character that has it."""
+    """Return what a character reference means; unlike in HTML, a number is always a code point."""
     number = written.rstrip(";").removeprefix("&#")
     if number == written.rstrip(";"):
         return unescape_html(written)
@@ -115,7 +115,7 @@ def _entity(written: str) -> str:
 
 
 def _characters(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    """Read a run of bytes as UTF-8, and what is none as Latin-1."""
+    """Yield the characters of a run of bytes: UTF-8, and Latin-1 where it is none."""
     decoding = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     first = match.start()
     for byte in _BYTE.finditer(match[0]):
@@ -143,7 +143,7 @@ def folded(text: str) -> str:
 
 
 def split_astral(text: str) -> str:
-    """Write what JSON escapes as two surrogates as these two."""
+    """Return *text* with two surrogates for each character that JSON escapes as two."""
     if text.isascii() or max(text) < chr(_FIRST_ASTRAL):
         return text
     units = (c.encode("utf-16-be", "surrogatepass") for c in text)

@@ -1,4 +1,4 @@
-"""What every event asks for again, and is worked out once: it hangs on the destination alone."""
+"""Bounded memoization for values that depend only on the destination, not on the event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_MEMOIZED: Final = 8192  # the texts of one cache take 4 MiB at most
 def memoize(
     step: Callable[Concatenate[Written, P], R],
 ) -> Callable[Concatenate[Written, P], R]:
-    """Keep the latest results of *step*, a pure function of a text, unless the text is long."""
+    """Return *step*, a pure function of a text, with its latest results kept, those of long texts not."""
     keeping: Callable[..., R] = lru_cache(MEMOIZED)(step)
 
     @wraps(step)

@@ -1,24 +1,29 @@
-"""Reading an event back after its acknowledgement; spec: docs/delivery.md, "queryable".
+"""Reading an event back after its acknowledgement.
 
-One module per sink that can be asked, found by the sink's name. Each has an `ASK`: a pure function
-that returns the question to put to the destination, and another one that judges the answer. Only
-`read_back` waits and asks.
+One module per sink that can be asked, found by the sink's name (`x-verify` in its schema). Each has
+`look_for(event, receipt, network, deadline)`, which returns what asks the destination once. Questions
+and verdicts are pure functions; `read_back` waits and repeats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sonda.pipeline.verify.judging import Verdict as Verdict
+from sonda.pipeline.verify.judging import Verdict
 
-VERIFIABLE: Final = ("file", "kafka", "loki", "remote_write")
-"""The sinks whose destination can be asked for an event, in the order in which problems list them."""
+if TYPE_CHECKING:
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent, Receipt
+    from sonda.pipeline.net import Network
 
-BY_QUERY: Final = ("loki", "remote_write")
-"""Those that are asked over HTTP, so that `verify.url` can replace the base."""
+Look: TypeAlias = Callable[[], Awaitable[Verdict]]
+"""Asks the destination once, and returns what its answer proves."""
 
 
-def load(sink: str) -> Any:
-    """Import and return the module that verifies events of *sink*, one of `VERIFIABLE`."""
-    return import_module(f"{__name__}.{sink}")
+def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:
+    """Return what asks the destination of an acknowledged event for that event."""
+    module: Any = import_module(f"{__name__}.{event.order.sink.name}")
+    look: Look = module.look_for(event, receipt, network, deadline)
+    return look

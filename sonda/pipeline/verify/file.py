@@ -2,7 +2,45 @@
 
 from __future__ import annotations
 
-from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, Verdict
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sonda.pipeline.net.files import locate
+from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
+
+if TYPE_CHECKING:
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent, Receipt
+    from sonda.pipeline.net import Network
+    from sonda.pipeline.verify import Look
+
+
+def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
+    """Return what reads the bytes at the event's offset."""
+    path = locate(event.order.sink.options.path, network.confinement)
+    sent = event.payload.body
+
+    async def look() -> Verdict:
+        if receipt.offset is None:
+            return QueryRefused("it is no regular file", is_final=True)
+        try:
+            return judge(await in_thread(partial(_read, path, receipt.offset, len(sent))), sent)
+        except OSError as exc:
+            return QueryRefused(words(exc))
+
+    return look
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        return os.pread(fd, size, offset)
+    finally:
+        os.close(fd)
 
 
 def judge(found: bytes, sent: bytes) -> Verdict:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from sonda.pipeline.values.timestamps import NS_PER_MS
 from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
+
+if TYPE_CHECKING:
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent, Receipt
+    from sonda.pipeline.net import Network
+    from sonda.pipeline.verify import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +47,24 @@ def judge(found: StoredRecord | QueryRefused | None, sent: StoredRecord) -> Verd
 
 def _text(value: bytes | None) -> str:
     return "no value" if value is None else value.decode(errors="replace")
+
+
+def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # the cluster has time-outs of its own
+    """Return what fetches the record at the offset of the acknowledgement."""
+    from sonda.pipeline.sinks.kafka.fetch import fetch_record  # aiokafka is an extra
+
+    options = event.order.sink.options
+    sent = StoredRecord(
+        None if options.key is None else options.key.encode(),
+        event.payload.body,
+        event.order.event.time_ns // NS_PER_MS,
+        tuple((name, value.encode()) for name, value in options.headers.items()),
+    )
+
+    async def look() -> Verdict:
+        if receipt.place is None or receipt.place.offset is None:
+            return QueryRefused("the broker named no offset", is_final=True)
+        found = await fetch_record(options, receipt.place, network)
+        return judge(found, sent)
+
+    return look

@@ -6,6 +6,7 @@ Spec: https://grafana.com/docs/loki/latest/reference/loki-http-api/#query-logs-w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sonda.pipeline.values.addresses import parse_http_url
@@ -13,19 +14,41 @@ from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefuse
 from sonda.pipeline.verify.query import (
     Query,
     build_query,
+    look_by,
     parse_base,
     read_answer,
     selector,
+    verify_url,
     without_empty,
 )
 
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent, Receipt
+    from sonda.pipeline.net import Network
+    from sonda.pipeline.verify import Look
+
 _PUSH: Final = b"/loki/api/v1/push"
 _ADDED: Final = ("service_name", "detected_level")  # labels that Loki sets by itself
 _UNKNOWN_SERVICE: Final = {"service_name": "unknown_service"}
 _LIMIT: Final = 1000
+
+
+def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
+    """Return what asks Loki for the entry of *event*."""
+    options, log = event.order.sink.options, event.order.event
+    query = ask(options.url, options.headers, verify_url(event), log.labels, log.time_ns)
+    line = event.payload.body.decode().removesuffix("\n")
+    return partial(
+        look_by,
+        query,
+        lambda status, body: judge(status, body, log.labels, log.time_ns, line),
+        event=event,
+        network=network,
+        deadline=deadline,
+    )
 
 
 def ask(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from returns.result import Success
 
 from sonda.pipeline.text.escape import excerpt
+from sonda.pipeline.text.redact import scrub, secrets_of_headers, secrets_of_userinfo
 from sonda.pipeline.values.addresses import address_of, parse_http_url
-from sonda.pipeline.verify.judging import QueryRefused
+from sonda.pipeline.verify.judging import QueryRefused, Verdict
 
 if TYPE_CHECKING:
     import httpx
+
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent
+    from sonda.pipeline.net import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class Query:
 
     url: httpx.URL = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    is_sinks_own: bool = True
+    """Whether it goes to the sink's own origin: its TLS files are for that alone."""
 
 
 def build_query(
@@ -42,14 +50,51 @@ def build_query(
     raw_path, _, kept = base.raw_path.partition(b"?")
     url = base.copy_with(raw_path=raw_path.removesuffix(b"/") + path.encode("ascii") + b"?" + kept)
     url = url.copy_merge_params(parameters)
-    given = dict(sink_headers) if origin(base) == origin(sink_url) else {}
-    return Query(url, {**given, **(headers or {})})
+    is_sinks_own = origin(base) == origin(sink_url)
+    given = dict(sink_headers) if is_sinks_own else {}
+    return Query(url, {**given, **(headers or {})}, is_sinks_own)
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int]:
     """Return the scheme, host and port; spec: RFC 6454, section 4."""
     address = address_of(url)
     return url.scheme, address.host.lower(), address.port
+
+
+def verify_url(event: EncodedEvent) -> str | None:
+    """Return the URL that replaces the base of the sink's own, if the body names one."""
+    return event.order.verify.url if event.order.verify is not None else None
+
+
+async def look_by(
+    query: Query,
+    judge: Callable[[int, bytes], Verdict],
+    *,
+    event: EncodedEvent,
+    network: Network,
+    deadline: Deadline,
+) -> Verdict:
+    """Send the query, and return what its answer proves; the answer's secrets are hidden."""
+    from sonda.pipeline.net.http_query import get  # httpx costs 0.1 s to import
+
+    sink = event.order.sink
+    answered = await get(
+        query.url,
+        query.headers,
+        sink=sink.name,
+        tls=sink.options.tls if query.is_sinks_own else None,
+        network=network,
+        deadline=deadline,
+    )
+    if not isinstance(answered, Success):
+        verdict: Verdict = QueryRefused(answered.failure())
+    else:
+        verdict = judge(*answered.unwrap())
+    if isinstance(verdict, QueryRefused):
+        userinfo = query.url.userinfo.decode("ascii")
+        secrets = (*secrets_of_headers(query.headers), *secrets_of_userinfo(userinfo))
+        return replace(verdict, reason=scrub(verdict.reason, secrets))
+    return verdict
 
 
 def parse_base(text: str) -> httpx.URL:

@@ -6,24 +6,47 @@ Spec: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 from sonda.pipeline.values.addresses import parse_http_url
 from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
 from sonda.pipeline.verify.query import (
     Query,
     build_query,
+    look_by,
     parse_base,
     read_answer,
     selector,
+    verify_url,
     without_empty,
 )
 
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.deadline import Deadline
+    from sonda.pipeline.model import EncodedEvent, Metric, Receipt
+    from sonda.pipeline.net import Network
+    from sonda.pipeline.verify import Look
+
 _WRITE: Final = b"/api/v1/write"
 _NS_PER_MS: Final = 1_000_000
+
+
+def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
+    """Return what asks Prometheus for the sample of *event*."""
+    options, metric = event.order.sink.options, cast("Metric", event.order.event)
+    series = (metric.labels, metric.name, metric.time_ns)
+    query = ask(options.url, options.headers, verify_url(event), *series)
+    return partial(
+        look_by,
+        query,
+        lambda status, body: judge(status, body, *series, metric.value),
+        event=event,
+        network=network,
+        deadline=deadline,
+    )
 
 
 def query_base(sink_url: str) -> httpx.URL | None:

@@ -28,6 +28,8 @@ from sonda.pipeline.stages.validate import validate
 from sonda.rejections import (
     Bug,
     Busy,
+    BusyBytes,
+    Conflict,
     CutOff,
     CutShort,
     ForbiddenHost,
@@ -39,6 +41,7 @@ from sonda.rejections import (
     Rejection,
     RequestTimeout,
     ShuttingDown,
+    TooManyRequests,
     Unauthorized,
     UnknownParameters,
     UnsupportedMediaType,
@@ -146,13 +149,15 @@ REASONS: Final[Mapping[int, str]] = {
     404: "There is no such path.",
     405: "The path does not have this method.",
     408: "Nothing was sent: the body did not arrive in time.",
+    409: "Nothing was sent: another request stands in the way; see `Retry-After`.",
     413: "Nothing was sent: the body is too long.",
     415: "Nothing was sent: the body is not announced as plain JSON.",
     422: "Nothing was sent: a value is not possible, or an extra is not installed.",
+    429: "Nothing was started: a limit on scenarios is reached.",
     431: "Nothing was sent: the request's line and headers are too long.",
     500: "A bug of the server's; its log has the traceback.",
     502: "The destination refused the event, or was never reached.",
-    503: "Nothing was sent: too many requests are in flight, or the server is shutting down.",
+    503: "Nothing was sent: too many requests or bytes are in flight, or the server is shutting down.",
     504: "The outcome is unknown: the event left, and no acknowledgement came. Sent again with the "
     "detail's `timestamp` it is the same event.",
 }
@@ -231,6 +236,12 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
         Refused("http://loki:3100", "400 Bad Request", "error at least one label pair is required"),
     )
     yield "busy", Busy(1024)
+    yield "busy_bytes", BusyBytes(67_108_864)
+    yield (
+        "key_under_way",
+        Conflict("the first request with this Idempotency-Key is still under way", passes=True),
+    )
+    yield "too_many_scenarios", TooManyRequests("100 scenarios run (--max-scenarios): stop one")
     yield "crowded", DestinationBusy("http://loki:3100", 512)
     yield "shutting_down", ShuttingDown()
     yield "not_ready", NotReady()

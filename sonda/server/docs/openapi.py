@@ -11,8 +11,11 @@ from typing import Any, Final, TypeAlias
 
 from sonda.about import version
 from sonda.envelope import CODES
+from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sinks_of_encoder
 from sonda.pipeline.schemas.registry import COMMON, PLUGINS, REQUEST, Kind, Schema
+from sonda.server.docs.answer_schemas import PREVIEWED, PROBLEM_DETAILS, REFUSAL, SENT
 from sonda.server.docs.examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
+from sonda.server.docs.probe_paths import get_health, get_ready, json_content
 
 Json: TypeAlias = dict[str, Any]
 
@@ -46,8 +49,8 @@ def document(status_of: StatusOf) -> Json:
         "servers": [{"url": "/", "description": "The server that this document comes from"}],
         "paths": {
             "/events": {"post": _post_events()},
-            "/health": {"get": _get_health()},
-            "/ready": {"get": _get_ready()},
+            "/health": {"get": get_health()},
+            "/ready": {"get": get_ready()},
         },
         "components": {
             "schemas": dict(sorted(_schemas())),
@@ -73,12 +76,12 @@ def _post_events() -> Json:
         "description": "Answers once the destination has acknowledged the event, or could not.",
         "security": [{}, {"key": []}],
         "parameters": [
-            {
-                "name": "dry_run",
-                "in": "query",
-                "description": "Answer with what would be sent, byte for byte; nothing is opened.",
-                "schema": {"type": "boolean", "default": False},
-            }
+            _flag("dry_run", "Answer with what would be sent, byte for byte; nothing is opened."),
+            _flag(
+                "receipt",
+                "Answer with what a program wants to know: a 200 with its `receipt`, every other "
+                "answer with `outcome`, `timestamp`, `resend` and `issues`.",
+            ),
         ],
         "requestBody": {
             "required": True,
@@ -87,7 +90,7 @@ def _post_events() -> Json:
         "responses": {
             "200": {
                 "description": "The destination has acknowledged the event; or what a dry run shows.",
-                "content": _json(
+                "content": json_content(
                     {"oneOf": [_ref("Sent"), _ref("Previewed")]}, {**sent(), **previewed()}
                 ),
             },
@@ -96,46 +99,12 @@ def _post_events() -> Json:
     }
 
 
-def _get_health() -> Json:
+def _flag(name: str, description: str) -> Json:
     return {
-        "operationId": "health",
-        "summary": "Tell whether the server is up",
-        "description": "Needs no key, and is answered under any load.",
-        "security": [],
-        "responses": {
-            "200": {
-                "description": "It is up.",
-                "content": _json(_status("ok"), {"up": {"value": {"status": "ok"}}}),
-            }
-        },
-    }
-
-
-def _get_ready() -> Json:
-    return {
-        "operationId": "ready",
-        "summary": "Tell whether the server takes events",
-        "description": (
-            "Needs no key, and is answered under any load. It speaks of this server alone: "
-            "destinations come with each event, so there is none to ask."
-        ),
-        "security": [],
-        "responses": {
-            "200": {
-                "description": "The pipeline is open.",
-                "content": _json(_status("ready"), {"ready": {"value": {"status": "ready"}}}),
-            },
-            "503": _ref(CODES[503], "responses"),
-        },
-    }
-
-
-def _status(word: str) -> Json:
-    return {
-        "type": "object",
-        "properties": {"status": {"const": word}},
-        "required": ["status"],
-        "additionalProperties": False,
+        "name": name,
+        "in": "query",
+        "description": f"{description} `1`, `0` and an empty value are read as true, false and true.",
+        "schema": {"type": "boolean", "default": False},
     }
 
 
@@ -146,9 +115,14 @@ def _refused(status_of: StatusOf) -> Json:
         code: {
             "description": REASONS[status],
             **({"headers": headers} if (headers := _HEADERS.get(status)) else {}),
-            "content": _json(
-                {**_ref("Refusal"), "properties": {"error": {"const": code}}}, examples[status]
-            ),
+            "content": {
+                **json_content(
+                    {**_ref("Refusal"), "properties": {"error": {"const": code}}}, examples[status]
+                ),
+                "application/problem+json": {
+                    "schema": {**_ref("ProblemDetails"), "properties": {"error": {"const": code}}}
+                },
+            },
         }
         for status, code in CODES.items()
     }
@@ -163,6 +137,12 @@ _HEADERS: Final[Mapping[int, Json]] = {
             "schema": {"type": "string", "examples": ["POST"]},
         }
     },
+    409: {
+        "Retry-After": {
+            "description": "Seconds to wait before the next try, where that may help.",
+            "schema": {"type": "integer", "minimum": 0, "examples": [1]},
+        }
+    },
     503: {
         "Retry-After": {
             "description": "Seconds to wait before the next try.",
@@ -171,10 +151,6 @@ _HEADERS: Final[Mapping[int, Json]] = {
         }
     },
 }
-
-
-def _json(schema: Json, examples: Json) -> Json:
-    return {"application/json": {"schema": schema, "examples": examples}}
 
 
 def _ref(name: str, section: str = "schemas") -> Json:
@@ -190,7 +166,7 @@ def _schemas() -> Iterator[tuple[str, Any]]:
             yield _pascal(name), _published(schema)
     for kind, plugins in PLUGINS.items():
         for name, schema in plugins.items():
-            fitting = {"x-encoders": _fitting(name)} if kind == "sink" else {}
+            fitting = {"x-encoders": encoders_of_sink(name)} if kind == "sink" else {}
             yield _component(kind, name), {**_published(schema), **fitting}
     events = dict(_events())
     yield from events.items()
@@ -207,14 +183,17 @@ def _schemas() -> Iterator[tuple[str, Any]]:
             "discriminator": {"propertyName": "signal_type", "mapping": mapping},
         },
     )
-    yield "Sent", _SENT
-    yield "Previewed", _PREVIEWED
-    yield "Refusal", _REFUSAL
+    yield "Sent", SENT
+    yield "Previewed", PREVIEWED
+    yield "Refusal", REFUSAL
+    yield "ProblemDetails", PROBLEM_DETAILS
 
 
 def _events() -> Iterator[tuple[str, Json]]:
     """Make a schema of its own for each signal: what `request.json` says by `if` and `then`."""
     for case in REQUEST["allOf"]:
+        if "properties" not in case["if"]:
+            continue  # what a destination stands for is written below
         signal = case["if"]["properties"]["signal_type"]["const"]
         properties = dict(REQUEST["properties"])
         for name, narrower in case["then"].get("properties", {}).items():
@@ -228,7 +207,7 @@ def _events() -> Iterator[tuple[str, Json]]:
             "const": signal,
             "examples": [signal],
         }
-        able = [n for n, facts in PLUGINS["encoder"].items() if signal in facts["x-signals"]]
+        able = encoders_of_signal(signal)
         written["encoder"] = _choice("encoder", able)
         written["sink"] = _choice("sink", PLUGINS["sink"])
         required = (*REQUEST["required"], *case["then"]["required"])
@@ -240,6 +219,13 @@ def _events() -> Iterator[tuple[str, Json]]:
                 "properties": written,
                 "required": [name for name in written if name in required],
                 "additionalProperties": False,
+                "oneOf": [
+                    {"required": ["encoder", "sink"], "properties": {"destination": False}},
+                    {
+                        "required": ["destination"],
+                        "properties": {"encoder": False, "sink": False},
+                    },
+                ],
                 "allOf": [*_pairs(able), _same_signal(signal)],
             },
         )
@@ -262,8 +248,8 @@ def _pairs(encoders: list[str]) -> Iterator[Json]:
     by_payload: dict[str, list[str]] = {}
     for name in encoders:
         by_payload.setdefault(PLUGINS["encoder"][name]["x-payload"], []).append(name)
-    for payload, names in by_payload.items():
-        takers = [n for n, facts in PLUGINS["sink"].items() if payload in facts["x-payloads"]]
+    for names in by_payload.values():
+        takers = sinks_of_encoder(names[0])
         yield {"if": _types("encoder", names), "then": _types("sink", takers)}
 
 
@@ -274,11 +260,6 @@ def _types(kind: Kind, names: list[str]) -> Json:
 def _same_signal(signal: str) -> Json:
     """A sink that names a signal names the event's."""
     return {"properties": {"sink": {"properties": {"signal_type": {"const": signal}}}}}
-
-
-def _fitting(sink: str) -> list[str]:
-    takes = PLUGINS["sink"][sink]["x-payloads"]
-    return [n for n, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
 
 
 def _published(schema: Schema) -> Json:
@@ -324,69 +305,3 @@ def _component(kind: Kind, name: str) -> str:
 
 def _pascal(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
-
-
-_SIGNAL: Final[Json] = {
-    "type": "string",
-    "enum": REQUEST["properties"]["signal_type"]["enum"],
-}
-_WARNINGS: Final[Json] = {
-    "description": "What the sender should know; absent when there is nothing.",
-    "type": "array",
-    "items": {"type": "string"},
-    "minItems": 1,
-}
-_PREVIEWED: Final[Json] = {
-    "title": "Previewed",
-    "description": "What a dry run shows: nothing has been sent.",
-    "type": "object",
-    "properties": {
-        "sent": {"const": False},
-        "signal_type": _SIGNAL,
-        "preview": {
-            "description": "The bytes as `text`, or as `hex` beside what they mean (`decoded`); their "
-            "framing, the target, and what else goes with them: request line, headers, topic.",
-            "type": "object",
-            "required": ["encoder", "sink", "target", "timestamp", "framing", "bytes"],
-        },
-        "warnings": _WARNINGS,
-    },
-    "required": ["sent", "signal_type", "preview"],
-    "additionalProperties": False,
-}
-_SENT: Final[Json] = {
-    "title": "Sent",
-    "description": "The promise that the destination has acknowledged the event.",
-    "type": "object",
-    "properties": {
-        "sent": {"const": True},
-        "signal_type": _SIGNAL,
-        "latency_ms": {
-            "description": "From the start of encoding to the acknowledgement.",
-            "type": "integer",
-            "minimum": 0,
-        },
-        "warnings": _WARNINGS,
-    },
-    "required": ["sent", "signal_type", "latency_ms"],
-    "additionalProperties": False,
-}
-_REFUSAL: Final[Json] = {
-    "title": "Refusal",
-    "description": "The one shape of every answer that is not 200.",
-    "type": "object",
-    "properties": {
-        "error": {
-            "description": "A short code, one for each status.",
-            "type": "string",
-            "enum": list(CODES.values()),
-        },
-        "detail": {
-            "description": "What, where and why; every flaw of a body, joined by `; `.",
-            "type": "string",
-            "minLength": 1,
-        },
-    },
-    "required": ["error", "detail"],
-    "additionalProperties": False,
-}

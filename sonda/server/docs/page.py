@@ -6,6 +6,7 @@ browser fetch nothing from anywhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ import falcon
 import falcon.asgi
 
 from sonda.envelope import compact
+from sonda.resources.probes import GetResource
 
 if TYPE_CHECKING:
     from sonda.server.docs.examples import StatusOf
@@ -36,29 +38,29 @@ _ASSETS: Final = {
 }
 
 
-class Asset:
+class Asset(GetResource):
     """One file of the page."""
 
     def __init__(self, name: str, content_type: str) -> None:
         self._name = name
         self._content_type = content_type
 
-    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Give the file."""
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # noqa: ARG002
+        """Answer with the file."""
         resp.content_type = self._content_type
         resp.data = _read(self._name)
         resp.set_headers(_HEADERS)
 
 
-class OpenApi:
+class OpenApi(GetResource):
     """The OpenAPI document, made when it is first asked for."""
 
     def __init__(self, status_of: StatusOf) -> None:
         self._status_of = status_of
         self._written = b""
 
-    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Give the document."""
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # noqa: ARG002
+        """Answer with the document."""
         if not self._written:
             from sonda.server.docs.openapi import document
 
@@ -68,13 +70,10 @@ class OpenApi:
         resp.set_headers({"Cache-Control": "no-cache"})
 
 
-def add_documentation(
-    app: falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response], status_of: StatusOf
-) -> None:
-    """Add the routes; *status_of* gives each problem its HTTP status."""
-    app.add_route("/openapi.json", OpenApi(status_of))
-    for path, (name, content_type) in _ASSETS.items():
-        app.add_route(path, Asset(name, content_type))
+def documentation(status_of: StatusOf) -> Mapping[str, GetResource]:
+    """Return the resources by path; *status_of* maps a problem to its HTTP status."""
+    assets = {path: Asset(name, kind) for path, (name, kind) in _ASSETS.items()}
+    return {"/openapi.json": OpenApi(status_of), **assets}
 
 
 @cache

@@ -31,6 +31,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
     Access,
     Attempt,
     Cluster,
+    Clusters,
     Delivered,
     NoResponse,
     Refusal,
@@ -38,6 +39,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
     Verdict,
 )
 from sonda.pipeline.sinks.options import Sasl
+from sonda.pipeline.text.escape import shown
 from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -63,7 +65,7 @@ class Kafka:
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """What all events of a sink have in common; *target* is how the client wrote the brokers."""
+    """What all events of a sink share; *target* is the brokers as the client wrote them."""
 
     target: str
     brokers: tuple[Address, ...]
@@ -74,12 +76,12 @@ class _Topic:
 
 
 def _topic(options: Kafka) -> _Topic:
-    """Read the options; brokers that are written in another order or twice are the same."""
+    """Return the options in a normal form: order and repetition of brokers do not matter."""
     listed = map(parse_address, map(str.strip, options.brokers.split(",")))
     brokers = tuple(dict.fromkeys(Address(host.lower(), port) for host, port in sorted(listed)))
     password = (options.sasl.password,) if options.sasl else ()
     return _Topic(
-        target=options.brokers,
+        target=shown(options.brokers),
         brokers=brokers,
         name=options.topic,
         key=None if options.key is None else options.key.encode(),
@@ -100,7 +102,7 @@ class _Shipment(Struct, frozen=True):
 async def push(
     payload: Payload, options: Kafka, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Get ready to deliver one record; fails with `Forbidden` or `Unreachable`."""
+    """Return the delivery of one record; fail with `Forbidden` or `Unreachable`."""
     topic = transport.keep(options, _topic)
     made = _record(payload, topic, transport)
     if not isinstance(made, Success):
@@ -108,17 +110,23 @@ async def push(
     record = made.unwrap()
     key_hash = None if topic.key is None else await hash_key(topic.key)
     shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
+    access = await access_of(options, transport)
+    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+
+
+async def access_of(options: Kafka, transport: Network) -> Result[Access, Problem]:
+    """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
+    topic = transport.keep(options, _topic)
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if (tls := _tls(options)) is not None:
         context = await transport.tls.load(tls)
-    access = context.map(partial(_access, topic, options))
-    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+    return context.map(partial(_access, topic, options))
 
 
 def _record(
     payload: Payload, topic: _Topic, transport: Network
 ) -> Result[Mapping[str, Any], Problem]:
-    """Make the record; fails with `Forbidden`, or `Unreachable` if it is too long."""
+    """Return the record; fail with `Forbidden`, or `Unreachable` if it is too long."""
     record = {
         "key": topic.key,
         "value": payload.body,
@@ -140,7 +148,7 @@ def _tls(options: Kafka) -> KafkaTls | None:
 
 
 def describe(payload: Payload, options: Kafka, transport: Network) -> Result[WirePreview, Problem]:
-    """Say which record would be produced; fails as `push` does, but for unreadable TLS files."""
+    """Return the record that would be produced; fail as `push` does, except for unreadable TLS files."""
     topic, tls, sasl = _topic(options), _tls(options), options.sasl
     facts: dict[str, str | int] = {"topic": topic.name}
     if options.key is not None:
@@ -165,7 +173,7 @@ def _bytes(record: Mapping[str, Any]) -> int:
 
 
 def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> Access:
-    """Say what this event shares with others."""
+    """Return the key of the cluster that this event uses."""
     server_name = options.tls.server_name if options.tls and context else None
     return Access(topic.brokers, context, server_name, options.sasl)
 
@@ -173,8 +181,8 @@ def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> Ac
 async def _deliver(
     shipment: _Shipment, access: Access, transport: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
-    """Deliver the record among others, and once more alone if it was refused because of them."""
-    async with transport.kafka.lease(access) as cluster:
+    """Deliver the record with others, and once more alone if it was refused because of them."""
+    async with transport.shared(Clusters).lease(access) as cluster:
         first = await _attempt(shipment, access, cluster, deadline, alone=False)
         verdict = first.value_or(None)
         if not isinstance(verdict, Refusal) or verdict.meant:
@@ -187,7 +195,7 @@ async def _deliver(
 async def _attempt(
     shipment: _Shipment, access: Access, cluster: Cluster, deadline: Deadline, *, alone: bool
 ) -> Result[Verdict, Problem]:
-    """Find a partition and hand the record over; all that fails before then is `Unreachable`."""
+    """Find a partition and hand the record over; fail with `Unreachable` before that, or `Forbidden`."""
     spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
     if spot is not None:
         return Success(await spot.deliver(shipment.record, deadline.at_s))
@@ -221,4 +229,4 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push, describe)
+SINK: Final = Sink(Kafka, push, describe, side_by_side=True)

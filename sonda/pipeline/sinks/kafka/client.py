@@ -10,13 +10,15 @@ Every connection is opened in `Client.open`, on a socket of `sockets.open_socket
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import random
 import socket
 import ssl
 import struct
+import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -56,7 +58,9 @@ from sonda.pipeline.values.addresses import Address
 ANSWER_S: Final = 10.0  # a connection that is silent for so long with a request open is given up
 BACKOFF_S: Final = 0.1
 _GOODBYE_S: Final = 1.0
-_ANSWER_BYTES: Final = 16 * 2**20  # what an HTTP or TLS server seems to announce is more
+_ANSWER_BYTES: Final = 2**19  # some 20,000 partitions, which keep the loop for 50 ms
+_NO_LENGTH: Final = 2**24  # four bytes of HTTP or TLS, read as a length, say more
+_LARGE_ANSWER_BYTES: Final = 2**14  # the loop decodes some 2 MB a second
 _BATCH_BYTES: Final = 16384
 _TOPICS: Final = 1000
 _LONG_KEY: Final = 10_000
@@ -69,16 +73,16 @@ _GARBLED: Final = (
     ValueError,
     struct.error,
 )
-"""What aiokafka raises when a peer's answer makes no sense."""
+"""Exceptions of aiokafka for an answer that makes no sense."""
 _UNCERTAIN: Final = (
     KafkaConnectionError,
     KafkaProtocolError,
     RequestTimedOutError,
     NotEnoughReplicasAfterAppendError,
 )
-"""What a try may end with though its records were kept."""
+"""Errors of an attempt whose records may have been kept all the same."""
 FAILURES: Final = (OSError, EOFError, KafkaError, *_GARBLED)
-"""What an exchange with a broker may raise."""
+"""Exceptions of an exchange with a broker."""
 _LATER_ERRORS: Final = {  # those that came after aiokafka's table and that a produce may meet
     74: "FENCED_LEADER_EPOCH",
     76: "UNSUPPORTED_COMPRESSION_TYPE",
@@ -102,7 +106,7 @@ class NotKafkaError(ConnectionError):
 
 
 def explain(exc: BaseException) -> str:
-    """Say on one line why an exchange with a broker failed."""
+    """Return on one line why an exchange with a broker failed."""
     if isinstance(exc, BrokerResponseError):
         own = exc.args[0] if exc.args and isinstance(exc.args[0], str) else ""
         return f"{exc.message}: {excerpt(own)}" if own else str(exc.message)
@@ -118,7 +122,7 @@ def explain(exc: BaseException) -> str:
 
 
 async def hash_key(key: bytes) -> int:
-    """Hash a record's key as Kafka's default partitioner does; a long one takes long."""
+    """Return the hash of a record's key as Kafka's default partitioner does; a long one in a thread."""
     hashed: int = await in_thread(lambda: murmur2(key)) if len(key) > _LONG_KEY else murmur2(key)
     return hashed & 0x7FFFFFFF
 
@@ -127,7 +131,7 @@ async def hash_key(key: bytes) -> int:
 
 
 def _check_name(server_name: str) -> None:
-    """Refuse a name that `ssl` cannot ask for; uvloop would log a traceback and hide the reason."""
+    """Raise `OSError` for a name that TLS cannot carry; uvloop would log a traceback instead."""
     try:
         server_name.encode("idna")
     except UnicodeError:
@@ -135,12 +139,24 @@ def _check_name(server_name: str) -> None:
 
 
 class _Reader(asyncio.StreamReader):
-    """A stream that does not wait for gigabytes because four bytes of something else say so."""
+    """A stream of answers, each of which is bounded, and handed to *prepare* if it is large.
+
+    It does not wait for gigabytes because four bytes of something else say so.
+    """
+
+    def __init__(self, prepare: Callable[[bytes], Awaitable[None]], **options: Any) -> None:
+        super().__init__(**options)
+        self._prepare = weakref.WeakMethod(prepare)  # aiokafka's connections are in no circle
 
     async def readexactly(self, n: int) -> bytes:
-        if not 0 <= n <= _ANSWER_BYTES:
+        if not 0 <= n <= _NO_LENGTH:
             raise NotKafkaError("the answer is no Kafka broker's")
-        return await super().readexactly(n)
+        if n > _ANSWER_BYTES:
+            raise NotKafkaError(f"an answer of {n} bytes is over the {_ANSWER_BYTES} that are read")
+        answer = await super().readexactly(n)
+        if n > _LARGE_ANSWER_BYTES and (prepare := self._prepare()) is not None:
+            await prepare(answer)
+        return answer
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
@@ -155,8 +171,15 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         self._transport: asyncio.Transport | None = None
         self._counted = False
 
+    async def _decode_beside(self, answer: bytes) -> None:
+        """Decode a large answer in a thread: `aiokafka` would keep the event loop meanwhile."""
+        correlation_id, request, waiting = self._requests[0]
+        if correlation_id is not None and not waiting.done():
+            decoded = _Decoded(request, await in_thread(partial(_decode, request, answer)))
+            self._requests[0] = (correlation_id, decoded, waiting)
+
     async def connect(self) -> None:
-        """Connect, ask what the broker speaks, and log in; may raise `DestinationNotAllowed`."""
+        """Connect, look up the broker's versions, and log in; may raise `DestinationNotAllowed`."""
         loop = asyncio.get_running_loop()
         self._closed_fut = loop.create_future()
         secure = self._ssl_context is not None
@@ -164,7 +187,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         if secure:
             _check_name(self._server_name)
         sock = await open_socket(await self._doors.find("kafka", address, socket.SOCK_STREAM))
-        reader = _Reader(loop=loop)
+        reader = _Reader(self._decode_beside, loop=loop)
         protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)
         try:
             transport, _ = await loop.create_connection(
@@ -190,20 +213,20 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
             transport.abort()
             raise
         self._counted = True
-        self._doors.observer.opened("kafka")
+        self._doors.observer.connection_opened("kafka")
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
-        """Close; at once if something is wrong, since TLS would wait for the peer's goodbye."""
+        """Close; after an error abort, since TLS would wait for the peer's close_notify."""
         if self._counted:
             self._counted = False
-            self._doors.observer.closed("kafka")
+            self._doors.observer.connection_closed("kafka")
         closed = super().close(reason, exc)
         if reason is not None and self._transport is not None:
             self._transport.abort()
         return closed
 
     def _check_versions(self) -> None:
-        """Find out now, and not when a record has been handed over."""
+        """Raise `NotKafkaError` if a request that will be needed has no common version."""
         for request in (
             MetadataRequest([]),
             InitProducerIdRequest(None, 0),
@@ -216,7 +239,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
                 raise NotKafkaError(f"no common version of Kafka's {name}") from None
 
     async def aclose(self) -> None:
-        """Close, and wait little for TLS's goodbye."""
+        """Close, and wait briefly for TLS's close_notify."""
         if self._transport is None:
             return
         self.close()
@@ -232,8 +255,26 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         return _off_the_loop(super().authenticator_scram())
 
 
+class _Decoded:
+    """A request whose answer is decoded already."""
+
+    def __init__(self, request: Any, response: Any) -> None:
+        self.parse_response_header = request.parse_response_header
+        self.RESPONSE_TYPE = self
+        self._response = response
+
+    def decode(self, _stream: io.BytesIO) -> Any:
+        return self._response
+
+
+def _decode(request: Any, answer: bytes) -> Any:
+    stream = io.BytesIO(answer)
+    request.parse_response_header(stream)
+    return request.RESPONSE_TYPE.decode(stream)
+
+
 def _off_the_loop(authenticator: Any) -> Any:
-    """Compute in a daemon thread: how much SCRAM costs is the server's choice."""
+    """Compute in a daemon thread: the server chooses the cost of SCRAM."""
     authenticator.step = lambda payload: in_thread(partial(authenticator._step, payload))  # noqa: SLF001
     return authenticator
 
@@ -242,7 +283,7 @@ def _off_the_loop(authenticator: Any) -> Any:
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
-    """What is known of a cluster, and one connection to each broker that was needed."""
+    """The metadata of a cluster, and one connection to each broker that was needed."""
 
     def __init__(
         self,
@@ -271,11 +312,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         self._sync_task: asyncio.Task[None] | None = None
         self._next_update_s = 0.0
         self.setbacks: dict[Any, str] = {}
-        """Why the last try to reach a broker failed, by its address."""
+        """The reason why the last attempt to reach a broker failed, by its address."""
         self.topic_errors: dict[str, type[BrokerResponseError]] = {}
 
     async def bootstrap(self) -> bool:
-        """Learn from any of the brokers what the cluster looks like; tells if one knew.
+        """Fetch the cluster's metadata from any of the brokers; return whether one answered.
 
         They are asked one after the other, but none waits long for the one before it.
         """
@@ -297,7 +338,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return known
 
     async def _ask(self, address: Address) -> bool:
-        """Learn from one broker, which the client has named, what the cluster looks like."""
+        """Fetch the cluster's metadata from one of the configured brokers; return whether it answered."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 connection = await self.open(address)
@@ -315,7 +356,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return True
 
     async def _keep(self, address: Address, connection: Connection) -> None:
-        """Go on with the connection if the cluster calls that broker by the same address."""
+        """Keep the connection if the cluster's metadata has the broker under the same address."""
         for broker in self.cluster.brokers():
             node = (broker.nodeId, ConnectionGroup.DEFAULT)
             if (broker.host, broker.port) == address and not self._connection(node):
@@ -328,7 +369,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return kept if kept is not None and kept.connected() else None
 
     async def open(self, address: Address) -> Connection:
-        """Open a connection: the one place that does; raises `DestinationNotAllowed` or one of `FAILURES`."""
+        """Open a connection, in this place alone; raise `DestinationNotAllowed` or one of `FAILURES`."""
         connection = Connection(
             address,
             self._server_name,
@@ -341,7 +382,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return connection
 
     def locate(self, topic: str, key_hash: int | None) -> TopicPartition | None:
-        """Choose a partition as Kafka's own producers do: by the key, else any that has a leader."""
+        """Return a partition, chosen as Kafka's own producers do: by the key, else any with a leader."""
         known = self.cluster.partitions_for_topic(topic)
         if not known:
             return None
@@ -351,34 +392,34 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return TopicPartition(topic, random.choice(list(led or known)))  # noqa: S311  # no secret
 
     def leader(self, place: TopicPartition) -> Any:
-        """The broker that leads a partition, if there is one and the cluster knows where it is."""
+        """Return the broker that leads a partition, or `None` where the cluster does not know it."""
         return self.cluster.broker_metadata(self.cluster.leader_for_partition(place))
 
     def is_connected(self, broker: Any) -> bool:
-        """Tell whether there is a connection to a broker."""
+        """Return whether there is a connection to a broker."""
         return self._connection((broker.nodeId, ConnectionGroup.DEFAULT)) is not None
 
     async def reach(self, broker: Any) -> bool:
-        """Connect to a broker unless that is done; tells whether it is."""
+        """Connect to a broker unless it is connected; return whether it is."""
         return await self._get_conn(broker.nodeId) is not None
 
     def want(self, topic: str) -> None:
-        """Ask about a topic from now on."""
+        """Include a topic in metadata requests from now on."""
         if topic not in self._topics:  # a new object, because the old one is compared with it
             self._topics = dict.fromkeys([*list(self._topics)[1 - _TOPICS :], topic])
 
     async def refresh(self) -> bool:
-        """Ask the cluster about itself and the wanted topics; tells whether a broker answered."""
+        """Fetch the metadata of the cluster and the wanted topics; return whether a broker answered."""
         answered: bool = await self.force_metadata_update()
         return answered
 
     def forget_unknown(self, topic: str) -> None:
-        """Ask no more about a topic if it is not there."""
+        """Leave a topic out of metadata requests if it does not exist."""
         if self.cluster.partitions_for_topic(topic) is None:
             self._topics = dict.fromkeys(known for known in self._topics if known != topic)
 
     async def aclose(self) -> None:
-        """Close all connections, whatever they wait for."""
+        """Close all connections, whatever waits for them."""
         tasks = [*self._opening.values(), *filter(None, [self._sync_task])]
         await end(tasks)
         await asyncio.gather(*(connection.aclose() for connection in self._conns.values()))
@@ -386,7 +427,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
     async def _get_conn(
         self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, **_: Any
     ) -> Any:
-        """Give the connection to a broker, or `None`; those who wait for one share the attempt."""
+        """Return the connection to a broker, or `None`; concurrent callers share one attempt."""
         node = (node_id, group)
         if kept := self._connection(node):
             return kept
@@ -419,7 +460,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return connection
 
     async def _metadata_update(self, _cluster: Any, topics: Iterable[str]) -> bool:
-        """Ask the brokers, connected ones first, until one answers; not more often than the backoff."""
+        """Ask the brokers, connected ones first, until one answers; at most once per backoff."""
         await asyncio.sleep(self._next_update_s - self._loop.time())
         self._next_update_s = self._loop.time() + BACKOFF_S
         nodes = [broker.nodeId for broker in self.cluster.brokers()]
@@ -436,7 +477,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         return False
 
     def _learn(self, answer: Any) -> bool:
-        """Take in what a broker says of the cluster; tells whether it knows the cluster."""
+        """Store a broker's metadata; return whether it names any brokers."""
         self.topic_errors = {name: for_code(code) for code, name, *_ in answer.topics if code}
         if answer.brokers:
             self.cluster.update_metadata(answer)
@@ -444,7 +485,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait for their end."""
+    """Cancel tasks and wait until they have ended."""
     ending = list(tasks)
     for task in ending:
         task.cancel()
@@ -455,9 +496,10 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
-    """Records that travel together; *error* is the broker's last answer, if that was one.
+    """Records that travel together; *error* is the broker's last answer, if there was one.
 
-    *unanswered*: a try ended without an answer, or with one that does not say what was kept.
+    *unanswered* is true after an attempt without an answer, or with one that does not say whether
+    the records were kept.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -467,7 +509,7 @@ class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
         self.unanswered = False
 
     def wanted(self) -> bool:
-        """Tell whether anybody still waits for one of the records."""
+        """Return whether an event still waits for one of the records."""
         return any(not future.done() for future, _ in self._msg_futures)
 
     def drain_ready(self) -> None:
@@ -476,10 +518,10 @@ class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
 
 
 class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no types
-    """The batches that wait for their turn."""
+    """The batches that wait to be sent."""
 
     def add(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[Batch, Any]:
-        """Put a record into the partition's last batch, or into a new one."""
+        """Add a record to the partition's last batch, or to a new one; return both."""
         if self._exception is not None:
             raise KafkaError("the sender has ended")
         waiting = self._batches.get(place)
@@ -493,7 +535,7 @@ class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no typ
         return batch, future
 
     def drain_by_nodes(self, *args: Any, **kwargs: Any) -> Any:
-        """Take what is due; what nobody waits for any more is left out, and never tried again."""
+        """Return what is due; batches that no event waits for are dropped, never to be tried again."""
         for place, waiting in list(self._batches.items()):
             wanted = deque(batch for batch in waiting if batch.wanted())
             if wanted:
@@ -504,7 +546,7 @@ class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no typ
 
 
 class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka has no types
-    """One produce request; notes in its batches how it ended."""
+    """One produce request; records in its batches how it ended."""
 
     def handle_response(self, response: Any) -> None:
         for topic, partitions in response.topics:
@@ -515,7 +557,7 @@ class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka has no 
         super().handle_response(response)
 
     def _can_retry(self, error: KafkaError, batch: Batch) -> bool:
-        """Try again what may pass, for as long as anybody waits for it."""
+        """Return whether to try again: a retriable error, for as long as an event waits."""
         if isinstance(error, _UNCERTAIN):
             batch.unanswered = True
         elif not isinstance(error, NodeNotReadyError):
@@ -524,7 +566,7 @@ class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka has no 
 
 
 class _Sender(Sender):  # type: ignore[misc]  # aiokafka has no types
-    """What sends the batches; its requests can be ended."""
+    """Sends the batches; its requests can be cancelled."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -549,7 +591,7 @@ class _Sender(Sender):  # type: ignore[misc]  # aiokafka has no types
 
 
 class Producer:
-    """One producer id. A gap in its numbers spends it: the broker would take no further batch."""
+    """One producer id; a gap in its sequence numbers spends it, for the broker takes no further batch."""
 
     def __init__(self, client: Client) -> None:
         ids = TransactionManager(None, INTEGER_MAX_VALUE)
@@ -566,22 +608,22 @@ class Producer:
         self.records = 0  # that somebody waits for
 
     async def start(self) -> None:
-        """Get a producer id; raises one of `FAILURES`."""
+        """Fetch a producer id; raise one of `FAILURES`."""
         async with asyncio.timeout(2 * ANSWER_S):  # a silent connection is to be noticed before
             await self._sender.start()
 
     def usable(self) -> bool:
-        """Tell whether a further record may be numbered."""
+        """Return whether a further record may be numbered."""
         return not self.spent and not self._sender.sender_task.done()
 
     def hand_over(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[Batch, Any]:
-        """Put a record on its way; the second is the future of its `RecordMetadata`."""
+        """Queue a record; return its batch and the future of its `RecordMetadata`."""
         batch, future = self._batches.add(place, record)
         batch.future.add_done_callback(self._note)
         return batch, future
 
     async def aclose(self) -> None:
-        """End at once: nobody waits for an answer any more."""
+        """Cancel everything at once: no event waits for an answer any more."""
         await end([*self._sender.sending, *filter(None, [self._sender.sender_task])])
 
     def _note(self, ended: asyncio.Future[Any]) -> None:

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from msgspec import Struct
 
 from sonda.pipeline.model import Place
+from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.sinks.kafka.client import (
     BACKOFF_S,
@@ -48,7 +49,7 @@ _GAP: Final = (
 
 
 class Access(Struct, frozen=True):
-    """What two events must have in common to share a cluster's connections."""
+    """The key of a cluster: events with equal values share its connections."""
 
     brokers: tuple[Address, ...]
     context: ssl.SSLContext | None
@@ -58,13 +59,13 @@ class Access(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Attempt:
-    """What an event that has not been handed over waits for, and why it still does."""
+    """The step that an event waits for before its record is handed over, and its last failure."""
 
     attempt: str
     setback: str = ""
 
     def begin(self, attempt: str, setback: str = "") -> None:
-        """Note the next step; it may be the last one again."""
+        """Record the next step; it may be the same one again."""
         if attempt != self.attempt or setback:
             self.attempt, self.setback = attempt, setback
 
@@ -82,7 +83,7 @@ class Delivered(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A broker's no; *meant*: to this record, and not to what travelled before or beside it."""
+    """A broker's refusal; *meant* is true if it is about this record, not one beside or before it."""
 
     error: str
     meant: bool
@@ -90,7 +91,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """Neither a yes nor a no; *why* if it is not that time is over."""
+    """Neither a yes nor a no; *why* is empty where the deadline is over."""
 
     why: str = ""
 
@@ -106,7 +107,7 @@ class PartitionHandle(Struct, frozen=True):
     place: Any
 
     async def deliver(self, record: Mapping[str, Any], until_s: float) -> Verdict:
-        """Hand the record over, and wait for the broker's word until loop time *until_s*."""
+        """Hand the record over, and wait for the broker's verdict until loop time *until_s*."""
         self.producer.records += 1
         try:
             batch, future = self.producer.hand_over(self.place, record)
@@ -129,7 +130,7 @@ def _kept(found: Any, batch: Batch) -> Delivered:
 
 
 def _judge(batch: Batch, exc: Exception) -> Verdict:
-    """Tell a no from silence.
+    """Return whether the broker refused the record, or its outcome is unknown.
 
     A batch that was refused time after time has not been kept, provided that no try went without
     an answer and, where time is over, that nobody else has it tried again.
@@ -158,8 +159,13 @@ class Cluster:
         self._ending: set[asyncio.Task[None]] = set()
         self.users = 0
 
+    @property
+    def client(self) -> Client:
+        """Return what knows the brokers and is connected to them."""
+        return self._client
+
     def ready(self, topic: str, key_hash: int | None) -> PartitionHandle | None:
-        """Do as `prepare` does, if there is nothing to wait for: so it is for nearly every event."""
+        """Return what `prepare` does if nothing has to be awaited, as for nearly every event; else `None`."""
         producer = self._producer
         if not self._known or producer is None or not producer.usable():
             return None
@@ -172,7 +178,7 @@ class Cluster:
     async def prepare(
         self, topic: str, key_hash: int | None, journey: Attempt, *, alone: bool
     ) -> PartitionHandle:
-        """Find a partition whose leader is connected; then `Spot.deliver` may follow at once.
+        """Find a partition whose leader is connected, so that `PartitionHandle.deliver` can follow.
 
         Waits for an election, a topic under creation or a broker's restart. With *alone* the
         record gets a producer id of its own. Raises `UnreadyError` if no broker can be reached, and
@@ -194,7 +200,7 @@ class Cluster:
             raise
 
     async def _lead(self, topic: str, key_hash: int | None, journey: Attempt) -> Any:
-        """Give a partition with a connected leader; else `None`, and what can be done is done."""
+        """Return a partition with a connected leader; `None` after a step towards one."""
         self._client.want(topic)
         if not self._known:
             await self._bootstrap(journey)
@@ -224,7 +230,7 @@ class Cluster:
             raise UnreadyError
 
     async def _bootstrap(self, journey: Attempt) -> None:
-        """Learn from the brokers that the client has named what the cluster looks like."""
+        """Fetch the metadata from the configured brokers; raise `UnreadyError` if none answers."""
         first, *others = self._access.brokers
         journey.begin(f"Kafka connect to {first}")
         if await self._share("bootstrap", self._client.bootstrap()):
@@ -236,7 +242,7 @@ class Cluster:
         raise UnreadyError
 
     async def _number(self, journey: Attempt, *, alone: bool) -> Producer | None:
-        """Get a producer id, the shared one unless it is spent; `None` if that failed."""
+        """Return a producer, the shared one unless it is spent; `None` if that failed."""
         journey.begin("get a Kafka producer id")
         try:
             if alone:
@@ -267,7 +273,7 @@ class Cluster:
         return producer
 
     async def _share(self, name: str, work: Any) -> Any:
-        """Do something once for all events that wait for it; it goes on when one gives up."""
+        """Run *work* once for all events that wait for it; it continues when one gives up."""
         task = self._shared.get(name)
         if task is None:
             task = self._shared[name] = asyncio.get_running_loop().create_task(work)
@@ -282,7 +288,7 @@ class Cluster:
             task.exception()  # all who waited may have given up
 
     def release(self, producer: Producer | None) -> None:
-        """End a producer that has no record to wait for and will get none."""
+        """Close a producer that waits for no record and will get none."""
         if (
             producer is None
             or producer.records
@@ -295,7 +301,7 @@ class Cluster:
         ending.add_done_callback(self._ending.discard)
 
     async def aclose(self) -> None:
-        """End everything; nobody uses it any more."""
+        """Close everything; no event uses it any more."""
         await end(list(self._shared.values()))
         await asyncio.gather(*self._ending)
         for producer in self._producers:
@@ -304,17 +310,17 @@ class Cluster:
 
 
 class Clusters:
-    """All clusters in use, and those that were lately."""
+    """The clusters in use, and those that are idle."""
 
-    def __init__(self, doors: Destinations) -> None:
-        self._doors = doors
+    def __init__(self, network: Network) -> None:
+        self._doors = network.destinations
         self._kept: dict[Access, Cluster] = {}
         self._idle: dict[Access, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def lease(self, access: Access) -> AsyncIterator[Cluster]:
-        """Borrow a cluster; many may at once."""
+        """Lease a cluster; many events may at once."""
         cluster = self._kept.get(access)
         if cluster is None:
             cluster = self._kept[access] = Cluster(access, self._doors)
@@ -331,7 +337,7 @@ class Clusters:
                 self._keep(access)
 
     async def aclose(self) -> None:
-        """Close what is idle; whoever borrows one must have given it back."""
+        """Close all idle clusters; every lease must have ended."""
         for access in list(self._idle):
             self._retire(access)
         await asyncio.gather(*self._closing)

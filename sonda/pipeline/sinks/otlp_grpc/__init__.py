@@ -24,19 +24,19 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batching import Outcome
 from sonda.pipeline.net.pool import TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
-from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import reason
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import Sink
-from sonda.pipeline.sinks.otlp_grpc.channels import Destination, Metadata
+from sonda.pipeline.sinks.otlp_grpc.channels import Channels, Destination, Metadata
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import (
     mask,
@@ -61,11 +61,12 @@ _MAY_PASS: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_MAY_BE_STORED: Final = _MAY_PASS | {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 # A status that gRPC makes up looks like one of the server's but for its words, and these are they
 # (docs/adr/0008): a server that says them passes on what a gRPC library behind it has made up.
 _NEVER_SENT: Final = re.compile(r"failed to connect to all addresses|empty address list")
 _MADE_UP: Final = re.compile(
-    r"Stream removed\b|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
+    r"Stream removed\b|ping timeout|keepalive (watchdog )?timeout|Socket closed\b|(recv|send)msg:|Received RST_STREAM with|GOAWAY received"
     r"|No status received|(CLIENT: Received|Decompressed) message larger|Error parsing '"
     r"|Decompression failed|Unexpected error decompressing|Compression algorithm"
     r"|received (initial |trailing )?metadata size|Failed parsing HTTP/2|Trying to connect an http1"
@@ -89,7 +90,7 @@ class OtlpGrpc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Collector:
-    """What all events for one destination have in common; *target* is how problems call it."""
+    """What all events for one destination share; *target* is the name that problems use for it."""
 
     target: str
     address: Address
@@ -121,21 +122,21 @@ class _Call:
     payload: Payload
 
     def own_words(self, text: str, limit: int = ANSWER_CHARACTERS) -> str:
-        """Quote the collector, which may have sent our credentials back."""
+        """Return the collector's words without our credentials, which it may have sent back."""
         return quote_words(text, self.collector.secrets, limit)
 
 
 async def push(
     payload: Payload, options: OtlpGrpc, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Get ready to call with the encoder's bytes."""
+    """Return the delivery of the event, which makes one call with the encoder's bytes."""
     call = _Call(transport.keep(options, _collector), payload)
     attempt = partial(_attempt, call, transport, deadline)
     return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
 
 
 async def _destination(collector: _Collector, transport: Network) -> Result[Destination, Problem]:
-    """Read the TLS files; fails with `Forbidden`, or `Unreachable` for a file."""
+    """Return the channel's key, TLS files read; fail with `Forbidden`, or `Unreachable` for a file."""
     address, metadata = collector.address, collector.metadata
     if not collector.secure:
         return Success(Destination(address, metadata=metadata))
@@ -154,7 +155,7 @@ def _server_name(collector: _Collector) -> str:
 def describe(
     payload: Payload, options: OtlpGrpc, transport: Network
 ) -> Result[WirePreview, Problem]:
-    """Say which call would be made; fails with `Forbidden` for the destination or a TLS file."""
+    """Return the call that would be made; fail with `Forbidden` for the destination or a TLS file."""
     collector = _collector(options)
     departure = WirePreview(
         collector.target,
@@ -193,7 +194,7 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
-            transport.channels.lease(destination.unwrap()) as channel,
+            transport.shared(Channels).lease(destination.unwrap()) as channel,
         ):
             left_s = deadline.left_s()
             if left_s <= 0:
@@ -221,7 +222,7 @@ def _step(call: _Call) -> str:
 
 
 async def _export(call: _Call, channel: grpc.aio.Channel, timeout_s: float) -> bytes | None:
-    """Send the encoder's bytes as they are; an answer without a message is `None`."""
+    """Send the encoder's bytes as they are; return the answer's message, `None` if it has none."""
     export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes | None]
     export = channel.unary_unary(f"/{_service(call.payload)}/{_METHOD}", None, None)
     metadata = call.collector.metadata
@@ -261,7 +262,8 @@ def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline)
         return _unknown(call, f"({excerpt(words, QUOTED_CHARACTERS)})", retryable=True)
     wait_s = _retry_info_s(status)
     throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
-    refused = Refused(call.collector.target, code.name, call.own_words(words))
+    stored = code in _MAY_BE_STORED
+    refused = Refused(call.collector.target, code.name, call.own_words(words), stored)
     return Failure(AttemptFailure(refused, code in _MAY_PASS or throttled, wait_s))
 
 
@@ -271,7 +273,7 @@ def _unknown(call: _Call, reason: str, *, retryable: bool = False) -> Outcome:
 
 
 def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
-    """Read how long the collector asks to wait; spec: the OTLP specification's "throttling"."""
+    """Return the wait in seconds that `RetryInfo` asks for; spec: OTLP, "throttling"."""
     for name, value in status.trailing_metadata() or ():
         if name != "grpc-status-details-bin":
             continue
@@ -285,4 +287,4 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
     return None
 
 
-SINK: Final = Sink(OtlpGrpc, push, describe)
+SINK: Final = Sink(OtlpGrpc, push, describe, side_by_side=True)

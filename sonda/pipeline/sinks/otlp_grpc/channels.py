@@ -1,7 +1,7 @@
 """gRPC channels, one per destination, kept while they are used and bounded in number.
 
-A channel that is handed out is connected. gRPC would also connect, wait and try again by itself,
-but it could not say how far a call has got, nor in the operating system's words why it did not.
+A leased channel is connected. gRPC can also connect, wait and retry by itself, but it does not
+report how far a call has got, nor why it failed in the operating system's words.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ import grpc
 import grpc.aio
 
 from sonda.about import version
-from sonda.pipeline.net.descriptors import Descriptor, connected_to
-from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, ConnectionPool, TlsParameters
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net import Network
+from sonda.pipeline.net.descriptors import Descriptor, connected_since, next_number
+from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, TlsParameters
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.tls import Pem, system_authorities
+from sonda.pipeline.sinks.otlp_grpc.forking import check_process, remember
 from sonda.pipeline.values.addresses import Address
 
 SINK: Final = "otlp_grpc"  # the only kind of sink that speaks gRPC
 CALLS_PER_DESTINATION: Final = 64  # servers allow a hundred or more; beyond, gRPC itself would wait
 IDLE_CHANNELS: Final = 64  # of all destinations together; beyond them the oldest is closed
 ANSWER_BYTES: Final = 65536
+_KEEPALIVE_MS: Final = 30_000  # with a call open; servers hang up on whoever pings more often
+_KEEPALIVE_TIMEOUT_MS: Final = 10_000  # also for how long the kernel waits for a peer's system
 _READY: Final = grpc.ChannelConnectivity.READY
 _FAILED: Final = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
@@ -37,7 +40,7 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What two events must have in common to share a channel."""
+    """The key of a channel: events with equal values share it."""
 
     address: Address
     secure: TlsParameters | None = None
@@ -56,26 +59,26 @@ class _Channel:
     on_close: Callable[[], object] | None = None
 
     def connected(self) -> bool:
-        """Tell whether gRPC takes the channel for connected, and its peer has not hung up."""
-        ready = self.channel.get_state() is _READY
+        """Return whether it is in service, gRPC takes it for connected, and its peer is there."""
+        ready = self.in_service and self.channel.get_state() is _READY
         return ready and not any(found.peer_closed() for found in self.sockets)
 
     async def retire(self) -> None:
-        """Take no further calls: those under way may still be answered, after a GOAWAY say."""
+        """Take no further calls; those under way may still be answered, for example after a GOAWAY."""
         self.in_service = False
         await self.close_if_unused()
 
     async def close_if_unused(self) -> None:
-        if not self.calls and not self.in_service:
-            if self.on_close is not None:
-                self.on_close()
-                self.on_close = None
-            await self.channel.close()
+        if self.calls or self.in_service or self.on_close is None:
+            return
+        self.on_close()
+        self.on_close = None  # it is closed once
+        await self.channel.close()
 
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """What one destination has: its channel, places for calls, and events that want one."""
+    """The state of one destination: its channel, free places for calls, and how many events want one."""
 
     channel: _Channel | None = None
     places: asyncio.Semaphore = field(
@@ -88,18 +91,21 @@ class _Line:
 class Channels:
     """The channels to all destinations."""
 
-    def __init__(self, streams: ConnectionPool, doors: Destinations) -> None:
-        self._streams = streams
-        self._doors = doors
+    def __init__(self, network: Network) -> None:
+        self._streams = network.streams
+        self._doors = network.destinations
         self._lines: dict[Destination, _Line] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
+        self._sockets: set[Descriptor] = set()
 
     @asynccontextmanager
     async def lease(self, destination: Destination) -> AsyncIterator[grpc.aio.Channel]:
-        """Borrow a channel that is connected; raises `OSError` or `DestinationNotAllowed` if none can be.
+        """Lease a channel that is connected; raise `OSError` or `DestinationNotAllowed` if none can be.
 
-        Where only gRPC knows why it cannot connect, a call on the channel fails at once and says it.
+        Where only gRPC knows why it cannot connect, a call on the channel fails at once with the reason.
+        A channel on which a call has timed out takes no further ones: its connection may be dead
+        without anybody having said so.
         """
         line = self._lines.setdefault(destination, _Line())
         if expiry := self._idle.pop(destination, None):
@@ -111,6 +117,10 @@ class Channels:
                 used.calls += 1
                 try:
                     yield used.channel
+                except grpc.aio.AioRpcError as status:
+                    if status.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                        used.in_service = False
+                    raise
                 finally:
                     used.calls -= 1
                     await used.close_if_unused()
@@ -120,13 +130,13 @@ class Channels:
                 self._keep(destination, line)
 
     async def aclose(self) -> None:
-        """Close what is idle; whoever borrows one must have given it back."""
+        """Close all idle channels; every lease must have ended."""
         for destination in list(self._idle):
             self._retire(destination)
         await asyncio.gather(*self._closing)
 
     async def _connected(self, destination: Destination, line: _Line) -> _Channel:
-        """Give the kept channel, or a fresh one for one that has lost its connection."""
+        """Return the kept channel, or a new one if it has lost its connection."""
         async with line.opening:
             kept = line.channel
             if kept is not None and kept.connected():
@@ -138,12 +148,13 @@ class Channels:
             return line.channel
 
     async def _open(self, destination: Destination) -> _Channel:
+        check_process()
         addresses = await self._doors.find(SINK, destination.address, socket.SOCK_STREAM)
         peers = [info[4] for info in addresses]
         credentials = None
         if destination.pem is not None:
             credentials = await in_thread(partial(_credentials, destination.pem))
-        before = connected_to(peers)
+        first = next_number()
         channel = _channel(_target(addresses), destination, credentials)
         try:
             if not await _connects(channel):
@@ -152,9 +163,14 @@ class Channels:
             await channel.close()
             raise
         observer = self._doors.observer
-        observer.opened(SINK)
-        sockets = connected_to(peers) - before
-        return _Channel(channel, sockets, on_close=partial(observer.closed, SINK))
+        observer.connection_opened(SINK)
+        sockets = connected_since(first, peers, self._sockets)
+        self._sockets |= sockets
+        return _Channel(channel, sockets, on_close=partial(self._closed, sockets))
+
+    def _closed(self, sockets: frozenset[Descriptor]) -> None:
+        self._sockets -= sockets
+        self._doors.observer.connection_closed(SINK)
 
     def _keep(self, destination: Destination, line: _Line) -> None:
         if line.channel is None:
@@ -176,10 +192,10 @@ class Channels:
 
 
 async def _connects(channel: grpc.aio.Channel) -> bool:
-    """Wait until a fresh channel is connected, or tells that it cannot be.
+    """Wait until a new channel is connected or has failed; return whether it is connected.
 
-    A wait that is given up is still ended properly: gRPC's word of its end must not come to an
-    event loop that has been closed meanwhile.
+    A cancelled wait is still awaited: gRPC must not report its end to an event loop that has been
+    closed meanwhile.
     """
     while (state := channel.get_state(try_to_connect=True)) not in (_READY, _FAILED):
         change = asyncio.ensure_future(channel.wait_for_state_change(state))
@@ -199,7 +215,7 @@ def _route(destination: Destination) -> ConnectionKey:
 
 
 def _target(addresses: Sequence[Any]) -> str:
-    """Write addresses for gRPC, which then looks nothing up; it wants them all of one family."""
+    """Return addresses as a gRPC target that needs no look-up; all must be of one family."""
     places = [(info[0], info[4][0], info[4][1]) for info in addresses]
     if all(family == socket.AF_INET for family, _, _ in places):
         return "ipv4:" + ",".join(f"{host}:{port}" for _, host, port in places)
@@ -211,13 +227,13 @@ def _target(addresses: Sequence[Any]) -> str:
 
 
 def _credentials(pem: Pem) -> grpc.ChannelCredentials:
-    """Trust whom the other sinks trust; gRPC has a list of its own, for where the system has none."""
+    """Return credentials with the authorities that the other sinks trust, gRPC's own if there are none."""
     trusted = pem.ca_cert or system_authorities()
     return grpc.ssl_channel_credentials(trusted, pem.client_key, pem.client_cert)
 
 
 def _authority(destination: Destination) -> Address:
-    """Name the server that is meant; over TLS gRPC wants it to be the one that is verified."""
+    """Return the call's authority; over TLS gRPC requires the name that is verified."""
     host, port = destination.address
     return Address(destination.secure.server_name if destination.secure else host, port)
 
@@ -232,10 +248,12 @@ def _channel(
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),  # else a failed channel's back-off outlives it
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.max_receive_message_length", ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),
     ]
     if destination.secure is None or credentials is None:
-        return grpc.aio.insecure_channel(target, options)
+        return remember(grpc.aio.insecure_channel(target, options))
     options.append(("grpc.ssl_target_name_override", destination.secure.server_name))
-    return grpc.aio.secure_channel(target, credentials, options)
+    return remember(grpc.aio.secure_channel(target, credentials, options))

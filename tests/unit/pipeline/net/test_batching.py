@@ -12,11 +12,14 @@ import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import batching as batches
-from sonda.pipeline.net.batching import AllWithdrawn, Batch, BatchLimits, Labels, Outcome, Queue
-from sonda.pipeline.net.retry import AttemptFailure
+from sonda.pipeline.net.batch import AllWithdrawn, Batch, BatchLimits, Group, Labels, StreamOrder
+from sonda.pipeline.net.batching import Queue
+from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 from tests.support.destinations import NewLoop, both_loops
 from tests.support.events import record
@@ -281,6 +284,77 @@ def test_a_refused_push_goes_again_one_by_one(patient: None) -> None:
     run(work)
 
 
+def test_a_large_refused_push_goes_again_in_halves(patient: None) -> None:
+    """One guilty event of a thousand costs some twenty pushes, not a thousand."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        there.gate.set()
+        there.refuse = frozenset(["e700"])
+        queue = line_to(there, transport, BatchLimits(events=1000))
+        payloads = [payload(f"e{number}") for number in range(1000)]
+        outcomes = await queue.send_many(payloads, Deadline.within(10))
+        assert [number for number, it in enumerate(outcomes) if it != YES] == [700]
+        assert outcomes[700] == NO
+        assert len(there.pushes) < 30
+
+    run(work)
+
+
+def test_a_group_has_one_verdict_each_in_its_order(patient: None) -> None:
+    """Those of one group leave together, and the group is done when all of them are."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        there.gate.set()
+        there.refuse = frozenset("b")
+        queue = line_to(there, transport)
+        outcomes = await queue.send_many([payload(name) for name in "abc"], Deadline.within(10))
+        assert outcomes == [YES, NO, YES]
+        assert there.pushes[0] == ["a", "b", "c"]
+        assert not queue.is_busy
+
+    run(work)
+
+
+def test_a_group_that_is_cut_off_says_what_became_of_each(patient: None) -> None:
+    """What has left is unknown, what waits is unsent; a neighbour's event is not touched."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        queue = line_to(there, transport, BatchLimits(events=2))
+        payloads = [payload(name) for name in "abc"]
+        group = asyncio.create_task(queue.send_many(payloads, Deadline.within(10)))
+        await settled()
+        group.cancel()
+        with pytest.raises(asyncio.CancelledError) as cut_off:
+            await group
+        outcomes = outcomes_of_group(cut_off.value)
+        assert outcomes is not None
+        kinds = [type(outcome.failure().problem) for outcome in outcomes]
+        assert kinds == [OutcomeUnknown, OutcomeUnknown, Unreachable]
+        there.gate.set()
+        assert await sending(queue, "d") == YES
+
+    run(work)
+
+
+def test_queues_of_one_order_never_have_a_stream_under_way_twice(patient: None) -> None:
+    """Two queues that lead to one receiver share the order of its streams."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        limits = BatchLimits(events=9, stream_of=stream_of, one_each=True)
+        order = StreamOrder()
+        first, second = (Queue(there.push, NAMES, limits, transport.start, order) for _ in range(2))
+        sent = [sending(first, "a", stream="s"), sending(second, "b", stream="s")]
+        await settled()
+        assert there.pushes == [["a"]]
+        assert order.is_busy
+        there.gate.set()
+        assert await asyncio.gather(*sent) == [YES, YES]
+        assert there.pushes == [["a"], ["b"]]
+        assert not order.is_busy
+
+    run(work)
+
+
 def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
     """A refused push may have left something behind: its events are never called unsent."""
 
@@ -368,8 +442,8 @@ def test_an_empty_batch_cannot_be_sealed() -> None:
     """There is nothing to send when every event has been withdrawn."""
 
     async def work(transport: Network, there: Destination) -> None:
-        waiting = batches.Entry(payload("b"), Deadline.within(1), None)
-        waiting.outcome.cancel()
+        (waiting,) = Group([payload("b")], Deadline.within(1), None).entries
+        waiting.set_result(NEVER_SENT)
         with pytest.raises(AllWithdrawn):
             Batch([waiting]).freeze()
 

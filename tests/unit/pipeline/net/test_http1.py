@@ -23,10 +23,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net import AccessPolicy, tls
 from sonda.pipeline.net import pool as streams
-from sonda.pipeline.net.retry import AttemptFailure, Retry, deliver_with_retries
+from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls, TlsContexts
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
 from tests.support.destinations import (

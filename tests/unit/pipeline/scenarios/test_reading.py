@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from returns.result import Failure
 
-from sonda.pipeline.problems import Malformed, NotJson
+from sonda.pipeline.problems import Malformed
 from sonda.pipeline.scenarios.reading import MOST_BYTES, read_file, read_json, read_yaml
 
 VARIABLES = {"RATE": "2.5", "URL": "http://x", "TRICK": "{a: 1}", "MONEY": "5", "EMPTY": ""}
@@ -64,14 +64,14 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (BOMB, "it holds too many values"),
-        (b"a: &a {b: *a}", "it is nested too deeply"),
-        (b"a: " + b"[" * 200_000, "it is nested too deeply"),
-        (b"a: " + b"[" * 100 + b"]" * 100, "it is nested too deeply"),
-        (b"- " * 100_000, "it is nested too deeply"),
-        (b"a" * (MOST_BYTES + 1), "it is longer than 1,048,576 bytes"),
+        (BOMB, "the scenario holds too many values"),
+        (b"a: &a {b: *a}", "is nested too deeply"),
+        (b"a: " + b"[" * 200_000, "is nested too deeply"),
+        (b"a: " + b"[" * 100 + b"]" * 100, "is nested too deeply"),
+        (b"- " * 100_000, "is nested too deeply"),
+        (b"a" * (MOST_BYTES + 1), "the scenario is longer than 1,048,576 bytes"),
         (b"a: 1\na: 2", "the name 'a' stands twice in one object"),
-        (b"\xff", "it is not UTF-8 at byte 0"),
+        (b"\xff", "the scenario is not UTF-8 at byte 0"),
         (b"a: " + b"9" * 5000, "not valid YAML"),
         (b"a: !!python/object:os.system x", "not valid YAML"),
         (b"1: 2", "no string"),
@@ -81,7 +81,7 @@ def test_hostile_yaml(raw: bytes, reason: str) -> None:
     """What would explode is refused."""
     failed = read_yaml(raw)
     assert isinstance(failed, Failure)
-    assert isinstance(failed.failure(), NotJson)
+    assert isinstance(failed.failure(), Malformed)
     assert reason in str(failed.failure())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from returns.result import Failure, Success
 
@@ -29,10 +31,17 @@ def test_no_object(body: bytes, found: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "Expecting value: line 1 column 1 (char 0)"),
+        (b"", "Expecting value: line 1 column 1 (char 0) (the body is empty)"),
+        (b" \r\n", "Expecting value: line 2 column 1 (char 3) (the body is empty)"),
+        (
+            b"\xef\xbb\xbf{}",
+            "Expecting value: line 1 column 1 (char 0) (the body starts with a byte order mark)",
+        ),
         (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         (b'{"a":NaN}', "NaN is not a JSON number"),
         (b'{"a":-Infinity}', "-Infinity is not a JSON number"),
+        (b'{"a":1E+400}', "a number is out of the range of a double"),
+        (b'{"a":' + b"9" * 250 + b"e99}", "a number is out of the range of a double"),
         (b'{"a":1e400}', "a number is out of the range of a double"),
         (b'{"a":-1e400}', "a number is out of the range of a double"),
         (b'{"a":' + b"9" * 400 + b"}", "a number is out of the range of a double"),
@@ -70,3 +79,27 @@ def test_the_largest_double_is_read() -> None:
 def test_a_negative_zero_keeps_its_sign() -> None:
     """`-0` is a double that an integer cannot be."""
     assert str(parse(b'{"a":-0}').unwrap()["a"]) == "-0.0"
+
+
+@pytest.mark.parametrize(
+    ("body", "remedy"),
+    [
+        (b'{"a":1,}', "(a comma before the closing bracket)"),
+        (b'{"a":[1, 2 ,\n]}', "(a comma before the closing bracket)"),
+        (b'{"a":{"b":1,\t}}', "(a comma before the closing bracket)"),
+        (b"{'a':1}", "(JSON takes double quotes)"),
+        (b"{\"a\": 'x'}", "(JSON takes double quotes)"),
+    ],
+)
+def test_a_small_slip_is_answered_with_its_remedy(body: bytes, remedy: str) -> None:
+    """The reason ends with what to mend, in brackets."""
+    problem = parse(body).failure()
+    assert isinstance(problem, NotJson)
+    assert problem.reason.endswith(f") {remedy}")
+
+
+def test_many_containers_leave_the_collector_as_it_was() -> None:
+    """Decoding half a million containers pauses the garbage collector, and no longer than that."""
+    body = b'{"a":[' + b"[]," * 20_000 + b"[]]}"
+    assert len(parse(body).unwrap()["a"]) == 20_001
+    assert gc.isenabled()

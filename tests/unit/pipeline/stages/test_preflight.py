@@ -91,3 +91,25 @@ def test_credentials_over_plain_http(name: str) -> None:
 def test_a_tenant_is_no_credential() -> None:
     """An ordinary header warns of nothing."""
     assert warnings(loki("http://h", headers={"X-Scope-OrgID": "tenant"})) == ()
+
+
+def test_an_event_without_labels_is_lost_in_loki() -> None:
+    """Loki files it where nobody looks: said by library and server alike, after the loopback."""
+    advice = (
+        "Loki files an event without labels under `unknown_service`, where no query by label "
+        "finds it: add a label"
+    )
+    bare = changed(loki("http://loki:3100"), labels={})
+    assert warnings(bare, in_server=False) == warnings(bare) == (advice,)
+    assert warnings(changed(loki("http://localhost"), labels={}))[1:] == (advice,)
+    assert warnings(changed(bare, sink={"type": "http_push", "url": "http://loki"})) == ()
+
+
+def test_the_first_20_brokers_and_how_many_more() -> None:
+    """A list of brokers that all lead to loopback is not repeated whole."""
+    listed = ",".join([*(f"127.0.0.{n}:1" for n in range(1, 26)), "kafka:1", "[::1]:2"])
+    sink = {"type": "kafka", "brokers": listed, "topic": "t"}
+    found = warnings(changed(METRIC, sink=sink))
+    assert len(found) == 21
+    assert "`127.0.0.20:1`" in found[19]
+    assert found[20] == "and 6 more brokers"

@@ -8,11 +8,12 @@ import pytest
 from returns.result import Result
 
 from sonda.pipeline.encoders.prometheus_text import PrometheusText
-from sonda.pipeline.model import Log, Metric, ValidatedEvent
+from sonda.pipeline.model import Log, Metric, NamedDestination, ValidatedEvent, Verify
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Invalid, Malformed, Problem, ValidationIssue, missing_extra
 from sonda.pipeline.sinks.loki import Loki
+from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED
 from tests.support.bodies import LOG, METRIC, MISSING, changed
@@ -146,13 +147,13 @@ def test_long_options_are_read_but_not_remembered() -> None:
         (changed(LOG, log=MISSING, metric={"value": "x"}), ["missing field 'log'", "unknown field 'metric'"]),
         (changed(METRIC, log={}), ["unknown field 'log'"]),
         (changed(LOG, count=5), ["unknown field 'count'"]),
-        (changed(LOG, log__filds={}), ["log: unknown field 'filds'"]),
-        (changed(LOG, log__severity="INFO"), ["log.severity: unknown variant 'INFO', expected one of 'trace', 'debug', 'info', 'warn', 'error', 'fatal'"]),
+        (changed(LOG, log__filds={}), ["log: unknown field 'filds' (did you mean 'fields'?)"]),
+        (changed(LOG, log__severity="INFO"), ["log.severity: unknown variant 'INFO', expected one of 'trace', 'debug', 'info', 'warn', 'error', 'fatal' (did you mean 'info'?)"]),
         (changed(LOG, log__message=None), ["log.message: expected a string, got null"]),
         (changed(LOG, log__fields={"a b": 1}), ['log.fields["a b"]: expected a string, got a number']),
         (changed(LOG, log=[]), ["log: expected an object, got an array"]),
         (changed(LOG, labels={"a": True}), ["labels.a: expected a string, got a boolean"]),
-        (changed(LOG, timestamp=5), ["timestamp: expected a string, got a number"]),
+        (changed(LOG, timestamp=5), ["timestamp: expected a string, got a number (for example 2026-11-23T08:00:00Z)"]),
         (changed(METRIC, metric__value="1"), ["metric.value: expected a number, got a string"]),
         (changed(METRIC, metric__value=True), ["metric.value: expected a number, got a boolean"]),
         (changed(LOG, encoder="json_lines"), ["encoder: expected an object, got a string"]),
@@ -162,7 +163,7 @@ def test_long_options_are_read_but_not_remembered() -> None:
         (changed(LOG, sink={"type": "loki"}), ["sink: missing field 'url'"]),
         (changed(LOG, sink={"type": "stdout", "path": "x"}), ["sink: unknown field 'path'"]),
         (changed(LOG, sink__framing="cr"), ["sink.framing: unknown variant 'cr', expected 'lf' or 'octet_counting'"]),
-        (changed(LOG, sink__retry={}), ["sink.retry: missing field 'max_attempts'", "sink.retry: missing field 'initial_backoff'", "sink.retry: missing field 'max_backoff'"]),
+        (changed(LOG, sink__retry={}), ["sink.retry: missing field 'max_attempts'"]),
         (changed(LOG, sink__retry=RETRY | {"max_attempts": 1.5}), ["sink.retry.max_attempts: expected an integer, got 1.5"]),
         (changed(LOG, sink__tls={"verify": False}), ["sink.tls: unknown field 'verify'"]),
         (changed(METRIC, encoder__precision="2"), ['encoder.precision: expected an integer, got "2"']),
@@ -184,9 +185,9 @@ def test_structure(body: dict[str, Any], expected: list[str]) -> None:
         (changed(METRIC, metric__name="é"), ['invalid metric name "é": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
         (changed(METRIC, metric__name=""), ['invalid metric name "": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
         (changed(METRIC, metric__name="1" * 500), [f'invalid metric name "{"1" * 200}…": must match [a-zA-Z_:][a-zA-Z0-9_:]*']),
-        (changed(LOG, labels={"a-b": "x", 'q"': "y"}), ['invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*', r'invalid label name "q\"": must match [a-zA-Z_][a-zA-Z0-9_]*']),
+        (changed(LOG, labels={"a-b": "x", 'q"': "y"}), ['invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]* (try a_b)', r'invalid label name "q\"": must match [a-zA-Z_][a-zA-Z0-9_]* (try q)']),
         (changed(METRIC, labels={"__name__": "x"}), ['invalid label name "__name__": it is the metric\'s name, which metric.name gives']),
-        (changed(LOG, timestamp="yesterday"), ['timestamp: invalid value "yesterday": expected RFC 3339 with an offset and at most nine decimals']),
+        (changed(LOG, timestamp="yesterday"), ['timestamp: invalid value "yesterday": expected RFC 3339 with an offset and at most nine decimals (for example 2026-11-23T08:00:00Z)']),
         (changed(LOG, timestamp="1969-12-31T23:59:59Z"), ['timestamp: invalid value "1969-12-31T23:59:59Z": outside 1970-01-01T00:00:00Z to 2262-04-11T23:47:16.854775807Z']),
         (changed(METRIC, encoder__precision=18), ["encoder.precision: invalid value 18: must be from 0 to 17"]),
         (changed(METRIC, encoder__precision=-1), ["encoder.precision: invalid value -1: must be from 0 to 17"]),
@@ -296,3 +297,243 @@ def test_a_wrong_option_of_a_missing_extra_is_structure() -> None:
     """The schemas are there without the code: wrong structure is 400."""
     body = changed(LOG, sink={"type": "kafka", "brokers": "k:9092"})
     assert details(body, Malformed) == ["sink: missing field 'topic'"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (changed(LOG, log__severity="WARN"), "(did you mean 'warn'?)"),
+        (changed(LOG, log__severity="WARNING"), "(did you mean 'warn'?)"),
+        (changed(LOG, log__severity="Critical"), "(did you mean 'fatal'?)"),
+        (changed(LOG, log__severity="err"), "(did you mean 'error'?)"),
+        (changed(LOG, signal_type="log"), "(did you mean 'logs'?)"),
+        (changed(LOG, signal_type="Metrics"), "(did you mean 'metrics'?)"),
+        (changed(LOG, encoder={"type": "json"}), "(did you mean 'json_lines'?)"),
+        (changed(LOG, encoder={"type": "json-lines"}), "(did you mean 'json_lines'?)"),
+        (changed(LOG, sink={"type": "http"}), "(did you mean 'http_push'?)"),
+        (changed(LOG, sink={"type": "prometheus"}), "(did you mean 'remote_write'?)"),
+        (changed(LOG, sink={"type": "Loki "}), "(did you mean 'loki'?)"),
+        (changed(LOG, log__filds={}), "log: unknown field 'filds' (did you mean 'fields'?)"),
+        (changed(LOG, timstamp="x"), "unknown field 'timstamp' (did you mean 'timestamp'?)"),
+        (changed(LOG, sink=LOKI | {"time_out": "1s"}), "(did you mean 'timeout'?)"),
+        (changed(LOG, timestamp=1_700_000_000), "got a number (for example 2026-11-23T08:00:00Z)"),
+        (changed(LOG, sink={"type": "kafka", "brokers": ["a:1"], "topic": "t"}), "sink.brokers: expected a string, got an array (for example kafka-1:9092,kafka-2:9092)"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_the_structure_has_its_remedy(body: dict[str, Any], expected: str) -> None:
+    """Where it is likely what was meant, the detail ends with it, in brackets."""
+    (detail,) = details(body, Malformed)
+    assert detail.endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (changed(LOG, signal_type="traces"), "unknown variant 'traces', expected 'logs' or 'metrics'"),
+        (changed(LOG, sink={"type": "carrier_pigeon"}), "'udp'"),
+        (changed(LOG, log__severity="w" * 65), "'fatal'"),
+        (changed(LOG, count=5), "unknown field 'count'"),
+    ],
+)  # fmt: skip
+def test_nothing_is_offered_for_what_is_no_slip(body: dict[str, Any], said: str) -> None:
+    """What resembles nothing has no remedy."""
+    (detail,) = details(body, Malformed)
+    assert detail.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("my-app", " (try my_app)"),
+        ("9lives", " (try _9lives)"),
+        ("app.kubernetes.io/name", " (try app_kubernetes_io_name)"),
+        ("a\n", " (try a)"),
+        ("é", ""),
+        ("-", ""),
+        ("-" + "a" * 64, ""),
+    ],
+)
+def test_a_label_name_has_a_near_one(name: str, remedy: str) -> None:
+    """The exact text may be followed by a name that would do."""
+    (detail,) = details(changed(LOG, labels={name: "x"}), Invalid)
+    assert detail.endswith(f"must match [a-zA-Z_][a-zA-Z0-9_]*{remedy}")
+
+
+def test_the_first_20_issues_and_how_many_more() -> None:
+    """However many there are, the first are named in the body's order and the others counted."""
+    labels = {f"l{n}": n for n in range(1000)}
+    problem = check(changed(LOG, labels=labels, log__severity="x")).failure()
+    assert isinstance(problem, Malformed)
+    assert [issue.path for issue in problem.issues] == [f"labels.l{n}" for n in range(20)]
+    assert problem.more == 981
+    assert str(problem).endswith("labels.l19: expected a string, got a number; and 981 more")
+
+
+def test_values_are_counted_apart_from_structure() -> None:
+    """A count is of what the detail is about: of structure, or else of values."""
+    labels: dict[str, Any] = {f"-{n}": "" for n in range(100)}
+    problem = check(changed(LOG, labels=labels)).failure()
+    assert isinstance(problem, Invalid)
+    assert (len(problem.issues), problem.more) == (20, 80)
+    problem = check(changed(LOG, labels=labels | {"a": 1})).failure()
+    assert problem == Malformed((ValidationIssue("labels.a", "expected a string, got a number"),))
+
+
+def test_unknown_fields_are_counted() -> None:
+    """Unknown fields of an event and of a sink make one list."""
+    others = dict.fromkeys(map(str, range(30)))
+    problem = check({**LOG, **others, "sink": {**LOKI, **others}}).failure()
+    assert isinstance(problem, Malformed)
+    assert (len(problem.issues), problem.more) == (20, 40)
+    assert {issue.path for issue in problem.issues} == {""}
+
+
+def test_what_an_encoder_refuses_is_counted() -> None:
+    """Names that a format cannot carry are listed as a schema's issues are."""
+    body = changed(LOG, log__fields={f" {n}": "" for n in range(50)}, encoder={"type": "syslog"})
+    problem = check(body).bind(encode).failure()
+    assert isinstance(problem, Invalid)
+    assert (len(problem.issues), problem.more) == (20, 30)
+    metric = changed(METRIC, labels={f"l{n}": "\n\\" for n in range(50)})
+    problem = check(changed(metric, encoder={"type": "influx_lp"})).bind(encode).failure()
+    assert isinstance(problem, Invalid)
+    assert (len(problem.issues), problem.more) == (20, 80)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (changed(METRIC, metric__name="1bad"), "metric.name"),
+        (changed(LOG, labels={"a-b": ""}), "labels.a-b"),
+        (changed(LOG, sink__retry={"max_attempts": 0}), "sink.retry.max_attempts"),
+    ],
+)
+def test_an_exact_text_knows_its_path(body: dict[str, Any], path: str) -> None:
+    """A text that names its subject itself stands alone; the issue has the path all the same."""
+    problem = check(body).failure()
+    assert isinstance(problem, Invalid)
+    (issue,) = problem.issues
+    assert (issue.path, str(issue)) == (path, issue.reason)
+
+
+def test_retry_has_defaults() -> None:
+    """Only the number of tries must be said; a wait above a default's is refused."""
+    retry = check(changed(LOG, sink__retry={"max_attempts": 2})).unwrap().sink.options.retry
+    assert retry == Retry(max_attempts=2, initial_backoff="100ms", max_backoff="5s")
+    for wrong in ({"initial_backoff": "6s"}, {"max_backoff": "99ms"}):
+        found = details(changed(LOG, sink__retry={"max_attempts": 2, **wrong}), Invalid)
+        assert found == ["sink.retry.max_backoff: must be at least initial_backoff"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("~/x.log", "a leading ~ is not expanded here (write the path out, or ./~ for a file)"),
+        ("~user/x.log", "a leading ~ is not expanded here (write the path out, or ./~ for a file)"),
+        ("a/" * 2048 + "b", "a path has at most 4096 bytes"),
+        ("a/" * 80_000, "a path has at most 4096 bytes"),
+        ("ä" * 128, "a name in a path has at most 255 bytes"),
+        ("x/" + "a" * 256 + "/y", "a name in a path has at most 255 bytes"),
+    ],
+)
+def test_paths_that_no_system_opens(path: str, reason: str) -> None:
+    """A path is judged before the file system is asked, wherever it stands."""
+    for sink in ({"type": "file", "path": path}, TLS_TCP | {"tls": {"ca_cert": path}}):
+        (detail,) = details(changed(LOG, sink=sink), Invalid)
+        assert detail.endswith(reason)
+        assert len(detail) < 400
+
+
+TLS_TCP: dict[str, Any] = {"type": "tcp", "address": "h:1"}
+
+
+@pytest.mark.parametrize("path", ["a~", "./~", "a/~/b", "a" * 255, "a/" * 2047 + "b", "ä" * 127])
+def test_paths_that_are_fine(path: str) -> None:
+    """What a system may open is left to it."""
+    options = check(changed(LOG, sink={"type": "file", "path": path})).unwrap().sink.options
+    assert options.path == path
+
+
+@pytest.mark.parametrize("key", ["\tvalue", "a\x1b", "\x7f", "\x85", "a\0b", "\r"])
+def test_no_control_character_in_a_field_key(key: str) -> None:
+    """InfluxDB would store another name."""
+    body = changed(METRIC, encoder={"type": "influx_lp", "field_key": key})
+    (detail,) = details(body, Invalid)
+    assert detail.endswith("expected no control character")
+
+
+KAFKA: dict[str, Any] = {"type": "kafka", "brokers": "k:9092", "topic": "t"}
+
+
+@pytest.mark.parametrize(
+    ("sink", "verify", "expected"),
+    [
+        ({"type": "stdout"}, {}, "verify: 'stdout' cannot be read back; these can: file, kafka, loki, remote_write"),
+        (TLS_TCP, {"url": "http://h"}, "verify: 'tcp' cannot be read back; these can: file, kafka, loki, remote_write"),
+        ({"type": "file", "path": "x"}, {"url": "http://h"}, "verify.url: 'file' has no query API; these have: loki, remote_write"),
+        (LOKI, {"url": "h"}, 'verify.url: invalid value "h": expected a URL that starts with http:// or https://'),
+        (LOKI, {"timeout": "0s"}, 'verify.timeout: invalid value "0s": expected a duration above zero such as 500ms, 10s, 1.5m or 1h'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_verified(sink: Any, verify: Any, expected: str) -> None:
+    """`verify` is for the destinations that can be asked, and its URL for those with a query API."""
+    assert details(changed(LOG, sink=sink, verify=verify), Invalid) == [expected]
+
+
+def test_verify_is_read() -> None:
+    """A valid `verify` comes with its default."""
+    verified = check(changed(LOG, sink=LOKI, verify={})).unwrap()
+    assert verified.verify == Verify("5s", None)
+    verified = check(changed(LOG, sink=LOKI, verify={"timeout": "1s", "url": "http://h"})).unwrap()
+    assert verified.verify == Verify("1s", "http://h")
+    assert check(changed(LOG, sink=LOKI)).unwrap().verify is None
+    assert details(changed(LOG, verify={"x": 1}), Malformed) == ["verify: unknown field 'x'"]
+
+
+def named(name: str) -> NamedDestination | None:
+    """The destinations of a server, one of them."""
+    made = check(changed(LOG, sink=LOKI)).unwrap()
+    known = NamedDestination(made.encoder, made.sink, {"env": "prod", "team": "a"}, "http://q")
+    return known if name == "prod" else None
+
+
+NAMED: dict[str, Any] = {
+    "signal_type": "logs",
+    "labels": {"team": "b"},
+    "log": {"severity": "info", "message": "x"},
+    "destination": "prod",
+}
+
+
+def test_a_destination_stands_for_encoder_and_sink() -> None:
+    """It brings both, and labels over which the event's own win."""
+    validated = validate(NAMED, received_ns=1, destinations=named).unwrap()
+    assert validated.destination == named("prod")
+    assert validated.sink.options.url == "http://loki:3100"
+    assert validated.event == Log(message="x", labels={"env": "prod", "team": "b"}, time_ns=1)
+    body = {**NAMED, "verify": {}}
+    verified = validate(body, received_ns=1, destinations=named).unwrap().verify
+    assert verified == Verify("5s", "http://q")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "expected"),
+    [
+        ({"destination": "nope"}, Invalid, ['destination: there is no destination "nope"']),
+        ({"destination": 1}, Malformed, ["destination: expected a string, got a number"]),
+        ({"encoder": {}}, Malformed, ["unknown field 'encoder'"]),
+        ({"sink": LOKI}, Malformed, ["unknown field 'sink'"]),
+        ({"verify": {"url": "http://h"}}, Malformed, ["verify: unknown field 'url'"]),
+        ({"log": {"severity": "info"}}, Malformed, ["log: missing field 'message'"]),
+    ],
+)
+def test_a_destination_that_does_not_do(changes: Any, kind: Any, expected: list[str]) -> None:
+    """An unknown name lists no others; beside a name, encoder and sink are unknown fields."""
+    problem = validate({**NAMED, **changes}, received_ns=1, destinations=named).failure()
+    assert isinstance(problem, kind)
+    assert [str(issue) for issue in problem.issues] == expected
+
+
+def test_without_configuration_there_is_no_destination() -> None:
+    """A library and a server without configuration know none."""
+    assert details(NAMED, Invalid) == ['destination: there is no destination "prod"']

@@ -18,6 +18,7 @@ from sonda.pipeline.text.redact import (
     quote_words,
     replace_secrets,
     scrub,
+    secrets_of_body,
     secrets_of_headers,
     secrets_of_userinfo,
 )
@@ -189,6 +190,33 @@ def test_parts_of_a_header() -> None:
     known = list(secrets_of_headers(headers))
     text = "6629fae49393 0123456789 Digest sid prod-env"
     assert scrub(text, known) == "*** *** Digest sid prod-env"
+
+
+SINK: Final = {"type": "tcp", "address": "tcp://me:pass-1234@h:1"}
+SECRET_SINK: Final = {"type": "loki", "url": "http://h", "headers": {"X-Token": "tok-5678"}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (json.dumps({"sink": SINK}), {"pass-1234"}),
+        (
+            json.dumps({"sink": SINK}) + "\n\nnot JSON\n" + json.dumps({"sink": SECRET_SINK}),
+            {"pass-1234", "tok-5678"},
+        ),
+        (json.dumps({"scenarios": [{"base": {"sink": SECRET_SINK}}]}), {"tok-5678"}),
+        ("[" * 100_000, set()),
+        ('{"sink": 1}', set()),
+        ("null", set()),
+        ("", set()),
+    ],
+    ids=["event", "lines", "scenario", "deep", "number", "null", "empty"],
+)
+def test_secrets_of_a_body(raw: str, expected: set[str]) -> None:
+    """Wherever a sink stands, what it holds is known."""
+    found = set(secrets_of_body(raw.encode()))
+    assert expected <= found
+    assert bool(found) is bool(expected)
 
 
 @given(

@@ -6,10 +6,12 @@ import pytest
 
 from sonda.pipeline.values.addresses import (
     Address,
+    address_of,
     check_host,
     is_loopback,
     parse_address,
     parse_http_url,
+    without_zone,
 )
 
 A_HOST = "expected a host name or an IP address"
@@ -106,3 +108,24 @@ def test_loopback(host: str) -> None:
 def test_no_loopback(host: str) -> None:
     """Everything else, names included: nothing is looked up."""
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("written", ["http://[fe80::1%25lo]:21777/", "http://[fe80::1%lo]:21777/"])
+def test_a_zone_in_a_url(written: str) -> None:
+    """RFC 6874 writes the % as %25; people write it as it is."""
+    assert address_of(parse_http_url(written)) == Address("fe80::1%lo", 21777)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("[fe80::1%25lo]:21777", "[fe80::1]:21777"),
+        ("[fe80::1%lo]", "[fe80::1]"),
+        ("fe80::%eth0.1", "fe80::"),
+        ("[::1]:80", "[::1]:80"),
+        ("example.org:80", "example.org:80"),
+    ],
+)
+def test_a_zone_is_not_sent(host: str, sent: str) -> None:
+    """It means something on this machine alone."""
+    assert without_zone(host) == sent

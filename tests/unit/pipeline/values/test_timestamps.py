@@ -190,9 +190,9 @@ def test_the_clock_moves_on_when_its_source_does_not(
 @unhurried
 @given(st.lists(st.integers(0, 20) | times_ns()))
 def test_the_clock_never_repeats(readings: list[int]) -> None:
-    """Every instant is later than the one before it, and never earlier than the source's."""
+    """No instant is given twice, and none is earlier than the source's."""
     given_out = list(_clock_over(readings))
-    assert given_out == sorted(set(given_out))
+    assert len(set(given_out)) == len(given_out)
     assert all(ours >= read for ours, read in zip(given_out, readings, strict=True))
 
 

@@ -1,0 +1,174 @@
+"""The answers of the server, as bytes: a receipt, a preview, or a problem in the form asked for.
+
+It knows neither Falcon nor ASGI, so that middleware, resources and batches answer alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from sonda.envelope import CODES, compact
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.model import Place, Preview, Receipt
+from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
+from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.values.timestamps import rfc3339
+from sonda.rejections import (
+    Busy,
+    BusyBytes,
+    Conflict,
+    MethodNotAllowed,
+    NotReady,
+    Rejection,
+    ShuttingDown,
+    Unauthorized,
+)
+from sonda.statuses import http_status
+
+JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+_DESTINATION: Final = (502, 504)  # what a destination did, so that advisories may explain it
+_UNKNOWN: Final = (500, 504)
+_REJECTED: Final = 502
+
+
+class Form(NamedTuple):
+    """How a caller wants to be answered: with `receipt=true`, and with problems as RFC 9457."""
+
+    receipt: bool = False
+    problem_json: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """A status, a body in JSON, and headers beside its content type."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+    media_type: str = JSON
+
+
+def accepts_problem_json(accept: str) -> bool:
+    """Return whether the header `Accept` names `application/problem+json` itself (RFC 9110, 12.5.1)."""
+    for item in accept.split(","):
+        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
+        if media_type == PROBLEM_JSON:
+            quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+            return quality.strip("0.") != ""
+    return False
+
+
+def delivered(receipt: Receipt, form: Form) -> Answer:
+    """Return the answer 200 to an event that its destination has acknowledged."""
+    document: dict[str, object] = {
+        "sent": True,
+        "signal_type": receipt.signal_type,
+        "latency_ms": receipt.latency_us // 1000,
+    }
+    if receipt.verified is not None:
+        document["verified"] = receipt.verified
+    if receipt.visible_us is not None:
+        document["visible_ms"] = receipt.visible_us // 1000
+    if form.receipt:
+        document["receipt"] = _receipt(receipt)
+    if receipt.warnings:
+        document["warnings"] = receipt.warnings
+    return Answer(200, compact(document) + b"\n")
+
+
+def previewed(preview: Preview) -> Answer:
+    """Return the answer 200 to a dry run: what would have been sent."""
+    return Answer(200, compact(preview.answer()) + b"\n")
+
+
+def failed(problem: Problem | Rejection, form: Form, delivery: Delivery | None = None) -> Answer:
+    """Return the answer to a problem; *delivery* is that of the event, once it has a body."""
+    status = http_status(problem)
+    document: dict[str, object] = {"error": CODES[status], "detail": str(problem)}
+    if form.receipt:
+        document |= _consequences(problem, status, delivery)
+    if form.problem_json:
+        document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    if status in _DESTINATION and delivery is not None and delivery.order is not None:
+        warnings = delivery.order.warnings
+        document |= {"warnings": warnings} if warnings else {}
+    media_type = PROBLEM_JSON if form.problem_json else JSON
+    return Answer(status, compact(document) + b"\n", http_headers(problem), media_type)
+
+
+def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
+    """Return the headers that HTTP wants with the status of a problem."""
+    match problem:
+        case Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case MethodNotAllowed(allowed=allowed):
+            return {"Allow": allowed}
+        case Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy():
+            return {"Retry-After": "1"}
+        case Conflict(passes=True):
+            return {"Retry-After": "1"}
+        case _:
+            return {}
+
+
+def _receipt(receipt: Receipt) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "confirmed": receipt.confirmed.replace(" ", "_"),
+        "timestamp": rfc3339(receipt.time_ns),
+        "tries": receipt.tries,
+        "latency_us": receipt.latency_us,
+    }
+    if receipt.status is not None:
+        facts["status"] = receipt.status
+    if receipt.place is not None:
+        facts["place"] = _place(receipt.place)
+    return facts
+
+
+def _place(place: Place) -> dict[str, object]:
+    known: dict[str, object] = {"topic": place.topic, "partition": place.partition}
+    return known if place.offset is None else {**known, "offset": place.offset}
+
+
+def _consequences(
+    problem: Problem | Rejection, status: int, delivery: Delivery | None
+) -> dict[str, object]:
+    """Return what a program may conclude: outcome, timestamp, whether to send again, and issues."""
+    outcome = "not_sent"
+    if status in _UNKNOWN:
+        outcome = "unknown"
+    elif isinstance(problem, Refused):
+        outcome = "rejected"
+    facts: dict[str, object] = {"outcome": outcome}
+    time_ns = None if delivery is None else _time_ns(status, delivery)
+    if time_ns is not None:
+        facts["timestamp"] = rfc3339(time_ns)
+    facts["resend"] = "safe" if _resend_is_safe(problem, outcome, delivery) else "may_duplicate"
+    if isinstance(problem, Malformed | Invalid):
+        facts["issues"] = [{"path": one.path, "reason": one.reason} for one in problem.issues]
+    elif status in (400, 422):
+        facts["issues"] = [{"path": "", "reason": str(problem)}]
+    return facts
+
+
+def _time_ns(status: int, delivery: Delivery) -> int | None:
+    """Return the event's time: for 4xx and 503 only the one that the client gave."""
+    if status in _UNKNOWN or status == _REJECTED:
+        return delivery.given_ns or delivery.time_ns or None
+    return delivery.given_ns
+
+
+def _resend_is_safe(problem: Problem | Rejection, outcome: str, delivery: Delivery | None) -> bool:
+    """Return whether the same event with the same time cannot be stored twice if it is sent again."""
+    if outcome == "not_sent":
+        return True
+    order = None if delivery is None else delivery.order
+    schema: Mapping[str, Any] = {} if order is None else PLUGINS["sink"].get(order.sink.name, {})
+    if schema.get("x-resend") == "safe":
+        return True
+    in_doubt = delivery is not None and delivery.may_be_stored
+    return isinstance(problem, Refused) and not problem.may_be_stored and not in_doubt

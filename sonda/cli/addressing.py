@@ -1,0 +1,130 @@
+"""An event with its encoder and sink, whether they are its own or those of `--to`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from sonda.cli.destinations import Destination, Options, named_destination, target
+from sonda.pipeline.problems import ValidationIssue
+from sonda.pipeline.schemas.registry import PLUGINS
+
+_FROM_ENVIRONMENT: Final = "env:"
+_FROM_FILE: Final = "file:"
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """An event with its encoder and sink, and the name of its target for people.
+
+    *secrets* has the values that were filled into the event, by the `env:NAME` they stand for.
+    *kept* is the event as it can be sent again without options, secrets not filled in.
+    """
+
+    event: dict[str, Any] = field(repr=False)
+    target: str
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, Any] | None = field(default=None, repr=False)
+    spoken: str = ""
+    timeout: str | None = None
+    words: Callable[[ValidationIssue], str] = str
+    """How an issue of the event is worded for a person."""
+
+    @property
+    def goes_to_stdout(self) -> bool:
+        """Whether the event itself is printed."""
+        return self.target == "stdout"
+
+
+def address(event: Mapping[str, Any], to: Destination | None, options: Options) -> Addressed:
+    """Return an event with its encoder and sink, secrets filled in; without *to* it has its own.
+
+    An event that names a `destination` of `sonda.toml` gets what that stands for.
+    """
+    name = event.get("destination")
+    if to is None and isinstance(name, str) and not options.names_are_servers:
+        to = named_destination(name, options)
+    if to is None:
+        sink = event.get("sink")
+        named = target(sink) if isinstance(sink, dict) else str(name or "")
+        return Addressed(_with_verify(event, options, None), named, timeout=options.timeout)
+    to = to.of(event)
+    bare = {field: value for field, value in event.items() if field != "destination"}
+    given = bare.get("labels", {})
+    labels = {**to.labels, **given} if isinstance(given, Mapping) else given
+    kept = bare | _as_kept(to, event)
+    secrets = dict(to.secrets)
+    sink = _reveal(to.sink, "sink", secrets, to.folder)
+    encoder = _reveal(to.encoder, "encoder", secrets, to.folder)
+    facts = PLUGINS["sink"].get(str(sink.get("type")), {})
+    if "signal_type" in facts.get("required", ()) and "signal_type" not in sink:
+        sink["signal_type"] = event.get("signal_type")
+    if to.assumed:
+        encoder = event.get("encoder", encoder)
+    whole = {**bare, "labels": labels, "encoder": encoder, "sink": sink}
+    if "labels" not in event and not to.labels:
+        del whole["labels"]
+    whole = _with_verify(whole, options, _revealed_text(to.verify_url, "verify_url", secrets, to))
+    return Addressed(whole, target(to.sink), secrets, kept, to.spoken, options.timeout)
+
+
+def _as_kept(to: Destination, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields by which an event finds its destination again, secrets not filled in."""
+    if to.named is not None:
+        return {"destination": to.named}
+    encoder = event.get("encoder", to.encoder) if to.assumed else to.encoder
+    return {"encoder": encoder, "sink": dict(to.sink)}
+
+
+def _with_verify(event: Mapping[str, Any], options: Options, url: str | None) -> dict[str, Any]:
+    if options.verify is None:
+        return dict(event)
+    own = event.get("verify")
+    verify = {**(own if isinstance(own, Mapping) else {}), "timeout": options.verify}
+    return {**event, "verify": verify if url is None else {"url": url, **verify}}
+
+
+def _reveal(value: Any, path: str, secrets: dict[str, str], folder: Path) -> Any:
+    """Copy options, `env:NAME` and `file:PATH` replaced; what was replaced is noted in *secrets*."""
+    if isinstance(value, Mapping):
+        return {
+            name: _reveal(inner, f"{path}.{name}", secrets, folder) for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_reveal(inner, path, secrets, folder) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(_FROM_ENVIRONMENT):
+        name = value.removeprefix(_FROM_ENVIRONMENT)
+        if name not in os.environ:
+            raise _bad(f"{path} is {value!r}, and the environment has no {name}")
+        secrets[value] = os.environ[name]
+    elif value.startswith(_FROM_FILE):
+        secrets[value] = _secret_of_file(value, path, folder)
+    return secrets.get(value, value)
+
+
+def _secret_of_file(value: str, path: str, folder: Path) -> str:
+    """Return the content of a secret's file, less a final line feed."""
+    try:
+        text = (folder / value.removeprefix(_FROM_FILE)).read_text(encoding="utf-8")
+    except OSError as exc:
+        raise _bad(f"{path} is {value!r}, which cannot be read: {exc.strerror}") from None
+    except ValueError:
+        raise _bad(f"{path} is {value!r}, which is not UTF-8") from None
+    return text.removesuffix("\n")
+
+
+def _revealed_text(
+    value: str | None, path: str, secrets: dict[str, str], to: Destination
+) -> str | None:
+    return None if value is None else str(_reveal(value, path, secrets, to.folder))
+
+
+def _bad(reason: str) -> click.UsageError:
+    return click.BadParameter(reason, param_hint="'--to'")

@@ -1,0 +1,185 @@
+"""`sonda run`: a scenario from a file, at its rate, with a ledger at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sonda.cli import params
+from sonda.cli.params import with_options
+
+if TYPE_CHECKING:
+    from sonda.pipeline.problems import Problem
+    from sonda.pipeline.scenarios.reading import Document
+
+_EXAMPLES: Final = """\b
+sonda run demo.yaml
+sonda run demo.yaml --to loki=http://localhost:3100 --rate 100
+sonda run demo.yaml --dry-run
+"""
+_MOST_DRAIN_S: Final = 300
+
+
+class Span(click.ParamType[str, str]):
+    """A duration such as `10s`."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from sonda.pipeline.scenarios.numbers import seconds
+
+        try:
+            seconds(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+        return value
+
+
+def _override(*names: str, **settings: Any) -> Any:
+    """Return an option that no variable of the environment sets: it would alter a scenario unseen."""
+    return click.option(*names, allow_from_autoenv=False, **settings)
+
+
+_OVERRIDES: Final = (
+    _override("--rate", metavar="NUMBER", help="Events per second, of every entry."),
+    _override("--duration", type=Span(), help="When every entry ends."),
+    _override("--count", metavar="INTEGER", help="How many events every entry has."),
+    _override("--seed", metavar="INTEGER", help="What the whole scenario is drawn from."),
+    _override("--start-time", metavar="TIME", help="Of the first stamps: RFC 3339, now or -6h."),
+    _override("--pace", type=click.Choice(["real", "max"]), help="max: without waiting."),
+    _override(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=params.pairs,
+        help="A label of every event.",
+    ),
+    _override("--to", type=params.To(), help="Where all events go, in place of the file's sinks."),
+    _override(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Any other option: encoder.precision=2, sink.timeout=2s.",
+    ),
+    _override(
+        "--on-sink-error",
+        type=click.Choice(["warn", "fail"]),
+        help="fail: an entry ends at its first event that is rejected or unknown.",
+    ),
+)
+
+
+@click.command("run", no_args_is_help=True, epilog=_EXAMPLES)
+@click.argument("file", metavar="FILE|-", type=click.Path())
+@with_options(*_OVERRIDES)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan, the first events and where they would go."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan or the ledger as one object.")
+@click.option(
+    "--failed",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the events that were not delivered to this file.",
+)
+@click.option(
+    "--drain", type=Span(), default="10s", show_default=True, help="How long a stop waits."
+)
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file with named destinations.  [default: the nearest sonda.toml]",
+)
+def run(
+    file: str,
+    dry_run: bool,
+    as_json: bool,
+    failed: Path | None,
+    drain: str,
+    config: Path | None,
+    **overrides: Any,
+) -> None:
+    """Run the scenario in FILE, and say what became of every event.
+
+    Ctrl-C waits for what is in flight; a second one does not.
+    """
+    from returns.result import Failure
+
+    from sonda.cli.overrides import apply
+    from sonda.cli.printing import require_writable
+    from sonda.cli.running import run_scenario, show_plan
+
+    if failed is not None:
+        if dry_run:
+            raise click.UsageError("--failed goes without --dry-run, which delivers nothing")
+        require_writable(failed)
+    document = _read(file, as_json=as_json)
+    secrets: dict[str, str] = {}
+    apply(document.tree, overrides, config, secrets)
+    compiled = _compile(document, config, secrets)
+    if isinstance(compiled, Failure):
+        _refuse(file, compiled.failure(), secrets, as_json=as_json)
+    scenario = compiled.unwrap()
+    if dry_run:
+        sys.exit(show_plan(scenario, secrets, as_json=as_json))
+    drain_s = _drain_s(drain)
+    sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
+
+
+def _drain_s(drain: str) -> float:
+    from sonda.pipeline.scenarios.numbers import seconds
+
+    span_s = float(seconds(drain))
+    if span_s > _MOST_DRAIN_S:
+        raise click.BadParameter("at most 5m", param_hint="'--drain'")
+    return span_s
+
+
+def _read(file: str, *, as_json: bool) -> Document:
+    from returns.result import Failure
+
+    from sonda.pipeline.scenarios.reading import MOST_BYTES, read_file
+
+    try:
+        with click.open_file(file, "rb") as opened:
+            raw = opened.read(MOST_BYTES + 1)
+    except OSError as exc:
+        reason = f"cannot read {file}: {exc.strerror}"
+        raise click.BadParameter(reason, param_hint="FILE") from None
+    document = read_file(raw, os.environ)
+    if isinstance(document, Failure):
+        _refuse(file, document.failure(), {}, as_json=as_json)
+    return document.unwrap()
+
+
+def _compile(document: Document, config: Path | None, secrets: dict[str, str]) -> Any:
+    from sonda.cli.overrides import named_destinations
+    from sonda.pipeline.deliver import now_ns
+    from sonda.pipeline.scenarios.compile import compile_document
+
+    known = named_destinations(document.tree, config, secrets)
+    return compile_document(document, now_ns=now_ns(), destinations=known)
+
+
+def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:
+    """Say what is wrong with the scenario, and exit: nothing was sent."""
+    from sonda.cli.outcomes import Exit, failed, redacted
+    from sonda.pipeline.text.escape import escape
+
+    outcome = redacted(failed(problem), secrets)
+    if as_json:
+        click.echo(json.dumps(outcome.answer, ensure_ascii=False))
+    else:
+        where = "stdin" if file == "-" else file
+        click.echo(
+            f"{where}: {click.style('invalid', fg='red')}: {escape(str(outcome.answer['detail']))}",
+            err=True,
+        )
+    sys.exit(Exit.INVALID)

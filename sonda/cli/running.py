@@ -1,0 +1,176 @@
+"""What a person and a program see of `sonda run`: the plan, the progress, the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import click
+
+from sonda.cli.outcomes import Exit, redact
+from sonda.pipeline.events import to_json
+from sonda.pipeline.net import Network
+from sonda.pipeline.scenarios.plan import Scenario, public
+from sonda.pipeline.scenarios.plan_document import plan_document
+from sonda.pipeline.scenarios.report import Progress, Report
+from sonda.pipeline.scenarios.run import Run
+from sonda.pipeline.scenarios.states import Limits
+from sonda.pipeline.text.cards import lines_of_preview
+from sonda.pipeline.text.escape import escape
+
+_EVERY_S: Final = 5.0
+_FAILED_MODE: Final = 0o600  # an event may have credentials in it
+
+
+def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) -> Exit:
+    """Print the plan; return the exit status."""
+    document = redact(plan_document(scenario, Network()), secrets)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        return Exit.DELIVERED
+    for one in document["scenarios"]:
+        planned = "without an end" if one["planned"] is None else f"{one['planned']:,} events"
+        ends = "" if one["ends_at_s"] is None else f" until {one['ends_at_s']:g} s"
+        click.echo(
+            f"{click.style(one['id'], bold=True)}: {planned}{ends}, {one['series']:,} series"
+        )
+        if "rewritten" in one:
+            click.echo(f"  means {json.dumps(one['rewritten'], ensure_ascii=False)}")
+        for event in one["events"]:
+            click.echo(f"  {escape(event.removesuffix(chr(10)))}")
+        for line in lines_of_preview(one["preview"]):
+            click.echo(f"    {line}")
+    _warn(document.get("warnings", ()))
+    return Exit.DELIVERED
+
+
+def _warn(warnings: Any) -> None:
+    for warning in warnings:
+        click.echo(f"{click.style('warning', fg='yellow')}: {escape(warning)}", err=True)
+
+
+class _Watcher(Protocol):
+    def show(self, progress: Progress) -> None: ...
+
+    def notice(self, entry: str, text: str) -> None: ...
+
+
+def run_scenario(
+    scenario: Scenario,
+    secrets: Mapping[str, str],
+    *,
+    drain_s: float,
+    failed: Path | None,
+    as_json: bool,
+) -> Exit:
+    """Run a scenario to its end; print its ledger, and return the exit status."""
+    _warn(redact(scenario.warnings, secrets))
+    report = asyncio.run(_run(scenario, secrets, Limits(drain_s=drain_s)))
+    started = scenario.starting(report.started_ns)
+    if failed is not None:
+        _keep(failed, started, report)
+    with suppress(BrokenPipeError):
+        if as_json:
+            document = redact(report.document(), secrets)
+            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        else:
+            for line in str(redact(str(report), secrets)).split("\n"):
+                click.echo(escape(line), err=True)
+    return exit_status(report)
+
+
+def exit_status(report: Report) -> Exit:
+    """Return the status of the worst verdict; how the run was stopped does not count."""
+    ledger = report.ledger
+    if ledger.unknown:
+        return Exit.UNKNOWN
+    return Exit.REJECTED if ledger.rejected or ledger.skipped else Exit.DELIVERED
+
+
+async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: Limits) -> Report:
+    with _watching(scenario) as watcher:
+
+        def notice(entry: str, text: str) -> None:
+            if text not in noticed:
+                noticed.add(text)
+                watcher.notice(entry, str(redact(text, secrets)))
+
+        noticed: set[str] = set()
+        async with Run(scenario, limits=limits, noticed=notice) as run:
+            _drain_on_signals(run)
+            async for progress in run:
+                watcher.show(progress)
+            return (await run.report()).unwrap()
+
+
+def _drain_on_signals(run: Run) -> None:
+    """Have the first signal drain the run, and the second end it at once."""
+    loop = asyncio.get_running_loop()
+    got: list[int] = []
+
+    def stop(number: int) -> None:
+        got.append(number)
+        if len(got) > 1:
+            run.cut_off()
+        else:
+            run.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop, number)
+
+
+@contextmanager
+def _watching(scenario: Scenario) -> Iterator[_Watcher]:
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from sonda.cli.progress_bars import Bars
+
+    with Bars(scenario) as bars:
+        yield bars
+
+
+class _Lines:
+    """A line every few seconds, for a log."""
+
+    def __init__(self) -> None:
+        self._next_s = _EVERY_S
+
+    def show(self, progress: Progress) -> None:
+        if progress.elapsed_s >= self._next_s:
+            self._next_s = progress.elapsed_s + _EVERY_S
+            rate = sum(entry.last_1s for entry in progress.entries)
+            target = sum(entry.target_rate for entry in progress.entries)
+            counted = f"{progress.ledger}; {rate:g}/s of {target:g}/s, lag {progress.lag_s:.1f} s"
+            click.echo(f"{progress.name}: {counted}", err=True)
+
+    def notice(self, entry: str, text: str) -> None:
+        click.echo(f"{entry}: {escape(text)}", err=True)
+
+
+def _keep(path: Path, scenario: Scenario, report: Report) -> None:
+    """Write the events that were not delivered, one a line, as `sonda emit` takes them."""
+    try:
+        with open(  # pathlib knows no opener
+            path,
+            "w",
+            encoding="utf-8",
+            opener=lambda name, flags: os.open(name, flags, _FAILED_MODE),
+        ) as file:
+            for entry, found in zip(scenario.entries, report.entries, strict=True):
+                for ticks in (part for ranges in found.ticks.values() for part in ranges):
+                    for tick in ticks:
+                        event = public(entry.event(tick), entry)
+                        file.write(to_json(event).unwrap().decode() + "\n")
+                if found.truncated:
+                    click.echo(f"{path} lacks events of {entry.id}: too many to be kept", err=True)
+    except OSError as exc:
+        click.echo(f"cannot write {path}: {exc.strerror}; it lacks events that failed", err=True)

@@ -1,0 +1,196 @@
+"""The operator's TOML file: its tables, and the values that `env:NAME` and `file:PATH` stand for.
+
+What stands in a destination's table is the pipeline's to judge; here it is only read. A fault is a
+text that begins with its place in the file, such as `destinations.prod.sink.url`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sonda.pipeline.text.escape import at, kind_of, quote
+
+TABLES: Final = ("destinations", "keys")
+DESTINATION_FIELDS: Final = ("encoder", "sink", "labels", "verify_url")
+KEY_FIELDS: Final = ("key", "destinations")
+_LARGEST_FILE_BYTES: Final = 1_048_576
+_LARGEST_SECRET_BYTES: Final = 65_536
+_ENVIRONMENT: Final = "env:"
+_FILE: Final = "file:"
+_LITERAL: Final = "labels"
+
+
+class ConfigError(Exception):
+    """The file cannot be used; *faults* has each reason with its place."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """The tables of the file as they are written."""
+
+    path: Path
+    destinations: Mapping[str, object] = field(repr=False)
+    keys: Mapping[str, object] = field(repr=False)
+    unknown: tuple[str, ...] = ()
+    """Tables and keys at the top that mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """A table whose `env:` and `file:` strings are replaced.
+
+    *secrets* has what each replaced value is to be shown as; *files* are those that were read.
+    """
+
+    value: Any = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+    files: tuple[Path, ...]
+    faults: tuple[str, ...]
+
+
+def read_document(path: Path) -> ConfigDocument:
+    """Return the tables of a file; raise `ConfigError` if it cannot be read or is no TOML."""
+    try:
+        text = _read_regular(path, _LARGEST_FILE_BYTES).decode()
+        document = tomllib.loads(text)
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror or exc}") from None
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"is not UTF-8 at byte {exc.start}") from None
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"is not valid TOML: {exc}") from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply") from None
+    faults = [
+        f"{table}: expected tables [{table}.NAME], got {kind_of(document[table])}"
+        for table in TABLES
+        if not isinstance(document.get(table, {}), dict)
+    ]
+    if faults:
+        raise ConfigError(*faults)
+    unknown = tuple(at(name) for name in document if name not in TABLES)
+    return ConfigDocument(path, document.get("destinations", {}), document.get("keys", {}), unknown)
+
+
+def reveal(
+    table: Mapping[str, Any], path: tuple[str, ...], environ: Mapping[str, str], folder: Path
+) -> Revealed:
+    """Return a table with the values that its strings stand for, those of its `labels` excepted.
+
+    A string that is wholly `env:NAME` or `file:PATH`, relative to *folder*, stands for a variable
+    or for a file's content less a final line feed; neither may be empty. *path* is the table's own
+    place in the file.
+    """
+    reading = _Reading(folder, environ)
+    value = {
+        name: inner if name == _LITERAL else reading.reveal(inner, (*path, name))
+        for name, inner in table.items()
+    }
+    return Revealed(value, reading.secrets, tuple(reading.files), tuple(reading.faults))
+
+
+class _Reading:
+    """One pass over a table."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environ = environ
+        self.secrets: dict[str, str] = {}
+        self.files: list[Path] = []
+        self.faults: list[str] = []
+
+    def reveal(self, value: object, path: tuple[str | int, ...]) -> object:
+        """Return *value* with each string in it replaced by what it stands for."""
+        match value:
+            case dict():
+                return {name: self.reveal(inner, (*path, name)) for name, inner in value.items()}
+            case list():
+                return [self.reveal(inner, (*path, i)) for i, inner in enumerate(value)]
+            case str():
+                return self._text(value, at(*path))
+            case bool() | int():
+                return value
+            case float() if math.isfinite(value):
+                return value
+            case _:
+                self.faults.append(f"{at(*path)}: a date, a time, inf and nan mean nothing here")
+                return None
+
+    def _text(self, text: str, place: str) -> str:
+        try:
+            if text.startswith(_ENVIRONMENT):
+                found = self._variable(text.removeprefix(_ENVIRONMENT))
+            elif text.startswith(_FILE):
+                found = self._content(text.removeprefix(_FILE))
+            else:
+                return text
+        except ValueError as exc:
+            self.faults.append(f"{place}: {exc}")
+            return text
+        self.secrets[found] = text
+        return found
+
+    def _variable(self, name: str) -> str:
+        found = self._environ.get(name)
+        if found is None:
+            raise ValueError(f"the variable {quote(name)} is not set")
+        if not found:
+            raise ValueError(f"the variable {quote(name)} is empty")
+        return _utf8(found.encode(errors="surrogateescape"), f"the variable {quote(name)}")
+
+    def _content(self, name: str) -> str:
+        what = f"the file {quote(name)}"
+        try:
+            path = self._folder / name
+            raw = _read_regular(path, _LARGEST_SECRET_BYTES)
+        except (OSError, ValueError) as exc:
+            raise ValueError(
+                f"{what} cannot be read: {getattr(exc, 'strerror', None) or exc}"
+            ) from None
+        self.files.append(path)
+        text = _utf8(raw, what).removesuffix("\n").removesuffix("\r")
+        if not text:
+            raise ValueError(f"{what} is empty")
+        return text
+
+
+def _utf8(raw: bytes, what: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{what} is not UTF-8") from None
+
+
+def _read_regular(path: Path, limit_bytes: int) -> bytes:
+    """Return what a regular file holds, without waiting for the other end of a FIFO."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(fd, "rb") as file:  # noqa: PTH123  # a descriptor
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "it is no regular file")
+        raw = file.read(limit_bytes + 1)
+    if len(raw) > limit_bytes:
+        raise OSError(0, f"it is over {limit_bytes} bytes")
+    return raw
+
+
+def check_fields(table: object, place: str, fields: tuple[str, ...]) -> list[str]:
+    """Return the faults of a table that is none, or has other fields than *fields*."""
+    if not isinstance(table, dict):
+        return [f"{place}: expected a table, got {kind_of(table)}"]
+    known = ", ".join(f"'{name}'" for name in fields)
+    return [
+        f"{place}: unknown field {quote(name)}, expected one of {known}"
+        for name in table
+        if name not in fields
+    ]

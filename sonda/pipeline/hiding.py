@@ -1,0 +1,114 @@
+"""Outcomes of events for a named destination, without what its callers must not see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final, TypeVar
+
+from msgspec import structs
+from returns.result import Failure, Result
+
+from sonda.pipeline.interruption import (
+    Interrupted,
+    InterruptedGroup,
+    outcomes_of_group,
+    what_became,
+)
+from sonda.pipeline.model import Preview, Receipt, ValidatedEvent, WirePreview
+from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
+from sonda.pipeline.text.hidden import HIDDEN
+from sonda.pipeline.text.redact import replace_secrets
+
+S = TypeVar("S", Receipt, Preview)
+
+_OF_THE_BODY: Final = (NotJson, Malformed, Invalid)
+_PATH_FACT: Final = "path"
+_REQUEST_FACT: Final = "request"
+
+
+def hide_advisories(order: ValidatedEvent) -> ValidatedEvent:
+    """Return the event with its destination's secrets hidden in the advisories."""
+    if order.destination is None or not order.warnings:
+        return order
+    return structs.replace(order, warnings=_texts(order.warnings, order.destination.hidden))
+
+
+def hide_outcome(outcome: Result[S, Problem], order: ValidatedEvent) -> Result[S, Problem]:
+    """Return an outcome with the destination's secrets hidden in every text of it."""
+    if order.destination is None:
+        return outcome
+    hidden = order.destination.hidden
+    if isinstance(outcome, Failure):
+        return Failure(hide_problem(outcome.failure(), hidden))
+    return outcome.map(lambda value: _shown(value, hidden, order))
+
+
+def hide_cancellation(exc: asyncio.CancelledError, order: ValidatedEvent) -> None:
+    """Hide a destination's secrets in what a cancellation says of the event."""
+    if order.destination is not None and (problem := what_became(exc)) is not None:
+        exc.__cause__ = Interrupted(hide_problem(problem, order.destination.hidden))
+
+
+def hide_group_cancellation(exc: asyncio.CancelledError, orders: list[ValidatedEvent]) -> None:
+    """Hide the destinations' secrets in what a cancellation says of a group's events."""
+    outcomes = outcomes_of_group(exc)
+    if outcomes is not None and any(order.destination is not None for order in orders):
+        pairs = zip(outcomes, orders, strict=True)
+        exc.__cause__ = InterruptedGroup([hide_outcome(*pair) for pair in pairs])
+
+
+def hide_problem(problem: Problem, hidden: Mapping[str, str]) -> Problem:
+    """Return a problem without the texts that are hidden; of the body's own nothing is hidden."""
+    if isinstance(problem, _OF_THE_BODY):
+        return problem
+    texts = {
+        one.name: replace_secrets(value, hidden)
+        for one in fields(problem)
+        if isinstance(value := getattr(problem, one.name), str)
+    }
+    changed: Problem = replace(problem, **texts)  # type: ignore[arg-type]  # its own fields
+    return changed
+
+
+def _shown(value: S, hidden: Mapping[str, str], order: ValidatedEvent) -> S:
+    warnings = _texts(value.warnings, hidden)
+    if isinstance(value, Receipt):
+        return replace(value, warnings=warnings)
+    preview = replace(value.departure, **_wire(value.departure, hidden, order))
+    return replace(value, warnings=warnings, departure=preview)
+
+
+def _wire(wire: WirePreview, hidden: Mapping[str, str], order: ValidatedEvent) -> dict[str, Any]:
+    """Return the parts of a preview that may show a secret, without it.
+
+    A header that the operator wrote is hidden by its name: its value may be too short to be found.
+    """
+    headers = getattr(order.sink.options, "headers", {})
+    written = {name.lower() for name in headers}
+    is_file = hasattr(order.sink.options, "path")
+    facts = {name: _fact(name, value, hidden) for name, value in wire.facts.items()}
+    return {
+        "target": HIDDEN if is_file else replace_secrets(wire.target, hidden),
+        "facts": facts,
+        "headers": tuple(
+            (name, HIDDEN if name.lower() in written else replace_secrets(value, hidden))
+            for name, value in wire.headers
+        ),
+    }
+
+
+def _fact(name: str, value: str | int, hidden: Mapping[str, str]) -> str | int:
+    if not isinstance(value, str):
+        return value
+    if name == _PATH_FACT:
+        return HIDDEN
+    if name == _REQUEST_FACT:  # POST /a/path HTTP/1.1
+        method, _, rest = value.partition(" ")
+        return f"{method} /{HIDDEN} {rest.rpartition(' ')[2]}"
+    return replace_secrets(value, hidden)
+
+
+def _texts(texts: tuple[str, ...], hidden: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(replace_secrets(text, hidden) for text in texts)

@@ -1,0 +1,232 @@
+"""What leaves together: entries of a queue, the groups they wait in, and the batches they leave in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter_ns
+from typing import Final, TypeAlias
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure, Delivery
+from sonda.pipeline.model import Payload
+from sonda.pipeline.net.pool import Attempt
+from sonda.pipeline.net.retry import Outcome
+from sonda.pipeline.problems import OutcomeUnknown
+
+SINGLY: Final = 8
+"""Of a refused push up to so many events go again one by one, which takes the fewest turns."""
+
+StreamOf: TypeAlias = Callable[[Payload], Hashable]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How problems call a destination, and the steps there: `TCP connect to a:1`."""
+
+    target: str
+    connect: str
+    write: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """The most that one push combines: events, and different streams among them.
+
+    *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
+    stream at most, and the next one waits until that has its verdict.
+    """
+
+    events: int
+    streams: int | None = None
+    stream_of: StreamOf | None = None
+    one_each: bool = False
+
+
+class Group:
+    """Entries that wait together: one future, done when each has its outcome, and one deadline."""
+
+    __slots__ = ("_left", "done", "entries")
+
+    def __init__(
+        self, payloads: Sequence[Payload], deadline: Deadline, stream_of: StreamOf | None
+    ) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = len(payloads)
+        self.entries = [
+            Entry(payload, deadline, stream_of(payload) if stream_of else None, self)
+            for payload in payloads
+        ]
+
+    def settled(self) -> None:
+        """Count one more entry that has its outcome."""
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, exc: Exception) -> None:
+        """Raise a bug of ours where the group is awaited."""
+        if not self.done.done():
+            self.done.set_exception(exc)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what has become of each entry, in their order; all must have been settled."""
+        return [entry.outcome for entry in self.entries if entry.outcome is not None]
+
+    def record_timings(self, delivery: Delivery, since_ns: int) -> None:
+        """Record how long the first event waited, and the sizes of batches that are not counted."""
+        first = self.entries[0]
+        delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
+        for entry in self.entries:
+            if entry.batch and (events := entry.batch.count()):
+                delivery.pushes.append(events)
+
+    def release(self) -> None:
+        """Let go of what leads back here: circles that only the collector could free."""
+        for entry in self.entries:
+            entry.batch = entry.group = None
+
+
+class Entry:
+    """An event in the queue, until its outcome is known."""
+
+    __slots__ = ("batch", "deadline", "group", "outcome", "part", "payload", "stream")
+
+    def __init__(
+        self, payload: Payload, deadline: Deadline, stream: Hashable, group: Group
+    ) -> None:
+        self.payload = payload
+        self.deadline = deadline
+        self.stream = stream
+        self.batch: Batch | None = None
+        self.part: object = None  # of a batch that was refused: it goes again with this half alone
+        self.outcome: Outcome | None = None
+        self.group: Group | None = group  # until nobody waits for it any more
+
+    @property
+    def left(self) -> bool:
+        """Return whether a byte of it has left the program."""
+        return self.part is not None or (self.batch is not None and self.batch.journey.left)
+
+    @property
+    def connected(self) -> bool:
+        """Return whether its batch has got a connection."""
+        return self.batch is not None and self.batch.journey.connected
+
+    def set_result(self, outcome: Outcome) -> None:
+        """Set what has become of it, unless its deadline was faster."""
+        if self.outcome is None:
+            self.outcome = outcome.alt(self._dated)
+            if self.group is not None:
+                self.group.settled()
+
+    def fail(self, exc: Exception) -> None:
+        """Raise a bug of ours where its outcome is awaited."""
+        if self.outcome is None and self.group is not None:
+            self.group.fail(exc)
+
+    def _dated(self, setback: AttemptFailure) -> AttemptFailure:
+        """Return the failure with the event's own time in an unknown outcome."""
+        if isinstance(setback.problem, OutcomeUnknown):
+            own = replace(setback.problem, time_ns=self.payload.event.time_ns)
+            return replace(setback, problem=own)
+        return setback
+
+
+class StreamOrder:
+    """Which entry of each stream is under way, for all queues that lead to one receiver.
+
+    The next entry of a stream waits until that one has its verdict, whichever queue it is in.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[Hashable, Entry] = {}
+        self._held_back: dict[Callable[[], None], None] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether an entry is under way."""
+        return bool(self._under_way)
+
+    def admits(self, entry: Entry, wake: Callable[[], None]) -> bool:
+        """Return whether *entry* may leave now; if not, *wake* is called when it may."""
+        if self._under_way.get(entry.stream, entry) is entry:
+            return True
+        self._held_back[wake] = None
+        return False
+
+    def enter(self, entry: Entry) -> None:
+        """Record that *entry* is under way."""
+        self._under_way[entry.stream] = entry
+
+    def leave(self, entry: Entry) -> None:
+        """Let the next entry of the stream go."""
+        if self._under_way.get(entry.stream) is entry:
+            del self._under_way[entry.stream]
+            held_back, self._held_back = self._held_back, {}
+            for wake in held_back:
+                wake()
+
+
+class AllWithdrawn(Exception):  # noqa: N818  # no error: nobody waits for these events any more
+    """There is nothing left to send."""
+
+
+class Batch:
+    """Events that leave in one push."""
+
+    def __init__(self, events: list[Entry]) -> None:
+        self.events = events
+        self.began_ns = perf_counter_ns()
+        self.journey = Attempt()
+        self._counted = False
+        self.deadline = max((event.deadline for event in events), key=lambda it: it.at_s)
+        for event in events:
+            event.batch = self
+
+    def freeze(self) -> list[Payload]:
+        """Give what travels, right before the first byte leaves; raises `AllWithdrawn`.
+
+        Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
+        that starts anew, because a kept connection has died, seals anew.
+        """
+        for event in self.events:
+            if event.outcome is not None:
+                event.batch = None  # what leaves now leaves without it
+        self.events = [event for event in self.events if event.batch is self]
+        if not self.events:
+            raise AllWithdrawn
+        return [event.payload for event in self.events]
+
+    def set_result(self, outcome: Outcome) -> None:
+        """Say the same of every event."""
+        for event in self.events:
+            event.set_result(outcome)
+
+    def set_results(self, outcomes: Iterable[Outcome]) -> None:
+        """Say something of each event, in their order."""
+        for event, outcome in zip(self.events, outcomes, strict=True):
+            event.set_result(outcome)
+
+    def count(self) -> int:
+        """Give how many events it has, to the first that asks, and then nothing."""
+        counted, self._counted = self._counted, True
+        return 0 if counted else len(self.events)
+
+    def split(self) -> None:
+        """Have the events go again without each other: a few one by one, many in halves.
+
+        In the end those that are refused are alone.
+        """
+        size = len(self.events)
+        most = 1 if size <= SINGLY else size // 2 + size % 2
+        for start in range(0, size, most):
+            part = object()
+            for event in self.events[start : start + most]:
+                event.part = part
+
+    def fail(self, exc: Exception) -> None:
+        """Raise a bug of ours wherever an event's outcome is awaited."""
+        for event in self.events:
+            event.fail(exc)

@@ -1,0 +1,26 @@
+"""Which scheme to try where a server seems to speak the other one: TLS, or plain HTTP."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+_NOT_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+    | {"RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_PROTOCOL_VERSION"}
+)
+_TRY_HTTP: Final = "; if it speaks plain HTTP, try http://"
+_TRY_HTTPS: Final = "; if it speaks TLS, try https://"
+
+
+def scheme_hint(scheme: str, failed: BaseException | None, *, connected: bool) -> str:
+    """Return what to add to the reason of a failure; empty where the scheme is not to blame.
+
+    A server that expects TLS resets a plain request, or closes; one that does not answers a
+    handshake in plain text, or resets it. *connected* is true once TCP had a connection.
+    """
+    was_reset = connected and isinstance(failed, ConnectionResetError | BrokenPipeError)
+    if scheme == "http":
+        return _TRY_HTTPS if was_reset else ""
+    spoke_plain = isinstance(failed, ssl.SSLError) and failed.reason in _NOT_TLS
+    return _TRY_HTTP if was_reset or spoke_plain else ""

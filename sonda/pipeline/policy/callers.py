@@ -1,0 +1,43 @@
+"""Who sends an event, as far as the operator's configuration tells callers apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sonda.pipeline.model import NamedDestination
+from sonda.pipeline.problems import Forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One key of the server's, by its *name*; with *allowed* it may use these destinations alone."""
+
+    name: str = ""
+    allowed: frozenset[str] | None = None
+
+    def may_use(self, destination: str) -> bool:
+        """Return whether this caller may send to a named destination."""
+        return self.allowed is None or destination in self.allowed
+
+    def judge_inline(self) -> Forbidden | None:
+        """Return why this caller may not write an encoder and a sink of its own, if it may not."""
+        if self.allowed is None:
+            return None
+        return Forbidden(
+            "this key may use named destinations alone, and no encoder and sink of its own",
+            "`destinations` of its table in the server's --config says which",
+        )
+
+
+ANYBODY: Final = Caller()
+"""Whoever calls where no key is asked for, and the user of the library."""
+
+Directory = Callable[[], Mapping[str, NamedDestination]]
+"""Returns the destinations of the configuration that is in force."""
+
+
+def nothing_configured() -> Mapping[str, NamedDestination]:
+    """Return no destinations."""
+    return {}

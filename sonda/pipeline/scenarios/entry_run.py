@@ -1,0 +1,353 @@
+"""One entry of a run: an open loop that hands groups over as they are due, and counts every verdict.
+
+There is no timer and no task per event. What is due and not handed over is two integers, so a slow
+destination costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from random import Random
+from time import perf_counter
+from typing import Final
+
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.scenarios.account import Account, text_of
+from sonda.pipeline.scenarios.ledger import Ledger
+from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
+from sonda.pipeline.scenarios.states import Limits, Outcome, State
+from sonda.pipeline.scenarios.unsent import Unsent
+
+_WAKE_S: Final = 0.01
+_CHUNK_S: Final = 0.005  # of work between two turns of the event loop
+_LARGEST_CHUNK: Final = 500
+_FIRST_CHUNK: Final = 32
+_RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
+_LOOK_AGAIN_S: Final = 1.0  # for what has become too late
+_SAMPLES: Final = 64  # latencies that stand for those of a whole group
+
+
+Noticed = Callable[[str, str], object]
+"""Hears of the first problem of each text: the entry's id, the text."""
+
+
+class EntryRun:
+    """One entry under way; every change of a column is here."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        sender: Sender,
+        limits: Limits = Limits(),  # noqa: B008  # it is immutable
+        *,
+        random: Random | None = None,
+        noticed: Noticed = lambda _entry, _text: None,
+    ) -> None:
+        self.entry = entry
+        self.state = State.PENDING
+        self.outcome: Outcome | None = None
+        self.account = Account(entry.planned, lambda text: noticed(entry.id, text))
+        self._sender = sender
+        self._limits = limits
+        self._noticed = noticed
+        self._wake = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._attention = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._begin_s = 0.0
+        self._due_at_stop: int | None = None
+        self._chunk = _FIRST_CHUNK
+        self._sending: dict[Group, Sequence[int]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsent = Unsent(random or Random())  # noqa: S311  # only back-off jitter
+        self._bug: BaseException | None = None
+        self.reserved: int | None = None
+        """The tick before which may be handed over, where that has to be recorded first."""
+        self.finished = asyncio.Event()
+        self._ended_s: float | None = None
+
+    # Time
+
+    @property
+    def _is_paced(self) -> bool:
+        return self.entry.pace == "real"
+
+    def _elapsed(self) -> Fraction:
+        """Return the time since the entry's start, in seconds."""
+        now_s = self._loop.time() if self._ended_s is None else self._ended_s
+        return Fraction(max(0, int((now_s - self._begin_s) * 1e9)), 10**9)
+
+    def _due(self) -> int:
+        if self._due_at_stop is not None:
+            return self._due_at_stop
+        if not self._is_paced or self.state is State.PENDING:
+            return self.account.handed_over
+        return self.entry.schedule.ticks_before(self._elapsed() + Fraction(1, 10**9))
+
+    # What is seen from outside
+
+    def ledger(self) -> Ledger:
+        """Return the columns of this moment."""
+        return self.account.ledger(max(self._due(), self.account.handed_over))
+
+    def lag_s(self) -> float:
+        """Return how late the oldest event without a verdict is."""
+        if not self._is_paced or self.state is State.PENDING:
+            return 0.0
+        oldest = [self.account.handed_over] if self.account.handed_over < self._due() else []
+        oldest += [ticks[0] for ticks in self._sending.values()] + self._unsent.ticks[:1]
+        if not oldest:
+            return 0.0
+        return max(0.0, float(self._elapsed() - self.entry.schedule.due(min(oldest))))
+
+    def target_rate(self) -> float:
+        """Return the rate that the plan has now; 0 once nothing is scheduled any more."""
+        over = self._due_at_stop is not None or self.account.is_handed_over
+        if over or self.state in (State.PENDING, State.FINISHED):
+            return 0.0
+        return float(self.entry.schedule.target_rate(self._elapsed()))
+
+    # The loop
+
+    async def run(self, begin_s: float) -> None:
+        """Run the entry from loop time *begin_s* on, plus its phase, until all has its verdict."""
+        self._begin_s = begin_s + float(self.entry.phase)
+        await self._sleep(self._begin_s - self._loop.time(), self._stopped)
+        self.state = State.STOPPING if self._stopped.is_set() else State.RUNNING
+        while self._has_work:
+            self._skip_late()
+            await self._hand_over()
+            if self._is_hopeless():
+                self._end(Outcome.FAILED)
+                self.cut_off()
+            else:
+                await self._pause()
+        await self._drain()
+        if self._bug is not None:
+            raise self._bug
+        self.outcome = self.outcome or Outcome.COMPLETED
+        self._ended_s = self._loop.time()
+        self.state = State.FINISHED
+        self.finished.set()
+
+    @property
+    def _has_work(self) -> bool:
+        is_over = self._due_at_stop is not None or self._bug is not None
+        return not is_over and bool(self.account.in_flight or not self.account.is_handed_over)
+
+    def stop(self, outcome: Outcome = Outcome.STOPPED, *, drain_s: float | None = None) -> None:
+        """Schedule nothing more; what is in flight is waited for, at most *drain_s*."""
+        if self.state is not State.FINISHED:
+            if drain_s is not None:
+                self._limits = Limits(self._limits.window, drain_s)
+            self._end(outcome)
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything was said of an event that was not delivered."""
+        return bool(self._unsent.text or self.account.problems.listed())
+
+    def next_reservation(self) -> int:
+        """Return the tick up to which the next two seconds may hand over, at the rate of late."""
+        now_s = self._loop.time()
+        recent = 3 * self.account.meter.rate(now_s, 1) + 3 * float(self.entry.schedule.peak_rate)
+        most = self.account.handed_over + self._limits.window + int(recent)
+        return most if self.entry.planned is None else min(most, self.entry.planned)
+
+    def cut_off(self) -> None:
+        """Wait no longer for what is in flight."""
+        self._limits = Limits(self._limits.window, 0.0)
+        for group in list(self._sending):
+            group.cut_off()
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._due_at_stop is None:
+            self._due_at_stop = max(self._due(), self.account.handed_over)
+            self.outcome = outcome
+            if self.state is State.RUNNING:
+                self.state = State.STOPPING
+            self.account.skip(self._due_at_stop, "left when the run ended")
+            unsent = self._unsent.take(len(self._unsent.ticks))
+            self.account.close("rejected", self._unsent.text, unsent)
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        for event in (self._stopped, self._wake, self._attention):
+            event.set()
+
+    async def _hand_over(self) -> None:
+        """Hand over what is due, in chunks, while the window has room."""
+        while not self._stopped.is_set() and (ticks := self._take()):
+            began_s = perf_counter()
+            group = self._sender.group(self.entry, ticks)
+            self._adapt(perf_counter() - began_s, len(ticks))
+            self._sending[group] = ticks
+            task = asyncio.create_task(self._deliver(group, ticks))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+            await asyncio.sleep(0)
+
+    def _take(self) -> Sequence[int]:
+        """Return the next ticks to hand over: those that never left before those that are new.
+
+        While their back-off lasts nothing is handed over, so that a series stays in its order.
+        """
+        if self._unsent.ticks:
+            is_time = self._loop.time() >= self._unsent.retry_at_s
+            return self._unsent.take(self._chunk) if is_time else ()
+        end = self._due() if self._is_paced else self.entry.planned or 0
+        end = end if self.reserved is None else min(end, self.reserved)
+        room = self._limits.window - self.account.in_flight
+        size = min(room, end - self.account.handed_over, self._chunk)
+        if size <= 0:
+            return ()
+        return self.account.hand_over(size)
+
+    def _adapt(self, took_s: float, size: int) -> None:
+        if took_s > _CHUNK_S:
+            self._chunk = max(1, size // 2)
+        elif took_s < _CHUNK_S / 3 and size == self._chunk:
+            self._chunk = min(2 * size, _LARGEST_CHUNK, self._limits.window)
+
+    async def _pause(self) -> None:
+        """Wait until something can be handed over: at a time, or after a verdict."""
+        has_room = self.account.in_flight < self._limits.window and not self.account.is_handed_over
+        if self._unsent.ticks:
+            span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
+            await self._sleep(min(span_s, _LOOK_AGAIN_S), self._attention)
+        elif self.account.handed_over == self.reserved and not self.account.is_handed_over:
+            await self._sleep(_RESERVED_SOON_S, self._attention)
+        elif self._is_paced and has_room:
+            due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
+            await self._sleep(max(_WAKE_S, due_s - self._loop.time()), self._attention)
+        elif self.account.in_flight:
+            await self._sleep(_LOOK_AGAIN_S, self._wake)
+
+    def _is_hopeless(self) -> bool:
+        """Return whether the plan is over and nothing has left for a drain's length."""
+        since_s, planned = self._unsent.since_s, self.entry.planned
+        if since_s is None:
+            return False
+        if self._is_paced:
+            if planned is None or self._due() < planned:
+                return False
+            last_s = float(self.entry.schedule.due(planned - 1)) if planned else 0.0
+            since_s = max(since_s, self._begin_s + last_s)
+        return self._loop.time() - since_s >= self._limits.drain_s
+
+    async def _drain(self) -> None:
+        """Wait for what is in flight, at most a drain's length, then cut it off."""
+        until_s = self._loop.time() + self._limits.drain_s
+        while self._tasks:
+            left_s = min(until_s, self._loop.time() + self._limits.drain_s) - self._loop.time()
+            if left_s <= 0:
+                self.cut_off()
+                left_s = _WAKE_S
+            await asyncio.wait(self._tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _sleep(self, span_s: float, event: asyncio.Event) -> None:
+        """Sleep, or be woken: by a stop (all three events), by a verdict, by what never left."""
+        if event is not self._stopped:
+            event.clear()
+        if self._stopped.is_set() or span_s <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(span_s):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._bug = bug
+            self._wake_up()
+
+    # Verdicts
+
+    async def _deliver(self, group: Group, ticks: Sequence[int]) -> None:
+        """Send a group once; what never left of it is tried again later."""
+        handed_s = self._loop.time()
+        verdict = await group.send()
+        del self._sending[group]
+        unsent = self._settle(ticks, verdict)
+        if unsent:
+            text = text_of(next(filter(_never_left, verdict.problems.values())))
+            self._unsent.postpone(unsent, text, handed_s, self._loop.time())
+            self._noticed(self.entry.id, text)
+            self._attention.set()
+        self._wake.set()
+
+    def _settle(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
+        """Count the verdicts of a group; return the ticks of events that never left."""
+        self.account.pushed(verdict.pushes, verdict.delivered_bytes)
+        if not verdict.problems:
+            self._deliver_all(ticks)
+            return ()
+        sunk: dict[tuple[str, str], list[int]] = {}
+        unsent: list[int] = []
+        delivered: list[int] = []
+        for place, tick in enumerate(ticks):
+            problem = verdict.problems.get(place)
+            if problem is None:
+                delivered.append(tick)
+            elif self._may_try_again(problem):
+                unsent.append(tick)
+            else:
+                column = "unknown" if isinstance(problem, OutcomeUnknown) else "rejected"
+                sunk.setdefault((column, text_of(problem)), []).append(tick)
+        self._deliver_all(delivered)
+        for (column, text), of in sunk.items():
+            self.account.close(column, text, of)
+        self._unsent.note(has_left=len(unsent) < len(ticks), now_s=self._loop.time())
+        if sunk and self.entry.on_sink_error == "fail":
+            self._end(Outcome.FAILED)
+        return unsent
+
+    def _may_try_again(self, problem: Problem) -> bool:
+        """Return whether an event never left: no name, no connection, no TLS."""
+        can_leave = _never_left(problem) and self.entry.route.sink.name != "udp"
+        return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
+
+    def _deliver_all(self, ticks: Sequence[int]) -> None:
+        if not ticks:
+            return
+        now_s = self._loop.time()
+        self._unsent.note(has_left=True, now_s=now_s)
+        self.account.deliver(len(ticks), now_s, self._latencies(ticks, now_s))
+
+    def _latencies(self, ticks: Sequence[int], now_s: float) -> Iterator[tuple[float, int]]:
+        """Yield latencies and how many events have about each; a few stand for a large group."""
+        if not self._is_paced:
+            yield 0.0, len(ticks)
+            return
+        step = -(-len(ticks) // _SAMPLES)
+        for place in range(0, len(ticks), step):
+            due_s = self._begin_s + float(self.entry.schedule.due(ticks[place]))
+            yield max(0.0, now_s - due_s), min(step, len(ticks) - place)
+
+    # Skipping
+
+    def _late_before(self) -> int:
+        """Return the first tick that is not too late."""
+        if self.entry.max_lag is None:
+            return 0
+        return self.entry.schedule.ticks_before(self._elapsed() - self.entry.max_lag)
+
+    def _skip_late(self) -> None:
+        """Skip what is too late: what has not been handed over, and what never left."""
+        late_before = self._late_before()
+        self.account.close("skipped", self._late_text, self._unsent.take_before(late_before))
+        self.account.skip(min(late_before, self._due()), self._late_text)
+
+    @property
+    def _late_text(self) -> str:
+        return f"later than max_lag ({float(self.entry.max_lag or 0):g} s)"
+
+
+def _never_left(problem: Problem) -> bool:
+    return isinstance(problem, Unreachable)

@@ -1,0 +1,193 @@
+"""What has become of every scheduled event: columns that always add up.
+
+Spec of the columns: docs/scenarios.md
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any, Final
+
+MOST_RANGES: Final = 10_000
+MOST_TEXTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The columns at one moment; raises `ValueError` where they do not add up.
+
+    *planned* is `None` without an end. *bytes* are those of delivered events, *pushes* the attempts
+    to send a group.
+    """
+
+    planned: int | None
+    due: int
+    delivered: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    in_flight: int = 0
+    backlog: int = 0
+    bytes: int = 0
+    pushes: int = 0
+
+    def __post_init__(self) -> None:
+        verdicts = self.delivered + self.rejected + self.unknown + self.skipped
+        adds_up = self.due == verdicts + self.in_flight + self.backlog
+        in_plan = self.planned is None or self.due <= self.planned
+        if not adds_up or not in_plan or any(one < 0 for one in self._counts()):
+            raise ValueError(f"the columns do not add up: {self}")
+
+    def _counts(self) -> Iterator[int]:
+        return (getattr(self, one.name) for one in fields(self) if one.name != "planned")
+
+    @property
+    def not_due(self) -> int | None:
+        """How many events are planned and not due yet; `None` without an end."""
+        return None if self.planned is None else self.planned - self.due
+
+    def document(self) -> dict[str, int | None]:
+        """Return the columns as JSON has them."""
+        return {"planned": self.planned, "not_due": self.not_due, **_without_planned(self)}
+
+    def __add__(self, other: Ledger) -> Ledger:
+        planned = (
+            None if self.planned is None or other.planned is None else self.planned + other.planned
+        )
+        mine, theirs = _without_planned(self), _without_planned(other)
+        return Ledger(planned, **{name: mine[name] + theirs[name] for name in mine})
+
+    def __str__(self) -> str:
+        shown = [f"{name} {value:,}" for name, value in self.document().items() if value]
+        return ", ".join(shown) or "nothing is due"
+
+
+EMPTY: Final = Ledger(0, 0)
+
+
+def _without_planned(ledger: Ledger) -> dict[str, int]:
+    columns = asdict(ledger)
+    del columns["planned"]
+    return columns
+
+
+class TickRanges:
+    """A set of ticks, as ranges; beyond `MOST_RANGES` of them what does not touch one is left out."""
+
+    __slots__ = ("_starts", "_stops", "truncated")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self.truncated = False
+
+    def add(self, first: int, stop: int) -> None:
+        """Add the ticks from *first* up to *stop*, which are in no range yet."""
+        place = bisect_left(self._starts, first)
+        joins_before = place > 0 and self._stops[place - 1] == first
+        joins_after = place < len(self._starts) and self._starts[place] == stop
+        if joins_before and joins_after:
+            self._stops[place - 1] = self._stops.pop(place)
+            self._starts.pop(place)
+        elif joins_before:
+            self._stops[place - 1] = stop
+        elif joins_after:
+            self._starts[place] = first
+        elif len(self._starts) < MOST_RANGES:
+            self._starts.insert(place, first)
+            self._stops.insert(place, stop)
+        else:
+            self.truncated = True
+
+    def __iter__(self) -> Iterator[range]:
+        return map(range, self._starts, self._stops)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+
+def runs(ticks: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of ascending *ticks* without gaps, each as first and stop."""
+    if isinstance(ticks, range) and ticks.step == 1:
+        if ticks:
+            yield ticks.start, ticks.stop
+        return
+    first = ticks[0] if ticks else 0
+    for before, after in pairwise(ticks):
+        if after != before + 1:
+            yield first, before + 1
+            first = after
+    if ticks:
+        yield first, ticks[-1] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemCount:
+    """How often a text was said of an event, and of which ticks first and last."""
+
+    text: str
+    count: int
+    first_tick: int
+    last_tick: int
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+OTHER_PROBLEMS: Final = "other problems"
+
+
+class Problems:
+    """A count per text; beyond `MOST_TEXTS` texts the rest is counted together."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, ProblemCount] = {}
+
+    def add(self, text: str, first: int, last: int, count: int) -> bool:
+        """Count *text* for *count* ticks from *first* to *last*; return whether it is new."""
+        if text not in self._counts and len(self._counts) >= MOST_TEXTS:
+            text = OTHER_PROBLEMS
+        before = self._counts.get(text)
+        if before is not None:
+            first, last = min(first, before.first_tick), max(last, before.last_tick)
+            count += before.count
+        self._counts[text] = ProblemCount(text, count, first, last)
+        return before is None
+
+    def listed(self) -> tuple[ProblemCount, ...]:
+        """Return all counts, the texts in the order in which they were first said."""
+        return tuple(self._counts.values())
+
+
+class Latencies:
+    """A bounded sketch of latencies: within 1 % of the true percentiles, the maximum exact."""
+
+    _LONGEST_US: Final = 7 * 86_400 * 1_000_000
+    _DIGITS: Final = 2
+
+    def __init__(self) -> None:
+        from hdrh.histogram import HdrHistogram
+
+        self._histogram: Any = HdrHistogram(1, self._LONGEST_US, self._DIGITS)
+        self._max_s = 0.0
+        self._is_empty = True
+
+    def add(self, latency_s: float, count: int) -> None:
+        """Count a latency *count* times."""
+        in_us = min(max(1, round(latency_s * 1e6)), self._LONGEST_US)
+        self._histogram.record_value(in_us, count)
+        self._max_s = max(self._max_s, latency_s)
+        self._is_empty = False
+
+    def document(self) -> Mapping[str, float | None]:
+        """Return p50, p99 and the maximum in milliseconds; `None` before the first one."""
+        if self._is_empty:
+            return {"p50": None, "p99": None, "max": None}
+        percentile = self._histogram.get_value_at_percentile
+        most = self._max_s * 1000
+        shown = {f"p{rank}": round(min(percentile(rank) / 1000, most), 3) for rank in (50, 99)}
+        return {**shown, "max": round(most, 3)}

@@ -1,0 +1,36 @@
+"""Where a run is, how it has ended, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+WINDOW: Final = 2000
+DRAIN_S: Final = 10.0
+
+
+class State(StrEnum):
+    """Where an entry or a run is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+
+
+class Outcome(StrEnum):
+    """How a finished run has ended; what its verdicts were is another question."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be in flight, and how long a stop waits for it."""
+
+    window: int = WINDOW
+    drain_s: float = DRAIN_S

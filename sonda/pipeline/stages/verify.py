@@ -1,0 +1,68 @@
+"""After the acknowledgement, where the body asks for it: read the event back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import Final
+
+from returns.result import Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Confirmed, EncodedEvent, Receipt
+from sonda.pipeline.net import Network
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.targets import target_of
+from sonda.pipeline.values.addresses import address_of, parse_http_url
+from sonda.pipeline.values.durations import seconds
+from sonda.pipeline.verify import look_for
+from sonda.pipeline.verify.read_back import Verified, read_back
+
+_CUT_OFF: Final = "the event was acknowledged, but the wait to read it back from {} was cut off"
+
+
+def permit(event: EncodedEvent, network: Network) -> Result[EncodedEvent, Problem]:
+    """Return *event* if its `verify.url` may be asked; fails with `Forbidden`."""
+    verify = event.order.verify
+    if verify is None or verify.url is None:
+        return Success(event)
+    address = address_of(parse_http_url(verify.url))
+    permitted = network.destinations.permit(event.order.sink.name, address)
+    return permitted.map(lambda _: event)
+
+
+async def verify(
+    event: EncodedEvent,
+    receipt: Receipt,
+    *,
+    network: Network,
+    until_s: float | None,
+    survives_cancellation: bool,
+) -> Receipt:
+    """Return the receipt with what reading the event back has come to, where the body asks for it.
+
+    It takes its `timeout` at the most, cut at loop time *until_s*. The event was acknowledged,
+    whatever comes of this: with *survives_cancellation* a shutdown ends the wait, and no more.
+    """
+    asked = event.order.verify
+    if asked is None:
+        return receipt
+    target = target_of(event.order.sink) if asked.url is None else asked.url
+    deadline = Deadline.within(seconds(asked.timeout), until_s)
+    look = look_for(event, receipt, network, deadline)
+    acknowledged_ns = perf_counter_ns()
+    try:
+        verified = await read_back(
+            look, target=target, timeout_s=deadline.span_s, limit=str(deadline)
+        )
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not survives_cancellation or task is None:
+            raise
+        task.uncancel()
+        verified = Verified(None, _CUT_OFF.format(target))
+    if verified.is_verified:
+        visible_us = (perf_counter_ns() - acknowledged_ns) // 1000
+        return replace(receipt, confirmed=Confirmed.QUERYABLE, verified=True, visible_us=visible_us)
+    return replace(receipt, verified=False, warnings=(*receipt.warnings, verified.warning))

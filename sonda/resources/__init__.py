@@ -1,0 +1,1 @@
+"""What the HTTP resources share, and the resources beside `POST /events`."""

@@ -1,0 +1,64 @@
+"""Falcon's errors in the contract's shape: one error class of ours, and the one serializer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, TypeAlias
+
+import falcon
+import falcon.asgi
+
+from sonda.answers import Answer, failed, http_headers
+from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
+from sonda.rejections import Bug, MethodNotAllowed, NotFound, Rejection
+from sonda.resources.query import form_of
+from sonda.statuses import http_status
+
+Request: TypeAlias = falcon.asgi.Request
+Response: TypeAlias = falcon.asgi.Response
+DELIVERY: Final = "sonda.delivery"
+"""Where a request's scope keeps how far its event has come."""
+
+_LOG: Final = logging.getLogger("sonda")
+
+
+class Rejected(falcon.HTTPError):
+    """Raised to end a request with a rejection, whose status and headers it has."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(http_status(rejection), headers=dict(http_headers(rejection)))
+        self.rejection = rejection
+
+    def __str__(self) -> str:
+        return str(self.rejection)
+
+
+def serialize_error(req: Request, resp: Response, error: falcon.HTTPError) -> None:
+    """Write an error of Falcon's or of ours in the form that the request asks for."""
+    rejection = error.rejection if isinstance(error, Rejected) else _translated(req, error)
+    write(resp, failed(rejection, form_of(req.scope), req.scope.get(DELIVERY)))
+
+
+def _translated(req: Request, error: falcon.HTTPError) -> Rejection:
+    """Return what an error means that Falcon itself has raised; only its router raises any."""
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        return MethodNotAllowed(req.method, req.path, dict(error.headers or {}).get("Allow", ""))
+    return NotFound(req.path)
+
+
+async def handle_bug(req: Request, resp: Response, error: Exception, _params: object) -> None:
+    """Log the traceback of a wrong assumption of ours, without secrets, and answer 500."""
+    secrets = secrets_of_body(getattr(req.context, "raw", b""))  # the exception may quote them
+    key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
+    extra = {"secrets": secrets + key}
+    _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=extra)
+    write(resp, failed(Bug(type(error).__name__), form_of(req.scope), req.scope.get(DELIVERY)))
+
+
+def write(resp: Response, answer: Answer) -> None:
+    """Write an answer into Falcon's response."""
+    resp.status = answer.status
+    resp.content_type = answer.media_type
+    resp.data = answer.body
+    if answer.headers:
+        resp.set_headers(dict(answer.headers))

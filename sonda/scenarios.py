@@ -1,0 +1,96 @@
+"""Scenarios for scripts and notebooks: load a plan, look at its events, run it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from returns.result import Failure, Result
+
+from sonda.pipeline.model import Log
+from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
+from sonda.pipeline.scenarios.compile import compile_document
+from sonda.pipeline.scenarios.plan import Scenario as Plan
+from sonda.pipeline.scenarios.reading import from_tree, read_file
+from sonda.pipeline.scenarios.report import Report
+from sonda.pipeline.scenarios.run import Run
+from sonda.pipeline.values.timestamps import rfc3339
+
+
+def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any]) -> Result[Plan, Problem]:
+    """Compile a scenario: a file in YAML or JSON, or what would stand in one.
+
+    In a file `${NAME}` is replaced from the environment. Fails with `Malformed` or `Invalid`;
+    a file that cannot be read is `Malformed`.
+    """
+    if isinstance(source, Mapping):
+        document = from_tree(source)
+    else:
+        try:
+            raw = Path(source).read_bytes()
+        except OSError as exc:
+            reason = f"cannot read {os.fspath(source)}: {exc.strerror}"
+            return Failure(Malformed((ValidationIssue("", reason),)))
+        document = read_file(raw, os.environ)
+    return document.bind(lambda found: compile_document(found, now_ns=time.time_ns()))
+
+
+def Scenario(**keys: Any) -> Result[Plan, Problem]:  # noqa: N802  # reads as what it makes
+    """Compile a scenario from its keys: `Scenario(name="cpu", signal_type="metrics", rate=1, …)`.
+
+    Fails as `load_scenario` does.
+    """
+    return load_scenario(keys)
+
+
+def sample(scenario: Plan, count: int) -> list[dict[str, Any]]:
+    """Return the first *count* events as rows of a table, such as a DataFrame's; nothing is sent."""
+    rows = []
+    for _, tick, entry, event in islice(scenario.ordered(), count):
+        shared = {
+            "entry": entry.id,
+            "tick": tick,
+            "timestamp": rfc3339(event.time_ns),
+            "name": entry.name,
+            "labels": dict(event.labels),
+        }
+        if isinstance(event, Log):
+            own = {
+                "severity": event.severity,
+                "message": event.message,
+                "fields": dict(event.fields),
+            }
+            rows.append({**shared, **own})
+        else:
+            rows.append({**shared, "value": event.value})
+    return rows
+
+
+def run(scenario: Plan) -> Run:
+    """Return a run of *scenario*, which starts when its context is entered."""
+    return Run(scenario)
+
+
+async def run_scenario_async(scenario: Plan) -> Result[Report, Problem]:
+    """Run *scenario* to its end, and return what it has come to."""
+    async with run(scenario) as running:
+        return await running.report()
+
+
+def run_scenario(scenario: Plan) -> Result[Report, Problem]:
+    """Run *scenario* to its end from code that is not async; one without an end runs for ever.
+
+    Works where an event loop is running, too, as in a notebook, but blocks it meanwhile.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(run_scenario_async(scenario))
+    with ThreadPoolExecutor(max_workers=1) as elsewhere:
+        return elsewhere.submit(asyncio.run, run_scenario_async(scenario)).result()

@@ -1,0 +1,102 @@
+"""The app that a server serves: `sonda.http` with its pipeline, middleware and documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sonda.http import Limits, PipelineProtocol, create_app
+from sonda.observe.access_log import log_warning
+from sonda.observe.metrics import Metrics
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.net import AccessPolicy
+from sonda.pipeline.net.resolve import listening_on
+from sonda.pipeline.policy.destinations import Policy
+from sonda.pipeline.values.addresses import Address, is_loopback
+from sonda.resources.auth import BearerAuth
+from sonda.resources.body import Receive
+from sonda.resources.probes import Readiness
+from sonda.server.docs.page import documentation
+from sonda.server.host_check import HostCheck
+from sonda.server.middleware import (
+    AdmissionMiddleware,
+    AsgiApp,
+    HostMiddleware,
+    RequestLogMiddleware,
+    Scope,
+    Send,
+)
+from sonda.server.scenarios.gateway import Gateway, RunnerHome
+from sonda.server.scenarios.routes import add_scenarios
+from sonda.server.settings import Settings
+from sonda.statuses import http_status
+
+_WORTH_SHARING: Final = 16
+
+
+class ServerApp:
+    """An ASGI app, and whether the server behind it is ready for events."""
+
+    def __init__(self, app: AsgiApp, readiness: Readiness) -> None:
+        self._app = app
+        self.readiness = readiness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        await self._app(scope, receive, send)
+
+
+def assemble(
+    settings: Settings,
+    pipeline: PipelineProtocol | None = None,
+    listening: Sequence[Address] = (),
+    metrics: Metrics | None = None,
+    runner_home: RunnerHome | None = None,
+) -> ServerApp:
+    """Return the app of a server; without a *pipeline* it opens one, confined by the settings.
+
+    *runner_home* is where the runner of scenarios lives; without one they are 503.
+
+    *listening* is what the server really listens on: one address may have several, and a free port.
+    """
+    listening = listening or [Address(settings.bind, settings.port)]
+    metrics = metrics or Metrics()
+    inner = create_app(
+        pipeline or confined_pipeline(settings, listening, metrics),
+        Limits(settings.request_timeout_s, settings.max_body_bytes),
+        BearerAuth(settings.api_key),
+        metrics.answer,
+        documentation(http_status),
+    )
+    add_scenarios(
+        inner,
+        Gateway(settings, listening, runner_home),
+        auth=BearerAuth(settings.api_key),
+        timeout_s=settings.request_timeout_s,
+        is_ready=lambda: inner.readiness.is_ready,
+    )
+    app: AsgiApp = inner
+    if not settings.api_key and all(is_loopback(address.host) for address in listening):
+        app = HostMiddleware(app, HostCheck(settings.allow_host))
+    limits = (settings.max_inflight_requests, settings.max_inflight_bytes)
+    app = AdmissionMiddleware(app, *limits, metrics)
+    return ServerApp(RequestLogMiddleware(app, metrics), inner.readiness)
+
+
+def confined_pipeline(
+    settings: Settings, listening: Sequence[Address], metrics: Metrics
+) -> Pipeline:
+    """Return a pipeline that reaches only what the operator allows."""
+    policy = Policy(settings.allow_destination, listening_on(listening))
+    return Pipeline(
+        confinement=AccessPolicy(settings.file_root, settings.tls_root, policy),
+        in_server=True,
+        share=share_of(settings.max_inflight_requests),
+        warn=log_warning,
+        observer=metrics,
+    )
+
+
+def share_of(max_inflight_requests: int) -> int | None:
+    """Return how many events one destination may have: half, so that others have places left."""
+    return max_inflight_requests // 2 if max_inflight_requests >= _WORTH_SHARING else None

@@ -1,0 +1,139 @@
+"""`sonda.sqlite3`, written by one thread per process; many writes share a transaction.
+
+What is written survives SIGKILL of any process, but not a power cut: a transaction costs no
+`fsync`. Spec: https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Job: TypeAlias = "tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]"
+
+_BUSY_TIMEOUT_S: Final = 5.0  # for the transactions of other workers, which take milliseconds
+_JOBS_PER_TRANSACTION: Final = 256
+
+
+class Database:
+    """One process's access to the database; *schema* creates what is missing."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self._path = path
+        self._schema = schema
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Do *job* in a transaction; raise `sqlite3.Error` or `OSError` if it is not written.
+
+        It may share the transaction with others. What it raises undoes its own changes alone.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sonda-state", daemon=True)
+            self._thread.start()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put((job, done))
+        return await done
+
+    def close(self) -> None:
+        """Finish what was begun, and end the thread."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while True:
+            first = self._jobs.get()
+            if first is None:
+                break
+            jobs = [first]
+            is_last = False
+            while len(jobs) < _JOBS_PER_TRANSACTION and not is_last:
+                try:
+                    more = self._jobs.get_nowait()
+                except Empty:
+                    break
+                if more is None:
+                    is_last = True
+                else:
+                    jobs.append(more)
+            try:
+                connection = connection or self._connect()
+                _transact(connection, jobs)
+            except (sqlite3.Error, OSError) as exc:
+                _fail(jobs, exc)
+                if connection is not None:
+                    with suppress(sqlite3.Error):
+                        connection.close()
+                    connection = None  # the next job tries anew: the disk may have room again
+            if is_last:
+                break
+        if connection is not None:
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.executescript(self._schema)
+        return connection
+
+
+def _transact(connection: sqlite3.Connection, jobs: list[Job]) -> None:
+    """Do all jobs in one transaction; their results are told once it is written."""
+    results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for job, done in jobs:
+            connection.execute("SAVEPOINT job")
+            try:
+                results.append((done, job(connection), None))
+            except sqlite3.Error:
+                raise  # such as a full disk: nothing of this transaction is sure
+            except Exception as exc:  # noqa: BLE001  # a bug, raised where the job is awaited
+                connection.execute("ROLLBACK TO job")
+                results.append((done, None, exc))
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    _tell(results)
+
+
+def _fail(jobs: list[Job], exc: Exception) -> None:
+    _tell([(done, None, exc) for _, done in jobs])
+
+
+def _tell(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    """Set the results, in the event loops that wait for them."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Any]] = {}
+    for result in results:
+        by_loop.setdefault(result[0].get_loop(), []).append(result)
+    for loop, of_loop in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_set, of_loop)
+
+
+def _set(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for done, value, exc in results:
+        if done.done():
+            continue
+        if exc is None:
+            done.set_result(value)
+        else:
+            done.set_exception(exc)

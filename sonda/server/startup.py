@@ -1,0 +1,45 @@
+"""What a server process needs before anything else: descriptors 0 to 2, and a quiet early end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def open_standard_descriptors() -> None:
+    """Open descriptors 0 to 2 on `/dev/null` where they are closed.
+
+    Else a socket or an event loop's own descriptor would get one of these numbers, and whatever
+    writes to standard output would write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that stop this process; a SIGHUP that `nohup` ignores stays ignored."""
+    return tuple(
+        number
+        for number in STOP_SIGNALS
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    )
+
+
+@contextmanager
+def stopping_early() -> Iterator[None]:
+    """End the process with status 0 on a stop signal, until there is something to drain."""
+    numbers = stop_signals()
+    before = {number: signal.signal(number, lambda *_: os._exit(0)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

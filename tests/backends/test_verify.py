@@ -1,0 +1,89 @@
+"""Events that are read back from the real destinations that can be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import sonda
+from tests.support.bodies import LOG, METRIC, changed
+
+from .kafka import Kafka
+from .ledger import Ledger
+from .loki import Loki
+from .prometheus import Prometheus
+from .victoriametrics import VictoriaMetrics
+
+PATIENCE: dict[str, Any] = {"timeout": "20s"}
+
+
+def verified(body: dict[str, Any]) -> sonda.Receipt:
+    """Deliver an event and read it back."""
+    receipt = sonda.emit(changed(body, verify=PATIENCE)).unwrap()
+    assert receipt.verified is True, receipt.warnings
+    assert receipt.confirmed is sonda.Confirmed.QUERYABLE
+    assert receipt.visible_us is not None
+    return receipt
+
+
+@pytest.mark.parametrize(
+    "labels", [{"app": 'a"b\\\n€'}, {"app": "web", "empty": ""}, {"service_name": "mine"}, {}]
+)
+def test_an_entry_in_loki(loki: Loki, landed: Ledger, labels: dict[str, str]) -> None:
+    """By its labels, its nanosecond and its line, whatever is in them."""
+    sink = {"type": "loki", "url": loki.url}
+    verified(changed(LOG, labels=labels, sink=sink, log__message=f'{uuid4()} "\\\n'))
+    landed.record("loki", sent=1, found=1)
+
+
+@pytest.mark.parametrize("value", [1 / 3, -0.0, 5e-324, 1.7976931348623157e308, 2.0**53])
+def test_a_sample_in_prometheus(prometheus: Prometheus, landed: Ledger, value: float) -> None:
+    """By its series, its millisecond and its value, to the last bit."""
+    sink = {"type": "remote_write", "url": f"{prometheus.web.url}/api/v1/write"}
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, metric__value=value)
+    verified(changed(body, labels={"event": uuid4().hex, "q": '"\\é'}))
+    landed.record("prometheus remote_write", sent=1, found=1)
+
+
+def test_a_rounded_sample_in_victoriametrics(
+    victoriametrics: VictoriaMetrics, landed: Ledger
+) -> None:
+    """What it rounds is not called verified, and the warning has both values; the rest is."""
+    sink = {"type": "remote_write", "url": f"{victoriametrics.web.url}/api/v1/write"}
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, verify=PATIENCE)
+    rounded = sonda.emit(changed(body, labels={"event": "a"}, metric__value=1 / 3)).unwrap()
+    assert rounded.verified is False
+    assert rounded.confirmed is sonda.Confirmed.ACCEPTED
+    assert 'found "0.333333333333" at its time, expected "0.3333333333333333"' in str(
+        rounded.warnings
+    )
+    verified(changed(body, labels={"event": "b"}, metric__value=0.5))
+    landed.record("victoriametrics remote_write", sent=2, found=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"key": "k", "headers": {"h": "v€"}}])
+def test_a_record_in_kafka(kafka: Kafka, landed: Ledger, options: dict[str, Any]) -> None:
+    """The record at its offset has its key, value, time and headers."""
+    sink = {"type": "kafka", "brokers": kafka.addresses["plain"], "topic": kafka.create_topic()}
+    receipt = verified(changed(LOG, sink={**sink, **options}))
+    assert receipt.place is not None
+    landed.record("kafka plain", sent=1, found=1)
+
+
+def test_a_topic_with_a_time_of_its_own(kafka: Kafka) -> None:
+    """A record that the broker has stamped anew is not the event's, and the warning says so."""
+    topic = kafka.create_topic(config={"message.timestamp.type": "LogAppendTime"})
+    sink = {"type": "kafka", "brokers": kafka.addresses["plain"], "topic": topic}
+    receipt = sonda.emit(changed(LOG, sink=sink, verify={"timeout": "1s"})).unwrap()
+    assert receipt.verified is False
+    assert "timestamp" in receipt.warnings[-1]
+
+
+def test_a_line_in_a_file(tmp_path: Path) -> None:
+    """The bytes at its offset."""
+    sink = {"type": "file", "path": str(tmp_path / "x.log")}
+    for _ in range(3):
+        verified(changed(LOG, sink=sink))

@@ -1,0 +1,161 @@
+"""What events share is found by the value of their sinks' options, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from returns.result import Success
+
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.net import KEPT_DESTINATIONS, Network
+from sonda.pipeline.net import batching as batches
+from tests.support.bodies import LOG, METRIC, changed, raw
+from tests.support.extras import is_usable
+
+
+class Receiver:
+    """Takes every push after some turns of the loop, and counts what is under way."""
+
+    def __init__(self, key_of: Callable[[httpx.Request], str] = lambda _: "") -> None:
+        self.pushes = 0
+        self.under_way: Counter[str] = Counter()
+        self.most_under_way = 0
+        self._key_of = key_of
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        key = self._key_of(request)
+        self.pushes += 1
+        self.under_way[key] += 1
+        self.most_under_way = max(self.most_under_way, self.under_way[key])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.under_way[key] -= 1
+        return httpx.Response(204)
+
+
+def deliver_all(receiver: Receiver, bodies: list[dict[str, Any]]) -> None:
+    """Deliver all bodies at once; each must be acknowledged."""
+
+    async def main() -> None:
+        async with Pipeline() as pipeline:
+            pipeline._transport.http = httpx.MockTransport(receiver.answer)
+            outcomes = await asyncio.gather(*(pipeline.deliver(raw(body)) for body in bodies))
+        assert all(isinstance(outcome, Success) for outcome in outcomes)
+
+    asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no push for slow, however busy the machine is."""
+    monkeypatch.setattr(batches, "SLOW_S", 3600.0)
+
+
+@pytest.mark.parametrize("size", [10, 8192, 100_000])
+def test_long_options_are_shared_as_short_ones_are(size: int) -> None:
+    """Events at once make as few pushes, however long the headers are."""
+    receiver = Receiver()
+    sink = {"type": "loki", "url": "http://loki", "headers": {"X-Long": "x" * size}}
+    deliver_all(receiver, [changed(LOG, sink=sink)] * 8)
+    assert receiver.pushes == 1
+
+
+@given(st.lists(st.sampled_from([16, 5000, 9000]), min_size=1, max_size=12))
+def test_pushes_are_as_few_as_there_are_sinks(sizes: list[int]) -> None:
+    """Whatever the options are, and whichever others came before."""
+    receiver = Receiver()
+    sinks = [{"type": "loki", "url": "http://loki", "headers": {"X": "x" * size}} for size in sizes]
+    deliver_all(receiver, [changed(LOG, sink=sink) for sink in sinks])
+    assert receiver.pushes == len(set(sizes))
+
+
+@pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"timeout": "7s"},
+        {"retry": {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "5ms"}},
+        {"batch_size": 7},
+        {"headers": {"X-Long": "x" * 9000}, "timeout": "3s"},
+    ],
+)
+def test_a_series_is_under_way_once_per_receiver(others: dict[str, Any]) -> None:
+    """Sinks that differ in what the receiver does not see have one order of each series."""
+    receiver = Receiver()
+    shared = {"headers": others["headers"]} if "headers" in others else {}
+    one = {"type": "remote_write", "url": "http://prometheus/api/v1/write", **shared}
+    bodies = [
+        changed(METRIC, encoder={"type": "remote_write"}, sink=sink)
+        for sink in [one, {**one, **others}] * 4
+    ]
+    deliver_all(receiver, bodies)
+    assert receiver.pushes == 8
+    assert receiver.most_under_way == 1
+
+
+@pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")
+def test_tenants_are_receivers_of_their_own() -> None:
+    """The same URL with another header is another place: nobody waits for the other's series."""
+    receiver = Receiver()
+    bodies = [
+        changed(
+            METRIC,
+            encoder={"type": "remote_write"},
+            sink={
+                "type": "remote_write",
+                "url": "http://prometheus/api/v1/write",
+                "headers": {"X-Scope-OrgID": tenant},
+            },
+        )
+        for tenant in "ab"
+    ]
+    deliver_all(receiver, bodies)
+    assert receiver.most_under_way == 2
+
+
+def test_any_number_of_destinations_changes_nothing() -> None:
+    """What is busy is not forgotten, so that nobody gets a second queue beside the first."""
+    receiver = Receiver(lambda request: request.url.host)
+
+    async def main() -> None:
+        async with Pipeline() as pipeline:
+            pipeline._transport.http = httpx.MockTransport(receiver.answer)
+            first = changed(LOG, sink={"type": "loki", "url": "http://first"})
+            deliveries = [asyncio.create_task(pipeline.deliver(raw(first)))]
+            await asyncio.sleep(0)
+            for number in range(600):
+                body = changed(LOG, sink={"type": "loki", "url": f"http://host{number}"})
+                deliveries.append(asyncio.create_task(pipeline.deliver(raw(body))))
+            deliveries.append(asyncio.create_task(pipeline.deliver(raw(first))))
+            outcomes = await asyncio.gather(*deliveries)
+        assert all(isinstance(outcome, Success) for outcome in outcomes)
+
+    asyncio.run(main())
+    assert receiver.most_under_way == 1
+
+
+def test_what_is_idle_is_forgotten() -> None:
+    """A caller who names a new destination each time costs bounded memory."""
+    network = Network()
+    for number in range(KEPT_DESTINATIONS + 50):
+        network.get_or_create(number, object)
+    assert len(network._kept) == KEPT_DESTINATIONS
+
+
+def test_options_are_compared_as_json_writes_them() -> None:
+    """Equal options are one key, whichever object they come as; others are another."""
+    network = Network()
+    made = [
+        network.keep(json.loads(written), lambda _: object())
+        for written in ('{"a":1}', '{"a":1}', '{"a":2}')
+    ]
+    assert made[0] is made[1]
+    assert made[0] is not made[2]

@@ -1,0 +1,88 @@
+"""Where the system has no thread to spare, that is a problem value and no bug."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from returns.result import Failure
+
+from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.problems import Unreachable
+from tests.support.destinations import deliver, log_event
+
+NO_THREAD = "Resource temporarily unavailable"
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of processes is reached."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_call_without_a_thread() -> None:
+    """It fails as other things do that the system refuses."""
+    with pytest.raises(OSError, match=NO_THREAD) as caught:
+        asyncio.run(in_thread(lambda: 1))
+    assert caught.value.errno == errno.EAGAIN
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_file_without_a_thread(tmp_path: Path) -> None:
+    """The event was never written, and the answer says why."""
+    path = str(tmp_path / "x.log")
+    (result,) = deliver(log_event({"type": "file", "path": path}))
+    assert result == Failure(Unreachable(f'write to "{path}"', NO_THREAD))
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("sink", ["tcp", "udp"])
+def test_a_name_without_a_thread(sink: str) -> None:
+    """A name that cannot be looked up is a destination that cannot be reached."""
+    (result,) = deliver(log_event({"type": sink, "address": "name.invalid:514"}))
+    step = "TCP connect to" if sink == "tcp" else "UDP send to"
+    assert result == Failure(Unreachable(f"{step} name.invalid:514", NO_THREAD))
+
+
+def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that nobody acknowledges for over a second, and that the kernel sends again."""
+    from sonda.pipeline.net import sockets
+
+    now_s = 100.0
+    monkeypatch.setattr(sockets, "monotonic", lambda: now_s)
+
+    class Kernel(socket.socket):
+        info = sockets._TCP_INFO.pack(3, 2000)
+
+        def getsockopt(self, *_: int) -> bytes:  # type: ignore[override]
+            return self.info
+
+    async def main() -> list[bool]:
+        nonlocal now_s
+        with Kernel() as raw:
+            sock = sockets.Socket(raw)
+            sock._unacked_since_s = now_s
+            seen = []
+            unacked = True
+            monkeypatch.setattr(sock, "_has_unacked", lambda: unacked)
+            seen.append(sock.is_stalled())  # it has just been sent
+            now_s += 1.5
+            seen.append(sock.is_stalled())
+            raw.info = sockets._TCP_INFO.pack(0, 2000)  # a slow way: nothing is sent again
+            seen.append(sock.is_stalled())
+            raw.info = sockets._TCP_INFO.pack(1, 200)  # a packet was lost, and others come through
+            seen.append(sock.is_stalled())
+            unacked = False
+            seen.append(sock.is_stalled())
+            return seen
+
+    assert asyncio.run(main()) == [False, True, False, False, False]

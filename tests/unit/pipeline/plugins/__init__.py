@@ -1,0 +1,1 @@
+"""Tests of how plug-ins are found."""

@@ -1,0 +1,231 @@
+"""Many events in one go: their order, their verdicts, and what they wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from returns.result import Failure, Success
+
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.interruption import outcomes_of_group
+from sonda.pipeline.model import Confirmed, Log
+from sonda.pipeline.problems import (
+    DestinationBusy,
+    Invalid,
+    Malformed,
+    OutcomeUnknown,
+    Refused,
+    Unreachable,
+)
+from tests.support.bodies import LOG, changed, raw
+
+T = TypeVar("T")
+
+LOKI = {"type": "loki", "url": "http://loki"}
+WEBHOOK = {"type": "http_push", "url": "http://webhook"}
+
+
+def events(count: int) -> list[Log]:
+    """Make log events, one nanosecond apart."""
+    return [Log(message=f"m{number}", encoder=None, time_ns=number) for number in range(count)]
+
+
+class Destination:
+    """Answers requests; keeps what each one held."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[str]] = []
+        self.refuses: set[str] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        document = json.loads(request.content)
+        lines = (
+            [line for stream in document["streams"] for _, line in stream["values"]]
+            if "streams" in document
+            else [request.content.decode()]
+        )
+        messages = [json.loads(line)["message"] for line in lines]
+        self.requests.append(messages)
+        await self.gate.wait()
+        return httpx.Response(400 if self.refuses.intersection(messages) else 204)
+
+
+def run(work: Callable[[Pipeline, Destination], Awaitable[T]], *, share: int | None = None) -> T:
+    """Do *work* with a pipeline that reaches a destination of ours alone."""
+
+    async def main() -> T:
+        async with Pipeline(share=share) as pipeline:
+            there = Destination()
+            pipeline._transport.http = httpx.MockTransport(there.answer)
+            return await work(pipeline, there)
+
+    return asyncio.run(main())
+
+
+def test_a_group_is_one_push() -> None:
+    """Events of one destination leave together, in their order, each with a receipt."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
+        results = await pipeline.send_many(events(500), route)
+        assert there.requests == [[f"m{number}" for number in range(500)]]
+        receipts = [result.unwrap() for result in results]
+        assert [receipt.time_ns for receipt in receipts] == list(range(500))
+        assert {(it.confirmed, it.tries, it.status) for it in receipts} == {
+            (Confirmed.ACCEPTED, 1, 204)
+        }
+
+    run(work)
+
+
+def test_a_refused_neighbour_fails_alone() -> None:
+    """Each event's verdict is its own."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.refuses = {"m7"}
+        route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
+        results = await pipeline.send_many(events(100), route)
+        failed = [number for number, result in enumerate(results) if isinstance(result, Failure)]
+        assert failed == [7]
+        assert isinstance(results[7].failure(), Refused)
+
+    run(work)
+
+
+def test_one_post_after_the_other_where_posts_are_not_joined() -> None:
+    """`http_push` without a batch size posts each event by itself, in the order of the group."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.refuses = {"m1"}
+        route = pipeline.route("logs", {"type": "json_lines"}, WEBHOOK).unwrap()
+        results = await pipeline.send_many(events(3), route)
+        assert there.requests == [["m0"], ["m1"], ["m2"]]
+        assert [type(result) for result in results] == [Success, Failure, Success]
+
+    run(work)
+
+
+def test_lines_of_a_file_keep_their_order(tmp_path: Path) -> None:
+    """A group for a file is written in its order."""
+
+    async def work(pipeline: Pipeline, _: Destination) -> None:
+        sink = {"type": "file", "path": str(tmp_path / "x.log")}
+        route = pipeline.route("logs", {"type": "json_lines"}, sink).unwrap()
+        results = await pipeline.send_many(events(200), route)
+        assert all(isinstance(result, Success) for result in results)
+        lines = (tmp_path / "x.log").read_text().splitlines()
+        assert [json.loads(line)["message"] for line in lines] == [f"m{n}" for n in range(200)]
+
+    run(work)
+
+
+def test_prepared_bodies_are_sorted_by_sink() -> None:
+    """Each sink gets its events in their order; what is invalid has its own problem in its place."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        bodies = [
+            changed(LOG, sink=LOKI, log__message="a"),
+            changed(LOG, sink=WEBHOOK, log__message="b"),
+            {"signal_type": "logs"},
+            changed(LOG, sink=LOKI, log__message="c"),
+            changed(LOG, sink={"type": "loki", "url": "loki"}),
+        ]
+        prepared = [pipeline.prepare(raw(body)) for body in bodies]
+        results = await pipeline.send_prepared(prepared)
+        assert sorted(there.requests) == [["a", "c"], ["b"]]
+        assert isinstance(results[2].failure(), Malformed)
+        assert isinstance(results[4].failure(), Invalid)
+        assert [isinstance(result, Success) for result in results] == [
+            True,
+            True,
+            False,
+            True,
+            False,
+        ]
+
+    run(work)
+
+
+def test_nothing_is_sent_for_what_is_all_invalid() -> None:
+    """No event, no task."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        results = await pipeline.send_prepared([pipeline.prepare(b"{")])
+        assert len(results) == 1
+        assert there.requests == []
+        assert await pipeline.send_prepared([]) == []
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sink"),
+    [({"type": "influx_lp"}, LOKI), ({"type": "json_lines"}, {"type": "loki", "url": "x"})],
+)
+def test_a_route_is_validated(encoder: dict[str, Any], sink: dict[str, Any]) -> None:
+    """As a body with this encoder and sink would be."""
+
+    async def work(pipeline: Pipeline, _: Destination) -> None:
+        assert isinstance(pipeline.route("logs", encoder, sink).failure(), Invalid)
+
+    run(work)
+
+
+def test_a_group_waits_where_the_destination_is_full() -> None:
+    """It goes in pieces of what the destination may have under way."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
+        results = await pipeline.send_many(events(25), route)
+        assert [len(request) for request in there.requests] == [10, 10, 5]
+        assert all(isinstance(result, Success) for result in results)
+
+    run(work, share=10)
+
+
+def test_a_group_that_may_not_wait_is_refused() -> None:
+    """Where no place is free, and the caller does not wait, nothing is sent."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.gate.clear()
+        route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
+        first = asyncio.create_task(pipeline.send_many(events(2), route))
+        while not there.requests:  # noqa: ASYNC110  # a mock has no event for it
+            await asyncio.sleep(0)
+        (refused,) = await pipeline.send_many(events(1), route, waits=False)
+        assert refused.failure() == DestinationBusy("http://loki", 2)
+        there.gate.set()
+        assert all(isinstance(result, Success) for result in await first)
+        assert len(there.requests) == 1
+
+    run(work, share=2)
+
+
+def test_a_group_that_is_cut_off_says_what_became_of_each() -> None:
+    """What has left is unknown; what was not handed over yet is unsent."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.gate.clear()
+        bodies = [changed(LOG, sink=WEBHOOK, log__message=name) for name in "ab"]
+        prepared = [*map(pipeline.prepare, map(raw, bodies)), pipeline.prepare(b"")]
+        group = asyncio.create_task(pipeline.send_prepared(prepared))
+        while not there.requests:  # noqa: ASYNC110  # a mock has no event for it
+            await asyncio.sleep(0)
+        group.cancel()
+        with pytest.raises(asyncio.CancelledError) as cut_off:
+            await group
+        outcomes = outcomes_of_group(cut_off.value)
+        assert outcomes is not None
+        assert len(outcomes) == 3
+        assert isinstance(outcomes[0].failure(), (OutcomeUnknown, Unreachable))
+        assert isinstance(outcomes[1].failure(), Unreachable)
+
+    run(work)

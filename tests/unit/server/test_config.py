@@ -1,0 +1,133 @@
+"""Destinations with a name, and keys: validated whole, and every fault with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sonda.config import ConfigError
+from sonda.pipeline.policy.callers import Caller
+from sonda.server.config import Config, load_config
+from sonda.server.settings import Settings
+
+PROD = """
+[destinations.prod]
+encoder = { type = "json_lines" }
+sink = { type = "loki", url = "http://loki:3100", headers = { X-Scope-OrgID = "env:TENANT" } }
+labels = { env = "prod" }
+verify_url = "http://query:3100"
+"""
+
+
+def load(folder: Path, text: str, api_key: str = "", **environ: str) -> Config:
+    path = folder / "sonda.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(Settings(config=path, api_key=api_key), environ)
+
+
+def faults(folder: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, text, **environ)
+    place = f"--config {folder / 'sonda.toml'}: "
+    assert all(fault.startswith(place) for fault in caught.value.faults)
+    return [fault.removeprefix(place) for fault in caught.value.faults]
+
+
+def test_a_destination_is_read_with_its_secrets(tmp_path: Path) -> None:
+    prod = load(tmp_path, PROD, TENANT="tenant-7").destinations["prod"]
+    assert (prod.name, prod.encoder.name, prod.sink.name) == ("prod", "json_lines", "loki")
+    assert prod.sink.options.headers == {"X-Scope-OrgID": "tenant-7"}
+    assert prod.labels == {"env": "prod"}
+    assert prod.verify_url == "http://query:3100"
+    assert prod.hidden["tenant-7"] == "***"
+    assert "tenant-7" not in repr(prod)
+
+
+@pytest.mark.parametrize(
+    ("sink", "encoder"),
+    [
+        ('{ type = "stdout" }', "json_lines"),
+        ('{ type = "remote_write", url = "http://p/api/v1/write" }', "remote_write"),
+        ('{ type = "otlp_grpc", endpoint = "http://o:4317", signal_type = "metrics" }', "otlp"),
+    ],
+)
+def test_without_an_encoder_one_that_fits_is_taken(tmp_path: Path, sink: str, encoder: str) -> None:
+    config = load(tmp_path, f"[destinations.a]\nsink = {sink}\n")
+    assert config.destinations["a"].encoder.name == encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            '[destinations.a]\nsink = { type = "loki", url = "ftp://x" }',
+            "destinations.a.sink.url: ",
+        ),
+        ('[destinations.a]\nsink = { type = "lok" }', "destinations.a.sink.type: unknown variant"),
+        ("[destinations.a]\n", "destinations.a: expected sink = "),
+        (
+            '[destinations.a]\nsink = { type = "stdout" }\nverify_url = "http://q"',
+            "destinations.a.verify: 'stdout' cannot be read back",
+        ),
+        (
+            '[destinations.a]\nsink = { type = "stdout" }\nlabels = { "a-b" = "c" }',
+            'destinations.a: invalid label name "a-b"',
+        ),
+        (
+            '[destinations.a]\nsink = { type = "stdout" }\nencoder = 1',
+            "destinations.a.encoder: expected a table",
+        ),
+        ('[destinations.a]\nsinc = 1\nsink = { type = "stdout" }', "destinations.a: unknown field"),
+        ("[destination.a]\n", "destination: unknown, expected [destinations.NAME]"),
+        ("[keys.a]\n", "keys.a.key: expected a string"),
+        ('[keys.a]\nkey = ""\n', "keys.a.key: it is empty"),
+        ('[keys.a]\nkey = " k"\n', "keys.a.key: must be UTF-8 without control characters"),
+        ('[keys.a]\nkey = "env:NO"\n', 'keys.a.key: the variable "NO" is not set'),
+        (
+            '[keys.a]\nkey = "k"\ndestinations = ["x"]\n',
+            'keys.a.destinations[0]: there is no destination "x"',
+        ),
+        ('[keys.a]\nkey = "k"\n[keys.b]\nkey = "k"\n', "keys.b: another caller has the same key"),
+        ('[keys.a]\nkey = "k"\nrole = "x"\n', 'keys.a: unknown field "role"'),
+    ],
+)
+def test_a_fault_has_its_place(tmp_path: Path, text: str, fault: str) -> None:
+    (found,) = faults(tmp_path, text)
+    assert found.startswith(fault), found
+
+
+def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:
+    text = """
+    [destinations.a]
+    sink = { type = "loki", url = "env:URL" }
+    [keys.b]
+    key = "env:NO"
+    """
+    first, second = faults(tmp_path, text, URL="nothing://very-secret")
+    assert first.startswith("destinations.a.sink.url: ")
+    assert second.startswith("keys.b.key: ")
+    assert "very-secret" not in first
+
+
+def test_a_key_says_who_calls_and_what_they_may_use(tmp_path: Path) -> None:
+    text = PROD + '[keys.ci]\nkey = "k-ci"\ndestinations = ["prod"]\n[keys.ops]\nkey = "k-ops"\n'
+    config = load(tmp_path, text, api_key="k-all", TENANT="t")
+    assert config.caller_of("k-ci") == Caller("ci", frozenset({"prod"}))
+    assert config.caller_of("k-ops") == Caller("ops")
+    assert config.caller_of("k-all") == Caller()
+    assert config.caller_of("k") is None
+    assert config.caller_of("k-ciů") is None
+    assert "k-ci" not in repr(config)
+
+
+def test_a_key_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("first\n", encoding="utf-8")
+    settings = Settings(api_key="first", api_key_file=key_file)
+    assert load_config(settings, {}).caller_of("first") == Caller()
+    key_file.write_text("second\n", encoding="utf-8")
+    config = load_config(settings, {})
+    assert config.caller_of("first") is None
+    assert config.caller_of("second") == Caller()
+    assert config.files == (key_file,)

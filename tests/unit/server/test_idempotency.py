@@ -1,0 +1,210 @@
+"""Keys are kept per caller, for as long as promised, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from sonda.server.idempotency import (
+    Answered,
+    Begun,
+    Clock,
+    Died,
+    IdempotencyStore,
+    OtherRequest,
+    UnderWay,
+    parse_key,
+)
+
+T = TypeVar("T")
+
+DEAD = "1:0:another boot"
+DONE: dict[str, Any] = {
+    "status": 200,
+    "answer": b"{}\n",
+    "media_type": "application/json",
+    "resend_safe": False,
+}
+
+
+def using(
+    folder: Path, work: Callable[[IdempotencyStore], Coroutine[Any, Any, T]], **options: Any
+) -> T:
+    """Do *work* with a store in *folder*."""
+    store = IdempotencyStore(
+        folder / "sonda.sqlite3", **{"ttl_s": 60.0, "most_keys": 100, **options}
+    )
+    try:
+        return asyncio.run(work(store))
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ("k", "k"),
+        (" k ", "k"),
+        ('"k"', "k"),
+        ("a b", "a b"),
+        (r'"a\"b\\"', r"a\"b\\".replace('\\"', '"').replace("\\\\", "\\")),
+        ("x" * 255, "x" * 255),
+        ("x" * 256, None),
+        ("", None),
+        ('""', None),
+        ('"k', None),
+        ('"a"b"', None),
+        ("é", None),
+        ("a\tb", None),
+    ],
+)
+def test_a_key_is_printable_ascii(header: str, key: str | None) -> None:
+    """Bare or quoted (RFC 8941), 1 to 255 characters."""
+    assert parse_key(header) == key
+
+
+def test_the_first_is_worked_and_its_answer_kept(tmp_path: Path) -> None:
+    """Under way it is nobody else's; then its answer and its time are there for the next one."""
+
+    async def work(store: IdempotencyStore) -> None:
+        assert await store.begin("me", "k", b"f", 7) == Begun(7)
+        assert await store.begin("me", "k", b"f", 8) == UnderWay()
+        assert await store.begin("me", "k", b"other", 8) == OtherRequest()
+        await store.finish("me", "k", **DONE)
+        found = await store.begin("me", "k", b"f", 9)
+        assert found == Answered(7, 200, b"{}\n", "application/json", resend_safe=False)
+        assert await store.begin("me", "k", b"other", 9) == OtherRequest()
+
+    using(tmp_path, work)
+
+
+def test_two_at_once_are_one(tmp_path: Path) -> None:
+    """Of many that come in the same moment exactly one is worked."""
+
+    async def work(store: IdempotencyStore) -> None:
+        found = await asyncio.gather(*(store.begin("me", "k", b"f", n) for n in range(50)))
+        assert sum(isinstance(one, Begun) for one in found) == 1
+        assert sum(isinstance(one, UnderWay) for one in found) == 49
+
+    using(tmp_path, work)
+
+
+def test_what_was_not_worked_does_not_bind(tmp_path: Path) -> None:
+    """The next request with the key may be another one."""
+
+    async def work(store: IdempotencyStore) -> None:
+        await store.begin("me", "k", b"f", 1)
+        await store.forget("me", "k")
+        assert await store.begin("me", "k", b"other", 2) == Begun(2)
+
+    using(tmp_path, work)
+
+
+def test_keys_outlive_the_store(tmp_path: Path) -> None:
+    """A later process finds the answer; a key that was under way belongs to a server that died."""
+
+    async def first(store: IdempotencyStore) -> None:
+        await store.begin("me", "done", b"f", 1)
+        await store.finish("me", "done", **DONE)
+        await store.begin("me", "cut off", b"f", 2)
+
+    async def second(store: IdempotencyStore) -> None:
+        assert isinstance(await store.begin("me", "done", b"f", 3), Answered)
+        assert await store.begin("me", "cut off", b"f", 3) == Died(2)
+        assert await store.begin("me", "cut off", b"f", 3) == UnderWay()
+
+    using(tmp_path, first, owner=DEAD)
+    using(tmp_path, second)
+
+
+def test_a_worked_key_is_taken_again_once(tmp_path: Path) -> None:
+    """Where sending again is safe, one of those that ask does it."""
+
+    async def work(store: IdempotencyStore) -> None:
+        await store.begin("me", "k", b"f", 1)
+        await store.finish("me", "k", **{**DONE, "status": 504, "resend_safe": True})
+        assert await store.begin_again("me", "k")
+        assert not await store.begin_again("me", "k")
+        assert await store.begin("me", "k", b"f", 2) == UnderWay()
+
+    using(tmp_path, work)
+
+
+def test_the_oldest_of_the_same_caller_go_first(tmp_path: Path) -> None:
+    """Another caller's keys stay, and so does one that is under way."""
+
+    async def work(store: IdempotencyStore) -> None:
+        await store.begin("other", "k", b"f", 0)
+        await store.begin("me", "under way", b"f", 0)
+        for number in range(5):
+            await store.begin("me", f"k{number}", b"f", number)
+            await store.finish("me", f"k{number}", **DONE)
+        kept = [await store.begin("me", f"k{number}", b"f", 9) for number in (3, 4)]
+        assert [type(one) for one in kept] == [Answered, Answered]
+        assert await store.begin("me", "under way", b"f", 9) == UnderWay()
+        assert await store.begin("other", "k", b"f", 9) == UnderWay()
+        assert await store.begin("me", "k0", b"f", 9) == Begun(9)
+
+    using(tmp_path, work, most_keys=3)
+
+
+def test_a_key_lives_for_its_time(tmp_path: Path) -> None:
+    """By a clock that nobody sets; the wall clock counts only across boots."""
+    now: dict[str, Any] = {"wall": 1000.0, "boot": 5.0, "which": "a"}
+    clock = Clock(lambda: now["wall"], lambda: now["boot"], lambda: str(now["which"]))
+
+    async def work(store: IdempotencyStore) -> None:
+        await store.begin("me", "k", b"f", 1)
+        await store.finish("me", "k", **DONE)
+        now["wall"] += 1_000_000  # somebody sets the wall clock
+        assert isinstance(await store.begin("me", "k", b"f", 2), Answered)
+        now["boot"] += 61
+        assert await store.begin("me", "k", b"f", 3) == Begun(3)
+        await store.finish("me", "k", **DONE)
+        now.update(which="b", boot=0.0, wall=now["wall"] - 50)
+        assert isinstance(await store.begin("me", "k", b"f", 4), Answered)
+        now["wall"] += 200
+        assert await store.begin("me", "k", b"f", 5) == Begun(5)
+
+    using(tmp_path, work, clock=clock)
+
+
+def test_what_cannot_be_kept_raises(tmp_path: Path) -> None:
+    """And where it can again, the next request is kept."""
+
+    async def work(store: IdempotencyStore) -> None:
+        tmp_path.joinpath("sonda.sqlite3").mkdir()
+        with pytest.raises(sqlite3.Error):
+            await store.begin("me", "k", b"f", 1)
+        tmp_path.joinpath("sonda.sqlite3").rmdir()
+        assert await store.begin("me", "k", b"f", 1) == Begun(1)
+
+    using(tmp_path, work)
+
+
+def test_a_killed_process_is_noticed(tmp_path: Path) -> None:
+    """Its token is nobody's any more, even while its parent has not asked for its status."""
+    script = (
+        "import asyncio, os, pathlib, signal, sys\n"
+        "from sonda.server.idempotency import IdempotencyStore\n"
+        "async def main():\n"
+        "    store = IdempotencyStore(pathlib.Path(sys.argv[1]), ttl_s=60, most_keys=9)\n"
+        "    await store.begin('me', 'k', b'f', 42)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "sonda.sqlite3")])
+    with killed:
+        killed.wait()
+
+    async def work(store: IdempotencyStore) -> None:
+        assert await store.begin("me", "k", b"f", 43) == Died(42)
+
+    using(tmp_path, work)

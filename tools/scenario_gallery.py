@@ -1,0 +1,88 @@
+"""Draw every generator of metrics for docs/scenarios.md: `python tools/scenario_gallery.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sonda.pipeline.schemas.registry import GENERATORS
+from sonda.scenarios import load_scenario
+
+FOLDER: Final = Path(__file__).parents[1] / "docs" / "assets" / "scenarios"
+WIDTH: Final = 360
+HEIGHT: Final = 96
+MARGIN: Final = 8
+POINTS: Final = 240
+THEMES: Final = {"light": ("#1f6feb", "#57606a"), "dark": ("#58a6ff", "#8b949e")}
+SPANS_S: Final = {  # how much of each is shown; two periods where it has some
+    "constant": 60,
+    "degradation": 600,
+    "flap": 45,
+    "leak": 7200,
+    "saturation": 600,
+    "sawtooth": 120,
+    "sequence": 12,
+    "sine": 120,
+    "spike": 120,
+    "spike_event": 90,
+    "steady": 120,
+    "step": 240,
+    "uniform": 60,
+}
+
+
+def values(name: str) -> list[float]:
+    """Return the values of a generator's example over its span."""
+    entry: dict[str, Any] = {
+        "signal_type": "metrics",
+        "name": "example",
+        "rate": POINTS / SPANS_S[name],
+        "count": POINTS,
+        "generator": GENERATORS["generator"][name]["examples"][0],
+    }
+    if name in ("sequence", "step"):  # these follow the tick
+        entry["rate"], entry["count"] = 1, SPANS_S[name]
+    [plan] = load_scenario(entry).unwrap().entries
+    return plan.values(range(entry["count"]))
+
+
+def picture(name: str, theme: str) -> str:
+    """Return an SVG of a generator's values over time."""
+    line, text = THEMES[theme]
+    drawn = values(name)
+    low, high = min(drawn), max(drawn)
+    span = (high - low) or 1.0
+    points = " ".join(
+        f"{MARGIN + place / (len(drawn) - 1) * (WIDTH - 2 * MARGIN):.1f},"
+        f"{HEIGHT - 20 - (value - low) / span * (HEIGHT - 32):.1f}"
+        for place, value in enumerate(drawn)
+    )
+    caption = f"{low:.4g} to {high:.4g} in {SPANS_S[name]} s"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" role="img"><title>{name}: {caption}</title>'
+        f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>'
+        f'<text x="{MARGIN}" y="{HEIGHT - 4}" fill="{text}" font-family="sans-serif" '
+        f'font-size="11">{caption}</text></svg>\n'
+    )
+
+
+def pictures() -> Iterator[tuple[Path, str]]:
+    """Yield every picture with its place."""
+    for name in GENERATORS["generator"]:
+        for theme in THEMES:
+            yield FOLDER / f"{name}-{theme}.svg", picture(name, theme)
+
+
+def main() -> int:
+    """Write every picture."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, drawn in pictures():
+        path.write_text(drawn, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
