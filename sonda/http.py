@@ -23,6 +23,7 @@ from sonda.answers import Form, delivered, failed, previewed
 from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
 from sonda.pipeline.interruption import what_became
 from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
     CutOff,
@@ -49,7 +50,7 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
     """The pipeline, as far as the shell knows it."""
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Receipt, Problem]:
         """Deliver one event before the event loop's time *until_s*.
 
@@ -58,7 +59,7 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
         ...
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         """Return what would be sent."""
         ...
@@ -126,7 +127,7 @@ class Events:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Check, read and deliver one event."""
-        self._auth.check(req)
+        caller = self._auth.check(req)
         require_json(req)
         try:
             raw = await self._read(req)
@@ -137,15 +138,16 @@ class Events:
         if isinstance(asked, UnknownParameters | InvalidParameter):
             raise Rejected(asked)
         form, progress = form_of(req.scope), DeliveryProgress(req.scope.get(REQUEST_ID, ""))
+        progress.key_name = caller.name
         until_s = Body.of(req).started_s + self._limits.request_timeout_s
         try:
             if asked[DRY_RUN]:
-                preview = await self._pipeline.preview(raw, until_s=until_s)
+                preview = await self._pipeline.preview(raw, until_s=until_s, caller=caller)
                 _answer(resp, preview, form, progress)
                 return
             req.scope[PROGRESS] = progress
             DELIVERY_PROGRESS.set(progress)
-            outcome = await self._pipeline.deliver(raw, until_s=until_s)
+            outcome = await self._pipeline.deliver(raw, until_s=until_s, caller=caller)
         except asyncio.CancelledError as exc:  # as above
             write(resp, failed(what_became(exc) or CutOff(), form, progress))
             return

@@ -34,6 +34,7 @@ class DeliveryProgress:
         "ended_ns",
         "given_ns",
         "id",
+        "key_name",
         "may_be_stored",
         "order",
         "outcome",
@@ -47,6 +48,7 @@ class DeliveryProgress:
 
     def __init__(self, id: str = "") -> None:  # noqa: A002  # the field's name in the log
         self.id = id
+        self.key_name = ""
         self.began_ns = perf_counter_ns()
         self.prepared_ns = self.encoded_ns = self.waited_ns = self.ended_ns = 0
         self.document: Mapping[str, Any] = {}

@@ -13,21 +13,26 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
+from sonda.config import ConfigError
 from sonda.observe.access_log import configure_logging
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
+from sonda.server.config import load_config
+from sonda.server.live_config import LiveConfig
 from sonda.server.protocol import configured
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
 
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
+_MISTAKE: Final = 2  # as of a flag that cannot be read
 YOUNG_OBJECTS: Final = 50_000  # a request in flight has some dozens
 _LOG: Final = logging.getLogger("sonda")
 
@@ -36,17 +41,28 @@ def serve_until_stopped(settings: Settings) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; return the exit status."""
     configure_logging(settings.log_level, settings.log_format)
     try:
+        config = LiveConfig(load_config(settings))
+    except ConfigError as exc:
+        for fault in exc.faults:
+            _LOG.critical("%s", fault)
+        return _MISTAKE
+    try:
         listeners = listen(settings.bind, settings.port)
     except (OSError, UnicodeError) as exc:
         place = (settings.bind, settings.port)
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
-    announce(settings, listeners)
+    announce(settings, listeners, has_key=bool(config.keys()))
     if settings.workers == 1:
-        return serve(settings, listeners, Metrics())
+        hang_up = partial(_reload, config, settings)
+        return serve(settings, listeners, Metrics(), config, hang_up=hang_up)
     from sonda.server.supervisor import Supervisor
 
-    return Supervisor(settings, listeners).run()
+    return Supervisor(settings, listeners, config).run()
+
+
+def _reload(config: LiveConfig, settings: Settings, *_: object) -> None:
+    config.reload_in_thread(settings)
 
 
 def _reason(exc: Exception) -> str:
@@ -65,12 +81,17 @@ def serve(
     settings: Settings,
     listeners: list[socket.socket],
     metrics: Metrics,
+    config: LiveConfig,
     started: Callable[[], object] = lambda: None,
+    hang_up: Callable[..., object] | signal.Handlers = signal.SIG_IGN,
 ) -> int:
-    """Serve in this process until a signal stops it; call *started* once it accepts requests."""
+    """Serve in this process until a signal stops it; call *started* once it accepts requests.
+
+    With a configuration file *hang_up* is what SIGHUP does.
+    """
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = assemble(settings, listening=addresses, metrics=metrics)
-    config = uvicorn.Config(
+    app = assemble(settings, listening=addresses, metrics=metrics, config=config)
+    uvicorn_config = uvicorn.Config(
         app,
         interface="asgi3",
         loop="uvloop",
@@ -83,9 +104,12 @@ def serve(
         timeout_keep_alive=math.ceil(settings.keep_alive_s),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
-    server = Server(config, app, started)
-    for number in stop_signals():
+    server = Server(uvicorn_config, app, started)
+    reloads = settings.config is not None
+    for number in stop_signals(reloads=reloads):
         signal.signal(number, server.handle_exit)
+    if reloads:
+        signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
     server.run(sockets=listeners)
     return 0
@@ -165,11 +189,11 @@ def listen(bind: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def announce(settings: Settings, listeners: list[socket.socket]) -> None:
+def announce(settings: Settings, listeners: list[socket.socket], *, has_key: bool) -> None:
     """Log where the server listens, and whether that is too open."""
     names = [listener.getsockname() for listener in listeners]
     for host, port, *_ in names:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _LOG.info("listening on %s (POST /events; try it at /docs); stop with Ctrl-C", url)
-    if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
+    if not has_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
@@ -64,13 +65,15 @@ class Pipe:
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
 
-    async def deliver(self, raw: bytes, *, until_s: float | None = None) -> Outcome:
+    async def deliver(
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+    ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         self.previewed.append(raw)
         self.until_s = until_s

@@ -81,7 +81,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, workers: int = 1) -> int:
     monkeypatch.setattr(supervisor, "wait", world.wait)
     monkeypatch.setattr(supervisor, "monotonic", world.monotonic)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    one = Supervisor(Settings(workers=workers), [])
+    one = Supervisor(Settings(workers=workers), [], LiveConfig())
     world.stop = one.stop
     return one.run()
 
