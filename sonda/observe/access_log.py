@@ -7,12 +7,10 @@ for the line of a request, so that one goes to msgspec directly, with the same f
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import atexit
 import logging
-import os
-import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -20,12 +18,14 @@ import structlog
 from structlog.typing import EventDict
 
 from sonda.envelope import compact
+from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import AccessRecord, account, is_event
 from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
-from sonda.pipeline.text.escape import cut, escape
+from sonda.pipeline.text.escape import cut, escape, quote
 from sonda.pipeline.text.redact import scrub
 
-_STDERR: Final = 2
+WRITER: Final = LogWriter()
+_FLUSH_S: Final = 0.5  # a standard error that nobody reads delays no end of a process by more
 _PATH_CHARACTERS: Final = 200
 _OURS: Final = logging.getLogger("sonda")
 _LOWER: Final = {"DEBUG": "debug", "INFO": "info"}
@@ -46,6 +46,7 @@ def configure_logging(level: str, log_format: str = "console") -> None:
     handler.setFormatter(json_formatter() if as_json else OneLine())
     _style[:] = [_JSON if as_json else _TEXT]
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
+    atexit.register(flush_log)
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for logger in (_OURS, _ACCESS):
         logger.setLevel(level.upper())
@@ -105,11 +106,12 @@ def _access_as_text(
     if own_id:
         text += f" id={own_id}"
     if told is not None:
-        signal_type, encoder, sink, outcome, latency_ms, tries, target, warnings = told
+        signal_type, encoder, sink, outcome, latency_ms, tries, target, warnings, key = told
         text += (
             f" signal_type={signal_type} encoder={encoder} sink={sink} outcome={outcome}"
             f" latency_ms={latency_ms} tries={tries} warnings={len(warnings)} target={target}"
         )
+        text += f" key={quote(key)}" if key else ""
     return _line(time.time(), level, _ACCESS.name, text)
 
 
@@ -130,6 +132,8 @@ def _access_as_json(
     }
     if told is not None:
         fields.update(zip(_FIELDS, told, strict=True))
+        if not told.key:
+            del fields["key"]
     return _json(fields)
 
 
@@ -159,13 +163,13 @@ def _own_id() -> str:
 
 
 def _first(time_s: float, level: str, name: str, own_id: str) -> dict[str, Any]:
-    """Say what every line has, and the id of the request that it is about."""
+    """Return what every line has, and the id of the request that it is about."""
     what = {"time": _utc(time_s), "level": level, "logger": name}
     return {**what, "id": own_id} if own_id else what
 
 
 def json_formatter() -> logging.Formatter:
-    """Make a formatter of JSON lines for what is logged by way of `logging`."""
+    """Return a formatter of JSON lines for what is logged by way of `logging`."""
     return structlog.stdlib.ProcessorFormatter(
         processors=[
             _describe,
@@ -187,10 +191,23 @@ def _describe(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     return {**first, "message": fields.pop("event"), **fields}
 
 
+_operators_secrets: Final[list[Callable[[], Iterable[str]]]] = []
+
+
+def hide_in_tracebacks(secrets: Callable[[], Iterable[str]]) -> None:
+    """Leave out of every traceback what *secrets* returns then, whatever its record names."""
+    _operators_secrets[:] = [secrets]
+
+
+def _secrets_of(record: logging.LogRecord) -> tuple[str, ...]:
+    always = (secret for secrets in _operators_secrets for secret in secrets())
+    return (*getattr(record, "secrets", ()), *always)
+
+
 def _scrub(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     """Leave out of a traceback the `secrets` that its record names."""
     if "exception" in fields:
-        secrets = getattr(fields["_record"], "secrets", ())
+        secrets = _secrets_of(fields["_record"])
         for name in ("message", "exception"):
             fields[name] = scrub(fields[name], secrets)
     return fields
@@ -230,7 +247,7 @@ _lines: Final[list[bytes]] = []  # of this turn of the event loop
 
 
 def _write(text: str | bytes) -> None:
-    """Write a line; those of one turn of the event loop leave together, with one system call."""
+    """Write a line; those of one turn of the event loop are handed to the writer together."""
     line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
     _lines.append(line + b"\n")
     if len(_lines) == 1:
@@ -241,19 +258,15 @@ def _write(text: str | bytes) -> None:
 
 
 def _flush() -> None:
-    lines, together = _lines[:], bytearray()
+    lines = _lines[:]
     _lines.clear()
-    for line in lines:
-        if len(together) + len(line) > select.PIPE_BUF:  # as much as other workers cannot split
-            _put(together)
-            together = bytearray()
-        together += line
-    _put(together)
+    WRITER.write(lines)
 
 
-def _put(text: bytes | bytearray) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more: where else to say so?
-        os.write(_STDERR, text)
+def flush_log() -> None:
+    """Wait, but not for long, until the log has been written."""
+    _flush()
+    WRITER.flush(_FLUSH_S)
 
 
 class _Stderr(logging.Handler):
@@ -280,7 +293,7 @@ class OneLine(logging.Formatter):
         if not record.exc_info:
             return line
         whole = f"{line}\n{self.formatException(record.exc_info)}"
-        return scrub(whole, getattr(record, "secrets", ()))
+        return scrub(whole, _secrets_of(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         lines = super().formatException(ei).split("\n")

@@ -133,6 +133,12 @@ FAMILIES: Final = (
     ),
     Family(
         CounterMetricFamily,
+        "sonda_log_lines_dropped",
+        "Lines of the log that were dropped: standard error did not take them.",
+        {},
+    ),
+    Family(
+        CounterMetricFamily,
         "sonda_worker_restarts",
         "Workers that ended, and were replaced.",
         {},
@@ -165,6 +171,7 @@ _NANOSECONDS: Final = tuple(round(bound_s * 1e9) for bound_s in SECONDS)
 _SECONDS_SUM: Final = len(SECONDS) + 1
 _EVENTS_SUM: Final = len(EVENTS) + 1
 _INFLIGHT: Final = OFFSETS["sonda_inflight_requests"][()]
+_DROPPED: Final = OFFSETS["sonda_log_lines_dropped"][()]
 _RESTARTS: Final = OFFSETS["sonda_worker_restarts"][()]
 _GAUGES: Final = tuple(
     place
@@ -208,6 +215,10 @@ class Metrics(Observer):
     def inflight(self, requests: int) -> None:
         """Say how many requests are under way."""
         self._sheet[_INFLIGHT] = requests
+
+    def log_lines_dropped(self, lines: int) -> None:
+        """Count lines that the log has lost."""
+        self._sheet[_DROPPED] += lines
 
     def opened(self, sink: str) -> None:
         """Count a connection that can be used."""

@@ -36,6 +36,8 @@ class AccessRecord(NamedTuple):
     tries: int
     target: str
     warnings: Sequence[str]
+    key: str = ""
+    """The name of the caller's key, if it has one."""
 
 
 def is_event(status: int, course: DeliveryProgress | None) -> bool:
@@ -61,7 +63,7 @@ def account(status: int, course: DeliveryProgress) -> AccessRecord:
     target = _target_of(order) if order is not None else ""
     signal_type, encoder, sink = names_of(course)
     made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
-    return AccessRecord(*made, warnings)
+    return AccessRecord(*made, warnings, course.key_name)
 
 
 def names_of(course: DeliveryProgress) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,10 @@ class LiveConfig:
     def files(self) -> Sequence[Path]:
         """Return the files that no request may reach."""
         return self.current.files
+
+    def secrets(self) -> Iterable[str]:
+        """Return every text that no log may show."""
+        return self.current.secrets()
 
     def reload(self, settings: Settings) -> Source | None:
         """Read everything again and put it in force; return what was read.

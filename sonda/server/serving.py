@@ -20,7 +20,7 @@ from typing import Final
 import uvicorn
 
 from sonda.config import ConfigError
-from sonda.observe.access_log import configure_logging
+from sonda.observe.access_log import WRITER, configure_logging, flush_log, hide_in_tracebacks
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
@@ -42,6 +42,7 @@ def serve_until_stopped(settings: Settings) -> int:
     configure_logging(settings.log_level, settings.log_format)
     try:
         config = LiveConfig(load_config(settings))
+        hide_in_tracebacks(config.secrets)
     except ConfigError as exc:
         for fault in exc.faults:
             _LOG.critical("%s", fault)
@@ -111,7 +112,9 @@ def serve(
     if reloads:
         signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
+    WRITER.dropped = metrics.log_lines_dropped
     server.run(sockets=listeners)
+    flush_log()
     return 0
 
 
@@ -135,6 +138,7 @@ class Server(uvicorn.Server):
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
+            flush_log()
             os._exit(128 + sig)
         if not again:
             grace_s = self.config.timeout_graceful_shutdown or 0

@@ -163,8 +163,9 @@ def test_tls_shows_whom_it_would_verify(sink: Mapping[str, Any], name: str) -> N
 def test_an_invalid_event_is_no_preview() -> None:
     """The problems are those of a delivery."""
     event = changed(LOG, labels={"a-b": "x"}, encoder={"type": "syslog"})
-    reason = 'invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*'
-    assert sonda.preview(event) == Failure(Invalid((ValidationIssue("", reason),)))
+    reason = 'invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]* (try a_b)'
+    issue = ValidationIssue("labels.a-b", reason, names_subject=True)
+    assert sonda.preview(event) == Failure(Invalid((issue,)))
     assert sonda.preview(event) == sonda.emit(event)
 
 

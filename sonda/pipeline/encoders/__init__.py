@@ -6,12 +6,15 @@ name, so that a new module needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from sonda.pipeline.model import IDENTITY_ENCODING, ContentEncoding
+from msgspec.structs import replace
+from returns.result import Failure, Success
+
+from sonda.pipeline.model import IDENTITY_ENCODING, ContentEncoding, Event, Severity
 from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
@@ -29,12 +32,21 @@ E = TypeVar("E")
 O = TypeVar("O")
 
 
+class LogValue(NamedTuple):
+    """What one log event of many has for itself, beside its time."""
+
+    severity: Severity
+    message: str
+    fields: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder(Generic[E, O]):
     """One wire format: its options, its content type, and the pure function that renders it.
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
-    are no text, those of an event, back into JSON values for people.
+    are no text, those of an event, back into JSON values for people. *encode_many* renders many
+    events of one series, whose names and labels it writes once; see `encode_each`.
     """
 
     options: type[O]
@@ -42,6 +54,33 @@ class Encoder(Generic[E, O]):
     encode: Callable[[E, O], Result[bytes, Problem]]
     packing: ContentEncoding = IDENTITY_ENCODING
     decode: Callable[[E, bytes], Mapping[str, Any]] | None = None
+    encode_many: (
+        Callable[[E, Sequence[Any], Sequence[int], O], Result[list[bytes], Problem]] | None
+    ) = None
+
+
+def encode_each(
+    encoder: Encoder[Any, Any],
+    series: Event,
+    values: Sequence[float] | Sequence[LogValue],
+    times_ns: Sequence[int],
+    options: Any,
+) -> Result[list[bytes], Problem]:
+    """Return the bytes of many events that differ from *series* in value and time, in their order.
+
+    The bytes of each are those of `encode`. A metric's values are its samples, a log's are
+    `LogValue`s. Fails as `encode` does, with the problem of the first event that fails.
+    """
+    if encoder.encode_many is not None:
+        return encoder.encode_many(series, values, times_ns, options)
+    bodies: list[bytes] = []
+    for value, time_ns in zip(values, times_ns, strict=True):
+        changes = value._asdict() if isinstance(value, LogValue) else {"value": value}
+        body = encoder.encode(replace(series, **changes, time_ns=time_ns), options)
+        if not isinstance(body, Success):
+            return Failure(body.failure())
+        bodies.append(body.unwrap())
+    return Success(bodies)
 
 
 def load(name: str) -> Encoder[Any, Any]:

@@ -5,7 +5,7 @@ Spec: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,13 +37,33 @@ def encode(metric: Metric, options: InfluxLp) -> Result[bytes, Problem]:
     """
     if found := list(_unescapable(metric, options)):
         return Failure(first_issues(found, _issue))
+    value = decimal(metric.value, options.precision)
+    return Success(f"{_series(metric, options)}{value} {metric.time_ns}\n".encode())
+
+
+def encode_many(
+    series: Metric, values: Sequence[float], times_ns: Sequence[int], options: InfluxLp
+) -> Result[list[bytes], Problem]:
+    """Render a point for each value and time of a series; fails as `encode` does."""
+    if found := list(_unescapable(series, options)):
+        return Failure(first_issues(found, _issue))
+    begin, precision = _series(series, options), options.precision
+    return Success(
+        [
+            f"{begin}{decimal(value, precision)} {time_ns}\n".encode()
+            for value, time_ns in zip(values, times_ns, strict=True)
+        ]
+    )
+
+
+def _series(metric: Metric, options: InfluxLp) -> str:
+    """Return a point up to its value: name, tags and the field's key."""
     tags = "".join(
         f",{name}={value.translate(_ESCAPES)}"
         for name, value in sorted(metric.labels.items())
         if value
     )
-    field = f"{options.field_key.translate(_ESCAPES)}={decimal(metric.value, options.precision)}"
-    return Success(f"{metric.name}{tags} {field} {metric.time_ns}\n".encode())
+    return f"{metric.name}{tags} {options.field_key.translate(_ESCAPES)}="
 
 
 _TIME: Final = "is the timestamp in line protocol, not a tag"
@@ -71,4 +91,4 @@ def _issue(found: tuple[tuple[str, str], str, str]) -> ValidationIssue:
     return ValidationIssue(at(*path), f"{quote(text)} {fault}")
 
 
-ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode)
+ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many)

@@ -5,14 +5,14 @@ Spec: https://github.com/ndjson/ndjson-spec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from returns.result import Result, Success
 
-from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders import Encoder, LogValue
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms
@@ -58,11 +58,46 @@ def _line(event: Event, options: JsonLines) -> _LogLine | _MetricLine:
         case Log():
             return _LogLine(timestamp, event.severity, event.message, event.labels, event.fields)
         case Metric():
-            value = float(event.value)  # a notebook may hand over an int, the wire says `1.0`
-            if options.precision is not None:
-                value = round(value, options.precision)
-            written = msgspec.Raw(repr(value).encode())  # msgspec's own is `1e21`, not `1e+21`
+            written = msgspec.Raw(_number(event.value, options.precision).encode())
             return _MetricLine(event.name, written, event.labels, timestamp)
 
 
-ENCODER: Final = Encoder(JsonLines, "application/x-ndjson", encode)
+def _number(value: float, precision: int | None) -> str:
+    """Return a value as Python writes it: msgspec's own is `1e21`, not `1e+21`."""
+    value = float(value)  # a notebook may hand over an int, the wire says `1.0`
+    return repr(value if precision is None else round(value, precision))
+
+
+def encode_many(
+    series: Event,
+    values: Sequence[float] | Sequence[LogValue],
+    times_ns: Sequence[int],
+    options: JsonLines,
+) -> Result[list[bytes], Problem]:
+    """Render a line for each value and time of a series; it never fails."""
+    labels = _WRITER.encode(series.labels)
+    lines: list[bytes] = []
+    if isinstance(series, Log):
+        for (severity, message, fields), time_ns in zip(
+            cast("Sequence[LogValue]", values), times_ns, strict=True
+        ):
+            lines.append(
+                b'{"timestamp":"%b","severity":"%b","message":%b,"labels":%b,"fields":%b}\n'
+                % (
+                    rfc3339_ms(time_ns).encode(),
+                    severity.encode(),
+                    _WRITER.encode(message),
+                    labels,
+                    _WRITER.encode(fields),
+                )
+            )
+        return Success(lines)
+    begin = b'{"name":%b,"value":' % _WRITER.encode(series.name)
+    middle = b',"labels":%b,"timestamp":"' % labels
+    for value, time_ns in zip(cast("Sequence[float]", values), times_ns, strict=True):
+        number = _number(value, options.precision).encode()
+        lines.append(b'%b%b%b%b"}\n' % (begin, number, middle, rfc3339_ms(time_ns).encode()))
+    return Success(lines)
+
+
+ENCODER: Final = Encoder(JsonLines, "application/x-ndjson", encode, encode_many=encode_many)

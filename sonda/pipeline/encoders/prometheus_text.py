@@ -5,6 +5,7 @@ Spec: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,16 +28,39 @@ class PrometheusText:
     timestamp: bool = True
 
 
-def encode(sample: Metric, options: PrometheusText) -> Result[bytes, Problem]:
+def encode(metric: Metric, options: PrometheusText) -> Result[bytes, Problem]:
     """Render one sample, LF-terminated, time in milliseconds; it never fails."""
-    labels = ",".join(
-        f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(sample.labels.items())
-    )
-    series = f"{sample.name}{{{labels}}}" if labels else sample.name
-    line = f"{series} {decimal(sample.value, options.precision)}"
+    line = f"{_series(metric)} {decimal(metric.value, options.precision)}"
     if options.timestamp:
-        line += f" {sample.time_ns // NS_PER_MS}"
+        line += f" {metric.time_ns // NS_PER_MS}"
     return Success(f"{line}\n".encode())
 
 
-ENCODER: Final = Encoder(PrometheusText, "text/plain; version=0.0.4; charset=utf-8", encode)
+def encode_many(
+    series: Metric, values: Sequence[float], times_ns: Sequence[int], options: PrometheusText
+) -> Result[list[bytes], Problem]:
+    """Render a line for each value and time of a series; it never fails."""
+    name, precision = _series(series), options.precision
+    if not options.timestamp:
+        return Success([f"{name} {decimal(value, precision)}\n".encode() for value in values])
+    return Success(
+        [
+            f"{name} {decimal(value, precision)} {time_ns // NS_PER_MS}\n".encode()
+            for value, time_ns in zip(values, times_ns, strict=True)
+        ]
+    )
+
+
+def _series(metric: Metric) -> str:
+    labels = ",".join(
+        f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(metric.labels.items())
+    )
+    return f"{metric.name}{{{labels}}}" if labels else metric.name
+
+
+ENCODER: Final = Encoder(
+    PrometheusText,
+    "text/plain; version=0.0.4; charset=utf-8",
+    encode,
+    encode_many=encode_many,
+)

@@ -5,7 +5,8 @@ Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ class RemoteWrite:
     """The `remote_write` encoder; it has no options."""
 
 
-def encode(sample: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
+def encode(metric: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """Serialise a `WriteRequest` of one series with one sample, time in milliseconds; never fails.
 
     To Prometheus an empty label is one that is not there, and the specification wants none sent.
@@ -32,11 +33,52 @@ def encode(sample: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
     series = request.timeseries.add()
     # As code points, which for UTF-8 is the order of the bytes that receivers compare.
-    for name, value in sorted({**sample.labels, "__name__": sample.name}.items()):
+    for name, value in sorted({**metric.labels, "__name__": metric.name}.items()):
         if value:
             series.labels.add(name=name, value=value)
-    series.samples.add(value=sample.value, timestamp=sample.time_ns // NS_PER_MS)
+    series.samples.add(value=metric.value, timestamp=metric.time_ns // NS_PER_MS)
     return Success(request.SerializeToString())
+
+
+def encode_many(
+    series: Metric, values: Sequence[float], times_ns: Sequence[int], _options: RemoteWrite
+) -> Result[list[bytes], Problem]:
+    """Serialise a `WriteRequest` for each value and time of a series; never fails.
+
+    The labels are serialised once; around them stands what protobuf would write, byte for byte.
+    Spec: https://protobuf.dev/programming-guides/encoding/
+    """
+    labels = v1.TimeSeries(
+        labels=[
+            v1.Label(name=name, value=value)
+            for name, value in sorted({**series.labels, "__name__": series.name}.items())
+            if value
+        ]
+    ).SerializeToString()
+    requests: list[bytes] = []
+    for value, time_ns in zip(values, times_ns, strict=True):
+        double, time_ms = _DOUBLE.pack(value), time_ns // NS_PER_MS
+        sample = (b"\x09" + double if double != _ZERO else b"") + (
+            b"\x10" + _varint(time_ms) if time_ms else b""
+        )
+        body = b"%b\x12%b%b" % (labels, _varint(len(sample)), sample)
+        requests.append(b"\x0a%b%b" % (_varint(len(body)), body))
+    return Success(requests)
+
+
+_DOUBLE: Final = struct.Struct("<d")
+_ZERO: Final = _DOUBLE.pack(0.0)  # a default, which is not sent; -0.0 is none
+_LOW_BITS: Final = 0x7F
+
+
+def _varint(number: int) -> bytes:
+    """Return a number that is not negative as protobuf has it: seven bits a byte, the low ones first."""
+    written = bytearray()
+    while number > _LOW_BITS:
+        written.append(number & _LOW_BITS | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
 
 
 def decode(_sample: Metric, body: bytes) -> Mapping[str, Any]:
@@ -50,4 +92,6 @@ PACKING: Final = ContentEncoding(
     {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"},
     snappy.compress,  # the block format, as the specification says, not the framed one
 )
-ENCODER: Final = Encoder(RemoteWrite, "application/x-protobuf", encode, PACKING, decode)
+ENCODER: Final = Encoder(
+    RemoteWrite, "application/x-protobuf", encode, PACKING, decode, encode_many
+)

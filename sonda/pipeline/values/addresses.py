@@ -102,12 +102,12 @@ def loopback_addresses(text: str) -> list[str]:
 
 def parse_http_url(text: str) -> httpx.URL:
     """Return the absolute `http://` or `https://` URL that *text* is; raise `ValueError` if it is none."""
-    import httpx  # costs 0.1 s: only events with a URL pay for it
-
     if not text.lower().startswith(("http://", "https://")):
         raise ValueError("expected a URL that starts with http:// or https://")
     if _NOT_IN_A_URL.search(text):
         raise ValueError("a URL holds no spaces, control characters or backslashes")
+    import httpx  # costs 0.1 s: only events with a URL pay for it
+
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as exc:

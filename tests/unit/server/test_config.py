@@ -104,7 +104,7 @@ def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:
     [keys.b]
     key = "env:NO"
     """
-    first, second = faults(tmp_path, text, URL="nothing://very-secret")
+    second, first = faults(tmp_path, text, URL="nothing://very-secret")
     assert first.startswith("destinations.a.sink.url: ")
     assert second.startswith("keys.b.key: ")
     assert "very-secret" not in first

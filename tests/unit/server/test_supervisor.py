@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sonda.server import supervisor
+from sonda.server.live_config import LiveConfig
 from sonda.server.settings import Settings
 from sonda.server.supervisor import MAX_BACKOFF_S, MAX_FAILURES, STABLE_S, Supervisor
 

@@ -1,0 +1,77 @@
+"""Many events of one series are the bytes that each would be alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from returns.result import Failure, Success
+
+from sonda.pipeline.encoders import Encoder, LogValue, encode_each, load
+from sonda.pipeline.model import Event, Log
+from tests.property.strategies import (
+    precisions,
+    records,
+    samples,
+    times_ns,
+    unhurried,
+    values,
+)
+from tests.support.extras import is_usable
+
+ENCODERS = [
+    name
+    for name in ("prometheus_text", "influx_lp", "json_lines", "remote_write", "otlp")
+    if is_usable("encoder", name)
+]
+LOG_ENCODERS = [name for name in ("json_lines", "syslog", "otlp") if is_usable("encoder", name)]
+
+
+def same(encoder: Encoder[Any, Any], events: list[Event], many: list[Any], options: Any) -> bool:
+    """Compare the bytes of many with those of each."""
+    times = [event.time_ns for event in events]
+    together = encode_each(encoder, events[0], many, times, options)
+    alone = [encoder.encode(event, options) for event in events]
+    if not all(isinstance(one, Success) for one in alone):
+        return together == Failure(next(one.failure() for one in alone if isinstance(one, Failure)))
+    return together == Success([one.unwrap() for one in alone])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@unhurried
+@given(
+    series=samples(),
+    points=st.lists(st.tuples(values() | st.just(-0.0), times_ns()), min_size=1, max_size=5),
+    precision=precisions(),
+    stamped=st.booleans(),
+)
+def test_metrics(
+    name: str,
+    series: Any,
+    points: list[tuple[float, int]],
+    precision: int | None,
+    stamped: bool,
+) -> None:
+    """A series' samples, whatever their values and times."""
+    encoder = load(name)
+    given_options = {"precision": precision, "timestamp": stamped}
+    known = encoder.options.__dataclass_fields__
+    options = encoder.options(**{k: v for k, v in given_options.items() if k in known})
+    events: list[Event] = [
+        replace(series, value=value, time_ns=time_ns) for value, time_ns in points
+    ]
+    assert same(encoder, events, [value for value, _ in points], options)
+
+
+@pytest.mark.parametrize("name", LOG_ENCODERS)
+@unhurried
+@given(series=records(), others=st.lists(records(), min_size=1, max_size=5))
+def test_logs(name: str, series: Log, others: list[Log]) -> None:
+    """A stream's logs, whatever they say."""
+    events: list[Event] = [replace(other, labels=series.labels) for other in others]
+    many = [LogValue(other.severity, other.message, other.fields) for other in others]
+    encoder = load(name)
+    assert same(encoder, events, many, encoder.options())
