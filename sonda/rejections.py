@@ -112,6 +112,16 @@ class Unauthorized:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRestricted:
+    """The key may use named destinations alone, and here none can be asked for."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class UnsupportedMediaType:
     """The body is not announced as plain JSON."""
 
@@ -214,6 +224,7 @@ Rejection: TypeAlias = (
     | MethodNotAllowed
     | ForbiddenHost
     | Unauthorized
+    | KeyRestricted
     | UnsupportedMediaType
     | PayloadTooLarge
     | RequestTimeout

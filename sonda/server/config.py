@@ -171,6 +171,14 @@ def load_config(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     return build(read_source(settings, environ))
 
 
+def own_files(settings: Settings) -> tuple[Path, ...]:
+    """Return the configuration and every secret file, as far as they can be found now."""
+    try:
+        return read_source(settings).files
+    except ConfigError:
+        return tuple(path for path in (settings.config, settings.api_key_file) if path is not None)
+
+
 def _destination(name: str, table: Mapping[str, Any]) -> NamedDestination | list[str]:
     """Return the destination of a table, or its faults."""
     place = at("destinations", name)

@@ -27,6 +27,7 @@ from sonda.server.app import ServerApp, assemble
 from sonda.server.config import load_config
 from sonda.server.live_config import LiveConfig
 from sonda.server.protocol import configured
+from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
 
@@ -54,12 +55,19 @@ def serve_until_stopped(settings: Settings) -> int:
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
     announce(settings, listeners, has_key=bool(config.keys()))
-    if settings.workers == 1:
-        hang_up = partial(_reload, config, settings)
-        return serve(settings, listeners, Metrics(), config, hang_up=hang_up)
-    from sonda.server.supervisor import Supervisor
+    runner_home = open_runner_home()
+    try:
+        if settings.workers == 1:
+            hang_up = partial(_reload, config, settings)
+            return serve(
+                settings, listeners, Metrics(), config, runner_home=runner_home, hang_up=hang_up
+            )
+        from sonda.server.supervisor import Supervisor
 
-    return Supervisor(settings, listeners, config).run()
+        return Supervisor(settings, listeners, config, runner_home).run()
+    finally:
+        if runner_home is not None:
+            runner_home.close()
 
 
 def _reload(config: LiveConfig, settings: Settings, *_: object) -> None:
@@ -84,6 +92,7 @@ def serve(
     metrics: Metrics,
     config: LiveConfig,
     started: Callable[[], object] = lambda: None,
+    runner_home: RunnerHome | None = None,
     hang_up: Callable[..., object] | signal.Handlers = signal.SIG_IGN,
 ) -> int:
     """Serve in this process until a signal stops it; call *started* once it accepts requests.
@@ -91,7 +100,9 @@ def serve(
     With a configuration file *hang_up* is what SIGHUP does.
     """
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = assemble(settings, listening=addresses, metrics=metrics, config=config)
+    app = assemble(
+        settings, listening=addresses, metrics=metrics, config=config, runner_home=runner_home
+    )
     uvicorn_config = uvicorn.Config(
         app,
         interface="asgi3",

@@ -19,6 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
 from sonda.server.live_config import LiveConfig
+from sonda.server.scenarios.gateway import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
@@ -39,13 +40,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, listeners: list[socket.socket], config: LiveConfig
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        config: LiveConfig,
+        runner_home: RunnerHome | None = None,
     ) -> None:
         self._settings = settings
         self._config = config
         self._reloads = settings.config is not None
         self._hung_up = False
         self._channels: dict[ForkProcess, Connection] = {}
+        self._runner_home = runner_home
         self._listeners = listeners
         self._workers: dict[ForkProcess, int] = {}  # and which of the slabs each one has
         self._sheets = slabs(settings.workers)
@@ -127,10 +133,8 @@ class Supervisor:
         started = (self._serving, number)
         metrics = Metrics(self._sheets, number)
         reader, channel = multiprocessing.Pipe(duplex=False)
-        worker = fork.Process(
-            target=work,
-            args=(self._settings, self._listeners, metrics, started, self._config, reader),
-        )
+        inherited = (self._settings, self._listeners, metrics, started, self._config, reader)
+        worker = fork.Process(target=work, args=(*inherited, self._runner_home))
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             worker.start()
@@ -187,6 +191,7 @@ def work(
     started: tuple[mmap.mmap, int],
     config: LiveConfig,
     channel: Connection,
+    runner_home: RunnerHome | None,
 ) -> None:
     """Serve as one of several workers, but not longer than the parent lives."""
     parent = multiprocessing.parent_process()
@@ -199,7 +204,14 @@ def work(
     serving, number = started
     threading.Thread(target=follow, daemon=True).start()
     threading.Thread(target=_take_over, args=(config, channel), daemon=True).start()
-    serve(settings, listeners, metrics, config, lambda: serving.__setitem__(number, 1))
+    serve(
+        settings,
+        listeners,
+        metrics,
+        config,
+        lambda: serving.__setitem__(number, 1),
+        runner_home,
+    )
 
 
 def _take_over(config: LiveConfig, channel: Connection) -> None:
