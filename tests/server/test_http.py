@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
@@ -66,7 +67,12 @@ class Pipe:
         self.is_open = False
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
