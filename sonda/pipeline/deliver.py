@@ -20,6 +20,7 @@ from sonda.pipeline.hiding import (
     hide_cancellation,
     hide_group_cancellation,
     hide_outcome,
+    hide_refusal,
 )
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
@@ -40,6 +41,7 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
+from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
@@ -95,9 +97,10 @@ class Pipeline:
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
         observer: Observer = NOBODY,
         directory: Directory = nothing_configured,
+        proxies: Proxies | None = None,
     ) -> None:
         self._directory = directory
-        self._transport = Network(confinement, observer)
+        self._transport = Network(confinement, observer, proxies)
         self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)
@@ -144,6 +147,8 @@ class Pipeline:
             delivery.time_ns = time_ns
             delivery.prepared(document, order)
         encoded = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
+        if isinstance(order, Success):
+            encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
             delivery.encoded()
         return encoded
@@ -287,6 +292,8 @@ class Pipeline:
                 outcome = await then(encoded, sending)  # the first I/O
         except asyncio.CancelledError as exc:
             problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
+            if delivery.order is not None:
+                problem = hide_refusal(Failure(problem), delivery.order).failure()
             explain(exc, problem)
             self._finished((delivery,), (Failure(problem),))
             raise
