@@ -24,7 +24,7 @@ from sonda.cli.outcomes import (
     redacted,
 )
 from sonda.cli.reading import compact
-from sonda.library import each, preview
+from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
@@ -57,7 +57,7 @@ async def local() -> AsyncIterator[Send]:
     async with Pipeline() as pipeline:
 
         async def send(addressed: Addressed) -> Outcome:
-            result = await pipeline.emit(addressed.event)
+            result = await deliver(pipeline, addressed.event, timeout=addressed.timeout)
             return fold(
                 result,
                 partial(delivered, target=addressed.target),
@@ -87,7 +87,7 @@ async def remote(connection: Connection, *, dry_run: bool = False) -> AsyncItera
     import httpx
 
     url = connection.url
-    endpoint = f"{url.rstrip('/')}/events{'?dry_run=true' if dry_run else ''}"
+    endpoint = f"{url.rstrip('/')}/events?{'dry_run' if dry_run else 'receipt'}=true"
     headers = {"Content-Type": "application/json"}
     if connection.api_key:
         headers["Authorization"] = f"Bearer {connection.api_key}"

@@ -7,10 +7,8 @@ for the line of a request, so that one goes to msgspec directly, with the same f
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import atexit
 import logging
-import os
-import select
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -20,12 +18,14 @@ import structlog
 from structlog.typing import EventDict
 
 from sonda.envelope import compact
+from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import AccessRecord, account, is_event
-from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
+from sonda.pipeline.delivery import Delivery, under_way
 from sonda.pipeline.text.escape import cut, escape
 from sonda.pipeline.text.redact import scrub
 
-_STDERR: Final = 2
+WRITER: Final = LogWriter()
+_FLUSH_S: Final = 0.5  # a standard error that nobody reads delays no end of a process by more
 _PATH_CHARACTERS: Final = 200
 _OURS: Final = logging.getLogger("sonda")
 _LOWER: Final = {"DEBUG": "debug", "INFO": "info"}
@@ -46,6 +46,7 @@ def configure_logging(level: str, log_format: str = "console") -> None:
     handler.setFormatter(json_formatter() if as_json else OneLine())
     _style[:] = [_JSON if as_json else _TEXT]
     at_least_warning = max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING)
+    atexit.register(flush_log)
     logging.basicConfig(handlers=[handler], level=at_least_warning)
     for logger in (_OURS, _ACCESS):
         logger.setLevel(level.upper())
@@ -58,7 +59,7 @@ def log_access(
     version: str,
     status: int,
     own_id: str = "",
-    course: DeliveryProgress | None = None,
+    delivery: Delivery | None = None,
 ) -> None:
     """Write a request's line, without the record that `logging` makes: it would cost 8 µs an event.
 
@@ -71,7 +72,7 @@ def log_access(
     level, name = (logging.DEBUG, "DEBUG") if routine else (logging.INFO, "INFO")
     if _ACCESS.isEnabledFor(level):
         asked = _Asked(client, method, path, version)
-        told = account(status, course) if course and is_event(status, course) else None
+        told = account(status, delivery) if delivery and is_event(status, delivery) else None
         _write(_style[0].access(asked, status, name, own_id, told))
 
 
@@ -154,18 +155,17 @@ _style: Final = [_TEXT]  # the one in use
 
 
 def _own_id() -> str:
-    course = DELIVERY_PROGRESS.get()
-    return "" if course is None else course.id
+    return next((delivery.id for delivery in under_way()), "")
 
 
 def _first(time_s: float, level: str, name: str, own_id: str) -> dict[str, Any]:
-    """Say what every line has, and the id of the request that it is about."""
+    """Return what every line has, and the id of the request that it is about."""
     what = {"time": _utc(time_s), "level": level, "logger": name}
     return {**what, "id": own_id} if own_id else what
 
 
 def json_formatter() -> logging.Formatter:
-    """Make a formatter of JSON lines for what is logged by way of `logging`."""
+    """Return a formatter of JSON lines for what is logged by way of `logging`."""
     return structlog.stdlib.ProcessorFormatter(
         processors=[
             _describe,
@@ -230,7 +230,7 @@ _lines: Final[list[bytes]] = []  # of this turn of the event loop
 
 
 def _write(text: str | bytes) -> None:
-    """Write a line; those of one turn of the event loop leave together, with one system call."""
+    """Write a line; those of one turn of the event loop are handed to the writer together."""
     line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
     _lines.append(line + b"\n")
     if len(_lines) == 1:
@@ -241,19 +241,15 @@ def _write(text: str | bytes) -> None:
 
 
 def _flush() -> None:
-    lines, together = _lines[:], bytearray()
+    lines = _lines[:]
     _lines.clear()
-    for line in lines:
-        if len(together) + len(line) > select.PIPE_BUF:  # as much as other workers cannot split
-            _put(together)
-            together = bytearray()
-        together += line
-    _put(together)
+    WRITER.write(lines)
 
 
-def _put(text: bytes | bytearray) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more: where else to say so?
-        os.write(_STDERR, text)
+def flush_log() -> None:
+    """Wait, but not for long, until the log has been written."""
+    _flush()
+    WRITER.flush(_FLUSH_S)
 
 
 class _Stderr(logging.Handler):

@@ -18,11 +18,12 @@ from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import configure_logging
+from sonda.observe.access_log import WRITER, configure_logging, flush_log
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
 from sonda.server.protocol import configured
+from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
 
@@ -42,11 +43,16 @@ def serve_until_stopped(settings: Settings) -> int:
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
     announce(settings, listeners)
-    if settings.workers == 1:
-        return serve(settings, listeners, Metrics())
-    from sonda.server.supervisor import Supervisor
+    runner_home = open_runner_home()
+    try:
+        if settings.workers == 1:
+            return serve(settings, listeners, Metrics(), runner_home=runner_home)
+        from sonda.server.supervisor import Supervisor
 
-    return Supervisor(settings, listeners).run()
+        return Supervisor(settings, listeners, runner_home).run()
+    finally:
+        if runner_home is not None:
+            runner_home.close()
 
 
 def _reason(exc: Exception) -> str:
@@ -66,10 +72,11 @@ def serve(
     listeners: list[socket.socket],
     metrics: Metrics,
     started: Callable[[], object] = lambda: None,
+    runner_home: RunnerHome | None = None,
 ) -> int:
     """Serve in this process until a signal stops it; call *started* once it accepts requests."""
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = assemble(settings, listening=addresses, metrics=metrics)
+    app = assemble(settings, listening=addresses, metrics=metrics, runner_home=runner_home)
     config = uvicorn.Config(
         app,
         interface="asgi3",
@@ -87,7 +94,9 @@ def serve(
     for number in stop_signals():
         signal.signal(number, server.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
+    WRITER.dropped = metrics.log_lines_dropped
     server.run(sockets=listeners)
+    flush_log()
     return 0
 
 
@@ -111,6 +120,7 @@ class Server(uvicorn.Server):
         again = self.should_exit
         super().handle_exit(sig, frame)
         if again and sig == signal.SIGINT:
+            flush_log()
             os._exit(128 + sig)
         if not again:
             grace_s = self.config.timeout_graceful_shutdown or 0

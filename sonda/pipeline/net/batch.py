@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
-from sonda.pipeline.course import DeliveryProgress
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.pool import Attempt
 from sonda.pipeline.net.retry import Outcome
@@ -75,23 +74,24 @@ class Group:
         """Return what has become of each entry, in their order; all must have been settled."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
 
-    def record_timings(self, course: DeliveryProgress, since_ns: int) -> None:
-        """Record the queueing time; the first event of a batch also records the batch's size."""
+    def record_timings(self, delivery: Delivery, since_ns: int) -> None:
+        """Record how long the first event waited, and the sizes of batches that are not counted."""
+        first = self.entries[0]
+        delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
         for entry in self.entries:
-            course.wait(since_ns, entry.batch.began_ns if entry.batch else 0)
             if entry.batch and (events := entry.batch.count()):
-                course.pushes.append(events)
+                delivery.pushes.append(events)
 
     def release(self) -> None:
-        """Let go of the batches: they lead back here, a circle that only the collector could free."""
+        """Let go of what leads back here: circles that only the collector could free."""
         for entry in self.entries:
-            entry.batch = None
+            entry.batch = entry.group = None
 
 
 class Entry:
     """An event in the queue, until its outcome is known."""
 
-    __slots__ = ("_group", "batch", "deadline", "outcome", "part", "payload", "stream")
+    __slots__ = ("batch", "deadline", "group", "outcome", "part", "payload", "stream")
 
     def __init__(
         self, payload: Payload, deadline: Deadline, stream: Hashable, group: Group
@@ -102,7 +102,7 @@ class Entry:
         self.batch: Batch | None = None
         self.part: object = None  # of a batch that was refused: it goes again with this half alone
         self.outcome: Outcome | None = None
-        self._group = group
+        self.group: Group | None = group  # until nobody waits for it any more
 
     @property
     def left(self) -> bool:
@@ -118,12 +118,13 @@ class Entry:
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is None:
             self.outcome = outcome.alt(self._dated)
-            self._group.settled()
+            if self.group is not None:
+                self.group.settled()
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours where its outcome is awaited."""
-        if self.outcome is None:
-            self._group.fail(exc)
+        if self.outcome is None and self.group is not None:
+            self.group.fail(exc)
 
     def _dated(self, setback: AttemptFailure) -> AttemptFailure:
         """Return the failure with the event's own time in an unknown outcome."""
