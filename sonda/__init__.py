@@ -2,19 +2,21 @@
 
     import sonda
 
-    sonda.emit({"signal_type": "logs", ...})              # in a script
-    await sonda.emit_async(sonda.Log(message="...", ...)) # in a notebook
+    receipt = sonda.send({"signal_type": "logs", ...})     # or raises sonda.NotDelivered
+    receipt = await sonda.send_async(sonda.Log(message="...", ...))  # in a notebook
+
+    result = sonda.emit(event)                            # a `Result`, which is always true
+    results = sonda.emit_many(events)                     # one `Result` each, in order
+    sonda.preview(event)                                  # what would be sent; nothing is
 
     async with sonda.Pipeline() as pipeline:              # keeps its connections
         await pipeline.emit(...)
 
-    await sonda.emit_many(events)                         # one result each, in order
-    sonda.preview(event)                                  # what would be sent; nothing is
-
     plan = sonda.load_scenario("demo.yaml").unwrap()      # a stream of events at a rate
     async with sonda.run(plan) as run: ...                # and what becomes of each
 
-Every call gives a `Result`: a `Receipt`, or the problem that a user or a destination caused.
+Only `send` and `send_async` raise for what a user or a destination did. Every other call returns a
+`Result`: a `Receipt`, or the problem.
 """
 
 from __future__ import annotations
@@ -24,11 +26,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sonda.about import version as version
+    from sonda.library import NotDelivered as NotDelivered
     from sonda.library import emit as emit
     from sonda.library import emit_async as emit_async
     from sonda.library import emit_many as emit_many
+    from sonda.library import emit_many_async as emit_many_async
     from sonda.library import encode as encode
     from sonda.library import preview as preview
+    from sonda.library import send as send
+    from sonda.library import send_async as send_async
     from sonda.notebook import as_row as as_row
     from sonda.pipeline import encoders as encoders
     from sonda.pipeline import problems as problems
@@ -57,6 +63,7 @@ __all__ = [
     "KafkaTls",
     "Log",
     "Metric",
+    "NotDelivered",
     "Pipeline",
     "Preview",
     "Receipt",
@@ -69,6 +76,7 @@ __all__ = [
     "emit",
     "emit_async",
     "emit_many",
+    "emit_many_async",
     "encode",
     "encoders",
     "load_scenario",
@@ -77,6 +85,8 @@ __all__ = [
     "run",
     "run_scenario",
     "sample",
+    "send",
+    "send_async",
     "sinks",
     "version",
 ]
@@ -87,6 +97,7 @@ _HOMES: Final = {
     "KafkaTls": "sonda.pipeline.net.tls",
     "Log": "sonda.pipeline.model",
     "Metric": "sonda.pipeline.model",
+    "NotDelivered": "sonda.library",
     "Pipeline": "sonda.pipeline.deliver",
     "Preview": "sonda.pipeline.model",
     "Receipt": "sonda.pipeline.model",
@@ -99,12 +110,15 @@ _HOMES: Final = {
     "emit": "sonda.library",
     "emit_async": "sonda.library",
     "emit_many": "sonda.library",
+    "emit_many_async": "sonda.library",
     "encode": "sonda.library",
     "load_scenario": "sonda.scenarios",
     "preview": "sonda.library",
     "run": "sonda.scenarios",
     "run_scenario": "sonda.scenarios",
     "sample": "sonda.scenarios",
+    "send": "sonda.library",
+    "send_async": "sonda.library",
     "version": "sonda.about",
 }
 
@@ -122,7 +136,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Do what `%load_ext sonda` is for: have results shown as what is in them."""
+    """Show results as what is in them, after `%load_ext sonda`."""
     from sonda.notebook import register
 
     register(shell)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from sonda.envelope import CODES, compact
-from sonda.pipeline.course import DeliveryProgress
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Place, Preview, Receipt
 from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
 from sonda.pipeline.schemas.registry import PLUGINS
@@ -85,18 +85,16 @@ def previewed(preview: Preview) -> Answer:
     return Answer(200, compact(preview.answer()) + b"\n")
 
 
-def failed(
-    problem: Problem | Rejection, form: Form, progress: DeliveryProgress | None = None
-) -> Answer:
-    """Return the answer to a problem; *progress* is that of the event, once it has a body."""
+def failed(problem: Problem | Rejection, form: Form, delivery: Delivery | None = None) -> Answer:
+    """Return the answer to a problem; *delivery* is that of the event, once it has a body."""
     status = http_status(problem)
     document: dict[str, object] = {"error": CODES[status], "detail": str(problem)}
     if form.receipt:
-        document |= _consequences(problem, status, progress)
+        document |= _consequences(problem, status, delivery)
     if form.problem_json:
         document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    if status in _DESTINATION and progress is not None and progress.order is not None:
-        warnings = progress.order.warnings
+    if status in _DESTINATION and delivery is not None and delivery.order is not None:
+        warnings = delivery.order.warnings
         document |= {"warnings": warnings} if warnings else {}
     media_type = PROBLEM_JSON if form.problem_json else JSON
     return Answer(status, compact(document) + b"\n", http_headers(problem), media_type)
@@ -137,7 +135,7 @@ def _place(place: Place) -> dict[str, object]:
 
 
 def _consequences(
-    problem: Problem | Rejection, status: int, progress: DeliveryProgress | None
+    problem: Problem | Rejection, status: int, delivery: Delivery | None
 ) -> dict[str, object]:
     """Return what a program may conclude: outcome, timestamp, whether to send again, and issues."""
     outcome = "not_sent"
@@ -146,10 +144,10 @@ def _consequences(
     elif isinstance(problem, Refused):
         outcome = "rejected"
     facts: dict[str, object] = {"outcome": outcome}
-    time_ns = None if progress is None else _time_ns(status, progress)
+    time_ns = None if delivery is None else _time_ns(status, delivery)
     if time_ns is not None:
         facts["timestamp"] = rfc3339(time_ns)
-    facts["resend"] = "safe" if _resend_is_safe(problem, outcome, progress) else "may_duplicate"
+    facts["resend"] = "safe" if _resend_is_safe(problem, outcome, delivery) else "may_duplicate"
     if isinstance(problem, Malformed | Invalid):
         facts["issues"] = [{"path": one.path, "reason": one.reason} for one in problem.issues]
     elif status in (400, 422):
@@ -157,22 +155,20 @@ def _consequences(
     return facts
 
 
-def _time_ns(status: int, progress: DeliveryProgress) -> int | None:
+def _time_ns(status: int, delivery: Delivery) -> int | None:
     """Return the event's time: for 4xx and 503 only the one that the client gave."""
     if status in _UNKNOWN or status == _REJECTED:
-        return progress.given_ns or progress.time_ns or None
-    return progress.given_ns
+        return delivery.given_ns or delivery.time_ns or None
+    return delivery.given_ns
 
 
-def _resend_is_safe(
-    problem: Problem | Rejection, outcome: str, progress: DeliveryProgress | None
-) -> bool:
+def _resend_is_safe(problem: Problem | Rejection, outcome: str, delivery: Delivery | None) -> bool:
     """Return whether the same event with the same time cannot be stored twice if it is sent again."""
     if outcome == "not_sent":
         return True
-    order = None if progress is None else progress.order
+    order = None if delivery is None else delivery.order
     schema: Mapping[str, Any] = {} if order is None else PLUGINS["sink"].get(order.sink.name, {})
     if schema.get("x-resend") == "safe":
         return True
-    in_doubt = progress is not None and progress.may_be_stored
+    in_doubt = delivery is not None and delivery.may_be_stored
     return isinstance(problem, Refused) and not problem.may_be_stored and not in_doubt

@@ -17,11 +17,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import falcon
 import falcon.asgi
-from returns.result import Result, Success
+from returns.result import Failure, Result, Success
 
 from sonda.answers import Form, delivered, failed, previewed
-from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
-from sonda.pipeline.interruption import what_became
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
@@ -33,7 +32,7 @@ from sonda.rejections import (
 )
 from sonda.resources.auth import BearerAuth
 from sonda.resources.body import BODY, Body, Message, Receive, content_length
-from sonda.resources.errors import PROGRESS, Rejected, handle_bug, serialize_error, write
+from sonda.resources.errors import DELIVERY, Rejected, handle_bug, serialize_error, write
 from sonda.resources.exposition import Exposition
 from sonda.resources.probes import Health, Readiness, Ready
 from sonda.resources.query import DRY_RUN, RECEIPT, form_of, parameters
@@ -49,11 +48,11 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
     """The pipeline, as far as the shell knows it."""
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
     ) -> Result[Receipt, Problem]:
         """Deliver one event before the event loop's time *until_s*.
 
-        Where it is cancelled, the cancellation says what became of the event (`what_became`).
+        Where it is cancelled, the delivery's `outcome` is what has become of the event.
         """
         ...
 
@@ -136,20 +135,22 @@ class Events:
         asked = parameters(req.query_string, DRY_RUN, RECEIPT)
         if isinstance(asked, UnknownParameters | InvalidParameter):
             raise Rejected(asked)
-        form, progress = form_of(req.scope), DeliveryProgress(req.scope.get(REQUEST_ID, ""))
+        form = form_of(req.scope)
+        delivery = Delivery(req.scope.get(REQUEST_ID, ""), origin="request")
         until_s = Body.of(req).started_s + self._limits.request_timeout_s
         try:
             if asked[DRY_RUN]:
                 preview = await self._pipeline.preview(raw, until_s=until_s)
-                _answer(resp, preview, form, progress)
+                _answer(resp, preview, form, delivery)
                 return
-            req.scope[PROGRESS] = progress
-            DELIVERY_PROGRESS.set(progress)
-            outcome = await self._pipeline.deliver(raw, until_s=until_s)
-        except asyncio.CancelledError as exc:  # as above
-            write(resp, failed(what_became(exc) or CutOff(), form, progress))
+            req.scope[DELIVERY] = delivery
+            outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s)
+        except asyncio.CancelledError:  # as above
+            cut_off = delivery.outcome
+            problem = cut_off.failure() if isinstance(cut_off, Failure) else CutOff()
+            write(resp, failed(problem, form, delivery))
             return
-        _answer(resp, outcome, form, progress)
+        _answer(resp, outcome, form, delivery)
 
     async def _read(self, req: Request) -> bytes:
         limits = self._limits
@@ -161,7 +162,7 @@ def _answer(
     resp: Response,
     outcome: Result[Receipt, Problem] | Result[Preview, Problem],
     form: Form,
-    progress: DeliveryProgress,
+    delivery: Delivery,
 ) -> None:
     """Write an outcome; a destination's failure is the operator's business, too."""
     if isinstance(outcome, Success):
@@ -171,7 +172,7 @@ def _answer(
     problem = outcome.failure()
     if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
         _LOG.warning("%s", problem)
-    write(resp, failed(problem, form, progress))
+    write(resp, failed(problem, form, delivery))
 
 
 def require_json(req: Request) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from returns.result import Result
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.net import Network
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.threads import start_daemon
+from sonda.pipeline.problems import Invalid, Problem, Unreachable, ValidationIssue
+from sonda.pipeline.result import then
+from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.encode import encode as encode_order
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview as preview_parcel
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.durations import seconds
 
 _ANY_SINK: Final = {"type": "http_push", "url": "http://localhost"}  # takes what any encoder makes
 CONCURRENCY: Final = 32
@@ -28,44 +35,197 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def emit_async(event: AnyEvent) -> Result[Receipt, Problem]:
-    """Deliver one event and wait for its destination's yes, as `Pipeline.emit` does.
+class NotDelivered(Exception):  # noqa: N818  # the public name; an unknown outcome is no error
+    """What `send` raises: its text is that of *problem*, one of `sonda.problems`.
 
-    Opens its connection anew; for many events keep a `Pipeline`.
+    After `OutcomeUnknown` the destination may have the event all the same.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+async def emit_async(
+    event: AnyEvent,
+    *,
+    verify: str | None = None,
+    timeout: str | None = None,  # noqa: ASYNC109  # a duration as text, which becomes the sink's
+) -> Result[Receipt, Problem]:
+    """Deliver one event; return a `Success` once its destination has confirmed it, else a `Failure`.
+
+    *timeout*, such as "5s", is the deadline of the delivery in place of the sink's own; *verify*
+    is how long the event is read back after the acknowledgement. Fails with any problem of
+    `sonda.problems`. Opens its connection anew; for many events keep a `Pipeline`.
+
+    A `Result` is always true: ask `is_successful`, use `match`, or call `send_async`, which raises.
     """
     async with Pipeline() as pipeline:
-        return await pipeline.emit(event)
+        return await deliver(pipeline, event, verify=verify, timeout=timeout)
 
 
-def emit(event: AnyEvent) -> Result[Receipt, Problem]:
-    """Deliver one event from code that is not async, and wait for its destination's yes.
+def emit(
+    event: AnyEvent, *, verify: str | None = None, timeout: str | None = None
+) -> Result[Receipt, Problem]:
+    """Deliver one event from code that is not async; see `emit_async`.
 
-    Works where an event loop is running, too, as in a notebook, but blocks it meanwhile.
+    Works where an event loop is running, too, as in a notebook, but blocks it meanwhile; and while
+    the interpreter exits. A `Result` is always true: in a script `send` is safer, since it raises.
     """
+    return _run(partial(emit_async, event, verify=verify, timeout=timeout), _no_thread)
+
+
+async def send_async(
+    event: AnyEvent,
+    *,
+    verify: str | None = None,
+    timeout: str | None = None,  # noqa: ASYNC109  # as above
+) -> Receipt:
+    """Deliver one event and return its receipt; raise `NotDelivered` for any problem.
+
+    The arguments are those of `emit_async`.
+    """
+    return _receipt(await emit_async(event, verify=verify, timeout=timeout))
+
+
+def send(event: AnyEvent, *, verify: str | None = None, timeout: str | None = None) -> Receipt:
+    """Deliver one event and return its receipt; raise `NotDelivered` for any problem.
+
+    The arguments are those of `emit`.
+    """
+    return _receipt(emit(event, verify=verify, timeout=timeout))
+
+
+async def emit_many_async(
+    events: Iterable[AnyEvent],
+    *,
+    concurrency: int = CONCURRENCY,
+    verify: str | None = None,
+    timeout: str | None = None,  # noqa: ASYNC109  # as above
+) -> list[Result[Receipt, Problem]]:
+    """Deliver events over connections that are kept; return each one's result, in their order.
+
+    At most *concurrency* are on their way at a time. They set out in order, but only with a
+    *concurrency* of 1 is each confirmed before the next one leaves. *verify* and *timeout* are
+    each event's, as in `emit_async`.
+    """
+    async with Pipeline() as pipeline:
+        step = partial(deliver, pipeline, verify=verify, timeout=timeout)
+        return await each(events, step, concurrency=concurrency)
+
+
+def emit_many(
+    events: Iterable[AnyEvent],
+    *,
+    concurrency: int = CONCURRENCY,
+    verify: str | None = None,
+    timeout: str | None = None,
+) -> list[Result[Receipt, Problem]]:
+    """Deliver events from code that is not async; see `emit_many_async`."""
+    written = list(events) if _loop_is_running() else events
+    many = partial(
+        emit_many_async, written, concurrency=concurrency, verify=verify, timeout=timeout
+    )
+    return _run(many, lambda reason: [_no_thread(reason) for _ in written])
+
+
+async def deliver(
+    pipeline: Pipeline,
+    event: AnyEvent,
+    *,
+    verify: str | None = None,
+    timeout: str | None = None,  # noqa: ASYNC109  # as above
+) -> Result[Receipt, Problem]:
+    """Deliver one event by *pipeline*, with *verify* and *timeout* in place of the event's own."""
+    raw = to_json(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
+    until_s = None
+    if (
+        timeout is not None
+        and isinstance(raw, Success)
+        and not _has_timeout(json.loads(raw.unwrap()))
+    ):
+        until_s = asyncio.get_running_loop().time() + seconds(timeout)
+    return await then(raw, partial(pipeline.deliver, until_s=until_s))
+
+
+def _has_timeout(document: Any) -> bool:
+    """Return whether the sink of an event has a `timeout` of its own."""
+    sink = document.get("sink") if isinstance(document, dict) else None
+    name = str(sink.get("type")) if isinstance(sink, dict) else ""
+    return "timeout" in PLUGINS["sink"].get(name, {}).get("properties", {})
+
+
+def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Result[bytes, Problem]:
+    """Put the durations that a caller has given into an event; fail with `Invalid` for bad ones."""
+    issues = [
+        ValidationIssue(name, f"invalid value {quote(text)}: {reason}")
+        for name, text in (("timeout", timeout), ("verify", verify))
+        if text is not None and (reason := _why_no_span(text))
+    ]
+    if issues:
+        return Failure(Invalid(tuple(issues)))
+    document = json.loads(raw) if verify or timeout else None
+    if not isinstance(document, dict):
+        return Success(raw)
+    if timeout is not None and _has_timeout(document):
+        document["sink"]["timeout"] = timeout
+    if verify is not None:
+        own = document.get("verify")
+        document["verify"] = {**(own if isinstance(own, dict) else {}), "timeout": verify}
+    return Success(json.dumps(document).encode())
+
+
+def _why_no_span(text: str) -> str:
+    try:
+        return "" if seconds(text) > 0 else "must be above zero"
+    except ValueError as exc:
+        return str(exc)
+
+
+def _receipt(result: Result[Receipt, Problem]) -> Receipt:
+    if isinstance(result, Failure):
+        raise NotDelivered(result.failure())
+    return result.unwrap()
+
+
+def _loop_is_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(emit_async(event))
-    with ThreadPoolExecutor(max_workers=1) as elsewhere:
-        return elsewhere.submit(asyncio.run, emit_async(event)).result()
+        return False
+    return True
 
 
-async def emit_many(
-    events: Iterable[AnyEvent], *, concurrency: int = CONCURRENCY
-) -> list[Result[Receipt, Problem]]:
-    """Deliver events over connections that are kept, and give each one's result, in their order.
+def _no_thread(reason: str) -> Result[Receipt, Problem]:
+    return Failure(Unreachable("start a thread beside the running event loop", reason))
 
-    At most *concurrency* are on their way at a time. They set out in order, but only with a
-    *concurrency* of 1 is each confirmed before the next one leaves.
-    """
-    async with Pipeline() as pipeline:
-        return await each(events, pipeline.emit, concurrency=concurrency)
+
+def _run(main: Callable[[], Coroutine[Any, Any, A]], no_thread: Callable[[str], A]) -> A:
+    """Run a coroutine to its end on an event loop of its own, in a thread where one is running."""
+    if not _loop_is_running():
+        return asyncio.run(main())
+    ended: Future[A] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(asyncio.run(main()))
+        except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
+            ended.set_exception(exc)
+
+    try:
+        start_daemon(run)
+    except OSError as exc:  # at the limit of processes, or while the interpreter exits
+        return no_thread(words(exc))
+    return ended.result()
 
 
 async def each(
     items: Iterable[A], step: Callable[[A], Awaitable[B]], *, concurrency: int
 ) -> list[B]:
-    """Do *step* for each item, at most *concurrency* at a time; the results are in order.
+    """Await *step* for each item, at most *concurrency* at a time; return the results in order.
 
     *items* is drawn from only as fast as they are done with.
     """
@@ -85,7 +245,7 @@ async def each(
 
 
 def preview(event: AnyEvent) -> Result[Preview, Problem]:
-    """Say what `emit` would send, byte by byte; nothing is opened, and nothing is sent.
+    """Return what `emit` would send, byte by byte; nothing is opened, and nothing is sent.
 
     Fails with `NotJson`, `Malformed` or `Invalid`, and with `Unreachable` for what is too long.
     """
@@ -100,7 +260,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
 
 
 def encode(event: AnyEvent) -> Result[bytes, Problem]:
-    """Give the bytes that the event's encoder makes; the event needs no sink, and nothing is sent.
+    """Return the bytes that the event's encoder makes; the event needs no sink, and nothing is sent.
 
     Fails with `NotJson`, `Malformed` or `Invalid`.
     """

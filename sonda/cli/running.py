@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import sys
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,62 +16,22 @@ import click
 
 from sonda.cli.outcomes import Exit, redact
 from sonda.pipeline.events import to_json
-from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.net import Network
-from sonda.pipeline.result import fold
-from sonda.pipeline.scenarios.numbers import as_number
-from sonda.pipeline.scenarios.plan import Entry, Scenario, public
+from sonda.pipeline.scenarios.plan import Scenario, public
+from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.report import Progress, Report
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.states import Limits
-from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.text.cards import lines_of_preview
 from sonda.pipeline.text.escape import escape
 
-_SHOWN_EVENTS: Final = 5
 _EVERY_S: Final = 5.0
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
 
 
-def plan_document(scenario: Scenario) -> dict[str, Any]:
-    """Return a scenario's plan as JSON has it; nothing is opened."""
-    document: dict[str, Any] = {"scenarios": [_entry_document(one) for one in scenario.entries]}
-    return {**document, **({"warnings": scenario.warnings} if scenario.warnings else {})}
-
-
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    count = _SHOWN_EVENTS if entry.planned is None else min(_SHOWN_EVENTS, entry.planned)
-    encoded = [
-        encode(ValidatedEvent(event, entry.route.encoder, entry.route.sink))
-        for event in entry.events(range(count))
-    ]
-    bodies = [fold(one, lambda found: found.payload.body, lambda _: b"") for one in encoded]
-    described = encoded[0].bind(partial(preview, transport=Network()))
-    ends_at = entry.ends_at
-    return {
-        "id": entry.id,
-        "planned": entry.planned,
-        "ends_at_s": None if ends_at is None else as_number(ends_at),
-        "series": entry.series,
-        **({} if entry.rewritten is None else {"rewritten": entry.rewritten}),
-        "events": [_text(body) for body in bodies],
-        "preview": fold(
-            described, lambda found: found.document(), lambda problem: {"error": str(problem)}
-        ),
-    }
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return b64encode(body).decode("ascii")
-
-
 def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) -> Exit:
     """Print the plan; return the exit status."""
-    document = redact(plan_document(scenario), secrets)
+    document = redact(plan_document(scenario, Network()), secrets)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         return Exit.DELIVERED

@@ -24,7 +24,7 @@ from sonda.cli.outcomes import (
     redacted,
 )
 from sonda.cli.reading import compact
-from sonda.library import each, preview
+from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
@@ -57,7 +57,7 @@ async def local() -> AsyncIterator[Send]:
     async with Pipeline() as pipeline:
 
         async def send(addressed: Addressed) -> Outcome:
-            result = await pipeline.emit(addressed.event)
+            result = await deliver(pipeline, addressed.event, timeout=addressed.timeout)
             return fold(
                 result,
                 partial(delivered, target=addressed.target),

@@ -20,7 +20,7 @@ from structlog.typing import EventDict
 from sonda.envelope import compact
 from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import AccessRecord, account, is_event
-from sonda.pipeline.course import DELIVERY_PROGRESS, DeliveryProgress
+from sonda.pipeline.delivery import Delivery, under_way
 from sonda.pipeline.text.escape import cut, escape
 from sonda.pipeline.text.redact import scrub
 
@@ -59,7 +59,7 @@ def log_access(
     version: str,
     status: int,
     own_id: str = "",
-    course: DeliveryProgress | None = None,
+    delivery: Delivery | None = None,
 ) -> None:
     """Write a request's line, without the record that `logging` makes: it would cost 8 µs an event.
 
@@ -72,7 +72,7 @@ def log_access(
     level, name = (logging.DEBUG, "DEBUG") if routine else (logging.INFO, "INFO")
     if _ACCESS.isEnabledFor(level):
         asked = _Asked(client, method, path, version)
-        told = account(status, course) if course and is_event(status, course) else None
+        told = account(status, delivery) if delivery and is_event(status, delivery) else None
         _write(_style[0].access(asked, status, name, own_id, told))
 
 
@@ -155,8 +155,7 @@ _style: Final = [_TEXT]  # the one in use
 
 
 def _own_id() -> str:
-    course = DELIVERY_PROGRESS.get()
-    return "" if course is None else course.id
+    return next((delivery.id for delivery in under_way()), "")
 
 
 def _first(time_s: float, level: str, name: str, own_id: str) -> dict[str, Any]:

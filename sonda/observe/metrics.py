@@ -26,6 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
+from returns.result import Result
 
 from sonda.about import version
 from sonda.envelope import CODES
@@ -35,12 +36,14 @@ from sonda.observe.record import (
     OUTCOMES,
     SIGNALS,
     SINKS,
+    became,
     is_event,
     names_of,
-    outcome_of,
 )
-from sonda.pipeline.course import DeliveryProgress
-from sonda.pipeline.net.connection_observer import Observer
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.observer import Observer
+from sonda.pipeline.problems import Problem
 
 STAGES: Final = ("validation", "encoding", "waiting", "acknowledgement")
 STATUSES: Final = tuple(str(status) for status in CODES if status not in OUTCOMES)
@@ -220,40 +223,46 @@ class Metrics(Observer):
         """Count lines that the log has lost."""
         self._sheet[_DROPPED] += lines
 
-    def opened(self, sink: str) -> None:
+    def connection_opened(self, sink: str) -> None:
         """Count a connection that can be used."""
         self._sheet[_OPENED[(sink,)]] += 1.0
         self._sheet[_OPEN[(sink,)]] += 1.0
 
-    def closed(self, sink: str) -> None:
+    def connection_closed(self, sink: str) -> None:
         """Count the end of one."""
         self._sheet[_OPEN[(sink,)]] -= 1.0
 
-    def answered(self, status: int, course: DeliveryProgress | None) -> None:
-        """Count a request that is answered: as an event, or as one that was turned away."""
-        if course is None or not is_event(status, course):
-            if (refused := _REJECTED.get((str(status),))) is not None:
+    def answered(self, status: int, delivery: Delivery | None) -> None:
+        """Count a request that was turned away; one that became an event has been counted as one."""
+        if delivery is None or not is_event(status, delivery):
+            refused = _REJECTED.get((str(status),))
+            if refused is not None:
                 self._sheet[refused] += 1.0
-            return
-        names = names_of(course)
-        sheet, cells = self._sheet, _cells(*names)
-        sheet[cells.outcomes[outcome_of(status)]] += 1.0
-        if course.prepared_ns:
-            self._time(cells.validation, course.prepared_ns - course.began_ns)
-        if course.encoded_ns:
-            self._time(cells.encoding, course.encoded_ns - course.prepared_ns)
-            self._push(course, cells)
 
-    def _push(self, course: DeliveryProgress, cells: _Cells) -> None:
+    def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
+        """Count an event, whoever has handed it in, unless it was not taken on."""
+        name = became(outcome)
+        if name is None:
+            return
+        cells = _cells(*names_of(delivery))
+        self._sheet[cells.outcomes[name]] += 1.0
+        if delivery.prepared_ns:
+            self._time(cells.validation, delivery.prepared_ns - delivery.began_ns)
+        if delivery.encoded_ns:
+            self._time(cells.encoding, delivery.encoded_ns - delivery.prepared_ns)
+        if name != INVALID:
+            self._push(delivery, cells)
+
+    def _push(self, delivery: Delivery, cells: _Cells) -> None:
         """Count what followed encoding."""
         sheet = self._sheet
-        if course.ended_ns:
-            waited_ns = course.waited_ns
-            self._time(cells.waiting, waited_ns)
-            self._time(cells.acknowledgement, course.ended_ns - course.encoded_ns - waited_ns)
-        if course.tries > 1:
-            sheet[cells.retries] += course.tries - 1
-        for events in course.pushes if course.shared else (1,) * max(1, course.tries):
+        waited_ns = delivery.waited_ns
+        began_ns = delivery.encoded_ns or delivery.began_ns
+        self._time(cells.waiting, waited_ns)
+        self._time(cells.acknowledgement, max(0, delivery.ended_ns - began_ns - waited_ns))
+        if delivery.tries > 1:
+            sheet[cells.retries] += delivery.tries - 1
+        for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
             sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
             sheet[cells.pushes + _EVENTS_SUM] += events
 

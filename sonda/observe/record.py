@@ -7,10 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from returns.result import Success
+from returns.result import Result, Success
 
-from sonda.pipeline.course import DeliveryProgress
-from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.model import Receipt, ValidatedEvent
+from sonda.pipeline.problems import (
+    DestinationBusy,
+    OutcomeUnknown,
+    Problem,
+    Refused,
+    Unreachable,
+)
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.text.escape import escape, shown
 from sonda.pipeline.values.memoize import memoize
@@ -38,9 +45,24 @@ class AccessRecord(NamedTuple):
     warnings: Sequence[str]
 
 
-def is_event(status: int, course: DeliveryProgress | None) -> bool:
+def became(outcome: Result[Receipt, Problem]) -> str | None:
+    """Return what became of an event, as metrics call it; `None` if it was not taken on."""
+    if isinstance(outcome, Success):
+        return OUTCOMES[200]
+    match outcome.failure():
+        case OutcomeUnknown():
+            return OUTCOMES[504]
+        case Unreachable() | Refused():
+            return OUTCOMES[502]
+        case DestinationBusy():
+            return None
+        case _:
+            return INVALID
+
+
+def is_event(status: int, delivery: Delivery | None) -> bool:
     """Tell an event that was answered with *status* from a request that did not become one."""
-    return course is not None and (status in OUTCOMES or status in REFUSALS)
+    return delivery is not None and (status in OUTCOMES or status in REFUSALS)
 
 
 def outcome_of(status: int) -> str:
@@ -48,29 +70,29 @@ def outcome_of(status: int) -> str:
     return OUTCOMES.get(status, INVALID)
 
 
-def account(status: int, course: DeliveryProgress) -> AccessRecord:
+def account(status: int, delivery: Delivery) -> AccessRecord:
     """Tell of an event; nothing of it is a secret, or free to break out of a line of text."""
-    order, outcome = course.order, course.outcome
+    order, outcome = delivery.order, delivery.outcome
     if isinstance(outcome, Success):
         receipt = outcome.unwrap()
         latency_ms, warnings = receipt.latency_us // 1000, receipt.warnings
     else:
-        spent_ns = course.ended_ns - course.prepared_ns if course.encoded_ns else 0
+        spent_ns = delivery.ended_ns - delivery.prepared_ns if delivery.encoded_ns else 0
         latency_ms = max(0, spent_ns) // 1_000_000
         warnings = order.warnings if order is not None else ()
     target = _target_of(order) if order is not None else ""
-    signal_type, encoder, sink = names_of(course)
-    made = (signal_type, encoder, sink, outcome_of(status), latency_ms, course.tries, target)
+    signal_type, encoder, sink = names_of(delivery)
+    made = (signal_type, encoder, sink, outcome_of(status), latency_ms, delivery.tries, target)
     return AccessRecord(*made, warnings)
 
 
-def names_of(course: DeliveryProgress) -> tuple[str, str, str]:
+def names_of(delivery: Delivery) -> tuple[str, str, str]:
     """Give an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
-    order = course.order
+    order = delivery.order
     if order is not None:
         signal = order.event.signal_type
         return signal, order.encoder.name, order.sink.name
-    document = course.document
+    document = delivery.document
     return (
         _known(document.get("signal_type"), SIGNALS),
         _known(_type(document.get("encoder")), ENCODERS),

@@ -6,15 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
-from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline import encoders, sinks
-from sonda.pipeline.course import DELIVERY_PROGRESS
+from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.groups import send_groups
 from sonda.pipeline.hiding import (
@@ -23,7 +21,13 @@ from sonda.pipeline.hiding import (
     hide_group_cancellation,
     hide_outcome,
 )
-from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
+from sonda.pipeline.interruption import (
+    WHILE_UNSENT,
+    InterruptedGroup,
+    explain,
+    outcomes_of_group,
+    what_became,
+)
 from sonda.pipeline.model import (
     EncodedEvent,
     Event,
@@ -35,12 +39,12 @@ from sonda.pipeline.model import (
     ValidatedEvent,
 )
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
-from sonda.pipeline.result import fold, then
+from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
@@ -54,7 +58,6 @@ from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
-_WARNINGS: Final[Callable[[ValidatedEvent | Receipt], tuple[str, ...]]] = attrgetter("warnings")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
 
 
@@ -79,7 +82,8 @@ class Pipeline:
     it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
     Each destination may have *share* events under way; a library's may have any number. A server
     also has its advisories logged, by *warn*. *directory* returns the operator's destinations, each
-    time anew, which a body names by `destination`.
+    time anew, which a body names by `destination`. The *observer* hears of each event that has its
+    outcome, and of connections.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Pipeline:
     ) -> None:
         self._directory = directory
         self._transport = Network(confinement, observer)
+        self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
@@ -118,21 +123,30 @@ class Pipeline:
         return await then(to_json(event), self.deliver)
 
     def prepare(
-        self, raw: bytes, *, received_ns: int | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        received_ns: int | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[EncodedEvent, Problem]:
         """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
 
         Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
-        with `Forbidden`, too, for what *caller* may not use.
+        with `NotJson`, `Malformed` or `Invalid`, and with `Forbidden` for what *caller* may not use.
+        The *delivery* learns of each stage.
         """
         time_ns = now_ns() if received_ns is None else received_ns
-        validated = parse(raw).bind(partial(self._validate, received_ns=time_ns, caller=caller))
-        return (
-            validated.bind(self._preflight)
-            .bind(encode)
-            .bind(partial(_admit, caller=caller))
-            .bind(self._permit)
-        )
+        document = parse(raw)
+        validated = document.bind(partial(self._validate, received_ns=time_ns, caller=caller))
+        order = validated.bind(self._preflight)
+        if delivery is not None:
+            delivery.time_ns = time_ns
+            delivery.prepared(document, order)
+        encoded = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
+        if delivery is not None and isinstance(encoded, Success):
+            delivery.encoded()
+        return encoded
 
     def _validate(
         self, document: dict[str, Any], *, received_ns: int, caller: Caller
@@ -194,64 +208,90 @@ class Pipeline:
     async def send_prepared(
         self,
         prepared: Sequence[Result[EncodedEvent, Problem]],
+        deliveries: Sequence[Delivery] = (),
         *,
         until_s: float | None = None,
         waits: bool = True,
     ) -> list[Result[Receipt, Problem]]:
         """Deliver what `prepare` has made of many bodies; return each one's verdict, in their order.
 
-        Events for one sink go in their order, as one group; groups go side by side. Cancelled, the
-        cancellation's cause has the outcome of each (`outcomes_of_group`).
+        Events for one sink go in their order, as one group; groups go side by side. *deliveries*
+        are those that `prepare` was given, one for each. Cancelled, the cancellation's cause has the
+        outcome of each (`outcomes_of_group`), and so have the deliveries.
         """
-        ready = [one.unwrap() for one in prepared if isinstance(one, Success)]
+        deliveries = deliveries or [_delivery_of(one) for one in prepared]
+        pairs = [
+            (one.unwrap(), delivery)
+            for one, delivery in zip(prepared, deliveries, strict=True)
+            if isinstance(one, Success)
+        ]
+        ready = [event for event, _ in pairs]
         try:
-            sent = (
-                await send_groups(
-                    ready, self._transport, self._shares, until_s=until_s, waits=waits
-                )
-                if ready
-                else []
+            sent = await send_groups(
+                ready,
+                [delivery for _, delivery in pairs],
+                self._transport,
+                self._shares,
+                until_s=until_s,
+                waits=waits,
             )
         except asyncio.CancelledError as exc:
             hide_group_cancellation(exc, [one.order for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
-                exc.__cause__ = InterruptedGroup(_in_place(prepared, outcomes))
+                results = _in_place(prepared, outcomes)
+                self._finished(deliveries, results)
+                exc.__cause__ = InterruptedGroup(results)
             raise
         verifying = partial(self._verified, until_s=until_s)
         verified = await asyncio.gather(*map(verifying, ready, sent))
         shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
-        return _in_place(prepared, shown)
+        results = _in_place(prepared, shown)
+        self._finished(deliveries, results)
+        return results
+
+    def _finished(
+        self, deliveries: Sequence[Delivery], results: Sequence[Result[Receipt, Problem]]
+    ) -> None:
+        """Record the outcomes, and let the observer and the log know."""
+        advised: dict[str, None] = {}
+        for delivery, outcome in zip(deliveries, results, strict=True):
+            delivery.ended(outcome)
+            self._observer.finished(delivery, outcome)
+            if self._in_server:
+                advised.update(dict.fromkeys(_warnings_of(delivery, outcome)))
+        for warning in advised:
+            self._warn(warning)
 
     async def deliver(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Receipt, Problem]:
         """Deliver one event; succeed only once the destination has confirmed it.
 
         *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
+        Cancelled, the *delivery* has the outcome of the event, and the cancellation's cause
+        has it, too (`what_became`).
         """
-        received_ns = now_ns()
-        course = DELIVERY_PROGRESS.get()
-        if course is not None:
-            course.time_ns = received_ns
-        document = parse(raw)
-        validated = document.bind(partial(self._validate, received_ns=received_ns, caller=caller))
-        order = validated.bind(self._preflight)
-        if course is not None:
-            course.prepare(document, order)
-        began_ns = perf_counter_ns()
-        parcel = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
-        if course is not None and isinstance(parcel, Success):
-            course.encode()
+        delivery = Delivery() if delivery is None else delivery
+        encoded = self.prepare(raw, delivery, caller=caller)
+        began_ns = delivery.prepared_ns
         sending = partial(self._send, until_s=until_s, began_ns=began_ns)
-        receipt = await then(parcel, sending)  # the first I/O
-        if course is not None:
-            course.end(receipt)
-        if self._in_server:
-            for warning in fold(receipt, _WARNINGS, lambda _: fold(order, _WARNINGS, _none)):
-                self._warn(warning)
-        return receipt
+        try:
+            with delivering((delivery,)):
+                outcome = await then(encoded, sending)  # the first I/O
+        except asyncio.CancelledError as exc:
+            problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
+            explain(exc, problem)
+            self._finished((delivery,), (Failure(problem),))
+            raise
+        self._finished((delivery,), (outcome,))
+        return outcome
 
     async def _send(
         self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
@@ -327,8 +367,16 @@ def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Pro
     return Success(encoded)
 
 
-def _none(_: Problem) -> tuple[str, ...]:
-    return ()
+def _warnings_of(delivery: Delivery, outcome: Result[Receipt, Problem]) -> tuple[str, ...]:
+    """Return what the user should know of an event, whatever became of it."""
+    if isinstance(outcome, Success):
+        receipt: Receipt = outcome.unwrap()
+        return receipt.warnings
+    return () if delivery.order is None else delivery.order.warnings
+
+
+def _delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
+    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
 
 
 def _in_place(

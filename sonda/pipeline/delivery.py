@@ -1,14 +1,26 @@
-"""One event's way to its destination: how often it was tried, and what is known of it. No I/O."""
+"""One event's way to its destination: where it is, how often it was tried, what is known. No I/O.
+
+Whoever hands events to the pipeline may make their deliveries; each is written by the stages that
+its event passes, and read by the observer and by whoever answers for the event.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from time import perf_counter_ns
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import structs
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Ack
+from sonda.pipeline.model import Ack, Receipt, ValidatedEvent
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.values.timestamps import parse_rfc3339
+
+Origin: TypeAlias = Literal["request", "scenario", "library"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +39,98 @@ class AttemptFailure:
 
 
 class Delivery:
-    """What the tries of one event have come to.
+    """What is known of one event; instants are `perf_counter_ns`, 0 before they come.
 
     If the outcome of any try is unknown, so is the outcome of them all, unless a later try is
     acknowledged. A destination that turns out to be forbidden after a try has reached it is a
     failure like others: something was sent.
+
+    *time_ns* is the event's time, *given_ns* the one that its body names. *may_be_stored* is true
+    once any try has ended so that the destination may have the event. *pushes* has, for each push
+    that this event is to be counted with, how many events were in it; an event that was never in a
+    queue with others (not *shared*) is a push of its own with each try.
     """
 
-    __slots__ = ("_reached", "failure", "tries", "unknown")
+    __slots__ = (
+        "_reached",
+        "began_ns",
+        "document",
+        "encoded_ns",
+        "ended_ns",
+        "failure",
+        "given_ns",
+        "id",
+        "key_name",
+        "may_be_stored",
+        "order",
+        "origin",
+        "outcome",
+        "prepared_ns",
+        "pushes",
+        "shared",
+        "time_ns",
+        "tries",
+        "unknown",
+        "waited_ns",
+    )
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        id: str = "",  # noqa: A002  # the field's name in the log
+        *,
+        origin: Origin = "library",
+        key_name: str = "",
+        order: ValidatedEvent | None = None,
+    ) -> None:
+        self.id = id
+        self.origin: Origin = origin
+        self.key_name = key_name
+        self.began_ns = perf_counter_ns()
+        self.prepared_ns = self.encoded_ns = self.waited_ns = self.ended_ns = 0
+        self.document: Mapping[str, Any] = {}
+        self.order = order
+        self.time_ns = 0 if order is None else order.event.time_ns
+        self.given_ns: int | None = None
         self.tries = 0
         self.failure: AttemptFailure | None = None
         self.unknown: OutcomeUnknown | None = None
-        self._reached = False
+        self.outcome: Result[Receipt, Problem] | None = None
+        self.pushes: list[int] = []
+        self.shared = self.may_be_stored = self._reached = False
+
+    # stages
+
+    def prepared(
+        self, document: Result[dict[str, Any], Problem], order: Result[ValidatedEvent, Problem]
+    ) -> None:
+        """Record what validation and the advisories have come to."""
+        self.prepared_ns = perf_counter_ns()
+        self.order = order.value_or(None)
+        read = document.value_or({})
+        if (given := read.get("timestamp")) is not None and isinstance(given, str):
+            self.given_ns = _time_ns(given)
+        if self.order is None:
+            self.document = read
+        else:
+            self.time_ns = self.order.event.time_ns
+
+    def encoded(self) -> None:
+        """Record that the bytes are there."""
+        self.encoded_ns = perf_counter_ns()
+
+    def waited(self, since_ns: int, until_ns: int) -> None:
+        """Record a wait in a queue, which lasts until now where its turn has not come (0)."""
+        self.shared = True
+        self.waited_ns += max(0, (until_ns or perf_counter_ns()) - since_ns)
+
+    def ended(self, outcome: Result[Receipt, Problem]) -> None:
+        """Record the outcome; of its tries those, too, that a library below has made by itself."""
+        self.ended_ns = perf_counter_ns()
+        self.outcome = outcome
+        if isinstance(outcome, Success):
+            self.tries = outcome.unwrap().tries
+
+    # tries
 
     def acknowledged(self, ack: Ack) -> Result[Ack, Problem]:
         """Return the outcome of an event whose last try was acknowledged."""
@@ -48,13 +138,56 @@ class Delivery:
 
     def failed(self, failure: AttemptFailure) -> None:
         """Record a try that failed."""
-        if isinstance(failure.problem, OutcomeUnknown):
-            self.unknown = failure.problem
-        if isinstance(failure.problem, Forbidden) and self._reached:
-            failure = replace(failure, problem=Unreachable("connect again", str(failure.problem)))
+        problem = failure.problem
+        self.may_be_stored |= getattr(problem, "may_be_stored", False)
+        if isinstance(problem, OutcomeUnknown):
+            self.unknown = problem
+        if isinstance(problem, Forbidden) and self._reached:
+            failure = replace(failure, problem=Unreachable("connect again", str(problem)))
         self._reached |= failure.reached
         self.failure = failure
 
     def given_up(self, failure: AttemptFailure) -> Result[Ack, Problem]:
         """Return the outcome of an event that is not tried again after *failure*."""
         return Failure(self.unknown or failure.problem)
+
+    def unfinished(self, why: str) -> Problem:
+        """Return what is known of the event if nobody waits for it any longer, because of *why*.
+
+        That is its outcome if it has one, else the outcome of the tries so far; where there was
+        none, nothing has left.
+        """
+        if isinstance(self.outcome, Failure):
+            problem: Problem = self.outcome.failure()
+            return problem
+        if self.unknown is not None:
+            return self.unknown
+        if self.failure is not None:
+            return self.failure.problem
+        return Unreachable("send" if self.order is None else f"send to {self.order.sink.name}", why)
+
+
+_UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("_UNDER_WAY", default=())
+
+
+@contextmanager
+def delivering(deliveries: Sequence[Delivery]) -> Iterator[None]:
+    """Let what runs in the block write down how far these events come."""
+    token = _UNDER_WAY.set(tuple(deliveries))
+    try:
+        yield
+    finally:
+        _UNDER_WAY.reset(token)
+
+
+def under_way() -> tuple[Delivery, ...]:
+    """Return the deliveries that this task works on: one, those of a group, or none."""
+    return _UNDER_WAY.get()
+
+
+def _time_ns(text: str) -> int | None:
+    """Return the instant of a timestamp, or `None` where it is not valid."""
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None

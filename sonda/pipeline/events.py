@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import UNTIMED, Log, Metric, check_aware
+from sonda.pipeline.plugins.fit import default_encoder
 from sonda.pipeline.problems import Invalid, NotJson, Problem, ValidationIssue
+from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.values.timestamps import rfc3339
 
 AnyEvent: TypeAlias = Log | Metric | Mapping[str, Any]
@@ -63,9 +65,19 @@ def _shared(event: Log | Metric) -> dict[str, object]:
     timestamp: object = event.timestamp
     if timestamp is None and event.time_ns != UNTIMED:
         timestamp = rfc3339(event.time_ns)
-    optional = {"timestamp": timestamp, "encoder": event.encoder, "sink": event.sink}
+    encoder = event.encoder
+    if encoder is None and event.sink is not None:
+        encoder = _default_encoder(event.sink)
+    optional = {"timestamp": timestamp, "encoder": encoder, "sink": event.sink}
     given = {name: value for name, value in optional.items() if value is not None}
     return {"labels": event.labels, **given}
+
+
+def _default_encoder(sink: Any) -> dict[str, str] | None:
+    """Return the encoder that the command line would choose for a sink, where its type is known."""
+    written = sink if isinstance(sink, Mapping) else options_document(sink)
+    name = str(written.get("type"))
+    return default_encoder(name) if name in PLUGINS["sink"] else None
 
 
 def options_document(options: Any) -> dict[str, object]:

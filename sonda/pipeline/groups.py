@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from time import perf_counter_ns
 from typing import Final
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Result
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
+from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
     InterruptedGroup,
@@ -23,6 +24,7 @@ from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, Signal
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.problems import DestinationBusy, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.result import then
 from sonda.pipeline.stages.flush import receipt_of
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.durations import seconds
@@ -36,6 +38,7 @@ class _Chunk:
     """Events of a group that go to their sink together; all have the same encoder and sink."""
 
     events: Sequence[EncodedEvent]
+    deliveries: Sequence[Delivery]
     deadline: Deadline
     began_ns: int
 
@@ -45,9 +48,10 @@ class _Chunk:
         payloads = [event.payload for event in self.events]
         try:
             if sink.plugin.send_many is not None:
-                verdicts = await sink.plugin.send_many(
-                    payloads, sink.options, network, self.deadline
-                )
+                with delivering(self.deliveries):
+                    verdicts = await sink.plugin.send_many(
+                        payloads, sink.options, network, self.deadline
+                    )
             else:
                 each = self._side_by_side if sink.plugin.side_by_side else self._one_by_one
                 verdicts = await each(network)
@@ -61,7 +65,10 @@ class _Chunk:
 
     async def _side_by_side(self, network: Network) -> list[Result[Ack, Problem]]:
         """Deliver all events at once; they are handed to the sink's own `push` in their order."""
-        tasks = [asyncio.ensure_future(self._one(event, network)) for event in self.events]
+        tasks = [
+            asyncio.ensure_future(self._one(event, delivery, network))
+            for event, delivery in zip(self.events, self.deliveries, strict=True)
+        ]
         try:
             await asyncio.wait(tasks)
         except asyncio.CancelledError as exc:
@@ -84,19 +91,22 @@ class _Chunk:
             problem = what_became(exc)
             return self._cut_off(event) if problem is None else Failure(problem)
 
-    async def _one(self, event: EncodedEvent, network: Network) -> Result[Ack, Problem]:
+    async def _one(
+        self, event: EncodedEvent, delivery: Delivery, network: Network
+    ) -> Result[Ack, Problem]:
         sink = event.order.sink
-        pushed: Result[Pending, Problem] = await sink.plugin.push(
-            event.payload, sink.options, network, self.deadline
-        )
-        return await pushed.unwrap()() if isinstance(pushed, Success) else Failure(pushed.failure())
+        with delivering((delivery,)):
+            pushed: Result[Pending, Problem] = await sink.plugin.push(
+                event.payload, sink.options, network, self.deadline
+            )
+            return await then(pushed, _verdict)
 
     async def _one_by_one(self, network: Network) -> list[Result[Ack, Problem]]:
         """Deliver one event after the other, each by the sink's own `push`."""
         verdicts: list[Result[Ack, Problem]] = []
         try:
-            for event in self.events:
-                verdicts.append(await self._one(event, network))  # noqa: PERF401  # kept when cut off
+            for event, delivery in zip(self.events, self.deliveries, strict=True):
+                verdicts.append(await self._one(event, delivery, network))
         except asyncio.CancelledError as exc:
             running, *unsent = self.events[len(verdicts) :]
             problem = what_became(exc)
@@ -123,8 +133,13 @@ class _Chunk:
         return Unreachable(f"send to {target_of(event.order.sink)}", WHILE_UNSENT)
 
 
+async def _verdict(pending: Pending) -> Result[Ack, Problem]:
+    return await pending()
+
+
 async def send_group(
     events: Sequence[EncodedEvent],
+    deliveries: Sequence[Delivery],
     network: Network,
     limiter: DestinationLimiter,
     *,
@@ -143,7 +158,7 @@ async def send_group(
     began_ns = perf_counter_ns()
     results: list[Result[Receipt, Problem]] = []
     destination = destination_of(sink)
-    for chunk in _chunks(events, deadline, began_ns, limiter.most):
+    for chunk in _chunks(events, deliveries, deadline, began_ns, limiter.most):
         until = deadline.at_s if waits else 0.0
         try:
             async with limiter.acquire(destination, len(chunk.events), until) as is_free:
@@ -164,14 +179,20 @@ async def send_group(
 
 
 def _chunks(
-    events: Sequence[EncodedEvent], deadline: Deadline, began_ns: int, most: int | None
+    events: Sequence[EncodedEvent],
+    deliveries: Sequence[Delivery],
+    deadline: Deadline,
+    began_ns: int,
+    most: int | None,
 ) -> Iterator[_Chunk]:
     """Yield the events in pieces of one encoder each, none of more than *most* events."""
     size = min(MOST_AT_ONCE, most or MOST_AT_ONCE)
+    known = iter(deliveries)
     for _, alike in groupby(events, _format_of):
         run = list(alike)
         for start in range(0, len(run), size):
-            yield _Chunk(run[start : start + size], deadline, began_ns)
+            piece = run[start : start + size]
+            yield _Chunk(piece, list(islice(known, len(piece))), deadline, began_ns)
 
 
 def _format_of(event: EncodedEvent) -> tuple[str, Signal]:
@@ -181,6 +202,7 @@ def _format_of(event: EncodedEvent) -> tuple[str, Signal]:
 
 async def send_groups(
     events: Sequence[EncodedEvent],
+    deliveries: Sequence[Delivery],
     network: Network,
     limiter: DestinationLimiter,
     *,
@@ -198,12 +220,19 @@ async def send_groups(
     tasks = {
         asyncio.ensure_future(
             send_group(
-                [events[place] for place in of_sink], network, limiter, until_s=until_s, waits=waits
+                [events[place] for place in of_sink],
+                [deliveries[place] for place in of_sink],
+                network,
+                limiter,
+                until_s=until_s,
+                waits=waits,
             )
         ): of_sink
         for of_sink in places.values()
     }
     cut_off: asyncio.CancelledError | None = None
+    if not tasks:
+        return []
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError as exc:

@@ -16,7 +16,7 @@ from sonda.statuses import http_status
 
 Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
-PROGRESS: Final = "sonda.course"
+DELIVERY: Final = "sonda.delivery"
 """Where a request's scope keeps how far its event has come."""
 
 _LOG: Final = logging.getLogger("sonda")
@@ -36,7 +36,7 @@ class Rejected(falcon.HTTPError):
 def serialize_error(req: Request, resp: Response, error: falcon.HTTPError) -> None:
     """Write an error of Falcon's or of ours in the form that the request asks for."""
     rejection = error.rejection if isinstance(error, Rejected) else _translated(req, error)
-    write(resp, failed(rejection, form_of(req.scope), req.scope.get(PROGRESS)))
+    write(resp, failed(rejection, form_of(req.scope), req.scope.get(DELIVERY)))
 
 
 def _translated(req: Request, error: falcon.HTTPError) -> Rejection:
@@ -52,7 +52,7 @@ async def handle_bug(req: Request, resp: Response, error: Exception, _params: ob
     key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
     extra = {"secrets": secrets + key}
     _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=extra)
-    write(resp, failed(Bug(type(error).__name__), form_of(req.scope), req.scope.get(PROGRESS)))
+    write(resp, failed(Bug(type(error).__name__), form_of(req.scope), req.scope.get(DELIVERY)))
 
 
 def write(resp: Response, answer: Answer) -> None:

@@ -26,6 +26,8 @@ from sonda.server.middleware import (
     Scope,
     Send,
 )
+from sonda.server.scenarios.gateway import Gateway, RunnerHome
+from sonda.server.scenarios.routes import add_scenarios
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
 
@@ -49,8 +51,11 @@ def assemble(
     pipeline: PipelineProtocol | None = None,
     listening: Sequence[Address] = (),
     metrics: Metrics | None = None,
+    runner_home: RunnerHome | None = None,
 ) -> ServerApp:
     """Return the app of a server; without a *pipeline* it opens one, confined by the settings.
+
+    *runner_home* is where the runner of scenarios lives; without one they are 503.
 
     *listening* is what the server really listens on: one address may have several, and a free port.
     """
@@ -62,6 +67,13 @@ def assemble(
         BearerAuth(settings.api_key),
         metrics.answer,
         documentation(http_status),
+    )
+    add_scenarios(
+        inner,
+        Gateway(settings, listening, runner_home),
+        auth=BearerAuth(settings.api_key),
+        timeout_s=settings.request_timeout_s,
+        is_ready=lambda: inner.readiness.is_ready,
     )
     app: AsgiApp = inner
     if not settings.api_key and all(is_loopback(address.host) for address in listening):

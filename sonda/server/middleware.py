@@ -11,7 +11,7 @@ from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
 from sonda.resources.body import Message, Receive
-from sonda.resources.errors import PROGRESS, Rejected
+from sonda.resources.errors import DELIVERY, Rejected
 from sonda.resources.query import form_of
 from sonda.server.host_check import HostCheck
 from sonda.server.request_id import HEADER, ID, request_id
@@ -52,10 +52,10 @@ class RequestLogMiddleware:
         path = scope.get("raw_path") or scope["path"].encode()
         query = scope["query_string"]
         target = (path + b"?" + query if query else path).decode("latin-1")
-        progress = scope.get(PROGRESS)
+        delivery = scope.get(DELIVERY)
         version = scope["http_version"]
-        log_access(f"{host}:{port}", scope["method"], target, version, status, own_id, progress)
-        self._metrics.answered(status, progress)
+        log_access(f"{host}:{port}", scope["method"], target, version, status, own_id, delivery)
+        self._metrics.answered(status, delivery)
 
 
 class HostMiddleware:

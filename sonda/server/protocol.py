@@ -114,9 +114,10 @@ class _LingeringTransport(asyncio.Transport):
 
 
 class _Cycle(RequestResponseCycle):
-    """One request and its answer, which has one body of a known length."""
+    """One request and its answer: one body of a known length, or a stream until the end."""
 
     body_is_broken = False
+    _is_streaming = False
     _start: HTTPResponseStartEvent
 
     async def receive(self) -> ASGIReceiveEvent:
@@ -134,8 +135,11 @@ class _Cycle(RequestResponseCycle):
             self._start = message
             self.response_started = True
             return
-        if message["type"] != "http.response.body" or message.get("more_body"):
+        if message["type"] != "http.response.body":
             raise RuntimeError(f"an answer goes on with {message['type']}")
+        if message.get("more_body") or self._is_streaming:
+            await self._stream(message["body"], more=message.get("more_body", False))
+            return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -149,6 +153,23 @@ class _Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+    async def _stream(self, body: bytes, *, more: bool) -> None:
+        """Write a piece of an answer of unknown length, which the end of the connection ends."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self._is_streaming:
+            self._is_streaming, self.keep_alive = True, False
+            self.transport.write(self._head())
+        if self.scope["method"] != "HEAD":
+            self.transport.write(body)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            self.transport.close()
+            self.on_response()
 
     async def send_500_response(self) -> None:
         """Answer for an app that raised, in the contract's shape; uvicorn's answer is plain text."""

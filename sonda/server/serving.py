@@ -23,6 +23,7 @@ from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
 from sonda.server.protocol import configured
+from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
 
@@ -42,11 +43,16 @@ def serve_until_stopped(settings: Settings) -> int:
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
     announce(settings, listeners)
-    if settings.workers == 1:
-        return serve(settings, listeners, Metrics())
-    from sonda.server.supervisor import Supervisor
+    runner_home = open_runner_home()
+    try:
+        if settings.workers == 1:
+            return serve(settings, listeners, Metrics(), runner_home=runner_home)
+        from sonda.server.supervisor import Supervisor
 
-    return Supervisor(settings, listeners).run()
+        return Supervisor(settings, listeners, runner_home).run()
+    finally:
+        if runner_home is not None:
+            runner_home.close()
 
 
 def _reason(exc: Exception) -> str:
@@ -66,10 +72,11 @@ def serve(
     listeners: list[socket.socket],
     metrics: Metrics,
     started: Callable[[], object] = lambda: None,
+    runner_home: RunnerHome | None = None,
 ) -> int:
     """Serve in this process until a signal stops it; call *started* once it accepts requests."""
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = assemble(settings, listening=addresses, metrics=metrics)
+    app = assemble(settings, listening=addresses, metrics=metrics, runner_home=runner_home)
     config = uvicorn.Config(
         app,
         interface="asgi3",

@@ -17,6 +17,7 @@ from typing import Final
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
+from sonda.server.scenarios.gateway import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
@@ -36,8 +37,14 @@ class Supervisor:
     replacement waits for an exponential back-off.
     """
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        runner_home: RunnerHome | None = None,
+    ) -> None:
         self._settings = settings
+        self._runner_home = runner_home
         self._listeners = listeners
         self._workers: dict[ForkProcess, int] = {}  # and which of the slabs each one has
         self._sheets = slabs(settings.workers)
@@ -98,7 +105,8 @@ class Supervisor:
         self._started_s[number] = monotonic()
         started = (self._serving, number)
         metrics = Metrics(self._sheets, number)
-        worker = fork.Process(target=work, args=(self._settings, self._listeners, metrics, started))
+        inherited = (self._settings, self._listeners, metrics, started, self._runner_home)
+        worker = fork.Process(target=work, args=inherited)
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             worker.start()
@@ -150,6 +158,7 @@ def work(
     listeners: list[socket.socket],
     metrics: Metrics,
     started: tuple[mmap.mmap, int],
+    runner_home: RunnerHome | None,
 ) -> None:
     """Serve as one of several workers, but not longer than the parent lives."""
     parent = multiprocessing.parent_process()
@@ -161,4 +170,4 @@ def work(
 
     serving, number = started
     threading.Thread(target=follow, daemon=True).start()
-    serve(settings, listeners, metrics, lambda: serving.__setitem__(number, 1))
+    serve(settings, listeners, metrics, lambda: serving.__setitem__(number, 1), runner_home)

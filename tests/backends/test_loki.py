@@ -121,7 +121,9 @@ def test_a_refusal_is_a_502_in_lokis_words(
     body = event(loki_strict, "x", **mine, **too_much)
     status, answer = post(server.url, body)
     assert (status, answer["error"]) == (502, "bad_gateway")
-    assert answer["detail"].startswith(f"sink error: {loki_strict.url} answered {says}")
+    assert answer["detail"].startswith(
+        f"sink error: {loki_strict.url}/loki/api/v1/push answered {says}"
+    )
     assert words in answer["detail"]
     around_ns = AT_NS.get(tenant, time.time_ns())
     found = loki_strict.query_range(
@@ -148,7 +150,9 @@ def test_within_its_limits_a_tenant_may_write(
 def test_without_a_tenant_it_is_a_no(loki_strict: Loki) -> None:
     """A Loki with tenants wants to know whose event it is."""
     problem = sonda.emit(event(loki_strict, "x")).failure()
-    assert problem == Refused(loki_strict.url, "401 Unauthorized", "no org id")
+    assert problem == Refused(
+        f"{loki_strict.url}/loki/api/v1/push", "401 Unauthorized", "no org id"
+    )
 
 
 def test_a_wrong_path_is_a_no(loki: Loki) -> None:

@@ -23,6 +23,7 @@ from sonda.pipeline.sinks import loki
 from tests.support.events import record
 
 URL = "http://loki"
+POSTED = f"{URL}/loki/api/v1/push"
 GOOD = 204
 PATIENCE_S = 20.0
 
@@ -122,7 +123,7 @@ def test_a_verdict_is_ones_own(events: list[Sent], lag_turns: int) -> None:
         else:
             phrase = httpx.codes.get_reason_phrase(sent.deserves)
             status = f"{sent.deserves} {phrase}".rstrip()
-            assert outcome == Failure(Refused(URL, status, line))
+            assert outcome == Failure(Refused(POSTED, status, line))
             assert there.stored[line] == 0
     for lines in there.pushes:
         assert len(lines) <= 8
@@ -137,7 +138,7 @@ def test_a_closed_door_is_not_tried_twice(events: list[Sent], lag_turns: int, do
     there = Loki(lag_turns, doorman)
     outcomes = push_all(events, there)
     phrase = httpx.codes.get_reason_phrase(doorman)
-    assert outcomes == [Failure(Refused(URL, f"{doorman} {phrase}"))] * len(events)
+    assert outcomes == [Failure(Refused(POSTED, f"{doorman} {phrase}"))] * len(events)
     assert sum(map(len, there.pushes)) == len(events)
 
 

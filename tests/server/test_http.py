@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
 from sonda.pipeline.problems import (
     DestinationBusy,
@@ -64,7 +65,9 @@ class Pipe:
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
 
-    async def deliver(self, raw: bytes, *, until_s: float | None = None) -> Outcome:
+    async def deliver(
+        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
+    ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives

@@ -19,11 +19,13 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from returns.result import Failure
 
 from sonda.envelope import CODES
 from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
 from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
-from sonda.pipeline.course import DeliveryProgress
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.problems import Invalid, Malformed, OutcomeUnknown
 from sonda.server.app import assemble
 from sonda.server.settings import Settings
 from tests.server.test_http import Pipe, ask, assert_refused
@@ -173,11 +175,11 @@ def test_a_dead_worker_has_nothing_open() -> None:
     """Its counts stay, its gauges do not; the next worker goes on with both."""
     shared = slabs(2)
     first, second = Metrics(shared, 0), Metrics(shared, 1)
-    first.opened("tcp")
+    first.connection_opened("tcp")
     first.inflight(5)
-    second.opened("tcp")
-    second.closed("tcp")
-    second.opened("loki")
+    second.connection_opened("tcp")
+    second.connection_closed("tcp")
+    second.connection_opened("loki")
     second.inflight(2)
     replace_worker(shared[0])
     told = counts(second.answer("")[0].decode())
@@ -238,11 +240,11 @@ def test_label_values_are_bounded() -> None:
     metrics = Metrics()
     names: list[Any] = ["x" * 9999, "stdout", None, 7, {}, []]
     for name in names:
-        course = DeliveryProgress()
-        course.document = {"signal_type": name, "encoder": {"type": name}, "sink": {"type": name}}
-        metrics.answered(400, course)
-        course.document = {"signal_type": name, "encoder": name, "sink": name}
-        metrics.answered(422, course)
+        delivery = Delivery()
+        delivery.document = {"signal_type": name, "encoder": {"type": name}, "sink": {"type": name}}
+        metrics.finished(delivery, Failure(Malformed(())))
+        delivery.document = {"signal_type": name, "encoder": name, "sink": name}
+        metrics.finished(delivery, Failure(Invalid(())))
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {
         ("unknown", "invalid", "unknown", "unknown"): 11,
@@ -324,9 +326,10 @@ def test_every_field_of_a_line_is_documented() -> None:
 
 def test_a_cut_off_event_is_unknown() -> None:
     """When the grace period ends, an event on its way is counted as what it is answered."""
-    course = DeliveryProgress()
+    delivery = Delivery()
     metrics = Metrics()
-    course.document = json.loads(json.dumps(STDOUT))
-    metrics.answered(504, course)
+    delivery.document = json.loads(json.dumps(STDOUT))
+    metrics.finished(delivery, Failure(OutcomeUnknown("stdout", "(cut off)", 0)))
+    metrics.answered(504, delivery)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {("json_lines", "unknown", "logs", "stdout"): 1}

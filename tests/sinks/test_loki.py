@@ -43,6 +43,11 @@ def accepted(status: int = 204, *, tries: int = 1, labelled: bool = False) -> Ou
     )
 
 
+def posted_to(url: str) -> str:
+    """Name what is posted to, as a refusal does."""
+    return f"{url}/loki/api/v1/push"
+
+
 UNLABELLED = (
     "Loki files an event without labels under `unknown_service`, where no query by label finds it: "
     "add a label"
@@ -240,17 +245,17 @@ def test_which_answers_are_a_no(status: int, loop: NewLoop) -> None:
     """Every other answer is a no: with 260 Loki says that ingestion is blocked."""
     answer = b"HTTP/1.1 %d Odd\r\nContent-Length: 7\r\n\r\nblocked" % status
     with faulty(serving(answer)) as server:
-        refused = Refused(server.url, f"{status} Odd", "blocked")
+        refused = Refused(posted_to(server.url), f"{status} Odd", "blocked")
         assert deliver(log_event(to(server.url)), loop=loop) == [Failure(refused)]
         assert len(server.posts.items) == 1
 
 
-def test_the_target_is_shown_as_written() -> None:
-    """A detail names the base as the client wrote it, less what is secret in it."""
+def test_a_refusal_names_what_was_posted_to() -> None:
+    """A detail names the whole URL, less what is secret in it."""
     answer = b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"
     with faulty(serving(answer)) as server:
         sink = to(f"http://ada:hunter2@{server.address}/base/")
-        refused = Refused(f"http://***@{server.address}/base/", "400 Bad")
+        refused = Refused(f"http://***@{server.address}/base/loki/api/v1/push", "400 Bad")
         assert deliver(log_event(sink)) == [Failure(refused)]
 
 

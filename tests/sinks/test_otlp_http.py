@@ -101,6 +101,7 @@ def test_posts_an_export_request(loop: NewLoop) -> None:
         ("/", "/v1/logs"),
         ("/otlp", "/otlp/v1/logs"),
         ("/v1/logs", "/v1/logs"),
+        ("/v1/logs/", "/v1/logs"),
         ("/otlp/v1/logs?a=b", "/otlp/v1/logs?a=b"),
         ("/v1", "/v1/v1/logs"),
         ("/a%2Fb/", "/a%2Fb/v1/logs"),
@@ -192,6 +193,11 @@ def test_a_yes(case: str, encoded_for: str) -> None:
         assert deliver(otlp(addressed(encoded_for, server.url))) == [expected]
 
 
+def posted_to(sink: str, url: str) -> str:
+    """Name what is posted to, as a refusal does."""
+    return f"{url}/v1/logs" if sink == "otlp_http" else url
+
+
 def addressed(sink: str, url: str, **options: Any) -> dict[str, Any]:
     return {"type": sink, "endpoint" if sink == "otlp_http" else "url": url, **options}
 
@@ -203,7 +209,9 @@ def test_a_rejected_record(encoded_for: str) -> None:
     reply = rejecting(1, f"no: {token}")
     with faulty(serving(reply)) as server:
         sink = addressed(encoded_for, server.url, retry=AT_ONCE, headers={"X-Token": token})
-        refused = Refused(server.url, "200 OK, but rejected the event", "no: ***")
+        refused = Refused(
+            posted_to(encoded_for, server.url), "200 OK, but rejected the event", "no: ***"
+        )
         assert deliver(otlp(sink)) == [Failure(refused)]
         assert len(server.posts.items) == 1
 
@@ -235,7 +243,9 @@ def test_what_may_pass(status: int, tries: int, encoded_for: str) -> None:
     reply = b"HTTP/1.1 %d Odd\r\nContent-Length: 0\r\n\r\n" % status
     with faulty(serving(reply)) as server:
         sink = addressed(encoded_for, server.url, retry=AT_ONCE)
-        assert deliver(otlp(sink)) == [Failure(Refused(server.url, f"{status} Odd"))]
+        assert deliver(otlp(sink)) == [
+            Failure(Refused(posted_to(encoded_for, server.url), f"{status} Odd"))
+        ]
         assert len(server.posts.items) == tries
 
 
@@ -259,7 +269,9 @@ def test_a_neighbour_is_not_blamed() -> None:
     """Where some of a request's records are rejected, each is tried alone, and has its own answer."""
     with faulty(picky) as server:
         outcomes = together(to(server.url), "good", "bad", "fine")
-        refused = Failure(Refused(server.url, "200 OK, but rejected the event", "it is bad"))
+        refused = Failure(
+            Refused(f"{server.url}/v1/logs", "200 OK, but rejected the event", "it is bad")
+        )
         assert outcomes == [accepted(200), refused, accepted(200)]
         assert bodies(server.posts.items) == [["good", "bad", "fine"], ["good"], ["bad"], ["fine"]]
 
@@ -267,7 +279,9 @@ def test_a_neighbour_is_not_blamed() -> None:
 def test_all_are_to_blame() -> None:
     """Where all records are rejected, nothing is sent again."""
     with faulty(picky) as server:
-        refused = Failure(Refused(server.url, "200 OK, but rejected the event", "it is bad"))
+        refused = Failure(
+            Refused(f"{server.url}/v1/logs", "200 OK, but rejected the event", "it is bad")
+        )
         assert together(to(server.url), "bad", "bad") == [refused] * 2
         assert len(server.posts.items) == 1
 

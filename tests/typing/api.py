@@ -60,8 +60,8 @@ assert_type(sonda.encode({"signal_type": "logs"}), Result[bytes, Problem])
 async def cell() -> None:
     """What a notebook's cell does."""
     assert_type(await sonda.emit_async(METRIC), Result[Receipt, Problem])
-    assert_type(await sonda.emit_many([LOG, METRIC]), list[Result[Receipt, Problem]])
-    assert_type(list(map(sonda.as_row, await sonda.emit_many([LOG]))), list[dict[str, Any]])
+    assert_type(await sonda.emit_many_async([LOG, METRIC]), list[Result[Receipt, Problem]])
+    assert_type(list(map(sonda.as_row, await sonda.emit_many_async([LOG]))), list[dict[str, Any]])
     async with Pipeline() as pipeline:
         assert_type(await pipeline.emit(LOG), Result[Receipt, Problem])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def test_emit_many_gives_each_its_own_result(tmp_path: Path) -> None:
     """Results stand in the order of the events, the refused among the delivered."""
     path = tmp_path / "events.log"
     written = [file_event(path, log__message=str(number)) for number in range(100)]
-    results = asyncio.run(sonda.emit_many([*written[:50], LOG, *written[50:]]))
+    results = sonda.emit_many([*written[:50], LOG, *written[50:]])
     assert results[50] == REFUSED
     assert all(isinstance(result, Success) for result in results[:50] + results[51:])
     messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
@@ -71,14 +72,14 @@ def test_emit_many_one_at_a_time_keeps_the_order(tmp_path: Path) -> None:
             confirmed = path.read_bytes().count(b"\n") if number else 0
             yield file_event(path, log__message=str(confirmed))
 
-    asyncio.run(sonda.emit_many(events(), concurrency=1))
+    sonda.emit_many(events(), concurrency=1)
     messages = [json.loads(line)["message"] for line in path.read_bytes().splitlines()]
     assert messages == ["0", "1", "2", "3", "4"]
 
 
 def test_emit_many_of_nothing() -> None:
     """No events, no results."""
-    assert asyncio.run(sonda.emit_many([])) == []
+    assert sonda.emit_many([]) == []
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 100])
@@ -103,7 +104,7 @@ def test_each_is_bounded(concurrency: int) -> None:
 def test_each_needs_somebody_to_do_it() -> None:
     """A concurrency below 1 is a mistake of the program's, and would do nothing."""
     with pytest.raises(ValueError, match="at least 1"):
-        asyncio.run(sonda.emit_many([LOG], concurrency=0))
+        sonda.emit_many([LOG], concurrency=0)
 
 
 def test_emit_works_where_a_loop_is_running(tmp_path: Path) -> None:
@@ -237,3 +238,98 @@ def test_public_names_are_there() -> None:
         _ = sonda.sinks.Lokki
     with pytest.raises(AttributeError, match="no attribute 'emitt'"):
         _ = sonda.emitt
+
+
+def test_send_returns_the_receipt(tmp_path: Path) -> None:
+    """A script that ends without an exception has delivered its event."""
+    receipt = sonda.send(file_event(tmp_path / "a.log"))
+    assert receipt.confirmed is sonda.Confirmed.ACCEPTED
+    written = asyncio.run(sonda.send_async(file_event(tmp_path / "b.log")))
+    assert written.confirmed is sonda.Confirmed.ACCEPTED
+
+
+def test_send_raises_what_emit_returns() -> None:
+    """The text is the problem's, and so is the value."""
+    with pytest.raises(sonda.NotDelivered) as raised:
+        sonda.send(LOG)
+    problem = REFUSED.failure()
+    assert raised.value.problem == problem
+    assert str(raised.value) == "sink error: TCP connect to 127.0.0.1:1: Connection refused"
+    copied = pickle.loads(pickle.dumps(raised.value))  # noqa: S301  # our own bytes
+    assert (copied.problem, str(copied)) == (problem, str(problem))
+    with pytest.raises(sonda.NotDelivered, match="Connection refused"):
+        asyncio.run(sonda.send_async(LOG))
+
+
+def test_a_script_that_ends_with_send_has_a_status() -> None:
+    """What was not delivered is no success of the script."""
+    script = f"import sonda\nsonda.send({LOG!r})"
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].endswith("TCP connect to 127.0.0.1:1: Connection refused")
+
+
+def test_a_deadline_as_text() -> None:
+    """It replaces the sink's own, and bounds sinks that have none."""
+    with tcp_destination() as destination:
+        sink = {"type": "http_push", "url": f"http://{destination.address}", "timeout": "1h"}
+        event = changed(LOG, sink=sink)
+        problem = sonda.emit(event, timeout="50ms").failure()
+        assert "within 0.05s" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("spans", "issues"),
+    [
+        ({"timeout": "5"}, ["timeout"]),
+        ({"timeout": "0s"}, ["timeout"]),
+        ({"timeout": "x", "verify": "y"}, ["timeout", "verify"]),
+    ],
+)
+def test_a_deadline_that_is_none(spans: dict[str, str], issues: list[str]) -> None:
+    """It is a problem like any other, and nothing is sent."""
+    problem = sonda.emit(LOG, **spans).failure()
+    assert isinstance(problem, Invalid)
+    assert [issue.path for issue in problem.issues] == issues
+    with pytest.raises(sonda.NotDelivered):
+        sonda.send(LOG, **spans)
+    many = sonda.emit_many([LOG], timeout=spans["timeout"], verify=spans.get("verify"))
+    assert many == [Failure(problem)]
+
+
+def test_emit_many_where_a_loop_runs(tmp_path: Path) -> None:
+    """Notebooks call what is not async, too."""
+
+    async def cell() -> int:
+        events = (file_event(tmp_path / "x.log", log__message=str(n)) for n in range(3))
+        return len(sonda.emit_many(events))
+
+    assert asyncio.run(cell()) == 3
+    assert (tmp_path / "x.log").read_bytes().count(b"\n") == 3
+
+
+def test_an_encoder_by_default(tmp_path: Path) -> None:
+    """A typed event without an encoder has the one that the command line would choose."""
+    event = sonda.Log(message="x", sink=sonda.sinks.File(path=str(tmp_path / "x.log")))
+    assert sonda.send(event).confirmed is sonda.Confirmed.ACCEPTED
+    assert json.loads((tmp_path / "x.log").read_bytes())["message"] == "x"
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("sink", ["stdout", "tcp", "http_push"])
+def test_an_event_at_exit(sink: str, loop: bool) -> None:
+    """A first event inside `atexit` is delivered, or a `Failure`; it never raises."""
+    options = {"tcp": {"address": "localhost:1"}, "http_push": {"url": "https://localhost:1"}}
+    event = changed(LOG, sink={"type": sink, **options.get(sink, {})})
+    call = f"sonda.emit({event!r})"
+    inside = f"async def f(): return {call}\n"
+    script = (
+        f"import asyncio, atexit, sys\nimport sonda\n{inside}"
+        f"atexit.register(lambda: print({'asyncio.run(f())' if loop else call}, file=sys.stderr))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    word = "Success" if sink == "stdout" else "Failure"
+    assert run.stderr.startswith(f"<{word}: ")
+    assert (run.stdout == "") == (sink != "stdout")

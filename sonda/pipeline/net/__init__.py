@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.tls import TlsContexts
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.destinations import Policy
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
-from sonda.pipeline.course import DeliveryProgress
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.pool import Attempt
 from sonda.pipeline.net.retry import Outcome
@@ -75,12 +74,13 @@ class Group:
         """Return what has become of each entry, in their order; all must have been settled."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
 
-    def record_timings(self, course: DeliveryProgress, since_ns: int) -> None:
-        """Record the queueing time; the first event of a batch also records the batch's size."""
+    def record_timings(self, delivery: Delivery, since_ns: int) -> None:
+        """Record how long the first event waited, and the sizes of batches that are not counted."""
+        first = self.entries[0]
+        delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
         for entry in self.entries:
-            course.wait(since_ns, entry.batch.began_ns if entry.batch else 0)
             if entry.batch and (events := entry.batch.count()):
-                course.pushes.append(events)
+                delivery.pushes.append(events)
 
     def release(self) -> None:
         """Let go of the batches: they lead back here, a circle that only the collector could free."""

@@ -15,9 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result
 
-from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload
 from sonda.pipeline.net.batch import (
@@ -100,8 +99,7 @@ class Queue:
         self.start_if_due()
         loop = asyncio.get_running_loop()
         expiry = loop.call_at(deadline.at_s, self._expire, group)
-        course = DELIVERY_PROGRESS.get()
-        since_ns = perf_counter_ns() if course is not None else 0
+        since_ns = perf_counter_ns()
         try:
             await group.done
         except asyncio.CancelledError:
@@ -111,8 +109,8 @@ class Queue:
             raise
         finally:
             expiry.cancel()
-            if course is not None:
-                group.record_timings(course, since_ns)
+            if deliveries := under_way():
+                group.record_timings(deliveries[0], since_ns)
             group.release()
 
     def _expire(self, group: Group) -> None:

@@ -17,8 +17,8 @@ from typing import Final, Protocol, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
@@ -114,8 +114,7 @@ class WriteRequest:
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
-        course = DELIVERY_PROGRESS.get()
-        since_ns = perf_counter_ns() if course is not None else 0
+        since_ns = perf_counter_ns()
         try:
             return await self._told
         except asyncio.CancelledError as exc:
@@ -125,10 +124,10 @@ class WriteRequest:
             raise
         finally:
             expiry.cancel()
-            if course is not None:
-                course.wait(since_ns, self.began_ns)
+            for delivery in under_way():
+                delivery.waited(since_ns, self.began_ns)
                 if self.pushed:
-                    course.pushes.append(self.pushed)
+                    delivery.pushes.append(self.pushed)
 
     def set_result(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""

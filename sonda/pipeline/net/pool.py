@@ -358,8 +358,8 @@ async def _open(route: ConnectionKey, doors: Destinations, journey: Attempt) -> 
 def _opened(
     route: ConnectionKey, doors: Destinations, sock: Socket, tls: TlsSession | None = None
 ) -> Connection:
-    doors.observer.opened(route.sink)
-    return Connection(sock, tls, partial(doors.observer.closed, route.sink))
+    doors.observer.connection_opened(route.sink)
+    return Connection(sock, tls, partial(doors.observer.connection_closed, route.sink))
 
 
 async def _wait_for_rejection(tls: TlsSession, patience_s: float) -> None:

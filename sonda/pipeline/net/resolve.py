@@ -10,9 +10,9 @@ from typing import Final
 from aiohappyeyeballs import AddrInfoType
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.net.connection_observer import NOBODY, Observer
 from sonda.pipeline.net.look_ups import LookUps
 from sonda.pipeline.net.sockets import resolve
+from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.destinations import Ip, Policy, plain
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.values.addresses import Address, literal

@@ -10,9 +10,8 @@ from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.course import DELIVERY_PROGRESS
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, Delivery
+from sonda.pipeline.delivery import AttemptFailure, Delivery, under_way
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
     Interrupted,
@@ -43,18 +42,13 @@ async def deliver_with_retries(
     attempt: Callable[[], Awaitable[Outcome]], retry: Retry | None, deadline: Deadline
 ) -> Result[Ack, Problem]:
     """Try until a try is acknowledged, or no further one is due; then return the verdict."""
-    delivery = Delivery()
-    course = DELIVERY_PROGRESS.get()
+    delivery = next(iter(under_way()), None) or Delivery()
     while True:
         delivery.tries += 1
-        if course is not None:
-            course.tries = delivery.tries
         outcome = await _attempt(attempt, delivery.unknown)
         if isinstance(outcome, Success):
             return delivery.acknowledged(outcome.unwrap())
         delivery.failed(outcome.failure())
-        if course is not None:
-            course.may_be_stored |= getattr(outcome.failure().problem, "may_be_stored", False)
         failure = delivery.failure or outcome.failure()
         wait_s = wait_before_next(delivery, failure, retry, deadline)
         if wait_s is None:
@@ -96,7 +90,10 @@ class _Group:
     """The deliveries of a group, and which of them are *due*, by their places in the group."""
 
     def __init__(self, size: int, retry: Retry | None, deadline: Deadline) -> None:
-        self._deliveries = [Delivery() for _ in range(size)]
+        known = under_way()
+        self._deliveries = known if len(known) == size else [Delivery() for _ in range(size)]
+        for delivery in self._deliveries:
+            delivery.shared = True
         self._verdicts: dict[int, Result[Ack, Problem]] = {}
         self._retry = retry
         self._deadline = deadline

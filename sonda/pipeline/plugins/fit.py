@@ -29,6 +29,12 @@ def encoders_of_sink(sink: str) -> list[str]:
     return [name for name, facts in PLUGINS["encoder"].items() if facts["x-payload"] in takes]
 
 
+def default_encoder(sink: str) -> dict[str, str]:
+    """Return the encoder for *sink* where nobody chose: `json_lines`, else the only one that fits."""
+    fitting = encoders_of_sink(sink)
+    return {"type": "json_lines" if "json_lines" in fitting else fitting[0]}
+
+
 def sinks_of_encoder(encoder: str) -> list[str]:
     """Return the names of the sinks that take what *encoder* makes."""
     payload = _facts("encoder", encoder)["x-payload"]

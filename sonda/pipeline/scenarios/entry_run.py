@@ -25,6 +25,7 @@ _WAKE_S: Final = 0.01
 _CHUNK_S: Final = 0.005  # of work between two turns of the event loop
 _LARGEST_CHUNK: Final = 500
 _FIRST_CHUNK: Final = 32
+_RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
 _SAMPLES: Final = 64  # latencies that stand for those of a whole group
 
@@ -63,6 +64,9 @@ class EntryRun:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent = Unsent(random or Random())  # noqa: S311  # only back-off jitter
         self._bug: BaseException | None = None
+        self.reserved: int | None = None
+        """The tick before which may be handed over, where that has to be recorded first."""
+        self.finished = asyncio.Event()
         self._ended_s: float | None = None
 
     # Time
@@ -127,16 +131,31 @@ class EntryRun:
         self.outcome = self.outcome or Outcome.COMPLETED
         self._ended_s = self._loop.time()
         self.state = State.FINISHED
+        self.finished.set()
 
     @property
     def _has_work(self) -> bool:
         is_over = self._due_at_stop is not None or self._bug is not None
         return not is_over and bool(self.account.in_flight or not self.account.is_handed_over)
 
-    def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
-        """Schedule nothing more; what is in flight is waited for."""
+    def stop(self, outcome: Outcome = Outcome.STOPPED, *, drain_s: float | None = None) -> None:
+        """Schedule nothing more; what is in flight is waited for, at most *drain_s*."""
         if self.state is not State.FINISHED:
+            if drain_s is not None:
+                self._limits = Limits(self._limits.window, drain_s)
             self._end(outcome)
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything was said of an event that was not delivered."""
+        return bool(self._unsent.text or self.account.problems.listed())
+
+    def next_reservation(self) -> int:
+        """Return the tick up to which the next two seconds may hand over, at the rate of late."""
+        now_s = self._loop.time()
+        recent = 3 * self.account.meter.rate(now_s, 1) + 3 * float(self.entry.schedule.peak_rate)
+        most = self.account.handed_over + self._limits.window + int(recent)
+        return most if self.entry.planned is None else min(most, self.entry.planned)
 
     def cut_off(self) -> None:
         """Wait no longer for what is in flight."""
@@ -180,6 +199,7 @@ class EntryRun:
             is_time = self._loop.time() >= self._unsent.retry_at_s
             return self._unsent.take(self._chunk) if is_time else ()
         end = self._due() if self._is_paced else self.entry.planned or 0
+        end = end if self.reserved is None else min(end, self.reserved)
         room = self._limits.window - self.account.in_flight
         size = min(room, end - self.account.handed_over, self._chunk)
         if size <= 0:
@@ -198,6 +218,8 @@ class EntryRun:
         if self._unsent.ticks:
             span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await self._sleep(min(span_s, _LOOK_AGAIN_S), self._attention)
+        elif self.account.handed_over == self.reserved and not self.account.is_handed_over:
+            await self._sleep(_RESERVED_SOON_S, self._attention)
         elif self._is_paced and has_room:
             due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
             await self._sleep(max(_WAKE_S, due_s - self._loop.time()), self._attention)

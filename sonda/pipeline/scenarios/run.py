@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -13,7 +13,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
-from sonda.pipeline.scenarios.plan import Scenario
+from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
 from sonda.pipeline.scenarios.sender import OwnPipeline, Sender
 from sonda.pipeline.scenarios.states import Limits, Outcome, State
@@ -51,9 +51,8 @@ class Run:
         self._history: list[Moment] = []
         self._keep_every = 1
 
-    async def __aenter__(self) -> Self:
-        """Start the run."""
-        loop = asyncio.get_running_loop()
+    async def prepare(self, *, reserved: bool = False) -> None:
+        """Make the run ready; where ticks have to be *reserved*, only the first are to begin with."""
         sender = self._given
         if sender is None:
             sender = await self._stack.enter_async_context(OwnPipeline())
@@ -63,7 +62,15 @@ class Run:
             EntryRun(entry, sender, self._limits, noticed=self._noticed)
             for entry in self.scenario.entries
         )
-        self._begin_s = loop.time()
+        self._begin_s = asyncio.get_running_loop().time()
+        if reserved:
+            self.reserve(self.next_reservation())
+
+    async def __aenter__(self) -> Self:
+        """Start the run."""
+        if not self._entries:
+            await self.prepare()
+        self._begin_s = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._run())
         self._sampling = asyncio.create_task(self._sample())
         return self
@@ -88,10 +95,58 @@ class Run:
         self._ended_ns = self._now_ns()
         self._note()
 
-    def stop(self) -> None:
-        """Schedule nothing more; what is in flight is waited for, at most the drain."""
+    def stop(self, entry_id: str | None = None, *, drain_s: float | None = None) -> None:
+        """Schedule nothing more, of one entry or of all; what is in flight is waited for.
+
+        *drain_s* takes the place of the limits' own.
+        """
         for entry in self._entries:
-            entry.stop()
+            if entry_id in (None, entry.entry.id):
+                entry.stop(drain_s=drain_s)
+
+    def interrupt(self, drain_s: float) -> None:
+        """Stop because the process ends."""
+        for entry in self._entries:
+            entry.stop(Outcome.INTERRUPTED, drain_s=drain_s)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run has ended."""
+        return self._task.done()
+
+    async def wait(self, span_s: float) -> None:
+        """Wait until the run has ended, at most *span_s*."""
+        await asyncio.wait({self._task}, timeout=span_s)
+
+    async def wait_for(self, entry_id: str | None) -> None:
+        """Wait until one entry has ended, or all have."""
+        for entry in self._entries:
+            if entry_id in (None, entry.entry.id):
+                await entry.finished.wait()
+
+    def active_entries(self) -> list[Entry]:
+        """Return the entries that have not ended."""
+        return [one.entry for one in self._entries if one.state is not State.FINISHED]
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything was said of an event that was not delivered."""
+        return any(entry.has_problems for entry in self._entries)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome of the entries that have one."""
+        outcomes = {entry.outcome for entry in self._entries}
+        return next((one for one in _WORST if one in outcomes), Outcome.COMPLETED)
+
+    def next_reservation(self) -> dict[str, int]:
+        """Return for each entry the tick up to which it should be allowed to hand over."""
+        return {entry.entry.id: entry.next_reservation() for entry in self._entries}
+
+    def reserve(self, ticks: Mapping[str, int]) -> None:
+        """Allow each entry to hand over what is before a tick."""
+        for entry in self._entries:
+            entry.reserved = ticks[entry.entry.id]
 
     def cut_off(self) -> None:
         """Stop, and wait for nothing."""
@@ -127,14 +182,12 @@ class Run:
     async def report(self) -> Result[Report, Problem]:
         """Wait until the run has ended; return what it has come to."""
         await asyncio.shield(self._task)
-        outcomes = {entry.outcome for entry in self._entries}
-        outcome = next(one for one in _WORST if one in outcomes)
         now_s = asyncio.get_running_loop().time()
         entries = tuple(_progress(entry, now_s) for entry in self._entries)
         return Success(
             Report(
                 self.scenario.name,
-                outcome,
+                self.outcome,
                 self._started_ns,
                 self._ended_ns,
                 entries,

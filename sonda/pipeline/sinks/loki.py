@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from returns.result import Result, Success
@@ -27,13 +27,9 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
+from sonda.pipeline.values.addresses import parse_http_url, with_path
 
-if TYPE_CHECKING:
-    import httpx
-
-
-_PUSH_PATH: Final = b"/loki/api/v1/push"
+_PUSH_PATH: Final = "/loki/api/v1/push"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +80,7 @@ def _line(options: Loki, transport: Network) -> Queue:
 
 def _endpoint(options: Loki) -> _post.Endpoint:
     headers = {"Content-Type": "application/json", **options.headers}
-    url = _push_url(options.url)
+    url = with_path(parse_http_url(options.url), _PUSH_PATH)
     return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
 
 
@@ -94,15 +90,6 @@ def _is_yes(status: int) -> bool:
 
 def _stream(payload: Payload) -> Hashable:
     return frozenset(payload.event.labels.items())
-
-
-def _push_url(base: str) -> httpx.URL:
-    url = parse_http_url(base)
-    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    path = path.removesuffix(b"/")
-    if not path.endswith(_PUSH_PATH):
-        path += _PUSH_PATH
-    return url.copy_with(raw_path=path + mark + query)
 
 
 def _compose(payloads: Sequence[Payload]) -> bytes:

@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from returns.result import Result, Success
 
@@ -26,10 +26,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
-
-if TYPE_CHECKING:
-    import httpx
+from sonda.pipeline.values.addresses import parse_http_url, with_path
 
 _CONTENT_TYPE: Final = "application/x-protobuf"
 
@@ -85,23 +82,13 @@ def _endpoint(options: OtlpHttp, signal: Signal) -> _post.Endpoint:
     return _post.endpoint(
         "otlp_http",
         options.endpoint,
-        _export_url(options.endpoint, signal),
+        with_path(parse_http_url(options.endpoint), f"/v1/{signal}"),
         {"Content-Type": _CONTENT_TYPE, **coding, **options.headers},
         options.tls,
         _post.is_2xx,
         judge=partial(judge_export, signal),
         is_retryable=is_retryable,
     )
-
-
-def _export_url(base: str, signal: Signal) -> httpx.URL:
-    """Append the signal's path, unless the base ends with it."""
-    url = parse_http_url(base)
-    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
-    suffix = b"/v1/" + signal.encode("ascii")
-    if not path.endswith(suffix):
-        path = path.removesuffix(b"/") + suffix
-    return url.copy_with(raw_path=path + mark + query)
 
 
 def _compose(options: OtlpHttp, payloads: Sequence[Payload]) -> bytes:

@@ -119,6 +119,13 @@ def parse_http_url(text: str) -> httpx.URL:
     return url
 
 
+def with_path(url: httpx.URL, suffix: str) -> httpx.URL:
+    """Return *url* with a path that ends with *suffix*: once, and without a final slash."""
+    path, mark, query = url.raw_path.partition(b"?")  # raw: a %2F in it stays one
+    path = path.removesuffix(b"/").removesuffix(suffix.encode("ascii"))
+    return url.copy_with(raw_path=path + suffix.encode("ascii") + mark + query)
+
+
 def address_of(url: httpx.URL) -> Address:
     """Return the host and the port that a URL leads to; a zone's `%25` (RFC 6874) is a `%`."""
     host = url.raw_host.decode("ascii").replace("%25", "%", 1)

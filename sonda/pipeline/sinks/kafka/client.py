@@ -213,13 +213,13 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
             transport.abort()
             raise
         self._counted = True
-        self._doors.observer.opened("kafka")
+        self._doors.observer.connection_opened("kafka")
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
         """Close; after an error abort, since TLS would wait for the peer's close_notify."""
         if self._counted:
             self._counted = False
-            self._doors.observer.closed("kafka")
+            self._doors.observer.connection_closed("kafka")
         closed = super().close(reason, exc)
         if reason is not None and self._transport is not None:
             self._transport.abort()

@@ -163,14 +163,14 @@ class Channels:
             await channel.close()
             raise
         observer = self._doors.observer
-        observer.opened(SINK)
+        observer.connection_opened(SINK)
         sockets = connected_since(first, peers, self._sockets)
         self._sockets |= sockets
         return _Channel(channel, sockets, on_close=partial(self._closed, sockets))
 
     def _closed(self, sockets: frozenset[Descriptor]) -> None:
         self._sockets -= sockets
-        self._doors.observer.closed(SINK)
+        self._doors.observer.connection_closed(SINK)
 
     def _keep(self, destination: Destination, line: _Line) -> None:
         if line.channel is None:

@@ -1,0 +1,1 @@
+"""Scenarios of a server: one runner process owns them, the workers forward to it."""

@@ -1,0 +1,106 @@
+"""The process that runs a server's scenarios: `python -m sonda.server.scenarios.runner`.
+
+Its settings come through standard input; it serves a Unix socket, and ends when every process of the
+server has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from sonda.observe.access_log import configure_logging, log_warning
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.net import AccessPolicy, Network
+from sonda.pipeline.net.resolve import listening_on
+from sonda.pipeline.policy.destinations import Policy
+from sonda.pipeline.values.addresses import Address
+from sonda.server.scenarios.records import Records
+from sonda.server.scenarios.registry import Registry
+from sonda.server.scenarios.resources import make_app
+from sonda.server.settings import Settings
+
+READY: Final = b"ready\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What the runner needs: the server's settings, where that listens, and the runner's own places.
+
+    *alive_fd* is the read end of a pipe whose other end every process of the server holds.
+    """
+
+    settings: Settings
+    listening: tuple[Address, ...]
+    socket: Path
+    database: Path
+    alive_fd: int
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which leaves the signals to us."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        """Leave the handlers as they are."""
+        return contextlib.nullcontext()
+
+
+async def _serve(given: RunnerSettings) -> None:
+    settings = given.settings
+    policy = Policy(settings.allow_destination, listening_on(given.listening))
+    confinement = AccessPolicy(settings.file_root, settings.tls_root, policy)
+    async with Pipeline(confinement=confinement, in_server=True, warn=log_warning) as pipeline:
+        registry = Registry(
+            pipeline,
+            Network(confinement),
+            Records(given.database),
+            max_scenarios=settings.max_scenarios,
+            max_rate=settings.max_rate,
+            keep=settings.keep_scenarios,
+        )
+        await registry.open()
+        config = uvicorn.Config(
+            make_app(registry),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        given.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(given.socket))
+        listener.listen()
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(given.alive_fd, ended.set)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, ended.set)
+        os.write(sys.stdout.fileno(), READY)
+        await ended.wait()
+        await registry.close(settings.shutdown_timeout_s)
+        server.should_exit = True
+        await serving
+
+
+def main() -> None:
+    """Read the settings, and serve until the server has gone."""
+    given: RunnerSettings = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that began this one
+    configure_logging(given.settings.log_level, given.settings.log_format)
+    asyncio.run(_serve(given))
+
+
+if __name__ == "__main__":
+    main()
