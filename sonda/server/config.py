@@ -29,7 +29,7 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import at, kind_of, quote
 from sonda.pipeline.text.hidden import hidden_texts
 from sonda.pipeline.text.redact import replace_secrets
-from sonda.server.flags import parse_key, read_secret_file
+from sonda.server.flag_values import parse_key, read_secret_file
 from sonda.server.settings import Settings
 
 _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -8,36 +8,30 @@ class leans on the inner workings of uvicorn 0.54, so `pyproject.toml` caps the 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final
 
 import httptools
-from uvicorn._types import (
-    ASGIReceiveEvent,
-    ASGISendEvent,
-    HTTPResponseStartEvent,
-)
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
-    RequestResponseCycle,
 )
 
 from sonda.envelope import envelope
 from sonda.observe.metrics import Metrics
-from sonda.pipeline.values.memoize import memoize
+from sonda.server.exchange import Cycle, LingeringTransport
+from sonda.server.request_head import (
+    HEAD_LIMIT_BYTES,
+    STAND_IN_METHOD,
+    Refusal,
+    head_too_large,
+    split_target,
+    with_known_method,
+)
 from sonda.server.request_id import HEADER, new_id
 
-HEAD_LIMIT_BYTES: Final = 65536
 PIPELINE_LIMIT: Final = 256
-LINGER_S: Final = 5.0
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
-
-_UNKNOWN_METHOD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) [^\s]+ HTTP/1\.[01]\r\n")
-_STAND_IN: Final = b"PROPFIND"
 
 
 class _Phase(Enum):
@@ -48,149 +42,6 @@ class _Phase(Enum):
     BODY = auto()
 
 
-class _Refusal(Exception):  # noqa: N818  # raised through the parser to end a request
-    """A head that the parser takes and we do not."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
-class _LingeringTransport(asyncio.Transport):
-    """A connection whose `close()` lets the client read its answer first.
-
-    The operating system resets a connection that is closed with input unread, and a reset throws
-    away the answer that is still on its way. So while *expects_input*, closing only ends our side;
-    the client's end, a time-out or a second `close()` does the rest.
-    """
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        loop: asyncio.AbstractEventLoop,
-        expects_input: Callable[[], bool],
-    ) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._expects_input = expects_input
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def close(self) -> None:
-        if self._deadline is not None:
-            self._transport.close()
-            return
-        self._deadline = self._loop.call_later(LINGER_S, self._transport.abort)
-        if self._expects_input() and not self._transport.is_closing():
-            self._transport.write_eof()
-            self._transport.resume_reading()
-        else:
-            self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._deadline is not None or self._transport.is_closing()
-
-    def lost(self) -> None:
-        """Note that the connection is gone."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Write, unless nobody listens: uvicorn tells only the newest request that they left."""
-        if not self.is_closing():
-            self._transport.write(data)
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._transport.get_extra_info(name, default)
-
-
-class _Cycle(RequestResponseCycle):
-    """One request and its answer: one body of a known length, or a stream until the end."""
-
-    body_is_broken = False
-    _is_streaming = False
-    _start: HTTPResponseStartEvent
-
-    async def receive(self) -> ASGIReceiveEvent:
-        """Let the app see a broken body; uvicorn does not know of any."""
-        message = await super().receive()
-        return {"type": "http.disconnect"} if self.body_is_broken else message
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Write head and body at once; uvicorn makes two system calls, and the client reads twice.
-
-        Hang up after an answer that does not await the request's body: uvicorn would read on,
-        however much may come.
-        """
-        if message["type"] == "http.response.start":
-            self._start = message
-            self.response_started = True
-            return
-        if message["type"] != "http.response.body":
-            raise RuntimeError(f"an answer goes on with {message['type']}")
-        if message.get("more_body") or self._is_streaming:
-            await self._stream(message["body"], more=message.get("more_body", False))
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if self.more_body:
-            self.keep_alive = False
-        body = b"" if self.scope["method"] == "HEAD" else message.get("body", b"")
-        self.transport.write(self._head() + body)
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-
-    async def _stream(self, body: bytes, *, more: bool) -> None:
-        """Write a piece of an answer of unknown length, which the end of the connection ends."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if not self._is_streaming:
-            self._is_streaming, self.keep_alive = True, False
-            self.transport.write(self._head())
-        if self.scope["method"] != "HEAD":
-            self.transport.write(body)
-        if not more:
-            self.response_complete = True
-            self.message_event.set()
-            self.transport.close()
-            self.on_response()
-
-    async def send_500_response(self) -> None:
-        """Answer for an app that raised, in the contract's shape; uvicorn's answer is plain text."""
-        self.keep_alive = False
-        body = envelope(500, "runtime error: see the log")
-        length = (b"content-length", b"%d" % len(body))
-        own_id = (HEADER, new_id().encode("ascii"))
-        headers = [(b"content-type", b"application/json"), length, own_id]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
-
-    def _head(self) -> bytes:
-        lines = [STATUS_LINE[self._start["status"]]]
-        for name, value in (*self.default_headers, *self._start["headers"]):
-            lines += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
-
-
 class EventProtocol(HttpToolsProtocol):
     """One connection. *head_timeout_s* bounds the wait for a head and for a client that must read.
 
@@ -199,8 +50,8 @@ class EventProtocol(HttpToolsProtocol):
 
     metrics: Metrics | None = None
     head_timeout_s: float = 30.0
-    cycle: _Cycle  # that of the newest request
-    _connection: _LingeringTransport
+    cycle: Cycle  # that of the newest request
+    _connection: LingeringTransport
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
     _head_bytes = 0  # of what the parser has told
@@ -208,7 +59,7 @@ class EventProtocol(HttpToolsProtocol):
     _deaf = False  # what still arrives is thrown away
     _ended = False  # nothing will arrive
     _discarded_bytes = 0
-    _refusal: _Refusal | None = None  # waits for the answers before it
+    _refusal: Refusal | None = None  # waits for the answers before it
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -216,7 +67,7 @@ class EventProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clock; uvicorn would keep a silent connection for ever."""
-        self._connection = _LingeringTransport(transport, self.loop, self._expects_input)
+        self._connection = LingeringTransport(transport, self.loop, self._expects_input)
         super().connection_made(self._connection)
         self._watch_head()
 
@@ -236,7 +87,7 @@ class EventProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return False
         if self._phase is not _Phase.IDLE:
-            self._give_up(_Refusal(400, "the request ended before it was complete"))
+            self._give_up(Refusal(400, "the request ended before it was complete"))
             return True
         if not self._answer_is_due():
             return False
@@ -285,7 +136,7 @@ class EventProtocol(HttpToolsProtocol):
         if in_head and self._phase is _Phase.HEAD:
             self._growing_bytes += len(data)
             if self._growing_bytes > HEAD_LIMIT_BYTES:
-                self._give_up(_head_too_large())
+                self._give_up(head_too_large())
         if not self._answer_is_due():
             self._watch_head()
 
@@ -298,15 +149,15 @@ class EventProtocol(HttpToolsProtocol):
             reworded = self._without_offer(data[offer.args[0] :])
         except httptools.HttpParserInvalidMethodError as exc:
             is_first = was_idle and self.cycle is earlier
-            reworded = _with_known_method(data) if is_first else None
+            reworded = with_known_method(data) if is_first else None
             if reworded is None:
-                self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
+                self._give_up(Refusal(400, f"not a valid HTTP request: {exc}"))
         except httptools.HttpParserCallbackError as exc:
-            if not isinstance(exc.__context__, _Refusal):
+            if not isinstance(exc.__context__, Refusal):
                 raise
             self._give_up(exc.__context__)
         except httptools.HttpParserError as exc:
-            self._give_up(_Refusal(400, f"not a valid HTTP request: {exc}"))
+            self._give_up(Refusal(400, f"not a valid HTTP request: {exc}"))
         if reworded is not None:
             self._parse_again(*reworded)
 
@@ -318,7 +169,7 @@ class EventProtocol(HttpToolsProtocol):
         """
         method = self.parser.get_method()
         head = [
-            _STAND_IN if method == b"CONNECT" else method,
+            STAND_IN_METHOD if method == b"CONNECT" else method,
             b" %b HTTP/%b\r\n" % (self.url, self.parser.get_http_version().encode()),
             *(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"),
             b"\r\n",
@@ -345,7 +196,7 @@ class EventProtocol(HttpToolsProtocol):
         self._phase = _Phase.HEAD
         self._head_bytes = self._growing_bytes = 0
         if len(self.pipeline) >= PIPELINE_LIMIT:
-            raise _Refusal(400, f"over {PIPELINE_LIMIT} requests wait on this connection")
+            raise Refusal(400, f"over {PIPELINE_LIMIT} requests wait on this connection")
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -353,13 +204,13 @@ class EventProtocol(HttpToolsProtocol):
         super().on_url(url)
         self._head_bytes += len(url)
         if self._head_bytes > HEAD_LIMIT_BYTES:
-            raise _head_too_large()
+            raise head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count the head's bytes; leave out trailers, which uvicorn takes for headers."""
         self._head_bytes += len(name) + len(value) + len(b": \r\n")
         if self._head_bytes > HEAD_LIMIT_BYTES:
-            raise _head_too_large()
+            raise head_too_large()
         if self._phase is _Phase.HEAD:
             super().on_header(name, value)
 
@@ -373,7 +224,7 @@ class EventProtocol(HttpToolsProtocol):
             return
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            raise _Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
+            raise Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
         self._check_host(version)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1: ignored in HTTP/1.0
@@ -381,7 +232,7 @@ class EventProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._unwatch_head()
         waiting = self._answer_is_due()
-        self.cycle = _Cycle(
+        self.cycle = Cycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -401,18 +252,18 @@ class EventProtocol(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
 
     def _check_host(self, version: str) -> None:
-        """Raise `_Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2)."""
+        """Raise `Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2)."""
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1:
-            raise _Refusal(400, "the request has more than one Host header")
+            raise Refusal(400, "the request has more than one Host header")
         if hosts == 0 and version == "1.1":
-            raise _Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
+            raise Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
 
     def _describe(self, version: str) -> None:
         """Put the request line into the scope."""
-        target = _split(self.url)
+        target = split_target(self.url)
         if target is None:
-            raise _Refusal(400, "the request target has no path")
+            raise Refusal(400, "the request target has no path")
         self.scope["http_version"] = version
         self.scope["method"] = (self._method or self.parser.get_method()).decode("ascii")
         self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = target
@@ -437,7 +288,7 @@ class EventProtocol(HttpToolsProtocol):
     def _head_is_overdue(self) -> None:
         if self._phase is _Phase.HEAD:
             detail = f"the request's headers did not arrive within {self.head_timeout_s:g}s"
-            self._give_up(_Refusal(408, detail))
+            self._give_up(Refusal(408, detail))
         else:
             self.transport.close()
 
@@ -453,10 +304,10 @@ class EventProtocol(HttpToolsProtocol):
             self._watch_head()
 
     def _answer_is_due(self) -> bool:
-        cycle: _Cycle | None = self.cycle
+        cycle: Cycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _give_up(self, refusal: _Refusal) -> None:
+    def _give_up(self, refusal: Refusal) -> None:
         """Listen no more. A broken body is the app's to refuse; a broken head, in its turn, ours."""
         self._deaf = True
         self._unwatch_head()
@@ -468,7 +319,7 @@ class EventProtocol(HttpToolsProtocol):
         else:
             self._refuse(refusal)
 
-    def _refuse(self, refusal: _Refusal) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer in the place of the app, and hang up."""
         if self.transport.is_closing():
             return
@@ -487,28 +338,6 @@ class EventProtocol(HttpToolsProtocol):
         self._log(f"{refusal.status} {refusal}", own_id)
         if self.metrics is not None:
             self.metrics.answered(refusal.status, None)
-
-
-@memoize
-def _split(target: bytes) -> tuple[str, bytes, bytes] | None:
-    """Split a request's target into its path, once more as it is written, and the query."""
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError:
-        return None
-    if url.path is None:
-        return None
-    return unquote(url.path.decode("ascii")), url.path, url.query or b""
-
-
-def _head_too_large() -> _Refusal:
-    return _Refusal(431, f"the request's line and headers are over {HEAD_LIMIT_BYTES} bytes")
-
-
-def _with_known_method(data: bytes) -> tuple[bytes, bytes] | None:
-    """Reword a request whose method httptools does not know: it deserves a 405, not a 400."""
-    line = _UNKNOWN_METHOD.match(data)
-    return (line[1], _STAND_IN + data[line.end(1) :]) if line else None
 
 
 def configured(metrics: Metrics, head_timeout_s: float) -> type[EventProtocol]:

@@ -24,7 +24,8 @@ from sonda.pipeline.policy.destinations import Rule
 from sonda.server import main
 from sonda.server.flags import FLAGS
 from sonda.server.host_check import AllowedHost
-from sonda.server.protocol import HEAD_LIMIT_BYTES, LINGER_BYTES, PIPELINE_LIMIT
+from sonda.server.protocol import LINGER_BYTES, PIPELINE_LIMIT
+from sonda.server.request_head import HEAD_LIMIT_BYTES
 from sonda.server.settings import Settings, read_settings
 from tests.support.bodies import LOG, changed
 from tests.support.bodies import raw as written

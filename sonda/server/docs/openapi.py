@@ -15,6 +15,7 @@ from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sin
 from sonda.pipeline.schemas.registry import COMMON, PLUGINS, REQUEST, Kind, Schema
 from sonda.server.docs.answer_schemas import PREVIEWED, PROBLEM_DETAILS, REFUSAL, SENT
 from sonda.server.docs.examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
+from sonda.server.docs.probe_paths import get_health, get_ready, json_content
 
 Json: TypeAlias = dict[str, Any]
 
@@ -48,8 +49,8 @@ def document(status_of: StatusOf) -> Json:
         "servers": [{"url": "/", "description": "The server that this document comes from"}],
         "paths": {
             "/events": {"post": _post_events()},
-            "/health": {"get": _get_health()},
-            "/ready": {"get": _get_ready()},
+            "/health": {"get": get_health()},
+            "/ready": {"get": get_ready()},
         },
         "components": {
             "schemas": dict(sorted(_schemas())),
@@ -89,7 +90,7 @@ def _post_events() -> Json:
         "responses": {
             "200": {
                 "description": "The destination has acknowledged the event; or what a dry run shows.",
-                "content": _json(
+                "content": json_content(
                     {"oneOf": [_ref("Sent"), _ref("Previewed")]}, {**sent(), **previewed()}
                 ),
             },
@@ -107,49 +108,6 @@ def _flag(name: str, description: str) -> Json:
     }
 
 
-def _get_health() -> Json:
-    return {
-        "operationId": "health",
-        "summary": "Tell whether the server is up",
-        "description": "Needs no key, and is answered under any load.",
-        "security": [],
-        "responses": {
-            "200": {
-                "description": "It is up.",
-                "content": _json(_status("ok"), {"up": {"value": {"status": "ok"}}}),
-            }
-        },
-    }
-
-
-def _get_ready() -> Json:
-    return {
-        "operationId": "ready",
-        "summary": "Tell whether the server takes events",
-        "description": (
-            "Needs no key, and is answered under any load. It speaks of this server alone: "
-            "destinations come with each event, so there is none to ask."
-        ),
-        "security": [],
-        "responses": {
-            "200": {
-                "description": "The pipeline is open.",
-                "content": _json(_status("ready"), {"ready": {"value": {"status": "ready"}}}),
-            },
-            "503": _ref(CODES[503], "responses"),
-        },
-    }
-
-
-def _status(word: str) -> Json:
-    return {
-        "type": "object",
-        "properties": {"status": {"const": word}},
-        "required": ["status"],
-        "additionalProperties": False,
-    }
-
-
 def _refused(status_of: StatusOf) -> Json:
     """Describe every answer that is not 200, each with the texts that it can have."""
     examples = refusals(status_of)
@@ -158,7 +116,7 @@ def _refused(status_of: StatusOf) -> Json:
             "description": REASONS[status],
             **({"headers": headers} if (headers := _HEADERS.get(status)) else {}),
             "content": {
-                **_json(
+                **json_content(
                     {**_ref("Refusal"), "properties": {"error": {"const": code}}}, examples[status]
                 ),
                 "application/problem+json": {
@@ -193,10 +151,6 @@ _HEADERS: Final[Mapping[int, Json]] = {
         }
     },
 }
-
-
-def _json(schema: Json, examples: Json) -> Json:
-    return {"application/json": {"schema": schema, "examples": examples}}
 
 
 def _ref(name: str, section: str = "schemas") -> Json:
