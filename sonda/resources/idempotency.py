@@ -6,6 +6,7 @@ Spec: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -13,6 +14,8 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from sonda.answers import Answer
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
+_BARE: Final = re.compile(r"[ -~]{1,255}")
+_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,510})"')
 _UNBOUND: Final = frozenset({*range(400, 500), HTTPStatus.SERVICE_UNAVAILABLE})
 """The answers to requests of which nothing was sent."""
 
@@ -74,6 +77,15 @@ class KeyStore(Protocol):
     async def forget(self, caller: str, key: str) -> None:
         """Let go of a key whose request was not worked."""
         ...
+
+
+def parse_key(header: str) -> str | None:
+    """Return the key of the header's value, bare or as a quoted string; `None` if it is none."""
+    text = header.strip(" \t")
+    if text.startswith('"'):
+        quoted = _QUOTED.fullmatch(text)
+        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    return text if _BARE.fullmatch(text) else None
 
 
 def fingerprint(raw: bytes, media_type: str, query: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sonda.http import Limits, PipelineProtocol, create_app
+from sonda.http import Limits, create_app
 from sonda.observe.access_log import log_warning
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
@@ -15,6 +15,7 @@ from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
 from sonda.resources.auth import BearerAuth
 from sonda.resources.body import Receive
+from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck

@@ -5,7 +5,6 @@ Spec: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,8 +17,6 @@ from sonda.resources.idempotency import Found, Kept, OtherRequest, UnderWay, Uns
 from sonda.server.database import Database
 from sonda.server.process import boot_id, is_alive, process_token
 
-_BARE: Final = re.compile(r"[ -~]{1,255}")
-_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,510})"')
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   caller TEXT NOT NULL,
@@ -42,15 +39,6 @@ CREATE TABLE IF NOT EXISTS idempotency_callers (
   caller TEXT PRIMARY KEY, kept INTEGER NOT NULL, number INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-
-
-def parse_key(header: str) -> str | None:
-    """Return the key of the header's value, bare or as a quoted string; `None` if it is none."""
-    text = header.strip(" \t")
-    if text.startswith('"'):
-        quoted = _QUOTED.fullmatch(text)
-        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
-    return text if _BARE.fullmatch(text) else None
 
 
 class Clock:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
+from sonda.pipeline.model import Confirmed, EncodedEvent, Preview, Receipt, WirePreview
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
@@ -65,15 +66,26 @@ class Pipe:
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
 
+    def prepare(self, raw: bytes, *_: object, **__: object) -> Result[EncodedEvent, Problem]:
+        raise NotImplementedError
+
+    async def send_prepared(self, *_: object, **__: object) -> list[Outcome]:
+        raise NotImplementedError
+
     async def deliver(
-        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         self.previewed.append(raw)
         self.until_s = until_s

@@ -12,8 +12,15 @@ from typing import Any, TypeVar
 import pytest
 
 from sonda.answers import Answer
-from sonda.resources.idempotency import Kept, OtherRequest, UnderWay, Unstorable, Worked
-from sonda.server.idempotency import Clock, IdempotencyStore, parse_key
+from sonda.resources.idempotency import (
+    Kept,
+    OtherRequest,
+    UnderWay,
+    Unstorable,
+    Worked,
+    parse_key,
+)
+from sonda.server.idempotency import Clock, IdempotencyStore
 
 T = TypeVar("T")
 
