@@ -1006,3 +1006,15 @@ def test_a_log_that_nobody_reads(workers: str, tmp_path: Path) -> None:
         finally:
             process.kill()
             os.close(readable)
+
+
+def test_a_locale_that_cannot_write_a_path(tmp_path: Path) -> None:
+    """A path is UTF-8 where the locale lacks its characters; no other locale makes a 500."""
+    environ = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    with serving("--file-root", str(tmp_path), environ=environ) as server:
+        assert server.ask(post(to_file("ü/€.log"))).document["sent"] is True
+        assert server.ask(post(to_file("ü/€.log"), path=b"/events?dry_run=1")).status == 200
+        tls = {"ca_cert": "€.pem"}
+        sink = {"type": "http_push", "url": "https://127.0.0.1:1", "tls": tls}
+        assert server.ask(post(written(changed(LOG, sink=sink)))).status == 502
+    assert len((tmp_path / "ü" / "€.log").read_bytes().splitlines()) == 1

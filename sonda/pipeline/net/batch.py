@@ -83,15 +83,15 @@ class Group:
                 delivery.pushes.append(events)
 
     def release(self) -> None:
-        """Let go of the batches: they lead back here, a circle that only the collector could free."""
+        """Let go of what leads back here: circles that only the collector could free."""
         for entry in self.entries:
-            entry.batch = None
+            entry.batch = entry.group = None
 
 
 class Entry:
     """An event in the queue, until its outcome is known."""
 
-    __slots__ = ("_group", "batch", "deadline", "outcome", "part", "payload", "stream")
+    __slots__ = ("batch", "deadline", "group", "outcome", "part", "payload", "stream")
 
     def __init__(
         self, payload: Payload, deadline: Deadline, stream: Hashable, group: Group
@@ -102,7 +102,7 @@ class Entry:
         self.batch: Batch | None = None
         self.part: object = None  # of a batch that was refused: it goes again with this half alone
         self.outcome: Outcome | None = None
-        self._group = group
+        self.group: Group | None = group  # until nobody waits for it any more
 
     @property
     def left(self) -> bool:
@@ -118,12 +118,13 @@ class Entry:
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is None:
             self.outcome = outcome.alt(self._dated)
-            self._group.settled()
+            if self.group is not None:
+                self.group.settled()
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours where its outcome is awaited."""
-        if self.outcome is None:
-            self._group.fail(exc)
+        if self.outcome is None and self.group is not None:
+            self.group.fail(exc)
 
     def _dated(self, setback: AttemptFailure) -> AttemptFailure:
         """Return the failure with the event's own time in an unknown outcome."""

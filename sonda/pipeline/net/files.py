@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from contextlib import ExitStack, suppress
@@ -14,9 +13,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.blocking_writers import WriteBatch
+from sonda.pipeline.net.unix import lock_inode, unlock_inode
 from sonda.pipeline.net.writes import claim, is_regular, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.paths import encodable
 
 _TO_APPEND: Final = (
     os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -46,7 +47,7 @@ def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]
     try:
         with suppress(OSError):  # it cannot be written to, which no operator could allow
             if confinement is not None:
-                _way(path, confinement)
+                _way(encodable(path), confinement)
     except _NotAllowed as exc:
         return Failure(exc.problem)
     return Success(locate(path, confinement).absolute())
@@ -61,12 +62,13 @@ def open_locked(
     is tried for, not waited for, and each try opens the file anew: meanwhile the path may have
     got another file, by log rotation or by somebody who wants to get out of the root.
     """
+    path = encodable(path)
     try:
         while True:
             with ExitStack() as closing:
                 fd = _open(path, confinement, fsync=fsync)
                 closing.callback(release, fd)
-                if claim(fcntl.flock, fd) and _leads_to(fd, path, confinement):
+                if claim(lock_inode, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
                         _sync_folder(Path(real).parent)
@@ -83,7 +85,7 @@ def release(fd: int) -> None:
     Closing alone would not unlock it while a process forked meanwhile has a copy of the descriptor.
     """
     with suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_UN)
+        unlock_inode(fd)
     with suppress(OSError):
         os.close(fd)
 

@@ -20,6 +20,7 @@ from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import begin_in_thread
 from sonda.pipeline.problems import Forbidden, Problem, Unreachable
 from sonda.pipeline.text.escape import quote
+from sonda.pipeline.values.paths import encodable
 
 if TYPE_CHECKING:
     from sonda.pipeline.net import AccessPolicy
@@ -99,7 +100,8 @@ class TlsContexts:
         if tls is None or confinement is None:
             return Success(None)
         try:
-            for path in (str(confinement.file_root / path) for path in tls.paths().values()):
+            for given in tls.paths().values():
+                path = str(confinement.file_root / encodable(given))
                 _way(path, confinement)
                 with suppress(OSError):  # it cannot be read, which no operator could allow
                     _refuse_special(path, Path(path).stat())
@@ -186,6 +188,7 @@ def _no_passphrase() -> str:
 @contextmanager
 def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
+    path = encodable(path)
     if confinement is None:
         fd = os.open(path, _TO_READ)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 LONGEST_PATH_BYTES: Final = 4096
@@ -24,3 +25,15 @@ def check_path(text: str) -> str:
     if any(len(name) > LONGEST_NAME_BYTES for name in encoded.split(b"/")):
         raise ValueError(f"a name in a path has at most {LONGEST_NAME_BYTES} bytes")
     return text
+
+
+def encodable(path: str) -> str:
+    """Return a path that the system's calls take: as it is, or as what stands for its UTF-8 bytes.
+
+    A locale such as C or ISO-8859-1 cannot write every character; what it cannot is UTF-8.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fsdecode(path.encode(errors="surrogateescape"))
+    return path
