@@ -31,7 +31,7 @@ from sonda.resources.body import BODY, Body, Message, Receive, content_length
 from sonda.resources.errors import DELIVERY, Rejected, handle_bug, serialize_error, write
 from sonda.resources.exposition import Exposition
 from sonda.resources.headers import key_of, require_event_type
-from sonda.resources.idempotency import Idempotent, KeyStore, fingerprint
+from sonda.resources.idempotency import ClosesKeys, Idempotent, KeyStore, fingerprint
 from sonda.resources.ndjson import NDJSON, LineLimits
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Health, Readiness, Ready
@@ -185,6 +185,8 @@ def create_app(
     app = App()
     app.readiness = Readiness(pipeline)
     app.add_middleware([app.readiness, MethodCheck()])
+    if keys is not None:
+        app.add_middleware(ClosesKeys(keys))
     app.add_route("/events", Events(auth, limits, pipeline, keys))
     app.add_route("/health", Health())
     app.add_route("/ready", Ready(app.readiness))

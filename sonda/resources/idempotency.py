@@ -78,6 +78,10 @@ class KeyStore(Protocol):
         """Let go of a key whose request was not worked."""
         ...
 
+    def close(self) -> None:
+        """Finish what was begun."""
+        ...
+
 
 def parse_key(header: str) -> str | None:
     """Return the key of the header's value, bare or as a quoted string; `None` if it is none."""
@@ -93,6 +97,17 @@ def fingerprint(raw: bytes, media_type: str, query: str) -> bytes:
     digest = hashlib.sha256(f"{media_type}\n{query}\n".encode())
     digest.update(raw)
     return digest.digest()
+
+
+class ClosesKeys:
+    """Falcon middleware that finishes what is being kept when the server ends."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    async def process_shutdown(self, _scope: object, _event: object) -> None:
+        """Close the store."""
+        self._store.close()
 
 
 class Idempotent(NamedTuple):

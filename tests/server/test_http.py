@@ -230,7 +230,7 @@ def test_other_paths_are_404(path: str) -> None:
     reply = asked(Pipe(), Settings(), "POST", path)
     assert_refused(reply, 404, "not_found")
     assert reply.document["detail"].isprintable()
-    there = "POST /events, GET /health, GET /ready, GET /metrics, GET /openapi.json and GET /docs"
+    there = "POST /events, GET /destinations, GET /health, GET /ready, GET /metrics, GET /openapi"
     assert there in reply.document["detail"]
 
 
