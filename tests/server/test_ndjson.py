@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,12 @@ def post(
     async def main() -> httpx.Response:
         app = assemble(replace(Settings(file_root=folder), **settings))
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        await app.readiness.process_startup({}, {})
+        async with (
+            AsyncExitStack() as stack,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            stack.push_async_callback(app.readiness.process_shutdown, {}, {})
             return await client.post(
                 f"/events{query}", content=raw, headers={**NDJSON, **(headers or {})}
             )
