@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "run": ("sonda.cli.run", "run"),
     "schema": ("sonda.cli.schema", "schema"),
     "serve": ("sonda.server", "serve_command"),
+    "wrap": ("sonda.cli.wrap", "wrap"),
 }
 _HANDLES_SIGNALS: Final = ("serve",)
 _HELP: Final = {"help_option_names": ["-h", "--help"]}

@@ -61,7 +61,7 @@ def delivered(receipt: Receipt, target: str) -> Outcome:
     proof = str(receipt.confirmed) if receipt.status is None else str(receipt.status)
     tries = f", {receipt.tries} tries" if receipt.tries > 1 else ""
     line = f"delivered to {target} in {_span(receipt.latency_us)} ({proof}{tries})"
-    said = {one.name: getattr(receipt, one.name) for one in fields(receipt)}
+    said = {one.name: getattr(receipt, one.name) for one in fields(receipt) if one.compare}
     answer = {
         "sent": True,
         **{name: value for name, value in said.items() if value is not None and value != ()},
@@ -74,6 +74,8 @@ def _seen(outcome: Outcome) -> Outcome:
     match outcome.answer:
         case {"verified": False}:
             return replace(outcome, exit=Exit.UNSEEN, line=f"{outcome.line}, not seen in time")
+        case {"verified": True, "visible_us": int(visible_us)}:
+            return replace(outcome, line=f"{outcome.line}, seen after {_span(visible_us)}")
         case {"verified": True, "visible_ms": visible_ms}:
             return replace(outcome, line=f"{outcome.line}, seen after {visible_ms} ms")
         case _:

@@ -87,7 +87,7 @@ async def remote(connection: Connection, *, dry_run: bool = False) -> AsyncItera
     import httpx
 
     url = connection.url
-    endpoint = f"{url.rstrip('/')}/events{'?dry_run=true' if dry_run else ''}"
+    endpoint = f"{url.rstrip('/')}/events?{'dry_run' if dry_run else 'receipt'}=true"
     headers = {"Content-Type": "application/json"}
     if connection.api_key:
         headers["Authorization"] = f"Bearer {connection.api_key}"

@@ -6,8 +6,7 @@ its event passes, and read by the observer and by whoever answers for the event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
@@ -170,14 +169,19 @@ class Delivery:
 _UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("_UNDER_WAY", default=())
 
 
-@contextmanager
-def delivering(deliveries: Sequence[Delivery]) -> Iterator[None]:
+class delivering:  # noqa: N801  # a context manager; made of a generator it would cost more
     """Let what runs in the block write down how far these events come."""
-    token = _UNDER_WAY.set(tuple(deliveries))
-    try:
-        yield
-    finally:
-        _UNDER_WAY.reset(token)
+
+    __slots__ = ("_deliveries", "_token")
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self._deliveries = tuple(deliveries)
+
+    def __enter__(self) -> None:
+        self._token = _UNDER_WAY.set(self._deliveries)
+
+    def __exit__(self, *_: object) -> None:
+        _UNDER_WAY.reset(self._token)
 
 
 def under_way() -> tuple[Delivery, ...]:

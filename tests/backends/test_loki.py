@@ -201,3 +201,11 @@ def test_an_unknown_authority_is_a_no(loki_secured: Loki) -> None:
     problem = sonda.emit(body).failure()
     assert isinstance(problem, Unreachable)
     assert problem.reason.startswith("certificate verification failed")
+
+
+def test_a_long_label_does_not_hide_the_reason(loki: Loki) -> None:
+    """Loki names the value before it says what is wrong: start and end of its words are quoted."""
+    problem = sonda.emit(event(loki, "x", labels={"event": "x" * 2049})).failure()
+    assert isinstance(problem, Refused)
+    assert "has label value too long" in problem.answer
+    assert len(problem.answer) <= 1001

@@ -781,18 +781,21 @@ def test_through_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving("--file-root", str(home), environ={"SONDA_API_KEY": KEY}) as server:
         words = ["--server", server.url + "/"]
         result = typed("emit", "log", "x", "--to", "file=x.log", *words)
-        assert lines(result.output) == [f"delivered to file x.log through {server.url}/ in N ms"]
+        assert lines(result.output) == [
+            f"delivered to file x.log through {server.url}/ in N ms (accepted)"
+        ]
         assert (home / "x.log").read_bytes().count(b"\n") == 1
         read = typed("emit", "log", "x", "--to", "stdout", "--json", *words)
         [answer] = documents(read.stdout)  # the server's standard output has the event
         assert answer.pop("latency_ms") >= 0
+        assert answer.pop("receipt")["confirmed"] == "handed_off"
         assert (answer, read.exit_code) == ({"sent": True, "signal_type": "logs"}, 0)
 
         refused = typed("emit", "log", "x", "--to", "tcp=127.0.0.1:1", *words)
         assert refused.exit_code == 1
-        assert refused.stderr == (
-            "rejected: sink error: TCP connect to 127.0.0.1:1: Connection refused\n"
-        )
+        verdict, warning = refused.stderr.splitlines()
+        assert verdict == "rejected: sink error: TCP connect to 127.0.0.1:1: Connection refused"
+        assert warning.startswith("warning: scenario entry 'events.logs' sink `tcp` targets ")
         invalid = typed("emit", "log", "x", "--label", "a-b=", "--to", "stdout", *words)
         assert (invalid.exit_code, invalid.stdout) == (2, "")
         forbidden = typed("emit", "log", "x", "--to", "file=/etc/x", *words)
@@ -806,7 +809,9 @@ def test_through_a_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SONDA_API_KEY", "wrong")
         denied = typed("emit", "log", "x", "--to", "stdout", "--json", *words)
         assert denied.exit_code == 2
-        assert documents(denied.stdout) == [{"error": "unauthorized", "detail": "invalid API key"}]
+        [said] = documents(denied.stdout)
+        assert (said["error"], said["detail"]) == ("unauthorized", "invalid API key")
+        assert said["outcome"] == "not_sent"
         assert server.stop() == 0
     assert KEY not in server.log
 

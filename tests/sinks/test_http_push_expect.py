@@ -157,8 +157,8 @@ def checked(expect: Any) -> Any:
                 (
                     ValidationIssue(
                         "sink.expect.json",
-                        'invalid name "errors": expected a JSON Pointer such as /errors or '
-                        "/items/0/status",
+                        'invalid name "errors": expected a JSON Pointer such as /errors: '
+                        "empty, or / before each name",
                     ),
                 )
             ),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -21,13 +21,18 @@ from sonda.pipeline.policy.destinations import Policy
 if TYPE_CHECKING:
     import httpx
 
-    from sonda.pipeline.sinks.kafka.cluster import Clusters
-    from sonda.pipeline.sinks.otlp_grpc.channels import Channels
 
 KEPT_DESTINATIONS: Final = 256
 
 O = TypeVar("O")
 D = TypeVar("D")
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+R = TypeVar("R", bound=_Closable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Network:
         self.streams = ConnectionPool(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, Any] = {}  # the most recently used last
+        self._shared: dict[Callable[[Network], Any], Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
@@ -117,28 +123,22 @@ class Network:
 
         return HttpTransport(self.streams)
 
-    @cached_property
-    def channels(self) -> Channels:
-        """What carries gRPC calls; it is an extra, and not needed before the first of them."""
-        from sonda.pipeline.sinks.otlp_grpc.channels import Channels
+    def shared(self, kind: Callable[[Network], R]) -> R:
+        """Return the one *kind* of this network, which is made when it is first asked for.
 
-        return Channels(self.streams, self.destinations)
-
-    @cached_property
-    def kafka(self) -> Clusters:
-        """The Kafka clusters in use; aiokafka is an extra, too."""
-        from sonda.pipeline.sinks.kafka.cluster import Clusters
-
-        return Clusters(self.destinations)
+        It is closed with the network. This is how sinks keep what is theirs alone.
+        """
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        made: R = self._shared[kind]
+        return made
 
     async def aclose(self) -> None:
         """End what is still under way, and close every kept connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if "channels" in vars(self):
-            await self.channels.aclose()
-        if "kafka" in vars(self):
-            await self.kafka.aclose()
+        for kept in self._shared.values():
+            await kept.aclose()
         await self.streams.aclose()
         await self.destinations.aclose()

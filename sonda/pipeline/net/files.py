@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.blocking_writers import WriteBatch
+from sonda.pipeline.net.unix import lock_inode, unlock_inode
 from sonda.pipeline.net.writes import claim, is_regular, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
@@ -68,7 +68,7 @@ def open_locked(
             with ExitStack() as closing:
                 fd = _open(path, confinement, fsync=fsync)
                 closing.callback(release, fd)
-                if claim(fcntl.flock, fd) and _leads_to(fd, path, confinement):
+                if claim(lock_inode, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
                         _sync_folder(Path(real).parent)
@@ -85,7 +85,7 @@ def release(fd: int) -> None:
     Closing alone would not unlock it while a process forked meanwhile has a copy of the descriptor.
     """
     with suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_UN)
+        unlock_inode(fd)
     with suppress(OSError):
         os.close(fd)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import select
 import socket
 import ssl
 import struct
-import termios
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -20,6 +18,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.net.unix import has_unsent
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
 _BROKEN: Final = select.POLLHUP | select.POLLERR
@@ -176,7 +175,7 @@ class Socket:
         return bool(retransmits and silent_ms > _STALLED_S * 1000)
 
     def _has_unacked(self) -> bool:
-        return any(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))  # a count of bytes, packed
+        return has_unsent(self._sock)
 
     async def settle(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""

@@ -5,7 +5,6 @@ They raise `OSError` before anything has begun, and `Withdrawn` once nobody wait
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import stat
@@ -16,6 +15,7 @@ from typing import Final
 
 from sonda.pipeline.net.blocking_writers import Torn, WriteBatch
 from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.unix import is_appending
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
 _PAUSE_S: Final = 0.002
@@ -30,10 +30,10 @@ def write(fd: int, batch: WriteBatch, *, fsync: bool = False) -> None:
         _pour(fd, batch, fsync=fsync)
 
 
-def claim(lock: Callable[[int, int], object], fd: int) -> bool:
-    """Try to lock a file with `flock` or `lockf`; false while somebody else holds it."""
+def claim(lock: Callable[[int], object], fd: int) -> bool:
+    """Try to *lock* a file; return whether nobody else holds it."""
     try:
-        lock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(fd)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
@@ -62,7 +62,7 @@ def is_regular(fd: int) -> bool:
 
 def _append(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
     """Write to a regular file, and cut back an event that does not get there whole."""
-    appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+    appends = is_appending(fd)
     start = os.fstat(fd).st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
     body = batch.begin(_MOST_BYTES)
     sent, error = _write_behind(fd, start, body)

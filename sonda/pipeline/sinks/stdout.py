@@ -9,7 +9,6 @@ reads the other end of a pipe has not answered.
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import sys
@@ -25,6 +24,7 @@ from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.blocking_writers import Verdict, WriteBatch, WriteRequest
 from sonda.pipeline.net.sockets import words
+from sonda.pipeline.net.unix import lock_for_process, unlock_for_process
 from sonda.pipeline.net.writes import claim, pause, wait_for_room, write
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
@@ -49,14 +49,16 @@ class _Write:
     confirmed: Confirmed = Confirmed.HANDED_OFF
 
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
-        while not claim(fcntl.lockf, self.fd):  # flock excludes no worker: they inherited one file
+        while not claim(
+            lock_for_process, self.fd
+        ):  # flock excludes no worker: they inherited one file
             pause(batch)
         try:
             _flush(self.stream, self.fd, batch)
             write(self.fd, batch)
         finally:
             with suppress(OSError):
-                fcntl.lockf(self.fd, fcntl.LOCK_UN)
+                unlock_for_process(self.fd)
         return Success(None)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from typing import Final
 
 QUOTED_CHARACTERS: Final = 200
 ANSWER_CHARACTERS: Final = 1000
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_WORDS: Final = re.compile(r"\s+|\S+")
+_SHORT_WORD: Final = 40
 _SCHEME: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})")
 _END_OF_AUTHORITY: Final = re.compile(r"[/?#\\]")
 
@@ -31,20 +34,41 @@ def variant(value: str) -> str:
 
 
 def excerpt(text: bytes | str, limit: int = ANSWER_CHARACTERS, *, whole: bool = True) -> str:
-    """Return a destination's words on one line, shortened in the middle.
+    """Return a destination's words on one line, at most some *limit* characters, start and end kept.
 
-    Many name the series first and the reason last. Of words that are not *whole*, whose end is not
-    known, the start is kept.
+    Many name the series first and the reason last, or between two mentions of a long value: long
+    words are shortened before the text is. Of words that are not *whole*, whose end is not known,
+    the start is kept.
     """
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     text = text.strip()
     if not whole:
         return escape(f"{text[:limit]}…")
-    if len(text) > limit:
-        half = limit // 2
-        text = f"{text[: limit - half]}…{text[-half:]}"
-    return escape(text)
+    short = _shorten_words(text, limit)
+    return escape(short if len(short) <= limit + 1 else _shorten(short, limit))
+
+
+def _shorten(text: str, limit: int) -> str:
+    """Return *text* without its middle, if it is longer than *limit*."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[: limit - half]}…{text[-half:]}"
+
+
+def _shorten_words(text: str, limit: int) -> str:
+    """Shorten the longest words of a text that is too long, as little as makes it fit."""
+    if len(text) <= limit:
+        return text
+    words = _WORDS.findall(text)
+    lengths = [len(word) for word in words]
+
+    def excess(longest: int) -> int:
+        return sum(min(length, longest + 1) for length in lengths) - limit - 1
+
+    longest = bisect_left(range(limit + 1), 1, lo=_SHORT_WORD, key=excess) - 1
+    return "".join(_shorten(word, max(longest, _SHORT_WORD)) for word in words)
 
 
 def escape(text: str, *, quotes: bool = False) -> str:

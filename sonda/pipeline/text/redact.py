@@ -80,7 +80,8 @@ def replace_secrets(text: str, replacements: Mapping[str, str]) -> str:
 
 def _spellings(secret: str) -> Iterator[str]:
     """Yield a secret as it is, with its own escapes undone, and as UTF-8 read as Latin-1."""
-    for meant in (secret, secret.encode(errors="surrogatepass").decode("latin-1")):
+    garbled = secret.encode(errors="surrogatepass").decode("latin-1")
+    for meant in (secret, secret.strip("\\"), garbled):  # a final backslash can be lost on the way
         for layer in unescaped(split_astral(meant))[0]:
             if len(layer.text) >= _SHORTEST:
                 yield folded(layer.text)

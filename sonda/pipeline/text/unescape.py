@@ -16,15 +16,16 @@ from typing import Final
 LAYERS: Final = 6
 """How many escapes inside one another are undone."""
 
-_ESCAPE: Final = re.compile(
-    r"(?P<bytes>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)"
-    r"|\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
+_PERCENT: Final = r"(?P<bytes>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)"
+_BACKSLASH: Final = (
+    r"\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
     r"|\\(?:u(?P<four>[0-9A-Fa-f]{4})|U(?P<eight>[0-9A-Fa-f]{8}))"
     r"|\\(?P<octal>[0-3][0-7]{2})"
     r"|\\(?P<plain>.)"
-    r"|(?P<html>&(?:\#[0-9]{1,8}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)",
-    re.DOTALL,
 )
+_HTML: Final = r"(?P<html>&(?:\#[0-9]{1,8}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)"
+_ANY: Final = re.compile(f"{_PERCENT}|{_BACKSLASH}|{_HTML}", re.DOTALL)
+_EACH: Final = tuple(re.compile(kind, re.DOTALL) for kind in (_PERCENT, _BACKSLASH, _HTML))
 _BYTE: Final = re.compile(r"(?:%|\\x)([0-9A-Fa-f]{2})")
 _NAMED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 _MARKS: Final = frozenset("%\\&")
@@ -47,19 +48,21 @@ class Layer:
 
 
 def unescaped(text: str) -> tuple[list[Layer], bool]:
-    """Return *text* as it is, then with one more layer of escapes undone each time.
+    r"""Return *text* as it is, then with one more layer of escapes undone each time.
 
-    The flag is true if more than `LAYERS` were inside one another, so that some are left.
+    Of each kind of escape there is a layer without that kind alone, too: `\&quot;` may be a
+    backslash and a quote. The flag is true if more than `LAYERS` were inside one another.
     """
     found = [Layer.of(text)]
+    if _MARKS.isdisjoint(text):
+        return found, False
     for _ in range(LAYERS):
-        if _MARKS.isdisjoint(found[-1].text):
-            return found, False
-        inner = _undo(found[-1])
+        inner = _undo(found[-1], _ANY)
         if inner.text == found[-1].text:
-            return found, False
+            break
         found.append(inner)
-    return found, not _MARKS.isdisjoint(found[-1].text)
+    some_left = len(found) > LAYERS and not _MARKS.isdisjoint(found[-1].text)
+    return found + [_undo(found[0], kind) for kind in _EACH], some_left
 
 
 def count_marks(text: str) -> int:
@@ -67,13 +70,15 @@ def count_marks(text: str) -> int:
     return sum(map(text.count, _MARKS))
 
 
-def _undo(layer: Layer) -> Layer:
+def _undo(layer: Layer, escape: re.Pattern[str]) -> Layer:
     text: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     at = 0
-    for match in _ESCAPE.finditer(layer.text):
+    for match in escape.finditer(layer.text):
         begin, end = match.span()
+        if match.lastgroup == "html" and _entity(match[0]) == match[0]:
+            continue  # it means nothing
         text.append(layer.text[at:begin])
         starts += layer.starts[at:begin]
         ends += layer.ends[at:begin]

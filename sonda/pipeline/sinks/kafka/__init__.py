@@ -31,6 +31,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
     Access,
     Attempt,
     Cluster,
+    Clusters,
     Delivered,
     NoResponse,
     Refusal,
@@ -181,7 +182,7 @@ async def _deliver(
     shipment: _Shipment, access: Access, transport: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
     """Deliver the record with others, and once more alone if it was refused because of them."""
-    async with transport.kafka.lease(access) as cluster:
+    async with transport.shared(Clusters).lease(access) as cluster:
         first = await _attempt(shipment, access, cluster, deadline, alone=False)
         verdict = first.value_or(None)
         if not isinstance(verdict, Refusal) or verdict.meant:

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from msgspec import Struct
 
 from sonda.pipeline.model import Place
+from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.sinks.kafka.client import (
     BACKOFF_S,
@@ -311,8 +312,8 @@ class Cluster:
 class Clusters:
     """The clusters in use, and those that are idle."""
 
-    def __init__(self, doors: Destinations) -> None:
-        self._doors = doors
+    def __init__(self, network: Network) -> None:
+        self._doors = network.destinations
         self._kept: dict[Access, Cluster] = {}
         self._idle: dict[Access, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()

@@ -15,6 +15,7 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.sinks import kafka
 from sonda.pipeline.sinks.kafka.client import FAILURES, explain
+from sonda.pipeline.sinks.kafka.cluster import Clusters
 from sonda.pipeline.verify.judging import QueryRefused
 from sonda.pipeline.verify.kafka import StoredRecord
 
@@ -30,7 +31,7 @@ async def fetch_record(
     access = await kafka.access_of(options, network)
     if not isinstance(access, Success):
         return QueryRefused(str(access.failure()))
-    async with network.kafka.lease(access.unwrap()) as cluster:
+    async with network.shared(Clusters).lease(access.unwrap()) as cluster:
         client = cluster.client
         leader = client.leader(TopicPartition(place.topic, place.partition))
         if not leader:

@@ -36,7 +36,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import Sink
-from sonda.pipeline.sinks.otlp_grpc.channels import Destination, Metadata
+from sonda.pipeline.sinks.otlp_grpc.channels import Channels, Destination, Metadata
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt, shown
 from sonda.pipeline.text.redact import (
     mask,
@@ -194,7 +194,7 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
-            transport.channels.lease(destination.unwrap()) as channel,
+            transport.shared(Channels).lease(destination.unwrap()) as channel,
         ):
             left_s = deadline.left_s()
             if left_s <= 0:

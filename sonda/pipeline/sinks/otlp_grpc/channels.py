@@ -18,9 +18,9 @@ import grpc
 import grpc.aio
 
 from sonda.about import version
+from sonda.pipeline.net import Network
 from sonda.pipeline.net.descriptors import Descriptor, connected_since, next_number
-from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, ConnectionPool, TlsParameters
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, TlsParameters
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.tls import Pem, system_authorities
 from sonda.pipeline.sinks.otlp_grpc.forking import check_process, remember
@@ -91,9 +91,9 @@ class _Line:
 class Channels:
     """The channels to all destinations."""
 
-    def __init__(self, streams: ConnectionPool, doors: Destinations) -> None:
-        self._streams = streams
-        self._doors = doors
+    def __init__(self, network: Network) -> None:
+        self._streams = network.streams
+        self._doors = network.destinations
         self._lines: dict[Destination, _Line] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()

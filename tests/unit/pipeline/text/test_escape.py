@@ -78,6 +78,20 @@ def test_excerpt() -> None:
     assert excerpt(b"\xff\x1b", 10) == "\ufffd\\u001b"
 
 
+def test_a_reason_between_two_long_values() -> None:
+    """Long words are shortened first, so that what stands between them stays."""
+    value = "x" * 2049
+    words = f"stream '{{event=\"{value}\"}}' has label value too long: '{value}'"
+    shown = excerpt(words, 1000)
+    assert 990 <= len(shown) <= 1001
+    assert shown.startswith("stream '{event=\"xxx")
+    assert "xxx\"}' has label value too long: 'xxx" in shown
+    assert shown.endswith("xxx'")
+    many = " ".join(["word"] * 500)
+    assert excerpt(many, 1000) == f"{many[:500]}…{many[-500:]}"
+    assert excerpt(f"{many} {'y' * 3000}", 1000).endswith(" " + "y" * 20 + "…" + "y" * 20)
+
+
 def test_shown() -> None:
     """A target is cut, too."""
     assert shown("http://u:p@h/" + "x" * 500) == "http://***@h/" + "x" * 187 + "…"
