@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sonda.cli.outcomes import Outcome
     from sonda.cli.reading import Item
     from sonda.cli.sending import Way
+    from sonda.pipeline.net.proxies import Proxies
 
 MANY: Final = 20  # events: beyond them a bar shows how far it is
 _EXAMPLES: Final = """\b
@@ -265,10 +266,10 @@ def choose_way(
     from sonda.cli import sending
     from sonda.pipeline.schemas.formats import header_value
 
-    if server is None and proxy_from_env:
-        raise click.UsageError("--proxy-from-env goes with --server")
+    if server is None and dry_run:
+        return sending.dry_run()
     if server is None:
-        return sending.dry_run() if dry_run else sending.local()
+        return sending.local(read_proxies() if proxy_from_env else None)
     api_key = os.environ.get("SONDA_API_KEY", "")
     try:
         header_value(api_key)
@@ -282,6 +283,16 @@ def choose_way(
         reason = exc.strerror or exc
         raise click.BadParameter(f"{how.ca_cert}: {reason}", param_hint="'--ca-cert'") from None
     return sending.remote(connection, dry_run=dry_run)
+
+
+def read_proxies() -> Proxies:
+    """Return the proxies that the environment names; raise click's `UsageError`."""
+    from sonda.pipeline.net.proxies import Proxies
+
+    try:
+        return Proxies()
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="'--proxy-from-env'") from None
 
 
 def trusted_context(ca_cert: Path | None) -> SSLContext:

@@ -28,6 +28,7 @@ from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
+from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
@@ -52,9 +53,9 @@ class Connection:
 
 
 @asynccontextmanager
-async def local() -> AsyncIterator[Send]:
-    """Deliver in this process."""
-    async with Pipeline() as pipeline:
+async def local(proxies: Proxies | None = None) -> AsyncIterator[Send]:
+    """Deliver in this process, through *proxies* where a sink speaks HTTP."""
+    async with Pipeline(proxies=proxies) as pipeline:
 
         async def send(addressed: Addressed) -> Outcome:
             result = await deliver(pipeline, addressed.event, timeout=addressed.timeout)

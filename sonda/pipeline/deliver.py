@@ -40,6 +40,7 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
+from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
@@ -95,9 +96,10 @@ class Pipeline:
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
         observer: Observer = NOBODY,
         directory: Directory = nothing_configured,
+        proxies: Proxies | None = None,
     ) -> None:
         self._directory = directory
-        self._transport = Network(confinement, observer)
+        self._transport = Network(confinement, observer, proxies)
         self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import msgspec
 
 from sonda.pipeline.net.pool import ConnectionPool
+from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.tls import TlsContexts
 from sonda.pipeline.observer import NOBODY, Observer
@@ -70,8 +71,12 @@ class Network:
     """What sinks share: opened with the pipeline, closed with it."""
 
     def __init__(
-        self, confinement: AccessPolicy | None = None, observer: Observer = NOBODY
+        self,
+        confinement: AccessPolicy | None = None,
+        observer: Observer = NOBODY,
+        proxies: Proxies | None = None,
     ) -> None:
+        self.proxies = proxies
         self.confinement = confinement
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = ConnectionPool(self.destinations)
@@ -121,7 +126,7 @@ class Network:
         """What carries HTTP requests; a test may put `httpx.MockTransport` in its place."""
         from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
 
-        return HttpTransport(self.streams)
+        return HttpTransport(self.streams, self.proxies)
 
     def shared(self, kind: Callable[[Network], R]) -> R:
         """Return the one *kind* of this network, which is made when it is first asked for.

@@ -26,8 +26,9 @@ from sonda.pipeline.net.pool import (
     ConnectionPool,
     TlsParameters,
 )
+from sonda.pipeline.net.proxies import Proxies, Proxy, Tunnel
 from sonda.pipeline.net.sockets import is_late, reason
-from sonda.pipeline.values.addresses import address_of
+from sonda.pipeline.values.addresses import address_of, without_zone
 
 _KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
 
@@ -40,8 +41,9 @@ class HttpTransport(httpx.AsyncBaseTransport):
     together once there is a connection for it, and anew if that one turns out to be dead.
     """
 
-    def __init__(self, streams: ConnectionPool) -> None:
+    def __init__(self, streams: ConnectionPool, proxies: Proxies | None = None) -> None:
         self._streams = streams
+        self._proxies = proxies
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send and wait for the answer, all within the deadline.
@@ -52,7 +54,13 @@ class HttpTransport(httpx.AsyncBaseTransport):
         secure: TlsParameters | None = request.extensions["secure"]
         journey: Attempt = request.extensions["journey"]
         sink, credentials = request.extensions["sink"], _credentials(request.headers)
-        route = ConnectionKey(sink, address_of(request.url), secure, credentials)
+        address = address_of(request.url)
+        route = ConnectionKey(sink, address, secure, credentials)
+        proxy = None if self._proxies is None else self._proxies.find(request.url)
+        if proxy is not None:
+            tunnel = Tunnel(address, proxy.authorization) if secure else None
+            route = ConnectionKey(sink, proxy.address, secure, credentials, tunnel)
+            request.extensions["proxy"] = None if secure else proxy
         try:
             async with asyncio.timeout_at(deadline.at_s):
                 return await self._streams.use(route, partial(_exchange, request), journey)
@@ -116,7 +124,13 @@ async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Respons
 
 def head(request: httpx.Request, body_bytes: int) -> bytes:
     """Write all that comes before a body of *body_bytes*."""
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    target, ours = request.url.raw_path, []
+    proxy: Proxy | None = request.extensions.get("proxy")
+    if proxy is not None:  # in absolute form (RFC 9112, section 3.2.2)
+        target = b"http://%b%b" % (without_zone(request.url.netloc.decode()).encode(), target)
+        if proxy.authorization:
+            ours = [b"Proxy-Authorization: %b" % proxy.authorization.encode("ascii")]
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target), *ours]
     lines += [b"%b: %b" % pair for pair in request.headers.raw]
     lines.append(b"Content-Length: %d\r\n\r\n" % body_bytes)
     return b"\r\n".join(lines)

@@ -12,6 +12,7 @@ from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
+from sonda.pipeline.net.proxies import Tunnel, open_tunnel
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession, connect_tcp
 from sonda.pipeline.values.addresses import Address
@@ -55,6 +56,7 @@ class ConnectionKey:
     address: Address
     secure: TlsParameters | None = None
     credentials: Hashable = field(default=None, repr=False)
+    tunnel: Tunnel | None = None
 
 
 class Connection:
@@ -343,6 +345,8 @@ async def _open(route: ConnectionKey, doors: Destinations, journey: Attempt) -> 
     if secure is None:
         return _opened(route, doors, sock)
     try:
+        if route.tunnel is not None:
+            await open_tunnel(sock, route.tunnel)
         tls = TlsSession(sock, secure.context, secure.server_name)
         began_s = asyncio.get_running_loop().time()
         await tls.shake_hands()
