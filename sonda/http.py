@@ -22,6 +22,7 @@ from returns.result import Failure, Result, Success
 from sonda.answers import Form, delivered, failed, previewed
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
     CutOff,
@@ -48,7 +49,12 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
     """The pipeline, as far as the shell knows it."""
 
     async def deliver(
-        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Receipt, Problem]:
         """Deliver one event before the event loop's time *until_s*.
 
@@ -57,7 +63,7 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
         ...
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         """Return what would be sent."""
         ...
@@ -125,7 +131,7 @@ class Events:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Check, read and deliver one event."""
-        self._auth.check(req)
+        caller = self._auth.check(req)
         require_json(req)
         try:
             raw = await self._read(req)
@@ -136,15 +142,15 @@ class Events:
         if isinstance(asked, UnknownParameters | InvalidParameter):
             raise Rejected(asked)
         form = form_of(req.scope)
-        delivery = Delivery(req.scope.get(REQUEST_ID, ""), origin="request")
+        delivery = Delivery(req.scope.get(REQUEST_ID, ""), origin="request", key_name=caller.name)
         until_s = Body.of(req).started_s + self._limits.request_timeout_s
         try:
             if asked[DRY_RUN]:
-                preview = await self._pipeline.preview(raw, until_s=until_s)
+                preview = await self._pipeline.preview(raw, until_s=until_s, caller=caller)
                 _answer(resp, preview, form, delivery)
                 return
             req.scope[DELIVERY] = delivery
-            outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s)
+            outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
         except asyncio.CancelledError:  # as above
             cut_off = delivery.outcome
             problem = cut_off.failure() if isinstance(cut_off, Failure) else CutOff()

@@ -72,7 +72,7 @@ class NotFound:
     def __str__(self) -> str:
         return (
             f"there is no {_shown(self.path)}: this server has POST /events, "
-            "GET /health, GET /ready, GET /metrics, GET /openapi.json and GET /docs"
+            "GET /destinations, GET /health, GET /ready, GET /metrics, GET /openapi.json and GET /docs"
         )
 
 
@@ -104,6 +104,16 @@ class ForbiddenHost:
 @dataclass(frozen=True, slots=True)
 class Unauthorized:
     """A key is configured, and the request does not carry it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRestricted:
+    """The key may use named destinations alone, and here none can be asked for."""
 
     reason: str
 
@@ -214,6 +224,7 @@ Rejection: TypeAlias = (
     | MethodNotAllowed
     | ForbiddenHost
     | Unauthorized
+    | KeyRestricted
     | UnsupportedMediaType
     | PayloadTooLarge
     | RequestTimeout

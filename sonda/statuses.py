@@ -24,6 +24,7 @@ from sonda.rejections import (
     CutShort,
     ForbiddenHost,
     InvalidParameter,
+    KeyRestricted,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -45,7 +46,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 400
         case Unauthorized():
             return 401
-        case Forbidden() | ForbiddenHost():
+        case Forbidden() | ForbiddenHost() | KeyRestricted():
             return 403
         case NotFound():
             return 404

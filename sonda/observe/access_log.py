@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ from sonda.envelope import compact
 from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import AccessRecord, account, is_event
 from sonda.pipeline.delivery import Delivery, under_way
-from sonda.pipeline.text.escape import cut, escape
+from sonda.pipeline.text.escape import cut, escape, quote
 from sonda.pipeline.text.redact import scrub
 
 WRITER: Final = LogWriter()
@@ -106,11 +106,12 @@ def _access_as_text(
     if own_id:
         text += f" id={own_id}"
     if told is not None:
-        signal_type, encoder, sink, outcome, latency_ms, tries, target, warnings = told
+        signal_type, encoder, sink, outcome, latency_ms, tries, target, warnings, key = told
         text += (
             f" signal_type={signal_type} encoder={encoder} sink={sink} outcome={outcome}"
             f" latency_ms={latency_ms} tries={tries} warnings={len(warnings)} target={target}"
         )
+        text += f" key={quote(key)}" if key else ""
     return _line(time.time(), level, _ACCESS.name, text)
 
 
@@ -131,6 +132,8 @@ def _access_as_json(
     }
     if told is not None:
         fields.update(zip(_FIELDS, told, strict=True))
+        if not told.key:
+            del fields["key"]
     return _json(fields)
 
 
@@ -187,10 +190,23 @@ def _describe(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     return {**first, "message": fields.pop("event"), **fields}
 
 
+_operators_secrets: Final[list[Callable[[], Iterable[str]]]] = []
+
+
+def hide_in_tracebacks(secrets: Callable[[], Iterable[str]]) -> None:
+    """Leave out of every traceback what *secrets* returns then, whatever its record names."""
+    _operators_secrets[:] = [secrets]
+
+
+def _secrets_of(record: logging.LogRecord) -> tuple[str, ...]:
+    always = (secret for secrets in _operators_secrets for secret in secrets())
+    return (*getattr(record, "secrets", ()), *always)
+
+
 def _scrub(_logger: Any, _method: str, fields: EventDict) -> EventDict:
     """Leave out of a traceback the `secrets` that its record names."""
     if "exception" in fields:
-        secrets = getattr(fields["_record"], "secrets", ())
+        secrets = _secrets_of(fields["_record"])
         for name in ("message", "exception"):
             fields[name] = scrub(fields[name], secrets)
     return fields
@@ -276,7 +292,7 @@ class OneLine(logging.Formatter):
         if not record.exc_info:
             return line
         whole = f"{line}\n{self.formatException(record.exc_info)}"
-        return scrub(whole, getattr(record, "secrets", ()))
+        return scrub(whole, _secrets_of(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
         lines = super().formatException(ei).split("\n")

@@ -43,6 +43,8 @@ class AccessRecord(NamedTuple):
     tries: int
     target: str
     warnings: Sequence[str]
+    key: str = ""
+    """The name of the caller's key, if it has one."""
 
 
 def became(outcome: Result[Receipt, Problem]) -> str | None:
@@ -83,7 +85,7 @@ def account(status: int, delivery: Delivery) -> AccessRecord:
     target = _target_of(order) if order is not None else ""
     signal_type, encoder, sink = names_of(delivery)
     made = (signal_type, encoder, sink, outcome_of(status), latency_ms, delivery.tries, target)
-    return AccessRecord(*made, warnings)
+    return AccessRecord(*made, warnings, delivery.key_name)
 
 
 def names_of(delivery: Delivery) -> tuple[str, str, str]:

@@ -20,6 +20,7 @@ from sonda.pipeline.hiding import (
     hide_cancellation,
     hide_group_cancellation,
     hide_outcome,
+    hide_refusal,
 )
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
@@ -146,6 +147,8 @@ class Pipeline:
             delivery.time_ns = time_ns
             delivery.prepared(document, order)
         encoded = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
+        if isinstance(order, Success):
+            encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
             delivery.encoded()
         return encoded
@@ -289,6 +292,8 @@ class Pipeline:
                 outcome = await then(encoded, sending)  # the first I/O
         except asyncio.CancelledError as exc:
             problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
+            if delivery.order is not None:
+                problem = hide_refusal(Failure(problem), delivery.order).failure()
             explain(exc, problem)
             self._finished((delivery,), (Failure(problem),))
             raise

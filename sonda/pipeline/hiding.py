@@ -22,6 +22,7 @@ from sonda.pipeline.text.hidden import HIDDEN
 from sonda.pipeline.text.redact import replace_secrets
 
 S = TypeVar("S", Receipt, Preview)
+T = TypeVar("T")
 
 _OF_THE_BODY: Final = (NotJson, Malformed, Invalid)
 _PATH_FACT: Final = "path"
@@ -43,6 +44,13 @@ def hide_outcome(outcome: Result[S, Problem], order: ValidatedEvent) -> Result[S
     if isinstance(outcome, Failure):
         return Failure(hide_problem(outcome.failure(), hidden))
     return outcome.map(lambda value: _shown(value, hidden, order))
+
+
+def hide_refusal(result: Result[T, Problem], order: ValidatedEvent) -> Result[T, Problem]:
+    """Return a result whose problem, if it is one, shows no secret of the destination."""
+    if order.destination is None or not isinstance(result, Failure):
+        return result
+    return Failure(hide_problem(result.failure(), order.destination.hidden))
 
 
 def hide_cancellation(exc: asyncio.CancelledError, order: ValidatedEvent) -> None:

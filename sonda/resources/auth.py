@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import hmac
-
 import falcon.asgi
 
-from sonda.rejections import Unauthorized
+from sonda.pipeline.policy.callers import ANYBODY, Caller, Keys, caller_of
+from sonda.rejections import KeyRestricted, Unauthorized
 from sonda.resources.errors import Rejected
 
 
 class BearerAuth:
-    """Lets requests pass that carry the key; an empty key lets all pass."""
+    """Lets requests pass that carry one of the *keys*; where there are none, lets all pass."""
 
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key.encode()
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
 
-    def check(self, req: falcon.asgi.Request) -> None:
-        """Raise `Rejected` with `Unauthorized` unless the request carries the key."""
-        if not self._api_key:
-            return
+    def check(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls; raise `Rejected` with `Unauthorized` unless the request has a key."""
+        keys = self._keys()
+        if not keys:
+            return ANYBODY
         scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip(" "):
             raise Rejected(Unauthorized("missing or malformed Authorization header"))
-        if not hmac.compare_digest(given.strip(" ").encode("latin-1"), self._api_key):
+        caller = caller_of(keys, given.strip(" ").encode("latin-1"))
+        if caller is None:
             raise Rejected(Unauthorized("invalid API key"))
+        return caller
+
+
+class UnrestrictedAuth(BearerAuth):
+    """Lets requests pass whose key may use any encoder and sink, for what names its own."""
+
+    def check(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls; raise `Rejected` for a restricted key, too."""
+        caller = super().check(req)
+        if (forbidden := caller.judge_inline()) is not None:
+            raise Rejected(KeyRestricted(str(forbidden)))
+        return caller

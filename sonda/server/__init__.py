@@ -23,7 +23,7 @@ def serve(settings: Settings) -> int:
     from sonda.server.startup import open_standard_descriptors, stopping_early
 
     open_standard_descriptors()
-    with stopping_early():
+    with stopping_early(reloads=settings.config is not None):
         from sonda.server.serving import serve_until_stopped  # imports much that help need not
 
         return serve_until_stopped(settings)

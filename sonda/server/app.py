@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from sonda.http import Limits, PipelineProtocol, create_app
@@ -13,11 +14,14 @@ from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
-from sonda.resources.auth import BearerAuth
+from sonda.resources.auth import BearerAuth, UnrestrictedAuth
 from sonda.resources.body import Receive
+from sonda.resources.destinations import Destinations
 from sonda.resources.probes import Readiness
+from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
+from sonda.server.live_config import LiveConfig
 from sonda.server.middleware import (
     AdmissionMiddleware,
     AsgiApp,
@@ -51,6 +55,7 @@ def assemble(
     pipeline: PipelineProtocol | None = None,
     listening: Sequence[Address] = (),
     metrics: Metrics | None = None,
+    config: LiveConfig | None = None,
     runner_home: RunnerHome | None = None,
 ) -> ServerApp:
     """Return the app of a server; without a *pipeline* it opens one, confined by the settings.
@@ -58,25 +63,34 @@ def assemble(
     *runner_home* is where the runner of scenarios lives; without one they are 503.
 
     *listening* is what the server really listens on: one address may have several, and a free port.
+    Without a *config* there is at most the key of the settings.
     """
     listening = listening or [Address(settings.bind, settings.port)]
     metrics = metrics or Metrics()
+    state = [
+        folder for folder in (settings.state_dir, runner_home and runner_home.folder) if folder
+    ]
+    config = config or LiveConfig(build(Source(settings.api_key)))
+    auth = BearerAuth(config.keys)
     inner = create_app(
-        pipeline or confined_pipeline(settings, listening, metrics),
+        pipeline or confined_pipeline(settings, listening, metrics, config, state),
         Limits(settings.request_timeout_s, settings.max_body_bytes),
-        BearerAuth(settings.api_key),
+        auth,
         metrics.answer,
-        documentation(http_status),
+        {
+            **documentation(http_status),
+            "/destinations": Destinations(auth, config.destinations),
+        },
     )
     add_scenarios(
         inner,
         Gateway(settings, listening, runner_home),
-        auth=BearerAuth(settings.api_key),
+        auth=UnrestrictedAuth(config.keys),
         timeout_s=settings.request_timeout_s,
         is_ready=lambda: inner.readiness.is_ready,
     )
     app: AsgiApp = inner
-    if not settings.api_key and all(is_loopback(address.host) for address in listening):
+    if not config.keys() and all(is_loopback(address.host) for address in listening):
         app = HostMiddleware(app, HostCheck(settings.allow_host))
     limits = (settings.max_inflight_requests, settings.max_inflight_bytes)
     app = AdmissionMiddleware(app, *limits, metrics)
@@ -84,16 +98,26 @@ def assemble(
 
 
 def confined_pipeline(
-    settings: Settings, listening: Sequence[Address], metrics: Metrics
+    settings: Settings,
+    listening: Sequence[Address],
+    metrics: Metrics,
+    config: LiveConfig,
+    state: Sequence[Path],
 ) -> Pipeline:
-    """Return a pipeline that reaches only what the operator allows."""
+    """Return a pipeline that reaches only what the operator allows, and no folder of *state*."""
     policy = Policy(settings.allow_destination, listening_on(listening))
     return Pipeline(
-        confinement=AccessPolicy(settings.file_root, settings.tls_root, policy),
+        confinement=AccessPolicy(
+            settings.file_root,
+            settings.tls_root,
+            policy,
+            protected=lambda: (*config.files(), *state),
+        ),
         in_server=True,
         share=share_of(settings.max_inflight_requests),
         warn=log_warning,
         observer=metrics,
+        directory=config.destinations,
     )
 
 

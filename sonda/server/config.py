@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from sonda.config import (
 )
 from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.plugins.fit import encoders_of_sink
-from sonda.pipeline.policy.callers import ANYBODY, Caller
+from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller
 from sonda.pipeline.problems import Invalid, Malformed
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.validate import validate
@@ -39,14 +38,6 @@ _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key, and who the caller is that sends it."""
-
-    value: str = field(repr=False)
-    caller: Caller
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """What is in force: it is replaced as a whole."""
 
@@ -55,15 +46,6 @@ class Config:
     files: tuple[Path, ...] = ()
     """The configuration and every secret file, which no request may reach."""
 
-    def caller_of(self, key: str) -> Caller | None:
-        """Return whose key this is; every key is compared, each in constant time."""
-        given = key.encode("latin-1", errors="replace")
-        found = None
-        for known in self.keys:
-            if hmac.compare_digest(given, known.value.encode()):
-                found = known.caller
-        return found
-
     def secrets(self) -> Iterator[str]:
         """Yield every text that no log may show."""
         yield from (key.value for key in self.keys)
@@ -71,115 +53,148 @@ class Config:
             yield from destination.hidden
 
 
-def load_config(settings: Settings, environ: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration that flags, file and secret files come to.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What has been read, secrets included: workers make the same configuration of it.
 
-    Raise `ConfigError` with every fault; the values of secrets are in none.
+    *shown* has what the value of an `env:` or `file:` string is to be shown as.
     """
-    keys: list[ApiKey] = []
-    files: list[Path] = []
+
+    api_key: str = field(default="", repr=False)
+    destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    keys: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    files: tuple[Path, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict, repr=False)
+    path: Path | None = None
+    names: frozenset[str] = frozenset()
+    """Of all destinations, those with faults included."""
+    faults: tuple[str, ...] = ()
+
+
+def read_source(settings: Settings, environ: Mapping[str, str] = os.environ) -> Source:
+    """Read the file and every secret file; raise `ConfigError` where there is nothing to go on with."""
     api_key = settings.api_key
+    files: tuple[Path, ...] = ()
     if settings.api_key_file is not None:
-        files.append(settings.api_key_file)
+        files = (settings.api_key_file,)
         try:
             api_key = read_secret_file(settings.api_key_file)
         except ValueError as exc:
             raise ConfigError(f"SONDA_API_KEY_FILE: {exc}") from None
-    if api_key:
-        keys.append(ApiKey(api_key, ANYBODY))
     if settings.config is None:
-        return Config({}, tuple(keys), tuple(files))
+        return Source(api_key, files=files)
+    path = settings.config
     try:
-        return _read(settings.config, environ, keys, files)
+        document = read_document(path)
     except ConfigError as exc:
-        raise ConfigError(
-            *(f"--config {settings.config}: {fault}" for fault in exc.faults)
-        ) from None
-
-
-def _read(path: Path, environ: Mapping[str, str], keys: list[ApiKey], files: list[Path]) -> Config:
-    document = read_document(path)
-    faults = [
+        raise ConfigError(*(f"--config {path}: {fault}" for fault in exc.faults)) from None
+    reading = _Reading(environ, path.parent)
+    reading.faults += [
         f"{name}: unknown, expected [destinations.NAME] or [keys.NAME]" for name in document.unknown
     ]
-    tables = _Tables(environ, path.parent)
-    destinations = {
-        name: found
-        for name, table in document.destinations.items()
-        if (found := tables.destination(name, table)) is not None
-    }
-    for name, table in document.keys.items():
-        key = tables.key(name, table, document.destinations)
-        if key is None:
-            continue
-        if any(hmac.compare_digest(key.value.encode(), other.value.encode()) for other in keys):
-            faults.append(f"{at('keys', name)}: another caller has the same key")
-        keys.append(key)
-    if faults := [*faults, *tables.faults]:
-        raise ConfigError(*faults)
-    return Config(destinations, tuple(keys), (*files, path, *tables.files))
+    destinations = reading.tables("destinations", document.destinations, DESTINATION_FIELDS)
+    keys = reading.tables("keys", document.keys, KEY_FIELDS)
+    return Source(
+        api_key,
+        destinations,
+        keys,
+        (*files, path, *reading.files),
+        reading.shown,
+        path,
+        frozenset(document.destinations),
+        tuple(f"--config {path}: {fault}" for fault in reading.faults),
+    )
 
 
-class _Tables:
-    """The tables of one file, and what is wrong with them."""
+class _Reading:
+    """The tables of one file with their `env:` and `file:` strings replaced."""
 
     def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
         self._environ = environ
         self._folder = folder
         self.files: list[Path] = []
         self.faults: list[str] = []
+        self.shown: dict[str, str] = {}
 
-    def destination(self, name: str, table: object) -> NamedDestination | None:
-        """Return the destination of a table; `None` if it has faults."""
-        path = ("destinations", name)
-        found = self._reveal(table, path, DESTINATION_FIELDS)
-        if found is None:
-            return None
-        written, secrets = found
-        faults = list(_faults_of_destination(written, at(*path)))
-        made = None if faults else _validated(written, at(*path))
-        if isinstance(made, list):
-            faults = made
-        if not isinstance(made, ValidatedEvent):
-            self.faults += [replace_secrets(fault, secrets) for fault in faults]
-            return None
-        verify_url = written.get("verify_url")
-        return NamedDestination(
-            made.encoder,
-            made.sink,
-            written.get("labels", {}),
-            verify_url,
-            name,
-            hidden_texts(written["sink"], verify_url),
-        )
-
-    def key(self, name: str, table: object, known: Mapping[str, object]) -> ApiKey | None:
-        """Return the key of a table; `None` if it has faults."""
-        path = ("keys", name)
-        found = self._reveal(table, path, KEY_FIELDS)
-        if found is None:
-            return None
-        written, _ = found
-        faults = list(_faults_of_key(written, at(*path), known))
-        self.faults += faults
-        if faults:
-            return None
-        allowed = written.get("destinations")
-        return ApiKey(written["key"], Caller(name, None if allowed is None else frozenset(allowed)))
-
-    def _reveal(
-        self, table: object, path: tuple[str, str], fields: tuple[str, ...]
-    ) -> tuple[dict[str, Any], Mapping[str, str]] | None:
-        faults = check_fields(table, at(*path), fields)
-        if not path[1]:
-            faults.append(f"{at(*path)}: a name must not be empty")
-        if faults or not isinstance(table, dict):
+    def tables(
+        self, kind: str, written: Mapping[str, object], fields: tuple[str, ...]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return those tables that could be read."""
+        found = {}
+        for name, table in written.items():
+            place = at(kind, name)
+            faults = check_fields(table, place, fields)
+            if not name:
+                faults.append(f"{place}: a name must not be empty")
+            if isinstance(table, dict) and not faults:
+                revealed = reveal(table, (kind, name), self._environ, self._folder)
+                self.files += revealed.files
+                self.shown |= revealed.secrets
+                faults = list(revealed.faults)
+                if not faults:
+                    found[name] = revealed.value
             self.faults += faults
-            return None
-        revealed = reveal(table, path, self._environ, self._folder)
-        self.files += revealed.files
-        self.faults += revealed.faults
-        return None if revealed.faults else (revealed.value, revealed.secrets)
+        return found
+
+
+def build(source: Source) -> Config:
+    """Return the configuration of what has been read; raise `ConfigError` with every fault. No I/O."""
+    faults: list[str] = []
+    destinations: dict[str, NamedDestination] = {}
+    for name, table in source.destinations.items():
+        made = _destination(name, table)
+        if isinstance(made, NamedDestination):
+            destinations[name] = made
+        else:
+            faults += (replace_secrets(fault, source.shown) for fault in made)
+    keys = [ApiKey(source.api_key, ANYBODY)] if source.api_key else []
+    for name, table in source.keys.items():
+        place = at("keys", name)
+        wrong = list(_faults_of_key(table, place, source.names))
+        if not wrong and any(key.value == table["key"] for key in keys):
+            wrong = [f"{place}: another caller has the same key"]
+        if not wrong:
+            allowed = table.get("destinations")
+            caller = Caller(name, None if allowed is None else frozenset(allowed))
+            keys.append(ApiKey(table["key"], caller))
+        faults += wrong
+    if faults or source.faults:
+        raise ConfigError(*source.faults, *(f"--config {source.path}: {fault}" for fault in faults))
+    return Config(destinations, tuple(keys), source.files)
+
+
+def load_config(settings: Settings, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration that flags, file and secret files come to.
+
+    Raise `ConfigError` with every fault; the values of secrets are in none.
+    """
+    return build(read_source(settings, environ))
+
+
+def own_files(settings: Settings) -> tuple[Path, ...]:
+    """Return the configuration and every secret file, as far as they can be found now."""
+    try:
+        return read_source(settings).files
+    except ConfigError:
+        return tuple(path for path in (settings.config, settings.api_key_file) if path is not None)
+
+
+def _destination(name: str, table: Mapping[str, Any]) -> NamedDestination | list[str]:
+    """Return the destination of a table, or its faults."""
+    place = at("destinations", name)
+    faults = list(_faults_of_destination(table, place))
+    made = faults or _validated(table, place)
+    if isinstance(made, list):
+        return made
+    verify_url = table.get("verify_url")
+    return NamedDestination(
+        made.encoder,
+        made.sink,
+        table.get("labels", {}),
+        verify_url,
+        name,
+        hidden_texts(table["sink"], verify_url),
+    )
 
 
 def _faults_of_destination(table: Mapping[str, Any], place: str) -> Iterator[str]:
@@ -191,9 +206,7 @@ def _faults_of_destination(table: Mapping[str, Any], place: str) -> Iterator[str
         yield f'{place}.labels: expected a table of strings such as {{ env = "prod" }}'
 
 
-def _faults_of_key(
-    table: Mapping[str, Any], place: str, known: Mapping[str, object]
-) -> Iterator[str]:
+def _faults_of_key(table: Mapping[str, Any], place: str, known: frozenset[str]) -> Iterator[str]:
     value = table.get("key")
     if not isinstance(value, str):
         yield f"{place}.key: expected a string"

@@ -13,15 +13,19 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import WRITER, configure_logging, flush_log
+from sonda.config import ConfigError
+from sonda.observe.access_log import WRITER, configure_logging, flush_log, hide_in_tracebacks
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
+from sonda.server.config import load_config
+from sonda.server.live_config import LiveConfig
 from sonda.server.protocol import configured
 from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
@@ -29,6 +33,7 @@ from sonda.server.startup import STOP_SIGNALS, stop_signals
 
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
+_MISTAKE: Final = 2  # as of a flag that cannot be read
 YOUNG_OBJECTS: Final = 50_000  # a request in flight has some dozens
 _LOG: Final = logging.getLogger("sonda")
 
@@ -37,22 +42,36 @@ def serve_until_stopped(settings: Settings) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; return the exit status."""
     configure_logging(settings.log_level, settings.log_format)
     try:
+        config = LiveConfig(load_config(settings))
+        hide_in_tracebacks(config.secrets)
+    except ConfigError as exc:
+        for fault in exc.faults:
+            _LOG.critical("%s", fault)
+        return _MISTAKE
+    try:
         listeners = listen(settings.bind, settings.port)
     except (OSError, UnicodeError) as exc:
         place = (settings.bind, settings.port)
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
-    announce(settings, listeners)
+    announce(settings, listeners, has_key=bool(config.keys()))
     runner_home = open_runner_home()
     try:
         if settings.workers == 1:
-            return serve(settings, listeners, Metrics(), runner_home=runner_home)
+            hang_up = partial(_reload, config, settings)
+            return serve(
+                settings, listeners, Metrics(), config, runner_home=runner_home, hang_up=hang_up
+            )
         from sonda.server.supervisor import Supervisor
 
-        return Supervisor(settings, listeners, runner_home).run()
+        return Supervisor(settings, listeners, config, runner_home).run()
     finally:
         if runner_home is not None:
             runner_home.close()
+
+
+def _reload(config: LiveConfig, settings: Settings, *_: object) -> None:
+    config.reload_in_thread(settings)
 
 
 def _reason(exc: Exception) -> str:
@@ -71,13 +90,20 @@ def serve(
     settings: Settings,
     listeners: list[socket.socket],
     metrics: Metrics,
+    config: LiveConfig,
     started: Callable[[], object] = lambda: None,
     runner_home: RunnerHome | None = None,
+    hang_up: Callable[..., object] | signal.Handlers = signal.SIG_IGN,
 ) -> int:
-    """Serve in this process until a signal stops it; call *started* once it accepts requests."""
+    """Serve in this process until a signal stops it; call *started* once it accepts requests.
+
+    With a configuration file *hang_up* is what SIGHUP does.
+    """
     addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-    app = assemble(settings, listening=addresses, metrics=metrics, runner_home=runner_home)
-    config = uvicorn.Config(
+    app = assemble(
+        settings, listening=addresses, metrics=metrics, config=config, runner_home=runner_home
+    )
+    uvicorn_config = uvicorn.Config(
         app,
         interface="asgi3",
         loop="uvloop",
@@ -90,9 +116,12 @@ def serve(
         timeout_keep_alive=math.ceil(settings.keep_alive_s),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
-    server = Server(config, app, started)
-    for number in stop_signals():
+    server = Server(uvicorn_config, app, started)
+    reloads = settings.config is not None
+    for number in stop_signals(reloads=reloads):
         signal.signal(number, server.handle_exit)
+    if reloads:
+        signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
     WRITER.dropped = metrics.log_lines_dropped
     server.run(sockets=listeners)
@@ -175,11 +204,11 @@ def listen(bind: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def announce(settings: Settings, listeners: list[socket.socket]) -> None:
+def announce(settings: Settings, listeners: list[socket.socket], *, has_key: bool) -> None:
     """Log where the server listens, and whether that is too open."""
     names = [listener.getsockname() for listener in listeners]
     for host, port, *_ in names:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _LOG.info("listening on %s (POST /events; try it at /docs); stop with Ctrl-C", url)
-    if not settings.api_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
+    if not has_key and not all(ipaddress.ip_address(n[0]).is_loopback for n in names):
         _LOG.warning("no --api-key: whoever reaches %s can send events from here", settings.bind)

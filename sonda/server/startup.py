@@ -24,19 +24,28 @@ def open_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
-def stop_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that stop this process; a SIGHUP that `nohup` ignores stays ignored."""
+def stop_signals(*, reloads: bool = False) -> tuple[signal.Signals, ...]:
+    """Return the signals that stop this process; a SIGHUP that `nohup` ignores stays ignored.
+
+    Where a SIGHUP reloads the configuration it stops nothing.
+    """
     return tuple(
         number
         for number in STOP_SIGNALS
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        if number is not signal.SIGHUP
+        or (not reloads and signal.getsignal(number) is not signal.SIG_IGN)
     )
 
 
 @contextmanager
-def stopping_early() -> Iterator[None]:
-    """End the process with status 0 on a stop signal, until there is something to drain."""
-    numbers = stop_signals()
+def stopping_early(*, reloads: bool = False) -> Iterator[None]:
+    """End the process with status 0 on a stop signal, until there is something to drain.
+
+    A SIGHUP that *reloads* has nothing to do yet.
+    """
+    numbers = stop_signals(reloads=reloads)
+    if reloads:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     before = {number: signal.signal(number, lambda *_: os._exit(0)) for number in numbers}
     try:
         yield

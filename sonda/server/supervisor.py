@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import threading
-from multiprocessing.connection import wait
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from time import monotonic
 from typing import Final
@@ -17,6 +18,7 @@ from typing import Final
 from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
+from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.gateway import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
@@ -41,9 +43,14 @@ class Supervisor:
         self,
         settings: Settings,
         listeners: list[socket.socket],
+        config: LiveConfig,
         runner_home: RunnerHome | None = None,
     ) -> None:
         self._settings = settings
+        self._config = config
+        self._reloads = settings.config is not None
+        self._hung_up = False
+        self._channels: dict[ForkProcess, Connection] = {}
         self._runner_home = runner_home
         self._listeners = listeners
         self._workers: dict[ForkProcess, int] = {}  # and which of the slabs each one has
@@ -58,21 +65,41 @@ class Supervisor:
 
     def run(self) -> int:
         """Start workers, and new ones for those that end; return the exit status."""
-        for number in stop_signals():
+        for number in stop_signals(reloads=self._reloads):
             signal.signal(number, self.stop)
+        if self._reloads:
+            signal.signal(signal.SIGHUP, self.hang_up)
         while self._workers or not self._stopping:
             self._start_missing()
             sentinels = [worker.sentinel for worker in self._workers]
             ended = wait([*sentinels, self._woken], self._pause_s())
             if self._woken in ended:
                 self._woken.recv(64)
+                self._reload()
             for worker in [worker for worker in self._workers if worker.sentinel in ended]:
                 self._bury(worker)
-        for number in stop_signals():
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # nothing is left to stop
         self._wakeup.close()
         self._woken.close()
         return self._status
+
+    def hang_up(self, *_: object) -> None:
+        """Have the configuration read again."""
+        self._hung_up = True
+        self._wakeup.send(b"!")
+
+    def _reload(self) -> None:
+        """Read the configuration again, once, and hand it to every worker, or to none."""
+        if not self._hung_up or self._stopping:
+            return
+        self._hung_up = False
+        source = self._config.reload(self._settings)
+        if source is None:
+            return
+        for channel in self._channels.values():
+            with suppress(OSError):  # the worker has ended: its successor inherits what is new
+                channel.send(source)
 
     def stop(self, *_: object) -> None:
         """Accept no more requests, and let the workers drain and end."""
@@ -105,20 +132,24 @@ class Supervisor:
         self._started_s[number] = monotonic()
         started = (self._serving, number)
         metrics = Metrics(self._sheets, number)
-        inherited = (self._settings, self._listeners, metrics, started, self._runner_home)
-        worker = fork.Process(target=work, args=inherited)
+        reader, channel = multiprocessing.Pipe(duplex=False)
+        inherited = (self._settings, self._listeners, metrics, started, self._config, reader)
+        worker = fork.Process(target=work, args=(*inherited, self._runner_home))
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             worker.start()
             self._workers[worker] = number
+            self._channels[worker] = channel
         except OSError as exc:  # no process or no memory is left
             self._failed(f"a worker cannot be started: {exc.strerror}")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
+            reader.close()
 
     def _bury(self, worker: ForkProcess) -> None:
         worker.join()
         number = self._workers.pop(worker)
+        self._channels.pop(worker).close()
         if self._stopping:
             return
         if worker.exitcode == STARTUP_FAILURE:
@@ -158,6 +189,8 @@ def work(
     listeners: list[socket.socket],
     metrics: Metrics,
     started: tuple[mmap.mmap, int],
+    config: LiveConfig,
+    channel: Connection,
     runner_home: RunnerHome | None,
 ) -> None:
     """Serve as one of several workers, but not longer than the parent lives."""
@@ -170,4 +203,19 @@ def work(
 
     serving, number = started
     threading.Thread(target=follow, daemon=True).start()
-    serve(settings, listeners, metrics, lambda: serving.__setitem__(number, 1), runner_home)
+    threading.Thread(target=_take_over, args=(config, channel), daemon=True).start()
+    serve(
+        settings,
+        listeners,
+        metrics,
+        config,
+        lambda: serving.__setitem__(number, 1),
+        runner_home,
+    )
+
+
+def _take_over(config: LiveConfig, channel: Connection) -> None:
+    """Put in force each configuration that the parent has read, until it ends."""
+    with suppress(EOFError, OSError):
+        while True:
+            config.apply(channel.recv())

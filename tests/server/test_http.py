@@ -19,6 +19,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
@@ -66,14 +67,19 @@ class Pipe:
         self.is_open = False
 
     async def deliver(
-        self, raw: bytes, delivery: Delivery | None = None, *, until_s: float | None = None
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Outcome:
         self.got.append(raw)
         self.until_s = until_s
         return await self.does() if self.does is not None else self.gives
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None
+        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
         self.previewed.append(raw)
         self.until_s = until_s
@@ -218,7 +224,7 @@ def test_other_paths_are_404(path: str) -> None:
     reply = asked(Pipe(), Settings(), "POST", path)
     assert_refused(reply, 404, "not_found")
     assert reply.document["detail"].isprintable()
-    there = "POST /events, GET /health, GET /ready, GET /metrics, GET /openapi.json and GET /docs"
+    there = "POST /events, GET /destinations, GET /health, GET /ready, GET /metrics, GET /openapi"
     assert there in reply.document["detail"]
 
 

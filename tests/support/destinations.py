@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import pytest
 import uvloop
@@ -158,7 +159,10 @@ class Posted:
 
 @dataclass
 class HttpDestination:
-    """Answers 204; `/s/N` answers N; `/flaky/ID/N` answers 503 N times, and then 204."""
+    """Answers 204; `/s/N` answers N; `/flaky/ID/N` answers 503 N times, and then 204.
+
+    `/echo/N` answers N with what it was asked, in several escapings.
+    """
 
     url: str
     posts: Arrivals = field(default_factory=Arrivals)
@@ -184,6 +188,9 @@ def http_destination() -> Iterator[HttpDestination]:
             destination.posts.add(Posted(self.path, headers, body))
             status = self._status()
             answer = b"" if status == 204 else b"destination says no"
+            if self.path.startswith("/echo/"):
+                asked = json.dumps({"path": self.path, **headers})
+                answer = f"{asked} {quote(asked)} {json.dumps(asked)}".encode()
             self.send_response(status)
             if status != 204:
                 self.send_header("Content-Length", str(len(answer)))
@@ -194,7 +201,7 @@ def http_destination() -> Iterator[HttpDestination]:
 
         def _status(self) -> int:
             match self.path.split("/")[1:]:
-                case ["s", status, *_]:
+                case ["s" | "echo", status, *_]:
                     return int(status)
                 case ["flaky", name, times, *_]:
                     destination.seen[name] += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from sonda.pipeline.model import NamedDestination
@@ -33,6 +34,28 @@ class Caller:
 
 ANYBODY: Final = Caller()
 """Whoever calls where no key is asked for, and the user of the library."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key, and who the caller is that sends it."""
+
+    value: str = field(repr=False)
+    caller: Caller
+
+
+Keys = Callable[[], Sequence[ApiKey]]
+"""Returns the keys that are valid now; without any, anybody may call."""
+
+
+def caller_of(keys: Sequence[ApiKey], given: bytes) -> Caller | None:
+    """Return whose key was *given*; every key is compared, each in constant time."""
+    found = None
+    for key in keys:
+        if hmac.compare_digest(given, key.value.encode()):
+            found = key.caller
+    return found
+
 
 Directory = Callable[[], Mapping[str, NamedDestination]]
 """Returns the destinations of the configuration that is in force."""

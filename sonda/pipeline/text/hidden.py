@@ -13,7 +13,7 @@ HIDDEN: Final = "***"
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#\\]*)(.*)", re.DOTALL)
 _LONG_SEGMENT_CHARACTERS: Final = 8
 _URLS: Final = ("url", "endpoint")
-_FILES: Final = ("ca_file", "cert_file", "key_file")
+_FILES: Final = ("ca_cert", "client_cert", "client_key")
 
 
 def hidden_texts(sink: Mapping[str, Any], verify_url: str | None = None) -> dict[str, str]:

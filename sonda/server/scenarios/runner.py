@@ -25,6 +25,7 @@ from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address
+from sonda.server.config import own_files
 from sonda.server.scenarios.records import Records
 from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.resources import make_app
@@ -58,7 +59,8 @@ class _Server(uvicorn.Server):
 async def _serve(given: RunnerSettings) -> None:
     settings = given.settings
     policy = Policy(settings.allow_destination, listening_on(given.listening))
-    confinement = AccessPolicy(settings.file_root, settings.tls_root, policy)
+    own = (*own_files(settings), given.database.parent, given.socket.parent)
+    confinement = AccessPolicy(settings.file_root, settings.tls_root, policy, lambda: own)
     async with Pipeline(confinement=confinement, in_server=True, warn=log_warning) as pipeline:
         registry = Registry(
             pipeline,

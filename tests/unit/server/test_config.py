@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sonda.config import ConfigError
-from sonda.pipeline.policy.callers import Caller
+from sonda.pipeline.policy.callers import Caller, caller_of
 from sonda.server.config import Config, load_config
 from sonda.server.settings import Settings
 
@@ -104,7 +104,7 @@ def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:
     [keys.b]
     key = "env:NO"
     """
-    first, second = faults(tmp_path, text, URL="nothing://very-secret")
+    second, first = faults(tmp_path, text, URL="nothing://very-secret")
     assert first.startswith("destinations.a.sink.url: ")
     assert second.startswith("keys.b.key: ")
     assert "very-secret" not in first
@@ -113,11 +113,11 @@ def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:
 def test_a_key_says_who_calls_and_what_they_may_use(tmp_path: Path) -> None:
     text = PROD + '[keys.ci]\nkey = "k-ci"\ndestinations = ["prod"]\n[keys.ops]\nkey = "k-ops"\n'
     config = load(tmp_path, text, api_key="k-all", TENANT="t")
-    assert config.caller_of("k-ci") == Caller("ci", frozenset({"prod"}))
-    assert config.caller_of("k-ops") == Caller("ops")
-    assert config.caller_of("k-all") == Caller()
-    assert config.caller_of("k") is None
-    assert config.caller_of("k-ciů") is None
+    assert caller_of(config.keys, b"k-ci") == Caller("ci", frozenset({"prod"}))
+    assert caller_of(config.keys, b"k-ops") == Caller("ops")
+    assert caller_of(config.keys, b"k-all") == Caller()
+    assert caller_of(config.keys, b"k") is None
+    assert caller_of(config.keys, "k-ciů".encode()) is None
     assert "k-ci" not in repr(config)
 
 
@@ -125,9 +125,9 @@ def test_a_key_file_is_read_anew_each_time(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_text("first\n", encoding="utf-8")
     settings = Settings(api_key="first", api_key_file=key_file)
-    assert load_config(settings, {}).caller_of("first") == Caller()
+    assert caller_of(load_config(settings, {}).keys, b"first") == Caller()
     key_file.write_text("second\n", encoding="utf-8")
     config = load_config(settings, {})
-    assert config.caller_of("first") is None
-    assert config.caller_of("second") == Caller()
+    assert caller_of(config.keys, b"first") is None
+    assert caller_of(config.keys, b"second") == Caller()
     assert config.files == (key_file,)

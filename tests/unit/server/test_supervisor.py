@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sonda.server import supervisor
+from sonda.server.live_config import LiveConfig
 from sonda.server.settings import Settings
 from sonda.server.supervisor import MAX_BACKOFF_S, MAX_FAILURES, STABLE_S, Supervisor
 
@@ -81,7 +82,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, workers: int = 1) -> int:
     monkeypatch.setattr(supervisor, "wait", world.wait)
     monkeypatch.setattr(supervisor, "monotonic", world.monotonic)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    one = Supervisor(Settings(workers=workers), [])
+    one = Supervisor(Settings(workers=workers), [], LiveConfig())
     world.stop = one.stop
     return one.run()
 

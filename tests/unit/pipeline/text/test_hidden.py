@@ -38,7 +38,7 @@ def test_every_header_password_and_path_is_hidden() -> None:
         {
             "headers": {"X-Anything": "tenant-7", "Authorization": "Bearer abcdef"},
             "sasl": {"password": "passw0rd"},
-            "tls": {"ca_file": "/etc/ssl/ca.pem", "server_name": "h"},
+            "tls": {"ca_cert": "/etc/ssl/ca.pem", "server_name": "h"},
             "path": "/var/log/a.jsonl",
         }
     )

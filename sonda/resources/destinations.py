@@ -1,0 +1,34 @@
+"""`GET /destinations`: the operator's destinations, as far as the caller may use them."""
+
+from __future__ import annotations
+
+import falcon.asgi
+
+from sonda.answers import Answer
+from sonda.envelope import compact
+from sonda.pipeline.policy.callers import Directory
+from sonda.rejections import InvalidParameter, UnknownParameters
+from sonda.resources.auth import BearerAuth
+from sonda.resources.errors import Rejected, write
+from sonda.resources.query import parameters
+
+
+class Destinations:
+    """The names of the destinations that a key may use, and the types of their sinks."""
+
+    def __init__(self, auth: BearerAuth, directory: Directory) -> None:
+        self._auth = auth
+        self._directory = directory
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Answer with the names in the order of the configuration."""
+        caller = self._auth.check(req)
+        asked = parameters(req.query_string)
+        if isinstance(asked, UnknownParameters | InvalidParameter):
+            raise Rejected(asked)
+        usable = [
+            {"name": name, "sink": destination.sink.name}
+            for name, destination in self._directory().items()
+            if caller.may_use(name)
+        ]
+        write(resp, Answer(200, compact({"destinations": usable}) + b"\n"))
