@@ -27,6 +27,7 @@ test: $(READY) ## all but what `test-all` adds, in under 4 minutes on two cores
 
 test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
 	FAULTS=full $(PYTEST) tests/backends tests/faults
+	PROPERTIES=full $(PYTEST) --numprocesses $(JOBS) tests/property
 	$(MAKE) fuzz bare check audit
 
 fuzz: $(READY) ## some minutes of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run

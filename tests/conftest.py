@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from sonda.pipeline.plugins import extras
 from sonda.pipeline.stages import validate
 from tests.support.extras import REQUIRED, UNUSABLE
 
 collect_ignore_glob = [f"*test_*{name}*.py" for name in UNUSABLE]
+
+
+settings.register_profile("quick", max_examples=25)  # `make test-all` tries ten times as many
+settings.register_profile("full", max_examples=250, deadline=None)
+settings.load_profile("full" if os.environ.get("PROPERTIES") == "full" else "quick")
 
 
 def pytest_report_header() -> list[str]:

@@ -16,7 +16,8 @@ from tests.support.serving import serving
 pytest.importorskip("schemathesis")
 
 HERE = Path(__file__).parent
-SECONDS = 40 if os.environ.get("CI") else 10
+EXAMPLES = 100 if os.environ.get("CI") else 10  # a number, not a time: a busy machine tries as many
+PATIENCE_S = 600
 
 
 @pytest.mark.parametrize("key", ["", "a-key"], ids=["open", "with-key"])
@@ -32,7 +33,8 @@ def test_the_server_does_what_its_document_says(key: str, tmp_path: Path) -> Non
         command = [
             *(sys.executable, "-m", "schemathesis.cli"),
             *("--config-file", HERE / "schemathesis.toml"),
-            *("run", f"{server.url}/openapi.json", "--max-time", str(SECONDS)),
+            *("run", f"{server.url}/openapi.json"),
+            *("--max-examples", str(EXAMPLES), "--generation-database", "none"),
             *(("--header", f"Authorization: Bearer {key}") if key else ()),
         ]
         ran = subprocess.run(
@@ -49,7 +51,7 @@ def test_the_server_does_what_its_document_says(key: str, tmp_path: Path) -> Non
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS * 5,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert ran.returncode == 0, ran.stdout

@@ -15,7 +15,7 @@ from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sin
 from sonda.pipeline.schemas.registry import COMMON, PLUGINS, REQUEST, Kind, Schema
 from sonda.server.docs.answer_schemas import PREVIEWED, PROBLEM_DETAILS, REFUSAL, SENT
 from sonda.server.docs.examples import EVENTS, REASONS, StatusOf, previewed, refusals, sent
-from sonda.server.docs.probe_paths import get_health, get_ready, json_content
+from sonda.server.docs.probe_paths import get_destinations, get_health, get_ready, json_content
 
 Json: TypeAlias = dict[str, Any]
 
@@ -49,6 +49,7 @@ def document(status_of: StatusOf) -> Json:
         "servers": [{"url": "/", "description": "The server that this document comes from"}],
         "paths": {
             "/events": {"post": _post_events()},
+            "/destinations": {"get": get_destinations()},
             "/health": {"get": get_health()},
             "/ready": {"get": get_ready()},
         },

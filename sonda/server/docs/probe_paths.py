@@ -1,4 +1,4 @@
-"""The paths of the probes in the OpenAPI document."""
+"""The paths of the probes and of `GET /destinations` in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -44,6 +44,42 @@ def get_ready() -> Json:
             },
             "503": {"$ref": f"#/components/responses/{CODES[503]}"},
         },
+    }
+
+
+def get_destinations() -> Json:
+    """Return the operation `GET /destinations`."""
+    text = {"type": "string"}
+    named = _object(name=text, sink=text)
+    example = {"destinations": [{"name": "prod-loki", "sink": "loki"}]}
+    refused = {
+        str(status): {"$ref": f"#/components/responses/{CODES[status]}"}
+        for status in (400, 401, 403, 503)
+    }
+    return {
+        "operationId": "destinations",
+        "summary": "List the named destinations",
+        "description": "Those of the server's configuration that the caller's key may use.",
+        "security": [{}, {"key": []}],
+        "responses": {
+            "200": {
+                "description": "Their names, and the types of their sinks.",
+                "content": json_content(
+                    _object(destinations={"type": "array", "items": named}),
+                    {"one": {"value": example}},
+                ),
+            },
+            **refused,
+        },
+    }
+
+
+def _object(**properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
     }
 
 

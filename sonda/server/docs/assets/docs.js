@@ -239,23 +239,59 @@ async function send(submitted) {
   $("send").disabled = true;
   const key = $("key").value;
   const began = performance.now();
+  const stopped = new AbortController();
+  const clock = wait(stopped, began);
+  let status = 0;
+  let text = "";
   try {
     const reply = await fetch("events", {
       method: "POST",
       headers: { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) },
       body: JSON.stringify(event),
+      signal: stopped.signal,
     });
-    const answer = await reply.json();
-    tell(reply.status, answer, Math.round(performance.now() - began));
+    status = reply.status;
+    text = await reply.text();
+    tell(status, envelope(text), Math.round(performance.now() - began));
   } catch (error) {
-    tell(0, { error: "no answer", detail: String(error) }, Math.round(performance.now() - began));
+    const why = stopped.signal.aborted
+      ? "you have stopped waiting; the event may or may not have been delivered"
+      : error instanceof SyntaxError
+        ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
+        : `the connection ended without an answer (${error}); the event may or may not have been delivered`;
+    tell(status, { error: "no answer", detail: why }, Math.round(performance.now() - began), true);
+  } finally {
+    clearInterval(clock);
+    $("send").disabled = false;
   }
-  $("send").disabled = false;
 }
 
-function tell(status, answer, took_ms) {
+/** Return an answer of Sonda's; raise `SyntaxError` for anything that a proxy may have said instead. */
+function envelope(text) {
+  const answer = JSON.parse(text);
+  if (answer?.sent !== true && typeof answer?.detail !== "string") throw new SyntaxError("no answer of Sonda's");
+  return answer;
+}
+
+/** Replace the last answer by what is waited for, how long, and a way to stop. */
+function wait(stopped, began) {
+  pin([]);
+  const sink = event.sink;
+  const target = sink.url ?? sink.endpoint ?? sink.address ?? sink.brokers ?? sink.path ?? "";
+  const seconds = make("b", { id: "seconds" }, "0 s");
+  const stop = make("button", { type: "button", className: "quiet", id: "stop", onclick: () => stopped.abort() }, "Stop waiting");
+  $("answer").className = "unsure";
+  $("answer").replaceChildren(
+    make("div", { className: "bar" }, make("h2", {}, "Waiting"), seconds),
+    make("p", { className: "help" }, `waiting for ${[sink.type, target].filter(Boolean).join(" ")}`),
+    stop);
+  $("answer").hidden = false;
+  return setInterval(() => { seconds.textContent = `${Math.round((performance.now() - began) / 1000)} s`; }, 250);
+}
+
+function tell(status, answer, took_ms, isUnknown = false) {
   const general = pin(answer.sent ? [] : answer.detail.split(FLAW_BEGINS));
-  const verdict = answer.sent ? "Delivered" : { 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
+  const verdict = answer.sent ? "Delivered" : isUnknown ? "Unknown" : { 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
   const time = answer.sent ? `acknowledged in ${answer.latency_ms} ms, answered in ${took_ms} ms` : `answered in ${took_ms} ms`;
   const lines = answer.sent ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
   $("answer").className = answer.sent ? "good" : verdict === "Unknown" ? "unsure" : "bad";

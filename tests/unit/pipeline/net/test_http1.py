@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pty
 import random
@@ -217,6 +218,7 @@ def test_no_descriptor_is_left_behind(loop: NewLoop, pki: Certificates) -> None:
         peer.read(1)
         peer.reset()
 
+    gc.collect()  # what other tests have left
     before = _descriptors()
     tls = {"ca_cert": pki.path("ca.pem")}
     late = pki.server(version=ssl.TLSVersion.TLSv1_3, wants_client=True)
@@ -233,6 +235,7 @@ def test_no_descriptor_is_left_behind(loop: NewLoop, pki: Certificates) -> None:
             sinks.append({"type": "tcp", "address": address, "tls": tls})
         events = [log_event({**sink, "timeout": "100ms"}) for sink in sinks]
         assert not any(isinstance(each, Success) for each in deliver(*events, loop=loop))
+    gc.collect()
     assert _descriptors() == before
 
 
