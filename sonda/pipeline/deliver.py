@@ -11,10 +11,9 @@ from typing import Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline import encoders, sinks
 from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.groups import send_groups
+from sonda.pipeline.groups import delivery_of, in_place, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
     hide_cancellation,
@@ -44,10 +43,10 @@ from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
+from sonda.pipeline.plugins.built_in import load_built_in
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.result import then
-from sonda.pipeline.schemas.registry import PLUGINS, Kind, fast_validator
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -61,20 +60,6 @@ from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
-
-
-def load_built_in() -> None:
-    """Load every plug-in that needs no extra, so that a server's first event waits for no import."""
-    from sonda.pipeline.schemas.validators import validator  # a script's one event seldom needs it
-
-    fast_validator()
-    validator()
-    packages: Mapping[Kind, Any] = {"encoder": encoders, "sink": sinks}
-    for kind, package in packages.items():
-        for name in (name for name, schema in PLUGINS[kind].items() if "x-extra" not in schema):
-            fast_validator(kind, name)
-            validator(kind, name)
-            package.load(name)
 
 
 class Pipeline:
@@ -224,7 +209,7 @@ class Pipeline:
         are those that `prepare` was given, one for each. Cancelled, the cancellation's cause has the
         outcome of each (`outcomes_of_group`), and so have the deliveries.
         """
-        deliveries = deliveries or [_delivery_of(one) for one in prepared]
+        deliveries = deliveries or [delivery_of(one) for one in prepared]
         pairs = [
             (one.unwrap(), delivery)
             for one, delivery in zip(prepared, deliveries, strict=True)
@@ -244,14 +229,14 @@ class Pipeline:
             hide_group_cancellation(exc, [one.order for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
-                results = _in_place(prepared, outcomes)
+                results = in_place(prepared, outcomes)
                 self._finished(deliveries, results)
                 exc.__cause__ = InterruptedGroup(results)
             raise
         verifying = partial(self._verified, until_s=until_s)
         verified = await asyncio.gather(*map(verifying, ready, sent))
         shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
-        results = _in_place(prepared, shown)
+        results = in_place(prepared, shown)
         self._finished(deliveries, results)
         return results
 
@@ -264,7 +249,7 @@ class Pipeline:
             delivery.ended(outcome)
             self._observer.finished(delivery, outcome)
             if self._in_server:
-                advised.update(dict.fromkeys(_warnings_of(delivery, outcome)))
+                advised.update(dict.fromkeys(delivery.warnings))
         for warning in advised:
             self._warn(warning)
 
@@ -280,8 +265,7 @@ class Pipeline:
 
         *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
         Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
-        Cancelled, the *delivery* has the outcome of the event, and the cancellation's cause
-        has it, too (`what_became`).
+        Cancelled, the *delivery* has the outcome, and so has the cancellation's cause.
         """
         delivery = Delivery() if delivery is None else delivery
         encoded = self.prepare(raw, delivery, caller=caller)
@@ -350,9 +334,8 @@ class Pipeline:
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        return await then(
-            self.prepare(raw, caller=caller), partial(self._describe, until_s=until_s)
-        )
+        prepared = self.prepare(raw, caller=caller)
+        return await then(prepared, partial(self._describe, until_s=until_s))
 
     async def _describe(
         self, parcel: EncodedEvent, *, until_s: float | None
@@ -363,8 +346,8 @@ class Pipeline:
                 shown = await in_thread(partial(preview, parcel, transport=self._transport))
                 return hide_outcome(shown, parcel.order)
         except TimeoutError:
-            attempt = f"look at the paths of sink {parcel.order.sink.name}"
-            return Failure(Unreachable(attempt, "the file system did not answer in time"))
+            step = f"look at the paths of sink {parcel.order.sink.name}"
+            return Failure(Unreachable(step, "the file system did not answer in time"))
 
 
 def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Problem]:
@@ -372,25 +355,3 @@ def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Pro
     if encoded.order.destination is None and (forbidden := caller.judge_inline()) is not None:
         return Failure(forbidden)
     return Success(encoded)
-
-
-def _warnings_of(delivery: Delivery, outcome: Result[Receipt, Problem]) -> tuple[str, ...]:
-    """Return what the user should know of an event, whatever became of it."""
-    if isinstance(outcome, Success):
-        receipt: Receipt = outcome.unwrap()
-        return receipt.warnings
-    return () if delivery.order is None else delivery.order.warnings
-
-
-def _delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
-    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
-
-
-def _in_place(
-    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Sequence[Result[Receipt, Problem]]
-) -> list[Result[Receipt, Problem]]:
-    """Return a verdict for each of *prepared*: the next of *sent*, or its own problem."""
-    verdicts = iter(sent)
-    return [
-        next(verdicts) if isinstance(one, Success) else Failure(one.failure()) for one in prepared
-    ]

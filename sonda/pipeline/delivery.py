@@ -129,6 +129,14 @@ class Delivery:
         if isinstance(outcome, Success):
             self.tries = outcome.unwrap().tries
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the event, whatever became of it."""
+        if isinstance(self.outcome, Success):
+            receipt: Receipt = self.outcome.unwrap()
+            return receipt.warnings
+        return () if self.order is None else self.order.warnings
+
     # tries
 
     def acknowledged(self, ack: Ack) -> Result[Ack, Problem]:

@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from time import perf_counter_ns
 from typing import Final
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import LONGEST_S, Deadline
 from sonda.pipeline.delivery import Delivery, delivering
@@ -259,3 +259,18 @@ async def _outcomes(
     except asyncio.CancelledError as exc:
         unsent = Failure(Unreachable("send", WHILE_UNSENT))
         return outcomes_of_group(exc) or [unsent] * size
+
+
+def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
+    """Return a new delivery of an event that comes without one."""
+    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
+
+
+def in_place(
+    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Sequence[Result[Receipt, Problem]]
+) -> list[Result[Receipt, Problem]]:
+    """Return a verdict for each of *prepared*: the next of *sent*, or its own problem."""
+    verdicts = iter(sent)
+    return [
+        next(verdicts) if isinstance(one, Success) else Failure(one.failure()) for one in prepared
+    ]

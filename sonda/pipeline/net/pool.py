@@ -12,6 +12,7 @@ from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
+from sonda.pipeline.net.hang_ups import HangUps
 from sonda.pipeline.net.proxies import Tunnel, open_tunnel
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession, connect_tcp
@@ -19,9 +20,7 @@ from sonda.pipeline.values.addresses import Address
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
 CONNECTIONS_PER_DESTINATION: Final = 64
-HANG_UP_S: Final = 60.0  # after a hang-up a destination's connections are not kept for so long
 _HUNG_UP_WITHIN_S: Final = 1.0  # a peer that closes later than this does so because nothing came
-_REMEMBERED: Final = 1024
 IDLE_CONNECTIONS: Final = 256  # of all destinations together; beyond them the oldest is closed
 _CLOSE_NOTIFY_S: Final = 0.2
 _SETTLE_S: Final = 2.0
@@ -200,7 +199,7 @@ class ConnectionPool:
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
-        self._hung_up: dict[ConnectionKey, float] = {}  # when, the oldest first
+        self._hang_ups = HangUps()
 
     @asynccontextmanager
     async def lease(
@@ -220,9 +219,8 @@ class ConnectionPool:
         destination.wanted += 1
         try:
             async with destination.places:
-                stream = None
-                if not fresh:
-                    stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
+                reuse = partial(self._reuse, route, destination, peer_may_talk=peer_may_talk)
+                stream = None if fresh else reuse()
                 stream = stream or await _open(route, self._doors, journey)
                 try:
                     yield stream
@@ -256,14 +254,14 @@ class ConnectionPool:
                     return await step(stream)
                 except OSError as exc:
                     if stream.reused and isinstance(exc, ConnectionError):
-                        self._note_hang_up(route)
+                        self._hang_ups.note(route)
                     if journey.left or not stream.reused:
                         raise
                     stream.close()
         raise AssertionError("a fresh connection is never a reused one")
 
     async def probe(self, route: ConnectionKey) -> None:
-        """Connect and hang up; raises `OSError` or `DestinationNotAllowed` if that cannot be done."""
+        """Connect and hang up; raise `OSError` or `DestinationNotAllowed` if that cannot be done."""
         (await _open(route, self._doors, Attempt())).close()
 
     async def aclose(self) -> None:
@@ -271,25 +269,6 @@ class ConnectionPool:
         for stream in list(self._idle):
             self._retire(stream)
         await asyncio.gather(*self._closing)
-
-    def _note_hang_up(self, route: ConnectionKey) -> None:
-        """Record that a peer closes connections it has not said it would: none is kept for a while.
-
-        Between its close and the moment this machine sees it, an event may be written to nobody.
-        """
-        self._hung_up.pop(route, None)
-        self._hung_up[route] = asyncio.get_running_loop().time()
-        if len(self._hung_up) > _REMEMBERED:
-            del self._hung_up[next(iter(self._hung_up))]
-
-    def _keeps(self, route: ConnectionKey) -> bool:
-        """Return whether connections of a destination may be kept."""
-        if (since_s := self._hung_up.get(route)) is None:
-            return True
-        if asyncio.get_running_loop().time() - since_s < HANG_UP_S:
-            return False
-        del self._hung_up[route]
-        return True
 
     def _reuse(
         self, route: ConnectionKey, destination: _Destination, *, peer_may_talk: bool
@@ -303,11 +282,11 @@ class ConnectionPool:
                 return stream
             stream.close()
             if asyncio.get_running_loop().time() - stream.idle_since_s < _HUNG_UP_WITHIN_S:
-                self._note_hang_up(route)
+                self._hang_ups.note(route)
         return None
 
     def _keep(self, route: ConnectionKey, destination: _Destination, stream: Connection) -> None:
-        if not self._keeps(route):
+        if self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return
         loop = asyncio.get_running_loop()
