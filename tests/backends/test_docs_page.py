@@ -11,12 +11,14 @@ import pytest
 
 from sonda.server.docs.examples import EVENTS
 from tests.support.destinations import http_destination
+from tests.support.faulty import Peer, faulty
 from tests.support.serving import Serving, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PATIENCE_MS = 20_000
+GRACELESS = ("--shutdown-timeout", "1")
 
 
 @pytest.fixture
@@ -190,6 +192,58 @@ def test_the_reference_names_every_answer(page: Page, server: Serving) -> None:
     opened(page, server)
     rows = page.locator("#answers details")
     assert [row.locator("b").inner_text() for row in rows.all()] == [
-        *("400", "401", "403", "408", "413", "415", "422", "431", "500", "502", "503", "504")
+        *("400", "401", "403", "408", "409", "413", "415", "422", "429", "431"),
+        *("500", "502", "503", "504"),
     ]
     assert all(row.locator("li").count() for row in rows.all())
+
+
+def hang(peer: Peer) -> None:
+    """Take everything and answer nothing until the test is over, however slow the browser is."""
+    peer.server.over.wait(3 * PATIENCE_MS / 1000)
+
+
+def send_to_a_destination_that_hangs(page: Page, server: Serving, address: str) -> None:
+    """Deliver one event, then send another that waits for its answer."""
+    opened(page, server)
+    assert send(page)[0] == 200
+    choose(page, "sink.type", "tcp")
+    choose(page, "sink.type", "http_push")
+    field(page, "sink.url").fill(f"http://{address}/")
+    page.locator("#send").click()
+    page.get_by_role("heading", name="Waiting").wait_for()
+
+
+def test_an_old_answer_does_not_stay_while_another_is_waited_for(page: Page) -> None:
+    """What is waited for is named, seconds are counted, and waiting can be stopped by the keyboard."""
+    with faulty(hang) as hanging, serving(*GRACELESS) as server:
+        send_to_a_destination_that_hangs(page, server, hanging.address)
+        said = page.locator("#answer").inner_text()
+        assert "Delivered" not in said
+        assert f"waiting for http_push http://{hanging.address}/" in said
+        page.locator("#seconds", has_text="1 s").wait_for()
+        page.locator("#stop").press("Enter")
+        page.get_by_role("heading", name="Unknown").wait_for()
+        assert "you have stopped waiting" in page.locator("#answer").inner_text()
+        page.locator("#send:enabled").wait_for()
+
+
+def test_an_event_whose_server_dies_is_unknown(page: Page) -> None:
+    """The destination may have it: the page does not say that it was not sent."""
+    with faulty(hang) as hanging, serving(*GRACELESS) as server:
+        send_to_a_destination_that_hangs(page, server, hanging.address)
+        server.process.kill()
+        page.get_by_role("heading", name="Unknown").wait_for()
+        assert "may or may not have been delivered" in page.locator("#answer").inner_text()
+
+
+def test_a_proxys_answer_is_unknown(page: Page) -> None:
+    """HTML in place of Sonda's answer says nothing of the event."""
+    with serving() as server:
+        opened(page, server)
+        html = "<html>502 Bad Gateway</html>"
+        page.route("**/events", lambda route: route.fulfill(status=502, body=html))
+        page.locator("#send").click()
+        page.get_by_role("heading", name="Unknown").wait_for()
+        said = page.locator("#answer").inner_text()
+        assert "a proxy's: <html>502 Bad Gateway</html>" in said
