@@ -21,6 +21,7 @@ from sonda.rejections import (
     Busy,
     BusyBytes,
     Conflict,
+    KeyUnstorable,
     MethodNotAllowed,
     NotReady,
     Rejection,
@@ -107,7 +108,9 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed(allowed=allowed):
             return {"Allow": allowed}
-        case Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy():
+        case (
+            Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy() | KeyUnstorable()
+        ):
             return {"Retry-After": "1"}
         case Conflict(passes=True):
             return {"Retry-After": "1"}
@@ -138,21 +141,22 @@ def _consequences(
     problem: Problem | Rejection, status: int, delivery: Delivery | None
 ) -> dict[str, object]:
     """Return what a program may conclude: outcome, timestamp, whether to send again, and issues."""
-    outcome = "not_sent"
-    if status in _UNKNOWN:
-        outcome = "unknown"
-    elif isinstance(problem, Refused):
-        outcome = "rejected"
-    facts: dict[str, object] = {"outcome": outcome}
+    facts: dict[str, object] = {"outcome": _outcome(problem)}
     time_ns = None if delivery is None else _time_ns(status, delivery)
     if time_ns is not None:
         facts["timestamp"] = rfc3339(time_ns)
-    facts["resend"] = "safe" if _resend_is_safe(problem, outcome, delivery) else "may_duplicate"
+    facts["resend"] = "safe" if resend_is_safe(problem, delivery) else "may_duplicate"
     if isinstance(problem, Malformed | Invalid):
         facts["issues"] = [{"path": one.path, "reason": one.reason} for one in problem.issues]
     elif status in (400, 422):
         facts["issues"] = [{"path": "", "reason": str(problem)}]
     return facts
+
+
+def _outcome(problem: Problem | Rejection) -> str:
+    if http_status(problem) in _UNKNOWN:
+        return "unknown"
+    return "rejected" if isinstance(problem, Refused) else "not_sent"
 
 
 def _time_ns(status: int, delivery: Delivery) -> int | None:
@@ -162,9 +166,9 @@ def _time_ns(status: int, delivery: Delivery) -> int | None:
     return delivery.given_ns
 
 
-def _resend_is_safe(problem: Problem | Rejection, outcome: str, delivery: Delivery | None) -> bool:
+def resend_is_safe(problem: Problem | Rejection, delivery: Delivery | None) -> bool:
     """Return whether the same event with the same time cannot be stored twice if it is sent again."""
-    if outcome == "not_sent":
+    if _outcome(problem) == "not_sent":
         return True
     order = None if delivery is None else delivery.order
     schema: Mapping[str, Any] = {} if order is None else PLUGINS["sink"].get(order.sink.name, {})

@@ -10,33 +10,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import falcon
 import falcon.asgi
-from returns.result import Failure, Result, Success
 
-from sonda.answers import Form, delivered, failed, previewed
+from sonda.answers import Answer
+from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Preview, Receipt
-from sonda.pipeline.policy.callers import ANYBODY, Caller
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
-    CutOff,
     InvalidParameter,
+    KeyUnstorable,
     ShuttingDown,
     UnknownParameters,
-    UnsupportedMediaType,
 )
 from sonda.resources.auth import BearerAuth
 from sonda.resources.body import BODY, Body, Message, Receive, content_length
 from sonda.resources.errors import DELIVERY, Rejected, handle_bug, serialize_error, write
 from sonda.resources.exposition import Exposition
+from sonda.resources.headers import key_of, require_event_type
+from sonda.resources.idempotency import ClosesKeys, Idempotent, KeyStore, fingerprint
+from sonda.resources.ndjson import NDJSON, LineLimits
+from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Health, Readiness, Ready
 from sonda.resources.query import DRY_RUN, RECEIPT, form_of, parameters
+from sonda.resources.work import Asked, ManyEvents, OneEvent, many_events, refuse
 
 Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
@@ -45,36 +45,14 @@ REQUEST_ID: Final = "sonda.id"
 _LOG: Final = logging.getLogger("sonda")
 
 
-class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
-    """The pipeline, as far as the shell knows it."""
-
-    async def deliver(
-        self,
-        raw: bytes,
-        delivery: Delivery | None = None,
-        *,
-        until_s: float | None = None,
-        caller: Caller = ANYBODY,
-    ) -> Result[Receipt, Problem]:
-        """Deliver one event before the event loop's time *until_s*.
-
-        Where it is cancelled, the delivery's `outcome` is what has become of the event.
-        """
-        ...
-
-    async def preview(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
-    ) -> Result[Preview, Problem]:
-        """Return what would be sent."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds one request."""
 
     request_timeout_s: float
     max_body_bytes: int
+    max_batch_events: int = 10_000
+    max_batch_bytes: int = 16 * 1024 * 1024
 
 
 class App(falcon.asgi.App[Request, Response]):
@@ -122,72 +100,74 @@ def _methods_of(resource: object) -> tuple[str, ...]:
 
 
 class Events:
-    """`POST /events`: one event in, one answer once its destination has given its own."""
+    """`POST /events`: one event or many, answered once their destinations have answered."""
 
-    def __init__(self, auth: BearerAuth, limits: Limits, pipeline: PipelineProtocol) -> None:
+    def __init__(
+        self,
+        auth: BearerAuth,
+        limits: Limits,
+        pipeline: PipelineProtocol,
+        keys: KeyStore | None = None,
+    ) -> None:
         self._auth = auth
         self._limits = limits
         self._pipeline = pipeline
+        self._keys = keys
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Check, read and deliver one event."""
+        """Check, read and deliver what the body holds."""
         caller = self._auth.check(req)
-        require_json(req)
+        media_type = require_event_type(req)
+        key = key_of(req)
         try:
-            raw = await self._read(req)
+            raw = await self._read(req, media_type)
         except asyncio.CancelledError:  # the server's grace period is over
             raise Rejected(ShuttingDown()) from None
         req.context.raw = raw
-        asked = parameters(req.query_string, DRY_RUN, RECEIPT)
-        if isinstance(asked, UnknownParameters | InvalidParameter):
-            raise Rejected(asked)
-        form = form_of(req.scope)
-        delivery = Delivery(req.scope.get(REQUEST_ID, ""), origin="request", key_name=caller.name)
+        asked_for = parameters(req.query_string, DRY_RUN, RECEIPT)
+        if isinstance(asked_for, UnknownParameters | InvalidParameter):
+            raise Rejected(asked_for)
         until_s = Body.of(req).started_s + self._limits.request_timeout_s
-        try:
-            if asked[DRY_RUN]:
-                preview = await self._pipeline.preview(raw, until_s=until_s, caller=caller)
-                _answer(resp, preview, form, delivery)
-                return
+        asked = Asked(raw, form_of(req.scope), caller, until_s, req.scope.get(REQUEST_ID, ""))
+        work = self._work(req, asked, media_type)
+        if asked_for[DRY_RUN]:
+            write(resp, await work.preview())
+        elif key is None:
+            write(resp, await work.deliver())
+        else:
+            write(resp, await self._work_once(req, work, asked, key, media_type))
+
+    def _work(self, req: Request, asked: Asked, media_type: str) -> OneEvent | ManyEvents:
+        if media_type != NDJSON:
+            delivery = Delivery(asked.request_id, origin="request", key_name=asked.caller.name)
             req.scope[DELIVERY] = delivery
-            outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
-        except asyncio.CancelledError:  # as above
-            cut_off = delivery.outcome
-            problem = cut_off.failure() if isinstance(cut_off, Failure) else CutOff()
-            write(resp, failed(problem, form, delivery))
-            return
-        _answer(resp, outcome, form, delivery)
+            return OneEvent(self._pipeline, asked, delivery)
+        limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
+        work = many_events(self._pipeline, asked, limits)
+        if isinstance(work, ManyEvents):
+            return work
+        raise Rejected(work)
 
-    async def _read(self, req: Request) -> bytes:
+    async def _work_once(
+        self, req: Request, work: OneEvent | ManyEvents, asked: Asked, key: str, media_type: str
+    ) -> Answer:
+        """Return the answer to a request with an `Idempotency-Key`."""
+        if self._keys is None:
+            raise Rejected(KeyUnstorable("there is no folder that can be written to"))
+        if (refused := work.check()) is not None:
+            return refused
+        once = Idempotent(
+            self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
+        )
+        return await once.answer(now_ns(), work.work, lambda why: refuse(why, asked.form))
+
+    async def _read(self, req: Request, media_type: str) -> bytes:
         limits = self._limits
+        most, flag = limits.max_body_bytes, "--max-body-bytes"
+        if media_type == NDJSON:
+            most, flag = limits.max_batch_bytes, "--max-batch-bytes"
         length = content_length(req)
-        return await Body.of(req).read(length, limits.max_body_bytes, limits.request_timeout_s)
-
-
-def _answer(
-    resp: Response,
-    outcome: Result[Receipt, Problem] | Result[Preview, Problem],
-    form: Form,
-    delivery: Delivery,
-) -> None:
-    """Write an outcome; a destination's failure is the operator's business, too."""
-    if isinstance(outcome, Success):
-        value = outcome.unwrap()
-        write(resp, delivered(value, form) if isinstance(value, Receipt) else previewed(value))
-        return
-    problem = outcome.failure()
-    if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
-        _LOG.warning("%s", problem)
-    write(resp, failed(problem, form, delivery))
-
-
-def require_json(req: Request) -> None:
-    """Raise `Rejected` unless the body is plain JSON, which no other origin's page can announce."""
-    media_type = (req.content_type or "").partition(";")[0].strip().lower()
-    if media_type != falcon.MEDIA_JSON:
-        raise Rejected(UnsupportedMediaType("send the event as Content-Type: application/json"))
-    if req.get_header("Content-Encoding") is not None:
-        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+        return await Body.of(req).read(length, most, limits.request_timeout_s, flag)
 
 
 def create_app(
@@ -196,12 +176,18 @@ def create_app(
     auth: BearerAuth,
     metrics: Callable[[str], tuple[bytes, str]],
     documentation: Mapping[str, object],
+    keys: KeyStore | None = None,
 ) -> App:
-    """Return the ASGI app; *metrics* renders the counts, *documentation* has resources by path."""
+    """Return the ASGI app; *metrics* renders the counts, *documentation* has resources by path.
+
+    *keys* keeps Idempotency-Keys; without it, requests that have one are 503.
+    """
     app = App()
     app.readiness = Readiness(pipeline)
     app.add_middleware([app.readiness, MethodCheck()])
-    app.add_route("/events", Events(auth, limits, pipeline))
+    if keys is not None:
+        app.add_middleware(ClosesKeys(keys))
+    app.add_route("/events", Events(auth, limits, pipeline, keys))
     app.add_route("/health", Health())
     app.add_route("/ready", Ready(app.readiness))
     app.add_route("/metrics", Exposition(auth, metrics))

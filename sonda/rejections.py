@@ -133,12 +133,55 @@ class UnsupportedMediaType:
 
 @dataclass(frozen=True, slots=True)
 class PayloadTooLarge:
-    """The body is longer than the operator allows."""
+    """The body, or a line of it, is longer than the operator allows with *flag*."""
 
     limit_bytes: int
+    flag: str = "--max-body-bytes"
 
     def __str__(self) -> str:
-        return f"the body is over {self.limit_bytes} bytes (--max-body-bytes)"
+        return f"the body is over {self.limit_bytes} bytes ({self.flag})"
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyEvents:
+    """The body has more lines than the operator allows; nothing was sent."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the body has more than {self.limit} events (--max-batch-events)"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidKey:
+    """The header `Idempotency-Key` is none."""
+
+    def __str__(self) -> str:
+        return (
+            "Idempotency-Key must be 1 to 255 characters of printable ASCII, bare or as a quoted "
+            "string"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMismatch:
+    """The `Idempotency-Key` belongs to another request; nothing was sent."""
+
+    def __str__(self) -> str:
+        return (
+            "this Idempotency-Key was used with another body, media type or query: a key stands for "
+            "one request"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUnstorable:
+    """The `Idempotency-Key` cannot be kept; nothing was sent."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the Idempotency-Key cannot be kept: {self.reason} (--state-dir names the folder)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +270,10 @@ Rejection: TypeAlias = (
     | KeyRestricted
     | UnsupportedMediaType
     | PayloadTooLarge
+    | TooManyEvents
+    | InvalidKey
+    | KeyMismatch
+    | KeyUnstorable
     | RequestTimeout
     | CutShort
     | Conflict

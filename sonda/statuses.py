@@ -23,8 +23,11 @@ from sonda.rejections import (
     CutOff,
     CutShort,
     ForbiddenHost,
+    InvalidKey,
     InvalidParameter,
+    KeyMismatch,
     KeyRestricted,
+    KeyUnstorable,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -32,6 +35,7 @@ from sonda.rejections import (
     Rejection,
     RequestTimeout,
     ShuttingDown,
+    TooManyEvents,
     TooManyRequests,
     Unauthorized,
     UnknownParameters,
@@ -42,7 +46,14 @@ from sonda.rejections import (
 def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
     """Return the status of a failure."""
     match problem:
-        case NotJson() | Malformed() | CutShort() | UnknownParameters() | InvalidParameter():
+        case (
+            NotJson()
+            | Malformed()
+            | CutShort()
+            | UnknownParameters()
+            | InvalidParameter()
+            | InvalidKey()
+        ):
             return 400
         case Unauthorized():
             return 401
@@ -56,11 +67,11 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 408
         case Conflict():
             return 409
-        case PayloadTooLarge():
+        case PayloadTooLarge() | TooManyEvents():
             return 413
         case UnsupportedMediaType():
             return 415
-        case Invalid():
+        case Invalid() | KeyMismatch():
             return 422
         case TooManyRequests():
             return 429
@@ -68,7 +79,9 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 500
         case Unreachable() | Refused():
             return 502
-        case Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy():
+        case (
+            Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy() | KeyUnstorable()
+        ):
             return 503
         case OutcomeUnknown() | CutOff():
             return 504

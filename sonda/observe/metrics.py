@@ -150,7 +150,7 @@ FAMILIES: Final = (
 
 
 def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
-    """Say where in a sheet each series has its cells, and how many cells there are."""
+    """Return where in a sheet each series has its cells, and how many cells there are."""
     places: dict[str, dict[Labels, int]] = {}
     cells = 0
     for family in FAMILIES:
@@ -195,7 +195,7 @@ def slabs(workers: int) -> list[Sheet]:
 
 
 def replace_worker(sheet: Sheet) -> None:
-    """Have the next worker go on with a dead one's sheet: what it had open is closed."""
+    """Reset the gauges of a dead worker's sheet, which the next one goes on with, and count it."""
     for place in _GAUGES:
         sheet[place] = 0.0
     sheet[_RESTARTS] += 1.0
@@ -216,7 +216,7 @@ class Metrics(Observer):
         return encode(self._registry), content_type
 
     def inflight(self, requests: int) -> None:
-        """Say how many requests are under way."""
+        """Set how many requests are under way."""
         self._sheet[_INFLIGHT] = requests
 
     def log_lines_dropped(self, lines: int) -> None:
@@ -306,7 +306,7 @@ class _Collector(Collector):
         self._all = all_sheets
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric; a series appears once it has counted something."""
+        """Yield every metric; a series appears once it has counted something."""
         for family in FAMILIES:
             yield self._read(family)
         build = GaugeMetricFamily(

@@ -63,17 +63,17 @@ def became(outcome: Result[Receipt, Problem]) -> str | None:
 
 
 def is_event(status: int, delivery: Delivery | None) -> bool:
-    """Tell an event that was answered with *status* from a request that did not become one."""
+    """Return whether what was answered with *status* is an event, and no request that is none."""
     return delivery is not None and (status in OUTCOMES or status in REFUSALS)
 
 
 def outcome_of(status: int) -> str:
-    """Give what became of an event that was answered with *status*."""
+    """Return what became of an event that was answered with *status*."""
     return OUTCOMES.get(status, INVALID)
 
 
 def account(status: int, delivery: Delivery) -> AccessRecord:
-    """Tell of an event; nothing of it is a secret, or free to break out of a line of text."""
+    """Return the record of an event; nothing of it is a secret, or free to break out of a line of text."""
     order, outcome = delivery.order, delivery.outcome
     if isinstance(outcome, Success):
         receipt = outcome.unwrap()
@@ -89,7 +89,7 @@ def account(status: int, delivery: Delivery) -> AccessRecord:
 
 
 def names_of(delivery: Delivery) -> tuple[str, str, str]:
-    """Give an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
+    """Return an event's signal type, encoder and sink: names of the schemas, or `unknown`."""
     order = delivery.order
     if order is not None:
         signal = order.event.signal_type

@@ -31,34 +31,40 @@ class Body:
         body: Body = req.scope[BODY]
         return body
 
-    async def read(self, length: int | None, limit_bytes: int, timeout_s: float) -> bytes:
+    async def read(
+        self,
+        length: int | None,
+        limit_bytes: int,
+        timeout_s: float,
+        flag: str = "--max-body-bytes",
+    ) -> bytes:
         """Return the whole body, *timeout_s* after the start of its request at the latest.
 
         Raise `Rejected` for one that is over *limit_bytes*, has not its announced *length*, ends
         with a disconnect, or does not arrive in time.
         """
         if length is not None and length > limit_bytes:
-            raise Rejected(PayloadTooLarge(limit_bytes))
+            raise Rejected(PayloadTooLarge(limit_bytes, flag))
         try:
             async with asyncio.timeout_at(self.started_s + timeout_s):
-                await self._collect(limit_bytes)
+                await self._collect(limit_bytes, flag)
         except TimeoutError:
-            await self._collect_what_is_there(limit_bytes, timeout_s)
+            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
         raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         if length is not None and len(raw) != length:
             raise Rejected(CutShort())
         return raw
 
-    async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float) -> None:
+    async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
         """Take what arrived in the very turn of the loop in which the time was up."""
         try:
             async with asyncio.timeout(0):
-                await self._collect(limit_bytes)
+                await self._collect(limit_bytes, flag)
         except TimeoutError:
             raise Rejected(RequestTimeout(timeout_s)) from None
 
-    async def _collect(self, limit_bytes: int) -> None:
+    async def _collect(self, limit_bytes: int, flag: str) -> None:
         """Receive until the end; Falcon's stream would take a disconnect for it."""
         more = True
         while more:
@@ -69,7 +75,7 @@ class Body:
                 self._chunks.append(chunk)
                 self._size_bytes += len(chunk)
             if self._size_bytes > limit_bytes:
-                raise Rejected(PayloadTooLarge(limit_bytes))
+                raise Rejected(PayloadTooLarge(limit_bytes, flag))
             more = message.get("more_body", False)
 
 

@@ -9,6 +9,7 @@ import falcon
 import falcon.asgi
 
 from sonda.answers import Answer, failed, http_headers
+from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
 from sonda.rejections import Bug, MethodNotAllowed, NotFound, Rejection
 from sonda.resources.query import form_of
@@ -25,7 +26,7 @@ _LOG: Final = logging.getLogger("sonda")
 class Rejected(falcon.HTTPError):
     """Raised to end a request with a rejection, whose status and headers it has."""
 
-    def __init__(self, rejection: Rejection) -> None:
+    def __init__(self, rejection: Rejection | Problem) -> None:
         super().__init__(http_status(rejection), headers=dict(http_headers(rejection)))
         self.rejection = rejection
 

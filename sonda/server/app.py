@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sonda.http import Limits, PipelineProtocol, create_app
+from sonda.http import Limits, create_app
 from sonda.observe.access_log import log_warning
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
@@ -17,10 +17,12 @@ from sonda.pipeline.values.addresses import Address, is_loopback
 from sonda.resources.auth import BearerAuth, UnrestrictedAuth
 from sonda.resources.body import Receive
 from sonda.resources.destinations import Destinations
+from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
+from sonda.server.idempotency import IdempotencyStore
 from sonda.server.live_config import LiveConfig
 from sonda.server.middleware import (
     AdmissionMiddleware,
@@ -33,6 +35,7 @@ from sonda.server.middleware import (
 from sonda.server.scenarios.gateway import Gateway, RunnerHome
 from sonda.server.scenarios.routes import add_scenarios
 from sonda.server.settings import Settings
+from sonda.server.state import DATABASE
 from sonda.statuses import http_status
 
 _WORTH_SHARING: Final = 16
@@ -74,13 +77,19 @@ def assemble(
     auth = BearerAuth(config.keys)
     inner = create_app(
         pipeline or confined_pipeline(settings, listening, metrics, config, state),
-        Limits(settings.request_timeout_s, settings.max_body_bytes),
+        Limits(
+            settings.request_timeout_s,
+            settings.max_body_bytes,
+            settings.max_batch_events,
+            settings.max_batch_bytes,
+        ),
         auth,
         metrics.answer,
         {
             **documentation(http_status),
             "/destinations": Destinations(auth, config.destinations),
         },
+        key_store(settings, state),
     )
     add_scenarios(
         inner,
@@ -95,6 +104,15 @@ def assemble(
     limits = (settings.max_inflight_requests, settings.max_inflight_bytes)
     app = AdmissionMiddleware(app, *limits, metrics)
     return ServerApp(RequestLogMiddleware(app, metrics), inner.readiness)
+
+
+def key_store(settings: Settings, folders: Sequence[Path]) -> IdempotencyStore | None:
+    """Return where Idempotency-Keys are kept: in the first of *folders*; `None` if there is none."""
+    if not folders:
+        return None
+    return IdempotencyStore(
+        folders[0] / DATABASE, ttl_s=settings.idempotency_ttl_s, most_keys=settings.idempotency_keys
+    )
 
 
 def confined_pipeline(

@@ -75,6 +75,9 @@ class LingeringTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
+_EVENT_STREAM: Final = b"text/event-stream"
+
+
 class Cycle(RequestResponseCycle):
     """One request and its answer: one body of a known length, or a stream until the end."""
 
@@ -97,10 +100,11 @@ class Cycle(RequestResponseCycle):
             self._start = message
             self.response_started = True
             return
-        if message["type"] != "http.response.body":
+        more = bool(message.get("more_body", False))
+        if message["type"] != "http.response.body" or (more and not self._may_stream()):
             raise RuntimeError(f"an answer goes on with {message['type']}")
-        if message.get("more_body") or self._is_streaming:
-            await self._stream(message["body"], more=message.get("more_body", False))
+        if more or self._is_streaming:
+            await self._stream(message.get("body", b""), more=more)
             return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -115,6 +119,10 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+    def _may_stream(self) -> bool:
+        """Return whether this is one of the only answers of unknown length."""
+        return (b"content-type", _EVENT_STREAM) in self._start["headers"]
 
     async def _stream(self, body: bytes, *, more: bool) -> None:
         """Write a piece of an answer of unknown length, which the end of the connection ends."""

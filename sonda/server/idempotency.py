@@ -5,20 +5,18 @@ Spec: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
+from sonda.answers import Answer
+from sonda.resources.idempotency import Found, Kept, OtherRequest, UnderWay, Unstorable, Worked
 from sonda.server.database import Database
 from sonda.server.process import boot_id, is_alive, process_token
 
-_BARE: Final = re.compile(r"[ -~]{1,255}")
-_QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,510})"')
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   caller TEXT NOT NULL,
@@ -33,7 +31,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
   status INTEGER,
   answer BLOB,
   media_type TEXT,
-  resend_safe INTEGER NOT NULL DEFAULT 0,
+  resend_safe TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (caller, key)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_age ON idempotency_keys (caller, number);
@@ -41,56 +39,6 @@ CREATE TABLE IF NOT EXISTS idempotency_callers (
   caller TEXT PRIMARY KEY, kept INTEGER NOT NULL, number INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-
-
-def parse_key(header: str) -> str | None:
-    """Return the key of the header's value, bare or as a quoted string; `None` if it is none."""
-    text = header.strip(" \t")
-    if text.startswith('"'):
-        quoted = _QUOTED.fullmatch(text)
-        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
-    return text if _BARE.fullmatch(text) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The request is to be worked; its events take *time_ns* as the time of receipt."""
-
-    time_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """The first request with this key has no answer yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class OtherRequest:
-    """The key belongs to another request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The server that worked the first request died; the key is this request's now.
-
-    Whether it may be worked again depends on its sink.
-    """
-
-    time_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The first request was answered so."""
-
-    time_ns: int
-    status: int
-    answer: bytes
-    media_type: str
-    resend_safe: bool
-
-
-Found: TypeAlias = Begun | UnderWay | OtherRequest | Died | Answered
 
 
 class Clock:
@@ -117,7 +65,11 @@ class Clock:
 
 
 class IdempotencyStore:
-    """The keys of all callers; every method raises `sqlite3.Error` or `OSError` if it cannot write."""
+    """The keys of all callers, for all processes of a server.
+
+    Keys whose end could not be written are remembered here as those of a server that died; once
+    this process has ended, everybody sees that.
+    """
 
     def __init__(
         self,
@@ -133,42 +85,60 @@ class IdempotencyStore:
         self._most_keys = most_keys
         self._clock = clock or Clock()
         self._owner = owner
+        self._lost: set[tuple[str, str]] = set()
 
     async def begin(self, caller: str, key: str, fingerprint: bytes, time_ns: int) -> Found:
-        """Take the key for a request, unless an earlier one has it; return what is known of that."""
-        return await self._database.run(
-            partial(self._begin, caller=caller, key=key, fingerprint=fingerprint, time_ns=time_ns)
-        )
+        """Take the key, and return what is known of an earlier request; `None` if there was none."""
+        job = partial(self._begin, caller=caller, key=key, fingerprint=fingerprint, time_ns=time_ns)
+        try:
+            return await self._database.run(job)
+        except (sqlite3.Error, OSError) as exc:
+            return Unstorable(str(exc))
 
     async def begin_again(self, caller: str, key: str) -> bool:
         """Take a key whose request was answered; return whether nobody was faster."""
-        return await self._database.run(partial(self._begin_again, caller=caller, key=key))
-
-    async def finish(
-        self,
-        caller: str,
-        key: str,
-        *,
-        status: int,
-        answer: bytes,
-        media_type: str,
-        resend_safe: bool,
-    ) -> None:
-        """Keep the answer to a request that was begun."""
-        values = (status, answer, media_type, resend_safe, caller, key)
-        await self._database.run(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE idempotency_keys SET owner = NULL, status = ?, answer = ?, media_type = ?,"
-                    " resend_safe = ? WHERE caller = ? AND key = ?",
-                    values,
-                ).rowcount
-            )
+        values = (self._owner or process_token(), caller, key)
+        return await self._write(
+            "UPDATE idempotency_keys SET owner = ?, status = NULL, answer = NULL"
+            " WHERE caller = ? AND key = ? AND owner IS NULL",
+            values,
         )
+
+    async def finish(self, caller: str, key: str, worked: Worked) -> None:
+        """Keep the answer; where that cannot be done, the key is that of a server that died."""
+        answer = worked.answer
+        safe = "".join("1" if one else "0" for one in worked.resend_safe)
+        values = (answer.status, answer.body, answer.media_type, safe, caller, key)
+        kept = await self._write(
+            "UPDATE idempotency_keys SET owner = NULL, status = ?, answer = ?, media_type = ?,"
+            " resend_safe = ? WHERE caller = ? AND key = ?",
+            values,
+        )
+        if not kept:
+            self._lost.add((caller, key))
+
+    async def abandon(self, caller: str, key: str) -> None:
+        """Let the key be that of a server that died."""
+        if not await self._write(
+            "UPDATE idempotency_keys SET owner = NULL WHERE caller = ? AND key = ?", (caller, key)
+        ):
+            self._lost.add((caller, key))
 
     async def forget(self, caller: str, key: str) -> None:
         """Let go of a key whose request was not worked."""
-        await self._database.run(partial(_delete, caller=caller, key=key))
+        try:
+            await self._database.run(partial(_delete, caller=caller, key=key))
+        except (sqlite3.Error, OSError):
+            self._lost.add((caller, key))
+
+    async def _write(self, statement: str, values: tuple[object, ...]) -> bool:
+        """Change one row; return whether that was written."""
+        try:
+            return await self._database.run(
+                lambda connection: connection.execute(statement, values).rowcount == 1
+            )
+        except (sqlite3.Error, OSError):
+            return False
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -191,18 +161,21 @@ class IdempotencyStore:
         ).fetchone()
         if row is not None:
             kept, *created, kept_ns, working, status, answer, media_type, safe = row
-            if working is not None and is_alive(working):
+            mine = working == owner and (caller, key) in self._lost
+            if working is not None and not mine and is_alive(working):
                 return UnderWay() if kept == fingerprint else OtherRequest()
             if self._clock.age_s(*created) <= self._ttl_s:
                 if kept != fingerprint:
                     return OtherRequest()
                 if status is None:
+                    self._lost.discard((caller, key))
                     connection.execute(
                         "UPDATE idempotency_keys SET owner = ? WHERE caller = ? AND key = ?",
                         (owner, caller, key),
                     )
-                    return Died(kept_ns)
-                return Answered(kept_ns, status, answer, media_type, bool(safe))
+                    return Kept(kept_ns)
+                flags = tuple(flag == "1" for flag in safe)
+                return Kept(kept_ns, Answer(status, answer, media_type=media_type), flags)
             _delete(connection, caller=caller, key=key)
         number = self._make_room(connection, caller)
         connection.execute(
@@ -210,15 +183,7 @@ class IdempotencyStore:
             " boot_s, time_ns, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (caller, key, fingerprint, number, *self._clock.now(), time_ns, owner),
         )
-        return Begun(time_ns)
-
-    def _begin_again(self, connection: sqlite3.Connection, *, caller: str, key: str) -> bool:
-        changed = connection.execute(
-            "UPDATE idempotency_keys SET owner = ?, status = NULL, answer = NULL"
-            " WHERE caller = ? AND key = ? AND owner IS NULL",
-            (self._owner or process_token(), caller, key),
-        )
-        return changed.rowcount == 1
+        return None
 
     def _make_room(self, connection: sqlite3.Connection, caller: str) -> int:
         """Count one more key of a caller, whose oldest ones go; return the new key's number.

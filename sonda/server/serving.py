@@ -30,6 +30,7 @@ from sonda.server.protocol import configured
 from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals
+from sonda.server.state import StateDir, StateDirError
 
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
@@ -54,6 +55,11 @@ def serve_until_stopped(settings: Settings) -> int:
         place = (settings.bind, settings.port)
         _LOG.critical("cannot listen on %s port %d: %s", *place, _reason(exc))
         return 1
+    try:
+        state_dir = StateDir(settings.state_dir) if settings.state_dir is not None else None
+    except StateDirError as exc:
+        _LOG.critical("%s", exc)
+        return _MISTAKE
     announce(settings, listeners, has_key=bool(config.keys()))
     runner_home = open_runner_home()
     try:
@@ -68,6 +74,8 @@ def serve_until_stopped(settings: Settings) -> int:
     finally:
         if runner_home is not None:
             runner_home.close()
+        if state_dir is not None:
+            state_dir.close()
 
 
 def _reload(config: LiveConfig, settings: Settings, *_: object) -> None:

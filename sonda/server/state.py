@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,44 +21,21 @@ class StateDirError(Exception):
 
 
 class StateDir:
-    """The state of one server, in *folder*; a private folder goes with the server."""
+    """The folder of one server, made if it is missing.
 
-    def __init__(self, folder: Path, *, is_private: bool = False) -> None:
-        self.folder = folder
-        self.database = folder / DATABASE
-        self._is_private = is_private
+    Raise `StateDirError` where it cannot be used, or another server uses it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StateDirError(f"--state-dir {folder}: {exc.strerror}") from None
         self._lock_fd = _lock(folder)
-        self._owner_pid = os.getpid()
 
     def close(self) -> None:
-        """Let go of the folder, and remove it if it is private; for the process that made it."""
-        if os.getpid() != self._owner_pid:
-            return
-        if self._is_private:
-            for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", _LOCK):
-                with suppress(OSError):
-                    (self.folder / name).unlink()
-            with suppress(OSError):
-                self.folder.rmdir()
+        """Let go of the folder; forked processes hold it until they have ended, too."""
         os.close(self._lock_fd)
-
-
-def open_state_dir(folder: Path | None) -> StateDir | None:
-    """Open *folder*, made if it is missing, or without one a private folder.
-
-    Return `None` where no private folder can be made. Raise `StateDirError` where *folder* cannot
-    be used, or another server uses it.
-    """
-    if folder is None:
-        try:
-            return StateDir(Path(tempfile.mkdtemp(prefix="sonda-")), is_private=True)
-        except (OSError, StateDirError):
-            return None
-    try:
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StateDirError(f"--state-dir {folder}: {exc.strerror}") from None
-    return StateDir(folder)
 
 
 def _lock(folder: Path) -> int:

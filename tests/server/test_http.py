@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Confirmed, Preview, Receipt, WirePreview
+from sonda.pipeline.model import Confirmed, EncodedEvent, Preview, Receipt, WirePreview
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
@@ -65,6 +65,12 @@ class Pipe:
 
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
+
+    def prepare(self, raw: bytes, *_: object, **__: object) -> Result[EncodedEvent, Problem]:
+        raise NotImplementedError
+
+    async def send_prepared(self, *_: object, **__: object) -> list[Outcome]:
+        raise NotImplementedError
 
     async def deliver(
         self,

@@ -22,10 +22,10 @@ _PAUSE_S: Final = 0.002
 _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
 
 
-def write(fd: int, batch: WriteBatch, *, fsync: bool = False) -> None:
+def write(fd: int, batch: WriteBatch, *, fsync: bool = False, with_offsets: bool = False) -> None:
     """Write the events whose turn it is; with *fsync* wait until they are on durable storage."""
     if is_regular(fd):
-        _append(fd, batch, fsync=fsync)
+        _append(fd, batch, fsync=fsync, with_offsets=with_offsets)
     else:
         _pour(fd, batch, fsync=fsync)
 
@@ -60,7 +60,7 @@ def is_regular(fd: int) -> bool:
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
-def _append(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
+def _append(fd: int, batch: WriteBatch, *, fsync: bool, with_offsets: bool) -> None:
     """Write to a regular file, and cut back an event that does not get there whole."""
     appends = is_appending(fd)
     start = os.fstat(fd).st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
@@ -75,7 +75,8 @@ def _append(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
         else:
             error = Torn(words(error))
     if events:
-        batch.set_result(events, _flush(fd, start, sent, fsync=fsync), start=start)
+        at = start if with_offsets else None
+        batch.set_result(events, _flush(fd, start, sent, fsync=fsync), start=at)
     if error:
         batch.set_result(1, error)
 

@@ -57,7 +57,7 @@ class _Append:
 
     def _write(self, batch: WriteBatch, fd: int) -> None:
         try:
-            write(fd, batch, fsync=self.options.fsync)
+            write(fd, batch, fsync=self.options.fsync, with_offsets=True)
         finally:
             release(fd)
 

@@ -164,7 +164,7 @@ REASONS: Final[Mapping[int, str]] = {
 
 
 def sent() -> Json:
-    """Give answers to events that were acknowledged."""
+    """Return answers to events that were acknowledged."""
     advised = _order(EVENTS["udp"]["value"]).bind(partial(preflight, in_server=True))
     warnings = fold(advised, lambda order: list(order.warnings), _unexpected)
     return {
@@ -181,14 +181,14 @@ def sent() -> Json:
 
 
 def previewed() -> Json:
-    """Give the answer to a dry run."""
+    """Return the answer to a dry run."""
     order = _order(EVENTS["stdout"]["value"])
     shown = order.bind(encode).bind(partial(preview, transport=Network()))
     return {"dry_run": {"value": fold(shown, Preview.answer, _unexpected)}}
 
 
 def refusals(status_of: StatusOf) -> dict[int, Json]:
-    """Give examples of every answer that is not 200, by status."""
+    """Return examples of every answer that is not 200, by status."""
     found: dict[int, Json] = {status: {} for status in CODES}
     for name, problem in situations():
         status = status_of(problem)

@@ -245,7 +245,7 @@ def _choice(kind: Kind, names: Any) -> Json:
 
 
 def _pairs(encoders: list[str]) -> Iterator[Json]:
-    """Say which sinks take what an encoder makes."""
+    """Yield which sinks take what an encoder makes."""
     by_payload: dict[str, list[str]] = {}
     for name in encoders:
         by_payload.setdefault(PLUGINS["encoder"][name]["x-payload"], []).append(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,26 +11,22 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sonda.server.idempotency import (
-    Answered,
-    Begun,
-    Clock,
-    Died,
-    IdempotencyStore,
+from sonda.answers import Answer
+from sonda.resources.idempotency import (
+    Kept,
     OtherRequest,
     UnderWay,
+    Unstorable,
+    Worked,
     parse_key,
 )
+from sonda.server.idempotency import Clock, IdempotencyStore
 
 T = TypeVar("T")
 
 DEAD = "1:0:another boot"
-DONE: dict[str, Any] = {
-    "status": 200,
-    "answer": b"{}\n",
-    "media_type": "application/json",
-    "resend_safe": False,
-}
+ANSWER = Answer(200, b"{}\n")
+DONE = Worked(ANSWER, (False,))
 
 
 def using(
@@ -74,12 +69,12 @@ def test_the_first_is_worked_and_its_answer_kept(tmp_path: Path) -> None:
     """Under way it is nobody else's; then its answer and its time are there for the next one."""
 
     async def work(store: IdempotencyStore) -> None:
-        assert await store.begin("me", "k", b"f", 7) == Begun(7)
+        assert await store.begin("me", "k", b"f", 7) is None
         assert await store.begin("me", "k", b"f", 8) == UnderWay()
         assert await store.begin("me", "k", b"other", 8) == OtherRequest()
-        await store.finish("me", "k", **DONE)
+        await store.finish("me", "k", DONE)
         found = await store.begin("me", "k", b"f", 9)
-        assert found == Answered(7, 200, b"{}\n", "application/json", resend_safe=False)
+        assert found == Kept(7, ANSWER, (False,))
         assert await store.begin("me", "k", b"other", 9) == OtherRequest()
 
     using(tmp_path, work)
@@ -90,7 +85,7 @@ def test_two_at_once_are_one(tmp_path: Path) -> None:
 
     async def work(store: IdempotencyStore) -> None:
         found = await asyncio.gather(*(store.begin("me", "k", b"f", n) for n in range(50)))
-        assert sum(isinstance(one, Begun) for one in found) == 1
+        assert found.count(None) == 1
         assert sum(isinstance(one, UnderWay) for one in found) == 49
 
     using(tmp_path, work)
@@ -102,7 +97,7 @@ def test_what_was_not_worked_does_not_bind(tmp_path: Path) -> None:
     async def work(store: IdempotencyStore) -> None:
         await store.begin("me", "k", b"f", 1)
         await store.forget("me", "k")
-        assert await store.begin("me", "k", b"other", 2) == Begun(2)
+        assert await store.begin("me", "k", b"other", 2) is None
 
     using(tmp_path, work)
 
@@ -112,12 +107,12 @@ def test_keys_outlive_the_store(tmp_path: Path) -> None:
 
     async def first(store: IdempotencyStore) -> None:
         await store.begin("me", "done", b"f", 1)
-        await store.finish("me", "done", **DONE)
+        await store.finish("me", "done", DONE)
         await store.begin("me", "cut off", b"f", 2)
 
     async def second(store: IdempotencyStore) -> None:
-        assert isinstance(await store.begin("me", "done", b"f", 3), Answered)
-        assert await store.begin("me", "cut off", b"f", 3) == Died(2)
+        assert await store.begin("me", "done", b"f", 3) == Kept(1, ANSWER, (False,))
+        assert await store.begin("me", "cut off", b"f", 3) == Kept(2)
         assert await store.begin("me", "cut off", b"f", 3) == UnderWay()
 
     using(tmp_path, first, owner=DEAD)
@@ -129,7 +124,7 @@ def test_a_worked_key_is_taken_again_once(tmp_path: Path) -> None:
 
     async def work(store: IdempotencyStore) -> None:
         await store.begin("me", "k", b"f", 1)
-        await store.finish("me", "k", **{**DONE, "status": 504, "resend_safe": True})
+        await store.finish("me", "k", Worked(Answer(504, b"{}"), (True,)))
         assert await store.begin_again("me", "k")
         assert not await store.begin_again("me", "k")
         assert await store.begin("me", "k", b"f", 2) == UnderWay()
@@ -145,12 +140,12 @@ def test_the_oldest_of_the_same_caller_go_first(tmp_path: Path) -> None:
         await store.begin("me", "under way", b"f", 0)
         for number in range(5):
             await store.begin("me", f"k{number}", b"f", number)
-            await store.finish("me", f"k{number}", **DONE)
+            await store.finish("me", f"k{number}", DONE)
         kept = [await store.begin("me", f"k{number}", b"f", 9) for number in (3, 4)]
-        assert [type(one) for one in kept] == [Answered, Answered]
+        assert kept == [Kept(number, ANSWER, (False,)) for number in (3, 4)]
         assert await store.begin("me", "under way", b"f", 9) == UnderWay()
         assert await store.begin("other", "k", b"f", 9) == UnderWay()
-        assert await store.begin("me", "k0", b"f", 9) == Begun(9)
+        assert await store.begin("me", "k0", b"f", 9) is None
 
     using(tmp_path, work, most_keys=3)
 
@@ -162,29 +157,28 @@ def test_a_key_lives_for_its_time(tmp_path: Path) -> None:
 
     async def work(store: IdempotencyStore) -> None:
         await store.begin("me", "k", b"f", 1)
-        await store.finish("me", "k", **DONE)
+        await store.finish("me", "k", DONE)
         now["wall"] += 1_000_000  # somebody sets the wall clock
-        assert isinstance(await store.begin("me", "k", b"f", 2), Answered)
+        assert await store.begin("me", "k", b"f", 2) == Kept(1, ANSWER, (False,))
         now["boot"] += 61
-        assert await store.begin("me", "k", b"f", 3) == Begun(3)
-        await store.finish("me", "k", **DONE)
+        assert await store.begin("me", "k", b"f", 3) is None
+        await store.finish("me", "k", DONE)
         now.update(which="b", boot=0.0, wall=now["wall"] - 50)
-        assert isinstance(await store.begin("me", "k", b"f", 4), Answered)
+        assert await store.begin("me", "k", b"f", 4) == Kept(3, ANSWER, (False,))
         now["wall"] += 200
-        assert await store.begin("me", "k", b"f", 5) == Begun(5)
+        assert await store.begin("me", "k", b"f", 5) is None
 
     using(tmp_path, work, clock=clock)
 
 
-def test_what_cannot_be_kept_raises(tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
     """And where it can again, the next request is kept."""
 
     async def work(store: IdempotencyStore) -> None:
         tmp_path.joinpath("sonda.sqlite3").mkdir()
-        with pytest.raises(sqlite3.Error):
-            await store.begin("me", "k", b"f", 1)
+        assert isinstance(await store.begin("me", "k", b"f", 1), Unstorable)
         tmp_path.joinpath("sonda.sqlite3").rmdir()
-        assert await store.begin("me", "k", b"f", 1) == Begun(1)
+        assert await store.begin("me", "k", b"f", 1) is None
 
     using(tmp_path, work)
 
@@ -205,6 +199,30 @@ def test_a_killed_process_is_noticed(tmp_path: Path) -> None:
         killed.wait()
 
     async def work(store: IdempotencyStore) -> None:
-        assert await store.begin("me", "k", b"f", 43) == Died(42)
+        assert await store.begin("me", "k", b"f", 43) == Kept(42)
+
+    using(tmp_path, work)
+
+
+def test_an_answer_that_cannot_be_kept_leaves_the_key_of_a_dead_server(tmp_path: Path) -> None:
+    """The disk is full after the yes: the next request is told that nobody knows."""
+
+    async def work(store: IdempotencyStore) -> None:
+        assert await store.begin("me", "k", b"f", 1) is None
+        huge = Worked(Answer(200, b"x" * 10_000_000), (False,))
+        await store._database.run(lambda c: c.execute("PRAGMA max_page_count = 30").fetchall())
+        await store.finish("me", "k", huge)
+        assert await store.begin("me", "k", b"f", 2) == Kept(1)
+
+    using(tmp_path, work)
+
+
+def test_a_bug_leaves_the_key_of_a_dead_server(tmp_path: Path) -> None:
+    """Something may have been sent before it."""
+
+    async def work(store: IdempotencyStore) -> None:
+        await store.begin("me", "k", b"f", 1)
+        await store.abandon("me", "k")
+        assert await store.begin("me", "k", b"f", 2) == Kept(1)
 
     using(tmp_path, work)

@@ -1,0 +1,182 @@
+"""The work that a request for `/events` asks for: one event or many, to be sent or previewed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from returns.result import Failure, Result, Success
+
+from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_safe
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.interruption import outcomes_of_group
+from sonda.pipeline.model import Receipt
+from sonda.pipeline.policy.callers import Caller
+from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.rejections import Conflict, CutOff, KeyMismatch, KeyUnstorable, Rejection, TooManyEvents
+from sonda.resources.idempotency import Kept, OtherRequest, UnderWay, Unstorable, Worked
+from sonda.resources.ndjson import (
+    Batch,
+    LineAnswer,
+    LineLimits,
+    died_with,
+    join_answers,
+    kept_lines,
+    split_lines,
+)
+from sonda.resources.pipeline import PipelineProtocol
+
+_LOG: Final = logging.getLogger("sonda")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller wants: the body, how it is answered, and until when."""
+
+    raw: bytes
+    form: Form
+    caller: Caller
+    until_s: float
+    request_id: str = ""
+
+
+def refuse(why: UnderWay | OtherRequest | Unstorable, form: Form) -> Answer:
+    """Return the answer to a request whose key does not let it be worked."""
+    match why:
+        case UnderWay():
+            rejection: Rejection = Conflict(
+                "a request with this Idempotency-Key is under way", passes=True
+            )
+        case OtherRequest():
+            rejection = KeyMismatch()
+        case Unstorable(reason):
+            rejection = KeyUnstorable(reason)
+    return failed(rejection, form)
+
+
+class OneEvent:
+    """A body with one event."""
+
+    def __init__(self, pipeline: PipelineProtocol, asked: Asked, delivery: Delivery) -> None:
+        self._pipeline = pipeline
+        self._asked = asked
+        self._delivery = delivery
+
+    async def preview(self) -> Answer:
+        """Return the answer to a dry run."""
+        asked = self._asked
+        outcome = await self._pipeline.preview(
+            asked.raw, until_s=asked.until_s, caller=asked.caller
+        )
+        if isinstance(outcome, Success):
+            return previewed(outcome.unwrap())
+        return failed(outcome.failure(), asked.form, self._delivery)
+
+    async def deliver(self) -> Answer:
+        """Deliver the event; a shutdown meanwhile is answered, too."""
+        asked = self._asked
+        try:
+            outcome = await self._pipeline.deliver(
+                asked.raw, self._delivery, until_s=asked.until_s, caller=asked.caller
+            )
+        except asyncio.CancelledError:  # the server's grace period is over
+            return self._cut_off()
+        return self._answer(outcome)
+
+    def check(self) -> Answer | None:
+        """Return the answer to an event that will not be sent, whatever its key; else `None`."""
+        prepared = self._pipeline.prepare(
+            self._asked.raw, self._delivery, caller=self._asked.caller
+        )
+        return None if isinstance(prepared, Success) else self._answer(Failure(prepared.failure()))
+
+    async def work(self, time_ns: int, kept: Kept | None) -> Worked:
+        """Deliver the event with *time_ns* as its time of receipt, unless that was done before."""
+        asked, delivery = self._asked, self._delivery
+        prepared = self._pipeline.prepare(
+            asked.raw, delivery, received_ns=time_ns, caller=asked.caller
+        )
+        if kept is not None and kept.answer is None and (died := died_with(delivery)) is not None:
+            return Worked(failed(died, asked.form, delivery), (False,))
+        try:
+            (outcome,) = await self._pipeline.send_prepared(
+                [prepared], [delivery], until_s=asked.until_s, waits=False
+            )
+        except asyncio.CancelledError as exc:
+            outcomes = outcomes_of_group(exc)
+            if outcomes is None:
+                return Worked(self._cut_off(), (False,))
+            (outcome,) = outcomes
+        safe = not isinstance(outcome, Success) and resend_is_safe(outcome.failure(), delivery)
+        return Worked(self._answer(outcome), (safe,))
+
+    def _cut_off(self) -> Answer:
+        outcome = self._delivery.outcome
+        problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
+        return failed(problem, self._asked.form, self._delivery)
+
+    def _answer(self, outcome: Result[Receipt, Problem]) -> Answer:
+        """Return the answer; a destination's failure is the operator's business, too."""
+        if isinstance(outcome, Success):
+            return delivered(outcome.unwrap(), self._asked.form)
+        problem = outcome.failure()
+        if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
+            _LOG.warning("%s", problem)
+        return failed(problem, self._asked.form, self._delivery)
+
+
+class ManyEvents:
+    """A body with an event in each line."""
+
+    def __init__(self, batch: Batch, form: Form) -> None:
+        self._batch = batch
+        self._form = form
+
+    async def preview(self) -> Answer:
+        """Return the answer to a dry run of each line."""
+        return join_answers(await self._batch.preview())
+
+    async def deliver(self) -> Answer:
+        """Deliver the events."""
+        return join_answers(await self._batch.deliver())
+
+    def check(self) -> Answer | None:
+        """Return `None`: the body has been read, and each line has its own answer."""
+        return None
+
+    async def work(self, time_ns: int, kept: Kept | None) -> Worked:
+        """Deliver the events, but those that an earlier request has settled."""
+        if kept is None or kept.answer is None:
+            answers = await self._batch.deliver(time_ns, after_death=kept is not None)
+        else:
+            settled = kept_lines(kept.answer, kept.resend_safe)
+            again = await self._batch.deliver(time_ns, only=_unsettled(settled))
+            by_number = {line.number: line for line in (*settled, *again)}
+            answers = [by_number[number] for number in sorted(by_number)]
+        safe = tuple(line.resend_safe for line in answers)
+        return Worked(join_answers(answers), safe)
+
+
+def _unsettled(lines: list[LineAnswer]) -> set[int]:
+    return {line.number for line in lines if line.answer.status != 200 and line.resend_safe}  # noqa: PLR2004  # a status of HTTP
+
+
+def many_events(
+    pipeline: PipelineProtocol, asked: Asked, limits: LineLimits
+) -> ManyEvents | NotJson | TooManyEvents:
+    """Return the work of a body of lines, or what is wrong with the whole body."""
+    lines = split_lines(asked.raw, limits)
+    if not isinstance(lines, list):
+        return lines
+    batch = Batch(
+        pipeline,
+        lines,
+        form=asked.form,
+        caller=asked.caller,
+        until_s=asked.until_s,
+        limits=limits,
+        request_id=asked.request_id,
+    )
+    return ManyEvents(batch, asked.form)

@@ -1,0 +1,175 @@
+"""Many events in one request: a line each, and a verdict of its own for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sonda.server.app import assemble
+from sonda.server.settings import Settings
+from tests.support.bodies import LOG, changed
+from tests.support.destinations import http_destination
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def body(*events: dict[str, Any] | str) -> bytes:
+    """Write a line for each event, or the text of a line."""
+    lines = (event if isinstance(event, str) else json.dumps(event) for event in events)
+    return "\n".join(lines).encode()
+
+
+def post(
+    raw: bytes,
+    folder: Path,
+    query: str = "",
+    headers: dict[str, str] | None = None,
+    **settings: Any,
+) -> tuple[int, list[dict[str, Any]], httpx.Response]:
+    """Post a body of lines; return the status, and the answer's lines."""
+
+    async def main() -> httpx.Response:
+        app = assemble(replace(Settings(file_root=folder), **settings))
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+        await app.readiness.process_startup({}, {})
+        async with (
+            AsyncExitStack() as stack,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            stack.push_async_callback(app.readiness.process_shutdown, {}, {})
+            return await client.post(
+                f"/events{query}", content=raw, headers={**NDJSON, **(headers or {})}
+            )
+
+    response = asyncio.run(main())
+    return response.status_code, [json.loads(line) for line in response.text.splitlines()], response
+
+
+def to_file(message: str, name: str = "x.log") -> dict[str, Any]:
+    """Write an event for a file."""
+    return changed(LOG, sink={"type": "file", "path": name}, log__message=message)
+
+
+def messages(path: Path) -> list[str]:
+    """Return the messages of a file, in their order."""
+    return [json.loads(line)["message"] for line in path.read_text().splitlines()]
+
+
+def test_each_line_has_its_answer(tmp_path: Path) -> None:
+    """All delivered: 200; the answers are what each would have had alone, in the order of the lines."""
+    status, answers, response = post(body(to_file("a"), to_file("b"), to_file("c")), tmp_path)
+    assert status == 200
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert [list(answer) for answer in answers] == [
+        ["line", "status", "sent", "signal_type", "latency_ms"]
+    ] * 3
+    assert [(answer["line"], answer["status"]) for answer in answers] == [
+        (1, 200),
+        (2, 200),
+        (3, 200),
+    ]
+    assert messages(tmp_path / "x.log") == ["a", "b", "c"]
+
+
+def test_blank_lines_are_skipped_and_numbers_are_of_the_body(tmp_path: Path) -> None:
+    """`line` is the physical line, from 1."""
+    raw = b"\n" + body(to_file("a")) + b"\r\n \t\r\n" + body(to_file("b")) + b"\n\n"
+    status, answers, _ = post(raw, tmp_path)
+    assert status == 200
+    assert [answer["line"] for answer in answers] == [2, 4]
+
+
+def test_a_bad_line_fails_alone(tmp_path: Path) -> None:
+    """The others are delivered; the request is 207."""
+    wrong = changed(LOG, log__severity="loud")
+    invalid = changed(LOG, labels={"a-b": "c"})
+    status, answers, _ = post(body(to_file("a"), wrong, "{", invalid, to_file("b")), tmp_path)
+    assert status == 207
+    assert [answer["status"] for answer in answers] == [200, 400, 400, 422, 200]
+    assert answers[1]["error"] == "bad_request"
+    assert messages(tmp_path / "x.log") == ["a", "b"]
+
+
+def test_a_line_that_is_too_long_fails_alone(tmp_path: Path) -> None:
+    """As `POST /events` alone would refuse it."""
+    status, answers, _ = post(
+        body(to_file("a"), to_file("x" * 2000)), tmp_path, max_body_bytes=1000
+    )
+    assert status == 207
+    assert [answer["status"] for answer in answers] == [200, 413]
+    assert "--max-body-bytes" in answers[1]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "settings", "status", "detail"),
+    [
+        (b"", {}, 400, "it holds no event"),
+        (b"\n \r\n", {}, 400, "it holds no event"),
+        (b"{}\n{}\n{}", {"max_batch_events": 2}, 413, "--max-batch-events"),
+        (b"{}\n" * 100, {"max_batch_bytes": 200}, 413, "--max-batch-bytes"),
+    ],
+)
+def test_what_is_wrong_with_the_whole_is_one_answer(
+    tmp_path: Path, raw: bytes, settings: dict[str, Any], status: int, detail: str
+) -> None:
+    """And nothing is sent."""
+    answered, [answer], response = post(raw, tmp_path, **settings)
+    assert answered == status
+    assert detail in answer["detail"]
+    assert response.headers["Content-Type"] == "application/json"
+
+
+def test_a_dry_run_previews_each_line(tmp_path: Path) -> None:
+    """Nothing is sent."""
+    status, answers, _ = post(body(to_file("a"), "{"), tmp_path, "?dry_run=true")
+    assert status == 207
+    assert answers[0]["preview"]["sink"] == "file"
+    assert answers[1]["status"] == 400
+    assert not (tmp_path / "x.log").exists()
+
+
+def test_receipts_are_of_each_line(tmp_path: Path) -> None:
+    """`receipt=true` adds to each line what it adds to one event's answer."""
+    status, answers, _ = post(body(to_file("a"), "{"), tmp_path, "?receipt=true")
+    assert status == 207
+    assert answers[0]["receipt"]["confirmed"] == "accepted"
+    assert answers[1]["outcome"] == "not_sent"
+    assert answers[1]["resend"] == "safe"
+
+
+def test_lines_for_one_loki_are_one_push(tmp_path: Path) -> None:
+    """As one group; what is refused is halved until the guilty are alone."""
+    with http_destination() as there:
+        sink = {"type": "loki", "url": there.url}
+        status, answers, _ = post(
+            body(*(changed(LOG, sink=sink, log__message=f"m{n}") for n in range(200))), tmp_path
+        )
+        [posted] = there.posts.wait_for()
+    assert status == 200
+    assert len(answers) == 200
+    assert sum(len(stream["values"]) for stream in json.loads(posted.body)["streams"]) == 200
+
+
+def test_posts_of_one_webhook_go_one_after_the_other(tmp_path: Path) -> None:
+    """Without `batch_size` one event is one POST, in the order of the lines."""
+    with http_destination() as there:
+        sink = {"type": "http_push", "url": there.url}
+        events = [changed(LOG, sink=sink, log__message=f"m{n}") for n in range(5)]
+        status, _, _ = post(body(*events), tmp_path)
+        posts = there.posts.wait_for(5)
+    assert status == 200
+    assert [json.loads(posted.body)["message"] for posted in posts] == [f"m{n}" for n in range(5)]
+
+
+def test_another_media_type_is_refused(tmp_path: Path) -> None:
+    """The detail names both that are taken."""
+    status, [answer], _ = post(b"{}", tmp_path, headers={"Content-Type": "text/plain"})
+    assert status == 415
+    assert "application/x-ndjson" in answer["detail"]
