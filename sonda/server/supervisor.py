@@ -85,7 +85,7 @@ class Supervisor:
         return self._status
 
     def hang_up(self, *_: object) -> None:
-        """Have the configuration read again."""
+        """Make the workers read the configuration again."""
         self._hung_up = True
         self._wakeup.send(b"!")
 
