@@ -112,7 +112,7 @@ class WriteRequest:
         return Failure(OutcomeUnknown(self.writer.target, WHILE_UNKNOWN, self.time_ns))
 
     def _conclude(self, unknown: str, unsent: str) -> None:
-        """End the wait: the event is withdrawn, or has begun and may still end well."""
+        """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
         if self._queue is not None and self._queue.withdraw(self):
             self._verdict = Failure(Unreachable(f"write to {self.writer.target}", unsent))
         elif self._verdict is None:
