@@ -85,13 +85,13 @@ class WriteQueue:
         start_daemon(partial(self._serve, destination))
 
     def join(self, request: WriteRequest) -> None:
-        """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""
+        """Add a request, and wake the thread if it has nothing to do; the caller holds the guard."""
         if not self.waiting:
             self._arrival.notify()
         self.waiting[request] = None
 
     def withdraw(self, request: WriteRequest) -> bool:
-        """Forget *job*, and tell whether it was in time: behind a write that hangs they pile up."""
+        """Forget a request; return whether it was in time: behind a write that hangs they pile up."""
         with _guard:
             request.abandoned = True
             return self.waiting.pop(request, request) is None
@@ -117,12 +117,12 @@ class WriteQueue:
         return taken
 
     def take_these(self, requests: Iterable[WriteRequest]) -> list[WriteRequest]:
-        """Take jobs out unless they have been withdrawn."""
+        """Take requests out unless they have been withdrawn."""
         with _guard:
             return [request for request in requests if self.waiting.pop(request, request) is None]
 
     def put_back(self, requests: Iterable[WriteRequest]) -> None:
-        """Let jobs wait once more, before all others, but not those that nobody waits for."""
+        """Let requests wait once more, before all others, but not those that nobody waits for."""
         with _guard:
             self.waiting = {
                 request: None for request in requests if not request.abandoned
