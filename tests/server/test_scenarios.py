@@ -77,6 +77,16 @@ def test_a_run_from_its_start_to_its_record(client: Client) -> None:
     assert client("GET", f"/scenarios/{started['id']}").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["", "/headed", "/headed/events", "/headed/progress"])
+def test_head_is_as_get(client: Client, path: str) -> None:
+    """HEAD is served wherever GET is: status and type, no body, and no stream that never ends."""
+    run = client("POST", "/scenarios", _entry("headed", count=1)).json()["id"]
+    head = client("HEAD", f"/scenarios{path.replace('headed', run)}")
+    assert (head.status_code, head.content) == (200, b"")
+    types = {"/headed/events": "application/x-ndjson", "/headed/progress": "text/event-stream"}
+    assert head.headers["Content-Type"] == types.get(path, "application/json")
+
+
 def test_a_stop_drains_and_can_be_repeated(client: Client) -> None:
     """DELETE answers once nothing is in flight; again it answers the same."""
     run_id = client("POST", "/scenarios", _entry("endless", count=None)).json()["id"]
