@@ -32,7 +32,7 @@ _MULTI_STATUS: Final = 207
 _DIED: Final = "(the server that worked this request before has died)"
 
 
-class Line(NamedTuple):
+class NdjsonLine(NamedTuple):
     """One event's line: its number in the body, from 1, and its JSON."""
 
     number: int
@@ -56,10 +56,10 @@ class LineLimits:
     bytes: int
 
 
-def split_lines(raw: bytes, limits: LineLimits) -> list[Line] | NotJson | TooManyEvents:
+def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJson | TooManyEvents:
     """Return the lines that are not blank; no event at all, or too many, is the whole body's fault."""
     lines = [
-        Line(number, line)
+        NdjsonLine(number, line)
         for number, line in enumerate(raw.split(b"\n"), start=1)
         if line.strip(_BLANK)
     ]
@@ -103,7 +103,7 @@ class Batch:
     def __init__(
         self,
         pipeline: PipelineProtocol,
-        lines: Sequence[Line],
+        lines: Sequence[NdjsonLine],
         *,
         form: Form,
         caller: Caller,
@@ -184,7 +184,7 @@ class Batch:
         ]
 
     async def _prepare(
-        self, lines: Sequence[Line], deliveries: Sequence[Delivery], received_ns: int | None
+        self, lines: Sequence[NdjsonLine], deliveries: Sequence[Delivery], received_ns: int | None
     ) -> list[Result[EncodedEvent, Problem] | None]:
         """Prepare each line, `None` for one that is too long.
 

@@ -114,7 +114,7 @@ class Queue:
             group.release()
 
     def _expire(self, group: Group) -> None:
-        """Give up what has no outcome yet; what is still in the queue is withdrawn."""
+        """Abandon what has no outcome yet; withdraw what is still in the queue."""
         for event in group.entries:
             deadline = event.deadline
             late = self._unfinished(event, f"within {deadline}", f"timed out after {deadline}")
@@ -123,7 +123,7 @@ class Queue:
             self._entries.popleft()
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
-        """Say what is known of an event that is given up, and why it is."""
+        """Set the outcome of an abandoned event to what is known of it, with the reason."""
         if event.left:
             return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
         step = self._names.write if event.connected else self._names.connect

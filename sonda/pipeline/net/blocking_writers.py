@@ -147,7 +147,7 @@ class WriteRequest:
         self.deliver_result()
 
     def _conclude(self, unknown: str, unsent: str) -> None:
-        """Give the event up, and say why: it is withdrawn, or has begun and may still end well."""
+        """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
         if self._queue is not None and self._queue.withdraw(self):
             self._verdict = Failure(Unreachable(f"write to {self.writer.target}", unsent))
         elif self._verdict is None:
@@ -179,12 +179,12 @@ class WriteQueue:
             return self.waiting.pop(request, request) is None
 
     def has(self, writer: Writer) -> bool:
-        """Tell whether somebody waits for a write of this way."""
+        """Return whether a request waits for this writer."""
         with _guard:
             return any(request.writer == writer for request in self.waiting)
 
     def take(self, writer: Writer, most_bytes: int) -> list[WriteRequest]:
-        """Take jobs out that share a write: from here on they cannot be withdrawn any more."""
+        """Take the requests out that share a write: they cannot be withdrawn any more."""
         taken: list[WriteRequest] = []
         size = 0
         with _guard:
@@ -233,7 +233,7 @@ class WriteBatch:
         self._begun: list[WriteRequest] = []
 
     def run(self) -> None:
-        """Have the way write, and see to it that each event gets its verdict."""
+        """Write, and set a verdict for each event, whatever happens."""
         try:
             outcome = self._writer.write(self)
         except Withdrawn:
@@ -268,7 +268,7 @@ class WriteBatch:
         return b"".join([request.body for request in self._begun])
 
     def complete_events(self, sent: int) -> tuple[int, int]:
-        """Give how many events are whole in the first *sent* bytes, and how many bytes they are."""
+        """Return how many events are whole in the first *sent* bytes, and their length in bytes."""
         events = end = 0
         for request in self._begun:
             if end + len(request.body) > sent:
@@ -300,7 +300,7 @@ class WriteBatch:
                 _deliver_results(settled, Failure(Unreachable(f"write to {target}", words(error))))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
-        """Give what has begun, or what waited for this turn, one verdict for all."""
+        """Set one verdict for all that has begun, or for all that waited for this write."""
         alike = [request for request in self._waiting if request.writer == self._writer]
         failed, self._begun = self._begun or self._queue.take_these(alike), []
         _deliver_results(failed, verdict)

@@ -81,7 +81,7 @@ def _way(options: File, confinement: AccessPolicy | None) -> _Append:
 
 
 def describe(payload: Payload, options: File, transport: Network) -> Result[WirePreview, Problem]:
-    """Say what would be appended to which file; fails with `Forbidden`."""
+    """Return what would be appended to which file; fail with `Forbidden`."""
 
     def departure(place: Path) -> WirePreview:
         return WirePreview(options.path, LINE, payload.body, {"path": str(place)})

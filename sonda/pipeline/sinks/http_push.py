@@ -18,10 +18,10 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
+from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
-from sonda.pipeline.net.pool import Attempt
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem

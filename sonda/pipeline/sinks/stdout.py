@@ -81,7 +81,7 @@ _way: Final = lru_cache(maxsize=1)(_Write)
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    """Give the descriptor of the real standard output; `None` for what stands in for it."""
+    """Return the descriptor of the real standard output; `None` for what stands in for it."""
     if stream is not sys.__stdout__:
         return None  # a notebook's has one, but it is that of the terminal behind the notebook
     try:
@@ -118,7 +118,7 @@ def _flush(stream: TextIO, fd: int, batch: WriteBatch) -> None:
 
 
 def describe(payload: Payload, options: Stdout, transport: Network) -> Result[WirePreview, Problem]:
-    """Say what would be written."""
+    """Return what would be written."""
     return Success(WirePreview(_TARGET, LINE, payload.body))
 
 
