@@ -32,13 +32,16 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
-    """The most that one push combines: events, and different streams among them.
+    """The most that one push combines: events, their bytes, and different streams among them.
 
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
-    stream at most, and the next one waits until that has its verdict.
+    stream at most, and the next one waits until that has its verdict. At most *pushes* are under way
+    at a time: with one, all that a destination gets keeps its order.
     """
 
     events: int
+    size_bytes: int | None = None
+    pushes: int | None = None
     streams: int | None = None
     stream_of: StreamOf | None = None
     one_each: bool = False
