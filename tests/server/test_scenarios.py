@@ -247,3 +247,16 @@ def test_a_restart_shows_what_was(tmp_path: Path) -> None:
         written = len((tmp_path / "cut.txt").read_text().splitlines())
         assert ledger["delivered"] <= written <= ledger["delivered"] + ledger["unknown"]
         assert Client(server)("GET", f"/scenarios/{done}").json()["ledger"]["delivered"] == 20
+
+
+def test_events_of_the_stdout_sink_are_on_the_servers_standard_output() -> None:
+    """The runner writes there, as the server does; it is also the sink of an entry that names none."""
+    entry = {**_entry("printed", count=3), "sink": {"type": "stdout"}}
+    with serving("--api-key", KEY) as server:
+        client = Client(server)
+        for body in (entry, {**_entry("unnamed", count=1, sink=None)}):
+            run = client("POST", "/scenarios", body).json()["id"]
+            ledger = client("GET", f"/scenarios/{run}?wait=20s").json()["ledger"]
+            assert ledger["delivered"] == ledger["planned"]
+        names = [line.split(b" ")[0] for line in server.printed.splitlines()]
+        assert names == [b"printed"] * 3 + [b"unnamed"]
