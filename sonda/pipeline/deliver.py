@@ -248,8 +248,9 @@ class Pipeline:
             self._observer.finished(delivery, outcome)
             if self._in_server:
                 advised.update(dict.fromkeys(delivery.warnings))
-        for warning in advised:
-            self._warn(warning)
+        with delivering(deliveries[:1]):  # the log's lines have the id of the request
+            for warning in advised:
+                self._warn(warning)
 
     async def deliver(
         self,

@@ -123,7 +123,7 @@ class OneEvent:
             return delivered(outcome.unwrap(), self._asked.form)
         problem = outcome.failure()
         if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
-            _LOG.warning("%s", problem)
+            _LOG.warning("%s", problem, extra={"request_id": self._delivery.id})
         return failed(problem, self._asked.form, self._delivery)
 
 
