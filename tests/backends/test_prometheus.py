@@ -66,11 +66,11 @@ def test_the_pages_example(prometheus: Prometheus, server: Serving, landed: Ledg
     landed.record("prometheus remote_write", sent=1, found=len(found["data"]["result"]))
     [series] = found["data"]["result"]
     assert series["metric"] == {
-        "__name__": "deploy_events_total",
+        "__name__": "deploy_timestamp_seconds",
         "event": "deploy_start",
         "job": "sonda",
     }
-    assert series["value"][1] == "1"
+    assert series["value"][1] == "1795935351"
 
 
 @every_sink
