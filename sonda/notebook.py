@@ -23,7 +23,7 @@ from sonda.pipeline.values.timestamps import rfc3339
 
 
 def register(shell: Any) -> None:
-    """Have IPython show a `Success` or a `Failure` as the receipt, preview or problem in it."""
+    """Register IPython's display of a `Success` or a `Failure`: as the receipt, preview or problem in it."""
     html = shell.display_formatter.formatters["text/html"]
     html.for_type(Success, _html)
     html.for_type(Failure, _html)

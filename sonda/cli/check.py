@@ -17,7 +17,7 @@ from sonda.cli.params import with_options
 def check(
     files: tuple[str, ...], to: tuple[str, ...], as_json: bool, quiet: bool, **given: Any
 ) -> None:
-    """Say what is wrong with the events of files; nothing is sent. - is standard input."""
+    """Check the events of files; nothing is sent. - is standard input."""
     from sonda.cli.destinations import Options
     from sonda.cli.emit import choose_destinations, merge, pair, read_items, where
     from sonda.cli.printing import show

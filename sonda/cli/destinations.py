@@ -239,7 +239,7 @@ def _without_userinfo(to: str) -> str:
 
 
 def _no_sink(to: str, known: list[str]) -> click.UsageError:
-    """Say that a text names no sink, and offer what was probably meant."""
+    """Report that a text names no sink, and suggest what was probably meant."""
     sink, equals, _ = to.partition("=")
     meant = aliases.guess(to, known)
     offered = f" (did you mean --to {_without_userinfo(meant)}?)" if meant else ""

@@ -169,7 +169,7 @@ def _compile(document: Document, config: Path | None, secrets: dict[str, str]) -
 
 
 def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:
-    """Say what is wrong with the scenario, and exit: nothing was sent."""
+    """Print what is wrong with the scenario, and exit: nothing was sent."""
     from sonda.cli.outcomes import Exit, failed, redacted
     from sonda.pipeline.text.escape import escape
 

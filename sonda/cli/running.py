@@ -111,7 +111,7 @@ async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: Limits) -
 
 
 def _drain_on_signals(run: Run) -> None:
-    """Have the first signal drain the run, and the second end it at once."""
+    """Drain the run at the first signal, and end it at the second."""
     loop = asyncio.get_running_loop()
     got: list[int] = []
 

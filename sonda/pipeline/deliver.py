@@ -47,6 +47,7 @@ from sonda.pipeline.plugins.built_in import load_built_in
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.result import then
+from sonda.pipeline.stages.admit import admit
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
@@ -131,7 +132,7 @@ class Pipeline:
         if delivery is not None:
             delivery.time_ns = time_ns
             delivery.prepared(document, order)
-        encoded = order.bind(encode).bind(partial(_admit, caller=caller)).bind(self._permit)
+        encoded = order.bind(encode).bind(partial(admit, caller=caller)).bind(self._permit)
         if isinstance(order, Success):
             encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
@@ -158,13 +159,8 @@ class Pipeline:
         """
         parts = {"logs": {"log": {"severity": "info", "message": ""}}}
         event = parts.get(signal_type, {"metric": {"name": "m", "value": 0}})
-        document = {
-            "signal_type": signal_type,
-            "labels": {},
-            **event,
-            "encoder": encoder,
-            "sink": sink,
-        }
+        chosen = {"encoder": encoder, "sink": sink}
+        document = {"signal_type": signal_type, "labels": {}, **event, **chosen}
         return to_json(document).bind(parse).bind(partial(validate, received_ns=0)).map(Route.of)
 
     async def send(
@@ -233,8 +229,10 @@ class Pipeline:
                 self._finished(deliveries, results)
                 exc.__cause__ = InterruptedGroup(results)
             raise
-        verifying = partial(self._verified, until_s=until_s)
-        verified = await asyncio.gather(*map(verifying, ready, sent))
+        verified = sent
+        if any(event.order.verify is not None for event in ready):
+            verifying = partial(self._verified, until_s=until_s)
+            verified = await asyncio.gather(*map(verifying, ready, sent))
         shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
         results = in_place(prepared, shown)
         self._finished(deliveries, results)
@@ -329,7 +327,7 @@ class Pipeline:
     async def preview(
         self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
     ) -> Result[Preview, Problem]:
-        """Say what `deliver` would send; opens and sends nothing.
+        """Return what `deliver` would send; opens and sends nothing.
 
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
@@ -348,10 +346,3 @@ class Pipeline:
         except TimeoutError:
             step = f"look at the paths of sink {parcel.order.sink.name}"
             return Failure(Unreachable(step, "the file system did not answer in time"))
-
-
-def _admit(encoded: EncodedEvent, *, caller: Caller) -> Result[EncodedEvent, Problem]:
-    """Refuse an encoder and a sink of the caller's own where its key may use named ones alone."""
-    if encoded.order.destination is None and (forbidden := caller.judge_inline()) is not None:
-        return Failure(forbidden)
-    return Success(encoded)

@@ -47,7 +47,8 @@ class _Chunk:
         sink = self.events[0].order.sink
         payloads = [event.payload for event in self.events]
         try:
-            if sink.plugin.send_many is not None:
+            plugin = sink.plugin
+            if plugin.send_many is not None and plugin.can_join(payloads, sink.options):
                 with delivering(self.deliveries):
                     verdicts = await sink.plugin.send_many(
                         payloads, sink.options, network, self.deadline

@@ -28,7 +28,7 @@ class Interrupted(Exception):  # noqa: N818  # the cause of a cancellation, no e
 
 
 def explain(exc: asyncio.CancelledError, problem: Problem) -> None:
-    """Have a cancellation say what has become of the event, unless it says so already."""
+    """Attach what has become of the event to a cancellation, unless that is known already."""
     if not isinstance(exc.__cause__, Interrupted):
         exc.__cause__ = Interrupted(problem)
 

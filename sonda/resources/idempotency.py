@@ -25,9 +25,10 @@ class Worked(NamedTuple):
 
     answer: Answer
     resend_safe: tuple[bool, ...]
+    is_replayed: bool = False  # a part of it at least, for which nothing was sent this time
 
 
-class Kept(NamedTuple):
+class EarlierRequest(NamedTuple):
     """What is known of an earlier request with the key.
 
     *time_ns* is its time of receipt. Without an *answer* the server that worked it has died.
@@ -52,7 +53,7 @@ class Unstorable(NamedTuple):
     reason: str
 
 
-Found: TypeAlias = Kept | UnderWay | OtherRequest | Unstorable | None
+Found: TypeAlias = EarlierRequest | UnderWay | OtherRequest | Unstorable | None
 
 
 class KeyStore(Protocol):
@@ -121,7 +122,7 @@ class Idempotent(NamedTuple):
     async def answer(
         self,
         time_ns: int,
-        work: Callable[[int, Kept | None], Awaitable[Worked]],
+        work: Callable[[int, EarlierRequest | None], Awaitable[Worked]],
         refuse: Callable[[UnderWay | OtherRequest | Unstorable], Answer],
     ) -> Answer:
         """Return the answer of *work*, or the one that an earlier request with the key was given.
@@ -143,9 +144,9 @@ class Idempotent(NamedTuple):
 
     async def _work(
         self,
-        work: Callable[[int, Kept | None], Awaitable[Worked]],
+        work: Callable[[int, EarlierRequest | None], Awaitable[Worked]],
         time_ns: int,
-        kept: Kept | None,
+        kept: EarlierRequest | None,
     ) -> Answer:
         try:
             worked = await work(time_ns, kept)
@@ -157,7 +158,7 @@ class Idempotent(NamedTuple):
             await self.store.forget(self.caller, self.key)
         else:
             await self.store.finish(self.caller, self.key, worked)
-        return worked.answer
+        return replayed(worked.answer) if worked.is_replayed else worked.answer
 
 
 def replayed(answer: Answer) -> Answer:

@@ -16,7 +16,7 @@ from sonda.pipeline.model import Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import Conflict, CutOff, KeyMismatch, KeyUnstorable, Rejection, TooManyEvents
-from sonda.resources.idempotency import Kept, OtherRequest, UnderWay, Unstorable, Worked
+from sonda.resources.idempotency import EarlierRequest, OtherRequest, UnderWay, Unstorable, Worked
 from sonda.resources.ndjson import (
     Batch,
     LineAnswer,
@@ -92,14 +92,14 @@ class OneEvent:
         )
         return None if isinstance(prepared, Success) else self._answer(Failure(prepared.failure()))
 
-    async def work(self, time_ns: int, kept: Kept | None) -> Worked:
+    async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the event with *time_ns* as its time of receipt, unless that was done before."""
         asked, delivery = self._asked, self._delivery
         prepared = self._pipeline.prepare(
             asked.raw, delivery, received_ns=time_ns, caller=asked.caller
         )
         if kept is not None and kept.answer is None and (died := died_with(delivery)) is not None:
-            return Worked(failed(died, asked.form, delivery), (False,))
+            return Worked(failed(died, asked.form, delivery), (False,), is_replayed=True)
         try:
             (outcome,) = await self._pipeline.send_prepared(
                 [prepared], [delivery], until_s=asked.until_s, waits=False
@@ -146,7 +146,7 @@ class ManyEvents:
         """Return `None`: the body has been read, and each line has its own answer."""
         return None
 
-    async def work(self, time_ns: int, kept: Kept | None) -> Worked:
+    async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the events, but those that an earlier request has settled."""
         if kept is None or kept.answer is None:
             answers = await self._batch.deliver(time_ns, after_death=kept is not None)
@@ -156,7 +156,7 @@ class ManyEvents:
             by_number = {line.number: line for line in (*settled, *again)}
             answers = [by_number[number] for number in sorted(by_number)]
         safe = tuple(line.resend_safe for line in answers)
-        return Worked(join_answers(answers), safe)
+        return Worked(join_answers(answers), safe, any(line.is_replayed for line in answers))
 
 
 def _unsettled(lines: list[LineAnswer]) -> set[int]:

@@ -45,7 +45,7 @@ def _read(text: str) -> AllowedHost:
 
 
 class HostCheck:
-    """Tells loopback and allowed hosts from others; remembers its answers."""
+    """The check of `Host`: loopback and allowed hosts only; its answers are cached."""
 
     def __init__(self, allowed: Iterable[AllowedHost]) -> None:
         self._allowed = frozenset(allowed)

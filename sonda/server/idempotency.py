@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from sonda.answers import Answer
-from sonda.resources.idempotency import Found, Kept, OtherRequest, UnderWay, Unstorable, Worked
+from sonda.resources.idempotency import (
+    EarlierRequest,
+    Found,
+    OtherRequest,
+    UnderWay,
+    Unstorable,
+    Worked,
+)
 from sonda.server.database import Database
 from sonda.server.process import boot_id, is_alive, process_token
 
@@ -173,9 +180,9 @@ class IdempotencyStore:
                         "UPDATE idempotency_keys SET owner = ? WHERE caller = ? AND key = ?",
                         (owner, caller, key),
                     )
-                    return Kept(kept_ns)
+                    return EarlierRequest(kept_ns)
                 flags = tuple(flag == "1" for flag in safe)
-                return Kept(kept_ns, Answer(status, answer, media_type=media_type), flags)
+                return EarlierRequest(kept_ns, Answer(status, answer, media_type=media_type), flags)
             _delete(connection, caller=caller, key=key)
         number = self._make_room(connection, caller)
         connection.execute(

@@ -26,7 +26,7 @@ PROBES: Final = frozenset({HEALTH, "/ready", "/metrics"})
 
 
 class RequestLogMiddleware:
-    """Gives each request its id, and writes its line in the log once its answer begins."""
+    """Middleware that sets each request's id, and writes its line in the log once its answer begins."""
 
     def __init__(self, app: AsgiApp, metrics: Metrics) -> None:
         self._app = app

@@ -85,7 +85,7 @@ class Supervisor:
         return self._status
 
     def hang_up(self, *_: object) -> None:
-        """Have the configuration read again."""
+        """Request that the configuration is read again."""
         self._hung_up = True
         self._wakeup.send(b"!")
 

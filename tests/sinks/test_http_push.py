@@ -21,6 +21,7 @@ from returns.result import Failure, Success
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.net import pool as streams
+from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS
 from tests.support.destinations import (
@@ -828,7 +829,7 @@ def test_a_close_that_only_the_write_finds(loop: NewLoop, monkeypatch: pytest.Mo
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(streams.Connection, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(Connection, "alive", lambda *_, **__: True)
     with faulty(answering(NO_CONTENT, then=Peer.reset), serving(NO_CONTENT)) as server:
         assert run(two, loop=loop) == [accepted(), accepted()]
 
@@ -842,7 +843,7 @@ def test_a_close_that_nobody_could_see(loop: NewLoop, monkeypatch: pytest.Monkey
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(streams.Connection, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(Connection, "alive", lambda *_, **__: True)
     with faulty(answering(NO_CONTENT, then=Peer.close), serving(NO_CONTENT)) as server:
         first, second = run(two, loop=loop)
         assert first == accepted()

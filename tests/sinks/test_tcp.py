@@ -20,6 +20,7 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.net import batching as batches
 from sonda.pipeline.net import pool as streams
+from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from tests.support.destinations import (
     PATIENCE_S,
@@ -435,7 +436,7 @@ def test_a_peer_that_hangs_up_before_the_write(
     """A peer, or a proxy before it, that accepts only to hang up, is never a yes."""
     really_open = streams._open
 
-    async def open_slowly(*args: Any) -> streams.Connection:
+    async def open_slowly(*args: Any) -> Connection:
         stream = await really_open(*args)
         await asyncio.to_thread(server.ended.wait_for)
         return stream

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
-from sonda.pipeline.net.pool import Attempt
+from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown
 
@@ -32,13 +32,16 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
-    """The most that one push combines: events, and different streams among them.
+    """The most that one push combines: events, their bytes, and different streams among them.
 
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
-    stream at most, and the next one waits until that has its verdict.
+    stream at most, and the next one waits until that has its verdict. At most *pushes* are under way
+    at a time: with one, all that a destination gets keeps its order.
     """
 
     events: int
+    size_bytes: int | None = None
+    pushes: int | None = None
     streams: int | None = None
     stream_of: StreamOf | None = None
     one_each: bool = False
@@ -186,10 +189,10 @@ class Batch:
             event.batch = self
 
     def freeze(self) -> list[Payload]:
-        """Give what travels, right before the first byte leaves; raises `AllWithdrawn`.
+        """Return what travels, right before the first byte leaves; raise `AllWithdrawn`.
 
         Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
-        that starts anew, because a kept connection has died, seals anew.
+        that starts anew, because a kept connection has died, freezes the batch anew.
         """
         for event in self.events:
             if event.outcome is not None:
@@ -200,22 +203,22 @@ class Batch:
         return [event.payload for event in self.events]
 
     def set_result(self, outcome: Outcome) -> None:
-        """Say the same of every event."""
+        """Set one outcome for all events."""
         for event in self.events:
             event.set_result(outcome)
 
     def set_results(self, outcomes: Iterable[Outcome]) -> None:
-        """Say something of each event, in their order."""
+        """Set the outcome of each event, in their order."""
         for event, outcome in zip(self.events, outcomes, strict=True):
             event.set_result(outcome)
 
     def count(self) -> int:
-        """Give how many events it has, to the first that asks, and then nothing."""
+        """Return the number of events at the first call, and 0 at later ones."""
         counted, self._counted = self._counted, True
         return 0 if counted else len(self.events)
 
     def split(self) -> None:
-        """Have the events go again without each other: a few one by one, many in halves.
+        """Prepare a second push of the events in smaller batches: a few one by one, many in halves.
 
         In the end those that are refused are alone.
         """

@@ -114,7 +114,7 @@ class Queue:
             group.release()
 
     def _expire(self, group: Group) -> None:
-        """Give up what has no outcome yet; what is still in the queue is withdrawn."""
+        """Abandon what has no outcome yet; withdraw what is still in the queue."""
         for event in group.entries:
             deadline = event.deadline
             late = self._unfinished(event, f"within {deadline}", f"timed out after {deadline}")
@@ -123,7 +123,7 @@ class Queue:
             self._entries.popleft()
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
-        """Say what is known of an event that is given up, and why it is."""
+        """Set the outcome of an abandoned event to what is known of it, with the reason."""
         if event.left:
             return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
         step = self._names.write if event.connected else self._names.connect
@@ -131,7 +131,7 @@ class Queue:
 
     def start_if_due(self) -> None:
         """Begin a push if there is work and none is under way, or those under way are slow."""
-        if not self._entries or self._pushes == PUSHES_IN_FLIGHT:
+        if not self._entries or self._pushes == (self._limits.pushes or PUSHES_IN_FLIGHT):
             return
         loop = asyncio.get_running_loop()
         early_s = self._began_s + SLOW_S - loop.time() if self._pushes else 0.0
@@ -200,7 +200,7 @@ class Queue:
         return Batch(taken) if taken else None
 
     def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
-        if size_bytes + len(event.payload.body) > BATCH_BYTES:
+        if size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES):
             return False
         most = self._limits.streams
         return most is None or event.stream in streams or len(streams) < most

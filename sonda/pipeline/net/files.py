@@ -40,7 +40,7 @@ def locate(path: str, confinement: AccessPolicy | None) -> Path:
 
 
 def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]:
-    """Give the absolute path that a file would be opened by, as far as that is allowed; else `Forbidden`.
+    """Return the absolute path that a file would be opened by; fail with `Forbidden`.
 
     Opens nothing: what only opening could tell stays open.
     """
@@ -108,7 +108,7 @@ def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
 
 
 def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
-    """Give the folders and the name that lead from the root to a file; raises `_NotAllowed`."""
+    """Return the folders and the name that lead from the root to a file; raise `_NotAllowed`."""
     place = locate(path, confinement)
     root, real = os.path.realpath(confinement.file_root), Path(os.path.realpath(place))
     if not real.is_relative_to(root):
@@ -168,7 +168,7 @@ def _sync_folder(folder: Path, within: int | None = None) -> None:
 
 
 def _leads_to(fd: int, path: str, confinement: AccessPolicy | None) -> bool:
-    """Tell whether the path still leads to the open file, without leaving the root."""
+    """Return whether the path still leads to the open file, without leaving the root."""
     if confinement is not None:
         _way(path, confinement)
     try:

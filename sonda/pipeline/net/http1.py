@@ -18,14 +18,9 @@ from typing import Final, cast
 import httpx
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.http1_response import Answer
-from sonda.pipeline.net.pool import (
-    Attempt,
-    Connection,
-    ConnectionKey,
-    ConnectionPool,
-    TlsParameters,
-)
+from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Proxy, Tunnel
 from sonda.pipeline.net.sockets import is_late, reason
 from sonda.pipeline.values.addresses import address_of, without_zone

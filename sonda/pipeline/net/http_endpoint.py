@@ -19,10 +19,10 @@ from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, Labels, StreamOrder
 from sonda.pipeline.net.batching import Queue
+from sonda.pipeline.net.connection import Attempt, TlsParameters
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_outcome import outcome_of, own_words
 from sonda.pipeline.net.http_verdict import Judge, status_is_enough
-from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.net.scheme_hint import scheme_hint

@@ -11,8 +11,8 @@ from returns.result import Failure, Result, Success
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.connection import Attempt, TlsParameters
 from sonda.pipeline.net.http_content import decode
-from sonda.pipeline.net.pool import Attempt, TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.values.addresses import address_of, basic_auth

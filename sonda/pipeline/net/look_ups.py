@@ -55,7 +55,7 @@ class LookUps:
                 look_up.task.cancel()
 
     async def aclose(self) -> None:
-        """Give up what is under way."""
+        """Abandon what is under way."""
         tasks = [look_up.task for look_up in self._under_way.values()]
         for task in tasks:
             task.cancel()

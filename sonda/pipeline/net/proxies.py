@@ -80,7 +80,7 @@ def _parse(url: str) -> Proxy:
 
 
 async def open_tunnel(sock: Socket, tunnel: Tunnel) -> None:
-    """Have a proxy connect to where *tunnel* leads; raise `OSError` where it does not."""
+    """Ask a proxy to connect to where *tunnel* leads; raise `OSError` where it does not."""
     host, port = tunnel.address
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     login = f"Proxy-Authorization: {tunnel.authorization}\r\n" if tunnel.authorization else ""

@@ -77,7 +77,7 @@ class Destinations:
         return await self._look_ups.find(*target, kind)
 
     async def aclose(self) -> None:
-        """Give up the look-ups that are under way."""
+        """Abandon the look-ups that are under way."""
         await self._look_ups.aclose()
 
 

@@ -38,7 +38,7 @@ Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 
 
 def words(exc: Exception) -> str:
-    """Say what failed in the operating system's own words."""
+    """Return what failed in the operating system's own words."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate verification failed: {exc.verify_message.rstrip('.')}"
     if isinstance(exc, ssl.SSLError):
@@ -51,12 +51,12 @@ def words(exc: Exception) -> str:
 
 
 def is_late(exc: Exception) -> bool:
-    """Tell the end of a deadline from a time-out of the operating system's."""
+    """Return whether a deadline has ended, rather than the operating system timed out."""
     return isinstance(exc, TimeoutError) and not exc.errno
 
 
 def reason(exc: Exception, deadline: Deadline) -> str:
-    """Say why something did not come about until *deadline*."""
+    """Return why something did not come about until *deadline*."""
     return f"timed out after {deadline}" if is_late(exc) else words(exc)
 
 
@@ -135,7 +135,7 @@ class Socket:
         return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
 
     def take_input(self) -> bytes:
-        """Give what the peer has sent so far, at most 1 MiB; raises `OSError`."""
+        """Return what the peer has sent so far, at most 1 MiB; raise `OSError`."""
         taken = bytearray()
         for _ in range(_TAKEN_CHUNKS):
             try:
@@ -152,11 +152,11 @@ class Socket:
         return bytes(taken)
 
     def has_input(self) -> bool:
-        """Tell whether there is anything to read, the end of the stream included."""
+        """Return whether there is anything to read, the end of the stream included."""
         return bool(self._poll())
 
     def peer_closed(self) -> bool:
-        """Tell whether the peer has closed its side or the connection has broken."""
+        """Return whether the peer has closed its side or the connection has broken."""
         return bool(self._poll() & _HANG_UP)
 
     def is_stalled(self) -> bool:

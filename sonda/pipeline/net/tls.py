@@ -229,7 +229,7 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
 
 
 def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
-    """Give the root, the folders and the name that lead to a file; raises `_NotAllowed`."""
+    """Return the root, the folders and the name that lead to a file; raise `_NotAllowed`."""
     real = Path(os.path.realpath(path))
     if confinement.protects(real):
         what = f"TLS file {quote(path)} is the server's own"

@@ -56,7 +56,7 @@ def wait_for_room(fd: int, batch: WriteBatch) -> None:
 
 
 def is_regular(fd: int) -> bool:
-    """Tell a file from pipes, terminals and devices."""
+    """Return whether it is a file: no pipe, terminal or device."""
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
@@ -95,7 +95,7 @@ def _write_behind(fd: int, start: int, body: bytes) -> tuple[int, OSError | Torn
 
 
 def _flush(fd: int, start: int, sent: int, *, fsync: bool) -> OSError | Torn | None:
-    """Have the system confirm the last *sent* bytes, or take them back; gives what went wrong."""
+    """Sync the last *sent* bytes, or take them back; return what went wrong."""
     try:
         if fsync:
             os.fsync(fd)

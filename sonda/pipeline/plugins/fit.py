@@ -83,7 +83,10 @@ def verify_errors(
         reason = f"'{sink}' has no query API; these have: {_verifiable('url')}"
         yield schema_error(("verify", "url"), reason)
     elif verify.url is None and (suffix := facts.get("x-verify-suffix")):
-        path = parse_http_url(options[facts["x-target"]]).path
+        try:
+            path = parse_http_url(options[facts["x-target"]]).path
+        except ValueError:
+            return  # that is an issue of its own
         if not path.endswith(suffix):
             reason = f"the sink's URL does not end in {suffix}: verify.url must say where to ask"
             yield schema_error(("verify",), reason)

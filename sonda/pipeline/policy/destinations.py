@@ -92,22 +92,22 @@ class Rule:
     sink: str | None = None
 
     def concerns(self, sink: str, port: int) -> bool:
-        """Tell whether the rule speaks of this kind of sink and of this port at all."""
+        """Return whether the rule applies to this kind of sink and to this port."""
         return self.sink in (None, sink) and self.port in (None, port)
 
     def knows(self, host: str) -> bool:
-        """Tell whether it allows *host* by what the client wrote."""
+        """Return whether it allows *host* by what the client wrote."""
         written = host.removesuffix(".").lower()
         if self.name.startswith("*."):
             return written.endswith(self.name[1:]) and len(written) >= len(self.name)
         return self.name in ("*", written)
 
     def holds(self, ip: Ip) -> bool:
-        """Tell whether it allows *ip* by what the host resolves to."""
+        """Return whether it allows *ip* by what the host resolves to."""
         return self.network is not None and ip in self.network
 
     def lies_in(self, network: Network) -> bool:
-        """Tell whether it speaks of *network*, or a part of it, and of nothing else."""
+        """Return whether it covers *network*, or a part of it, and nothing else."""
         ours = self.network
         if isinstance(ours, IPv4Network) and isinstance(network, IPv4Network):
             return ours.subnet_of(network)
@@ -194,7 +194,7 @@ class Policy:
         return (rule for rule in self.rules if rule.concerns(sink, target.port))
 
     def _never(self, ip: Ip, port: int) -> _Never | None:
-        """Say what is never right about an address, or about one that it holds."""
+        """Return what is never right about an address, or about one that it holds."""
         for reached in (ip, *_embedded(ip)):
             own = _Never(ip_network(ip), _OWN) if self.is_own(reached, port) else None
             found = own or next((never for never in _NEVER if reached in never.network), None)
@@ -204,7 +204,7 @@ class Policy:
 
 
 def _opens(rule: Rule, never: _Never) -> bool:
-    """Tell whether a rule names what is never right; where Sonda listens, with the port."""
+    """Return whether a rule names what is never right; where Sonda listens, with the port."""
     return rule.lies_in(never.network) and (never.what != _OWN or rule.port is not None)
 
 
@@ -216,7 +216,7 @@ def plain(ip: Ip) -> Ip:
 
 
 def _embedded(ip: Ip) -> Iterator[IPv4Address]:
-    """Give the IPv4 addresses that a gateway or a tunnel may take an IPv6 address for."""
+    """Return the IPv4 addresses that a gateway or a tunnel may take an IPv6 address for."""
     if isinstance(ip, IPv6Address):
         held = [four for four in _candidates(ip) if four not in _UNSPECIFIED]
         yield from held

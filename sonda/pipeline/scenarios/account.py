@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.scenarios.ledger import Latencies, Ledger, Problems, TickRanges, runs
 from sonda.pipeline.scenarios.rate_meter import RateMeter
 
@@ -74,7 +74,7 @@ class Account:
             self.latencies.add(latency_s, shared)
 
     def close(self, column: str, text: str, ticks: Sequence[int]) -> None:
-        """Give events in flight a verdict other than delivered, or skip them."""
+        """Count events in flight as not delivered, or skip them."""
         if ticks:
             self.in_flight -= len(ticks)
             self._count(column, text, ticks)
@@ -92,3 +92,8 @@ def text_of(problem: Problem) -> str:
     if isinstance(problem, OutcomeUnknown):
         return f"sink error: no acknowledgement from {problem.target} {problem.reason}"
     return str(problem)
+
+
+def never_left(problem: Problem) -> bool:
+    """Return whether no byte of the event has left."""
+    return isinstance(problem, Unreachable)

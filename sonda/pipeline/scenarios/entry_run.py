@@ -13,8 +13,8 @@ from random import Random
 from time import perf_counter
 from typing import Final
 
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.scenarios.account import Account, text_of
+from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.scenarios.account import Account, never_left, text_of
 from sonda.pipeline.scenarios.ledger import Ledger
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
@@ -274,15 +274,15 @@ class EntryRun:
         handed_s = self._loop.time()
         verdict = await group.send()
         del self._sending[group]
-        unsent = self._settle(ticks, verdict)
+        unsent = self._count_verdicts(ticks, verdict)
         if unsent:
-            text = text_of(next(filter(_never_left, verdict.problems.values())))
+            text = text_of(next(filter(never_left, verdict.problems.values())))
             self._unsent.postpone(unsent, text, handed_s, self._loop.time())
             self._noticed(self.entry.id, text)
             self._attention.set()
         self._wake.set()
 
-    def _settle(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
+    def _count_verdicts(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
         """Count the verdicts of a group; return the ticks of events that never left."""
         self.account.pushed(verdict.pushes, verdict.delivered_bytes)
         if not verdict.problems:
@@ -310,7 +310,7 @@ class EntryRun:
 
     def _may_try_again(self, problem: Problem) -> bool:
         """Return whether an event never left: no name, no connection, no TLS."""
-        can_leave = _never_left(problem) and self.entry.route.sink.name != "udp"
+        can_leave = never_left(problem) and self.entry.route.sink.name != "udp"
         return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
 
     def _deliver_all(self, ticks: Sequence[int]) -> None:
@@ -347,7 +347,3 @@ class EntryRun:
     @property
     def _late_text(self) -> str:
         return f"later than max_lag ({float(self.entry.max_lag or 0):g} s)"
-
-
-def _never_left(problem: Problem) -> bool:
-    return isinstance(problem, Unreachable)

@@ -40,7 +40,7 @@ class Group(Protocol):
         ...
 
     def cut_off(self) -> None:
-        """Have `send` return now, with what can be said of each event."""
+        """Make `send` return now, with what is known of each event."""
         ...
 
 

@@ -83,9 +83,9 @@ def _not(
 
 
 def _property_names(
-    validator: Validator, wanted: Schema, instance: Any, _schema: Schema
+    validator: Validator, wanted: Schema, instance: Any, schema: Schema
 ) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
+    if isinstance(instance, dict) and len(instance) <= schema.get("maxProperties", len(instance)):
         yield from _each(validator, wanted, ((name, None) for name in instance))
 
 
@@ -108,6 +108,13 @@ def _items(
     if isinstance(instance, list):  # one that is too long is refused for that
         members = islice(instance, schema.get("maxItems"))
         yield from _each(validator, wanted, ((member, at) for at, member in enumerate(members)))
+
+
+def _max_properties(
+    _: Validator, most: int, instance: Any, _schema: Schema
+) -> Iterator[ValidationError]:
+    if isinstance(instance, dict) and len(instance) > most:
+        yield ValidationError("too many")
 
 
 def _max_items(
@@ -155,6 +162,7 @@ _ExplainingValidator: Final[type[Draft202012Validator]] = extend(  # type: ignor
         "additionalProperties": _additional_properties,
         "items": _items,
         "maxItems": _max_items,
+        "maxProperties": _max_properties,
     },
 )
 _FORMAT_CHECKER: Final = FormatChecker(formats=())

@@ -41,6 +41,11 @@ LINE: Final = "one line, its line feed included"
 """How an event is framed where a line feed ends it."""
 
 
+def always(_payloads: Sequence[Payload], _options: object) -> bool:
+    """For a sink that can combine any events."""
+    return True
+
+
 def never(_options: object) -> bool:
     """For a sink whose frames do not end with a line feed."""
     return False
@@ -55,7 +60,7 @@ class Sink(Generic[O]):
     leads to. *ends_with_lf* tells whether a line feed ends a frame, so that none may stand inside an
     event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
-    they are pushed, *side_by_side*.
+    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
     """
 
     options: type[O]
@@ -63,6 +68,7 @@ class Sink(Generic[O]):
     describe: Callable[[Payload, O, Network], Result[WirePreview, Problem]]
     ends_with_lf: Callable[[O], bool] = never
     send_many: SendMany[O] | None = None
+    can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
 
 

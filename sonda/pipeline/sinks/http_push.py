@@ -1,4 +1,4 @@
-"""Any HTTP endpoint that takes a POST: one event, one request.
+"""Any HTTP endpoint that takes a POST: one event, one request, unless `batch_size` is given.
 
 **Confirmed:** a 2xx answer, read whole, that is what `expect` asks for: the endpoint accepted the
 event. A redirect is a no. OTLP's answers are judged as `otlp_http` does.
@@ -6,7 +6,7 @@ event. A redirect is a no. OTLP's answers are judged as `otlp_http` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,13 +15,15 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
+from sonda.pipeline.net.batch import BatchLimits
+from sonda.pipeline.net.batching import deliver_many
+from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
-from sonda.pipeline.net.pool import Attempt
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
@@ -29,16 +31,22 @@ from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url
 
+_LINE_FORMATS: Final = ("text/", "application/x-ndjson")
+"""How the content types of encoders begin whose events are lines."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpPush:
-    """Options of the `http_push` sink; a `Content-Type` in *headers* wins over *content_type*."""
+    """Options of the `http_push` sink; a `Content-Type` in *headers* wins over *content_type*.
+
+    With *batch_size*, in bytes, events of a line format that leave together share requests.
+    """
 
     url: str
     content_type: str | None = None
     expect: Expect | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    batch_size: int = 1000
+    batch_size: int | None = None
     max_buffer_age: str = "0s"
     tls: Tls | None = None
     timeout: str = "10s"
@@ -60,6 +68,35 @@ async def push(
         return await _post.post(where, headers, body, journey, transport, deadline, time_ns=time_ns)
 
     return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: HttpPush, transport: Network, deadline: Deadline
+) -> list[Result[Ack, Problem]]:
+    """Post a group, joined, one request after the other; return the verdict on each event.
+
+    A joined request that is refused is halved until each refused event has been posted alone.
+    """
+    first = payloads[0]
+    target = partial(_target, payload=first)
+    where, headers = transport.keep(options, target, first.encoder, first.event.signal_type)
+    limits = BatchLimits(events=len(payloads), size_bytes=options.batch_size or 0, pushes=1)
+    # A queue for this group alone: single events and other groups are never joined with it.
+    queue = _post.line(where, headers, _compose, limits, transport)
+    return await deliver_many(queue, payloads, options.retry, deadline)
+
+
+def _can_join(payloads: Sequence[Payload], options: HttpPush) -> bool:
+    """Return whether a `batch_size` is given, and a line feed ends each event and nothing else."""
+    return options.batch_size is not None and all(
+        payload.content_type.startswith(_LINE_FORMATS)
+        and payload.body.find(b"\n") == len(payload.body) - 1
+        for payload in payloads
+    )
+
+
+def _compose(payloads: Sequence[Payload]) -> bytes:
+    return payloads[0].packing.pack(b"".join(payload.body for payload in payloads))
 
 
 def _target(options: HttpPush, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
@@ -99,4 +136,4 @@ def describe(
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 
-SINK: Final = Sink(HttpPush, push, describe)
+SINK: Final = Sink(HttpPush, push, describe, send_many=send_many, can_join=_can_join)

@@ -106,7 +106,7 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
 
 
 def describe(payload: Payload, options: Loki, transport: Network) -> Result[WirePreview, Problem]:
-    """Say what would be pushed if no other event were in line; fails with `Forbidden`."""
+    """Return what would be pushed if no other event waited; fail with `Forbidden`."""
     where = _endpoint(options)
     return _post.describe(
         where,

@@ -103,7 +103,7 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
 
 
 def _series(payload: Payload) -> Hashable:
-    """Tell series apart as Prometheus does, for which an empty label is none."""
+    """Return what identifies a series to Prometheus, for which an empty label is none."""
     sample = payload.event
     labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
     return (sample.name, labels) if isinstance(sample, Metric) else labels
@@ -112,7 +112,7 @@ def _series(payload: Payload) -> Hashable:
 def describe(
     payload: Payload, options: RemoteWrite, transport: Network
 ) -> Result[WirePreview, Problem]:
-    """Say what would be posted if no other event were in line; fails with `Forbidden`."""
+    """Return what would be posted if no other event waited; fail with `Forbidden`."""
     where = _endpoint(options)
     return _post.describe(
         where,

@@ -23,7 +23,8 @@ from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, Labels
 from sonda.pipeline.net.batching import Queue, deliver, deliver_many
-from sonda.pipeline.net.pool import Connection, ConnectionKey, TlsParameters
+from sonda.pipeline.net.connection import Connection, TlsParameters
+from sonda.pipeline.net.pool import ConnectionKey
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.sockets import is_late, reason, words
@@ -173,7 +174,7 @@ def _ends_with_lf(options: Tcp) -> bool:
 
 
 def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WirePreview, Problem]:
-    """Say what would be written; fails with `Forbidden` for the destination or a TLS file."""
+    """Return what would be written; fail with `Forbidden` for the destination or a TLS file."""
     address, tls = parse_address(options.address), options.tls
     framing = LINE if _ends_with_lf(options) else "octet-counted, without its last line feed"
     departure = WirePreview(

@@ -46,7 +46,7 @@ async def push(
 
 
 def _datagram(payload: Payload, options: Udp, transport: Network) -> Result[bytes, Problem]:
-    """Give the encoder's bytes; a syslog message goes without its line feed."""
+    """Return the encoder's bytes; a syslog message goes without its line feed."""
     permitted = transport.destinations.permit("udp", parse_address(options.address))
     datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
@@ -61,7 +61,7 @@ def _is_syslog(payload: Payload) -> bool:
 
 
 def describe(payload: Payload, options: Udp, transport: Network) -> Result[WirePreview, Problem]:
-    """Say what would be sent; fails as `push` does."""
+    """Return what would be sent; fail as `push` does."""
     without = ", without its line feed" if _is_syslog(payload) else ""
     framing = f"one datagram{without}"
     ready = _datagram(payload, options, transport)

@@ -39,7 +39,7 @@ from sonda.pipeline.schemas.issues import (
 )
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
 from sonda.pipeline.text.escape import quote, variant
-from sonda.pipeline.values.memoize import memoize
+from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
 Destinations = Callable[[str], NamedDestination | None]
@@ -97,20 +97,25 @@ def _recall(document: dict[str, Any]) -> Delivering | None:
     encoder, sink = document["encoder"], document["sink"]
     if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
         return None
-    written = (document["signal_type"], encoder, sink, document.get("verify"))
-    return _shared(_WRITER.encode(written))
+    written = _WRITER.encode((document["signal_type"], encoder, sink, document.get("verify")))
+    if len(written) > LONGEST_MEMOIZED:
+        return _deliver_as(document)
+    return _shared(written)
 
 
 @memoize
 def _shared(written: bytes) -> Delivering | None:
-    """Check and read what events of one kind for one destination have in common."""
     names = ("signal_type", "encoder", "sink", "verify")
-    document: dict[str, Any] = dict(zip(names, json.loads(written), strict=True))
+    return _deliver_as(dict(zip(names, json.loads(written), strict=True)))
+
+
+def _deliver_as(document: dict[str, Any]) -> Delivering | None:
+    """Check and read what events of one kind for one destination have in common."""
     if not all(_is_allowed(kind, document[kind]) for kind in KINDS):
         return None
-    encoder, sink = (_plugin(kind, document[kind]) for kind in KINDS)
-    if any(_misfits(document, encoder, sink)):
+    if any(_misfits(document)):
         return None
+    encoder, sink = (_plugin(kind, document[kind]) for kind in KINDS)
     return Delivering(encoder, sink, _verify(document))
 
 
@@ -131,10 +136,10 @@ def _examine(document: dict[str, Any]) -> Result[Delivering, Problem]:
     ]
     if any(error.structural for error in errors) or not _are_usable(document):
         return _failure(errors)
-    encoder, sink = _installed("encoder", document), _installed("sink", document)
-    errors += _misfits(document, encoder, sink)
-    if errors or encoder is None or sink is None:
+    errors += _misfits(document)
+    if errors:
         return _failure(errors)
+    encoder, sink = (_plugin(kind, document[kind]) for kind in KINDS)
     return Success(Delivering(encoder, sink, _verify(document)))
 
 
@@ -202,12 +207,6 @@ def _plugin_errors(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]
     return [schema_error((kind, "type"), reason, structural=True)]
 
 
-def _installed(kind: Kind, document: Mapping[str, Any]) -> PluginRef | None:
-    """Load a plug-in and read its options; `None` if its extra is not installed."""
-    options: Mapping[str, Any] = document[kind]
-    return _plugin(kind, options) if _is_installed(kind, options["type"]) else None
-
-
 def _is_installed(kind: Kind, name: str) -> bool:
     """Return whether a plug-in's extra is there; asked for each event, as one may come any time."""
     requires = _REQUIRES[kind].get(name)
@@ -230,28 +229,30 @@ def _read(identity: str, kind: Kind) -> PluginRef:
 def _with_integers(value: Any) -> Any:
     """Return options with integers for integral floats: to JSON they are the same."""
     if isinstance(value, dict):
-        return {name: _with_integers(inner) for name, inner in value.items()}
+        return {
+            name: inner if isinstance(inner, str) else _with_integers(inner)
+            for name, inner in value.items()
+        }
     if isinstance(value, list):
         return [_with_integers(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _misfits(
-    document: Mapping[str, Any], encoder: PluginRef | None, sink: PluginRef | None
-) -> Iterator[SchemaError]:
+def _misfits(document: Mapping[str, Any]) -> Iterator[SchemaError]:
     """Yield what is wrong only together, and what is not installed."""
     signal, options = document["signal_type"], document["sink"]
-    encoder_name, sink_name = document["encoder"]["type"], options["type"]
-    if encoder is None:
-        yield _missing("encoder", encoder_name)
+    encoder, sink = document["encoder"]["type"], options["type"]
+    has_encoder, has_sink = _is_installed("encoder", encoder), _is_installed("sink", sink)
+    if has_encoder:
+        yield from cannot_encode(encoder, signal)
     else:
-        yield from cannot_encode(encoder_name, signal)
-    if sink is None:
-        yield _missing("sink", sink_name)
-    yield from other_signal(sink_name, options, signal)
-    if encoder and sink:
-        yield from does_not_fit(encoder_name, sink_name)
-    yield from verify_errors(sink_name, options, _verify(document))
+        yield _missing("encoder", encoder)
+    if not has_sink:
+        yield _missing("sink", sink)
+    yield from other_signal(sink, options, signal)
+    if has_encoder and has_sink:
+        yield from does_not_fit(encoder, sink)
+    yield from verify_errors(sink, options, _verify(document))
 
 
 def _missing(kind: Kind, name: str) -> SchemaError:

@@ -19,8 +19,7 @@ _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _PORT: Final = (
     r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
-_PLAIN: Final = rf"(?=[^:,]{{1,253}}:)\w[\w-]*(?:\.[\w-]+)*:{_PORT}"
-_PLAIN_ADDRESSES: Final = re.compile(rf"{_PLAIN}(?:,{_PLAIN})*", re.ASCII)
+_PLAIN_ADDRESS: Final = re.compile(rf"(?=[^:]{{1,253}}:)\w[\w-]*(?:\.[\w-]+)*:{_PORT}", re.ASCII)
 _MAYBE_LOOPBACK: Final = re.compile(  # numbers, `localhost` and what stands in brackets
     r"(?<![^,])[ \t\r\n]*(?:[0-9][^,]*|[lL][oO][cC][aA][lL][^,]*|\[[^,]*)"
 )
@@ -85,19 +84,24 @@ def parse_addresses(text: str) -> list[Address]:
 
 
 def check_addresses(text: str) -> str:
-    """Return *text* if `parse_addresses` can read it, the usual ones without taking it apart."""
-    if not _PLAIN_ADDRESSES.fullmatch(text):
-        parse_addresses(text)
+    """Return *text* if `parse_addresses` can read it, each once."""
+    for listed in dict.fromkeys(text.split(",")):
+        if not _PLAIN_ADDRESS.fullmatch(listed):
+            parse_address(listed.strip())
     return text
 
 
 def loopback_addresses(text: str) -> list[str]:
     """Return those of a list such as `a:1,b:2` that lead to this machine's own loopback, as written."""
-    return [
-        listed
-        for found in _MAYBE_LOOPBACK.finditer(text)
-        if (listed := found[0].strip()) and is_loopback(parse_address(listed).host)
-    ]
+    verdicts: dict[str, bool] = {}  # a list may be a megabyte of the same address
+    found: list[str] = []
+    for match in _MAYBE_LOOPBACK.finditer(text):
+        listed = match[0].strip()
+        if listed not in verdicts:
+            verdicts[listed] = is_loopback(parse_address(listed).host)
+        if verdicts[listed]:
+            found.append(listed)
+    return found
 
 
 def parse_http_url(text: str) -> httpx.URL:

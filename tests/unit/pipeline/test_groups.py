@@ -6,20 +6,25 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 import httpx
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
 
+from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.interruption import outcomes_of_group
-from sonda.pipeline.model import Confirmed, Log
+from sonda.pipeline.model import Ack, Confirmed, Log, Payload
+from sonda.pipeline.net.blocking_writers import WriteBatch
+from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.problems import (
     DestinationBusy,
     Invalid,
     Malformed,
     OutcomeUnknown,
+    Problem,
     Refused,
     Unreachable,
 )
@@ -42,15 +47,22 @@ class Destination:
     def __init__(self) -> None:
         self.requests: list[list[str]] = []
         self.refuses: set[str] = set()
+        self.sizes: list[int] = []
+        self.reads_json = True
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
-        document = json.loads(request.content)
+        self.sizes.append(len(request.content))
+        lines = request.content.decode().splitlines()
+        if not self.reads_json:
+            self.requests.append(lines)
+            return httpx.Response(204)
+        document = json.loads(lines[0])
         lines = (
             [line for stream in document["streams"] for _, line in stream["values"]]
             if "streams" in document
-            else [request.content.decode()]
+            else lines
         )
         messages = [json.loads(line)["message"] for line in lines]
         self.requests.append(messages)
@@ -227,5 +239,133 @@ def test_a_group_that_is_cut_off_says_what_became_of_each() -> None:
         assert len(outcomes) == 3
         assert isinstance(outcomes[0].failure(), (OutcomeUnknown, Unreachable))
         assert isinstance(outcomes[1].failure(), Unreachable)
+
+    run(work)
+
+
+class Gate:
+    """A way to write that waits to be let through, then writes one event at a time."""
+
+    target = "gate"
+    confirmed = Confirmed.ACCEPTED
+
+    def __init__(self) -> None:
+        self.entered, self.opened = Event(), Event()
+        self.written: list[bytes] = []
+
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
+        self.written.append(batch.begin(1))
+        self.entered.set()
+        self.opened.wait()
+        batch.set_result(1)
+        return Success(None)
+
+
+def payloads(count: int) -> list[Payload]:
+    """Make payloads whose bodies are their numbers."""
+    return [
+        Payload(event, "json_lines", "", str(number).encode())
+        for number, event in enumerate(events(count))
+    ]
+
+
+def test_a_blocking_write_that_is_cut_off_leaves_the_rest_unsent() -> None:
+    """The event whose write has begun is unknown; those behind it are withdrawn, and never written."""
+    gate = Gate()
+
+    async def main() -> None:
+        deadline = Deadline.within(60)
+        group = asyncio.create_task(write_many(payloads(3), gate, object(), deadline))
+        await asyncio.to_thread(gate.entered.wait)
+        group.cancel()
+        with pytest.raises(asyncio.CancelledError) as cut_off:
+            await group
+        outcomes = outcomes_of_group(cut_off.value)
+        assert outcomes is not None
+        problems = [outcome.failure() for outcome in outcomes]
+        assert [type(one) for one in problems] == [OutcomeUnknown, Unreachable, Unreachable]
+        gate.opened.set()
+        later = await write_many(payloads(1), gate, object(), deadline)
+        assert later == [Success(Ack(Confirmed.ACCEPTED))]
+
+    asyncio.run(main())
+    assert gate.written == [b"0", b"0"]
+
+
+def test_a_blocking_write_that_is_too_late_is_withdrawn() -> None:
+    """At the deadline what waits behind another group is withdrawn, and never written."""
+    gate, place = Gate(), object()
+
+    async def main() -> None:
+        first = asyncio.create_task(write_many(payloads(2), gate, place, Deadline.within(60)))
+        await asyncio.to_thread(gate.entered.wait)
+        behind = await write_many(payloads(9)[7:], gate, place, Deadline.within(0))
+        assert [type(one.failure()) for one in behind] == [Unreachable, Unreachable]
+        gate.opened.set()
+        assert await first == [Success(Ack(Confirmed.ACCEPTED))] * 2
+
+    asyncio.run(main())
+    assert gate.written == [b"0", b"1"]
+
+
+def test_a_webhook_gets_joined_events_up_to_batch_size_bytes() -> None:
+    """With `batch_size` the events of a group share POSTs, in their order; without it none do."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        encoder = {"type": "json_lines"}
+        alone = pipeline.route("logs", encoder, WEBHOOK).unwrap()
+        assert all(isinstance(one, Success) for one in await pipeline.send_many(events(4), alone))
+        assert there.requests == [["m0"], ["m1"], ["m2"], ["m3"]]
+        there.requests.clear()
+        size = there.sizes[-1]
+        joined = pipeline.route("logs", encoder, WEBHOOK | {"batch_size": 2 * size}).unwrap()
+        assert all(isinstance(one, Success) for one in await pipeline.send_many(events(5), joined))
+        assert there.requests == [["m0", "m1"], ["m2", "m3"], ["m4"]]
+        there.requests.clear()
+        tight = pipeline.route("logs", encoder, WEBHOOK | {"batch_size": 1}).unwrap()
+        assert all(isinstance(one, Success) for one in await pipeline.send_many(events(2), tight))
+        assert there.requests == [["m0"], ["m1"]]
+
+    run(work)
+
+
+def test_single_events_for_a_webhook_are_never_joined() -> None:
+    """Only what leaves together is joined: two events sent side by side are two POSTs."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        sink = WEBHOOK | {"batch_size": 1_000_000}
+        route = pipeline.route("logs", {"type": "json_lines"}, sink).unwrap()
+        await asyncio.gather(*(pipeline.send(event, route) for event in events(3)))
+        assert sorted(there.requests) == [["m0"], ["m1"], ["m2"]]
+
+    run(work)
+
+
+def test_a_refused_event_of_a_joined_post_fails_alone() -> None:
+    """A refused POST is halved until the refused event is alone; each verdict is its own."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.refuses = {"m7"}
+        sink = WEBHOOK | {"batch_size": 1_000_000}
+        route = pipeline.route("logs", {"type": "json_lines"}, sink).unwrap()
+        results = await pipeline.send_many(events(100), route)
+        assert [number for number, one in enumerate(results) if isinstance(one, Failure)] == [7]
+        assert isinstance(results[7].failure(), Refused)
+        assert ["m7"] in there.requests
+        assert len(there.requests) < 20
+
+    run(work)
+
+
+def test_what_is_no_line_is_not_joined() -> None:
+    """A line feed inside an event would make two of it: such a group goes one by one."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        sink = WEBHOOK | {"batch_size": 1_000_000}
+        route = pipeline.route("logs", {"type": "syslog"}, sink).unwrap()
+        logs = [Log(message=text, encoder=None, time_ns=1) for text in ("a\nb", "c")]
+        there.reads_json = False
+        assert all(isinstance(one, Success) for one in await pipeline.send_many(logs, route))
+        assert [len(request) for request in there.requests] == [2, 1]
 
     run(work)

@@ -13,7 +13,7 @@ import pytest
 
 from sonda.answers import Answer
 from sonda.resources.idempotency import (
-    Kept,
+    EarlierRequest,
     OtherRequest,
     UnderWay,
     Unstorable,
@@ -74,7 +74,7 @@ def test_the_first_is_worked_and_its_answer_kept(tmp_path: Path) -> None:
         assert await store.begin("me", "k", b"other", 8) == OtherRequest()
         await store.finish("me", "k", DONE)
         found = await store.begin("me", "k", b"f", 9)
-        assert found == Kept(7, ANSWER, (False,))
+        assert found == EarlierRequest(7, ANSWER, (False,))
         assert await store.begin("me", "k", b"other", 9) == OtherRequest()
 
     using(tmp_path, work)
@@ -111,8 +111,8 @@ def test_keys_outlive_the_store(tmp_path: Path) -> None:
         await store.begin("me", "cut off", b"f", 2)
 
     async def second(store: IdempotencyStore) -> None:
-        assert await store.begin("me", "done", b"f", 3) == Kept(1, ANSWER, (False,))
-        assert await store.begin("me", "cut off", b"f", 3) == Kept(2)
+        assert await store.begin("me", "done", b"f", 3) == EarlierRequest(1, ANSWER, (False,))
+        assert await store.begin("me", "cut off", b"f", 3) == EarlierRequest(2)
         assert await store.begin("me", "cut off", b"f", 3) == UnderWay()
 
     using(tmp_path, first, owner=DEAD)
@@ -142,7 +142,7 @@ def test_the_oldest_of_the_same_caller_go_first(tmp_path: Path) -> None:
             await store.begin("me", f"k{number}", b"f", number)
             await store.finish("me", f"k{number}", DONE)
         kept = [await store.begin("me", f"k{number}", b"f", 9) for number in (3, 4)]
-        assert kept == [Kept(number, ANSWER, (False,)) for number in (3, 4)]
+        assert kept == [EarlierRequest(number, ANSWER, (False,)) for number in (3, 4)]
         assert await store.begin("me", "under way", b"f", 9) == UnderWay()
         assert await store.begin("other", "k", b"f", 9) == UnderWay()
         assert await store.begin("me", "k0", b"f", 9) is None
@@ -159,12 +159,12 @@ def test_a_key_lives_for_its_time(tmp_path: Path) -> None:
         await store.begin("me", "k", b"f", 1)
         await store.finish("me", "k", DONE)
         now["wall"] += 1_000_000  # somebody sets the wall clock
-        assert await store.begin("me", "k", b"f", 2) == Kept(1, ANSWER, (False,))
+        assert await store.begin("me", "k", b"f", 2) == EarlierRequest(1, ANSWER, (False,))
         now["boot"] += 61
         assert await store.begin("me", "k", b"f", 3) is None
         await store.finish("me", "k", DONE)
         now.update(which="b", boot=0.0, wall=now["wall"] - 50)
-        assert await store.begin("me", "k", b"f", 4) == Kept(3, ANSWER, (False,))
+        assert await store.begin("me", "k", b"f", 4) == EarlierRequest(3, ANSWER, (False,))
         now["wall"] += 200
         assert await store.begin("me", "k", b"f", 5) is None
 
@@ -199,7 +199,7 @@ def test_a_killed_process_is_noticed(tmp_path: Path) -> None:
         killed.wait()
 
     async def work(store: IdempotencyStore) -> None:
-        assert await store.begin("me", "k", b"f", 43) == Kept(42)
+        assert await store.begin("me", "k", b"f", 43) == EarlierRequest(42)
 
     using(tmp_path, work)
 
@@ -212,7 +212,7 @@ def test_an_answer_that_cannot_be_kept_leaves_the_key_of_a_dead_server(tmp_path:
         huge = Worked(Answer(200, b"x" * 10_000_000), (False,))
         await store._database.run(lambda c: c.execute("PRAGMA max_page_count = 30").fetchall())
         await store.finish("me", "k", huge)
-        assert await store.begin("me", "k", b"f", 2) == Kept(1)
+        assert await store.begin("me", "k", b"f", 2) == EarlierRequest(1)
 
     using(tmp_path, work)
 
@@ -223,6 +223,6 @@ def test_a_bug_leaves_the_key_of_a_dead_server(tmp_path: Path) -> None:
     async def work(store: IdempotencyStore) -> None:
         await store.begin("me", "k", b"f", 1)
         await store.abandon("me", "k")
-        assert await store.begin("me", "k", b"f", 2) == Kept(1)
+        assert await store.begin("me", "k", b"f", 2) == EarlierRequest(1)
 
     using(tmp_path, work)

@@ -28,7 +28,7 @@ from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.pool import TlsParameters
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import reason

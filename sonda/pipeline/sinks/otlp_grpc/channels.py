@@ -19,8 +19,9 @@ import grpc.aio
 
 from sonda.about import version
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.descriptors import Descriptor, connected_since, next_number
-from sonda.pipeline.net.pool import IDLE_S, ConnectionKey, TlsParameters
+from sonda.pipeline.net.pool import IDLE_S, ConnectionKey
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.tls import Pem, system_authorities
 from sonda.pipeline.sinks.otlp_grpc.forking import check_process, remember

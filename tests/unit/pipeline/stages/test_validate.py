@@ -480,6 +480,40 @@ def test_what_cannot_be_verified(sink: Any, verify: Any, expected: str) -> None:
     assert details(changed(LOG, sink=sink, verify=verify), Invalid) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("url", "verify", "expected"),
+    [
+        ("http://p/api/v1/write", {}, []),
+        ("http://p/api/v1/push", {"url": "http://p"}, []),
+        ("http://p/api/v1/push", {}, ["verify: the sink's URL does not end in /api/v1/write: verify.url must say where to ask"]),
+        ("nowhere", {}, ['sink.url: invalid value "nowhere": expected a URL that starts with http:// or https://']),
+    ],
+)  # fmt: skip
+def test_where_remote_write_is_asked(url: str, verify: Any, expected: list[str]) -> None:
+    """Without a URL of its own, `verify` needs to know where the query API is."""
+    sink = {"type": "remote_write", "url": url}
+    body = changed(METRIC, sink=sink, encoder={"type": "remote_write"}, verify=verify)
+    problem = check(body).swap().value_or(Invalid(()))
+    assert isinstance(problem, Invalid)
+    issues = [str(issue) for issue in problem.issues]
+    assert [issue for issue in issues if "feature" not in issue] == expected
+
+
+@pytest.mark.parametrize("headers", [{f"h{n}": "x" for n in range(1001)}])
+def test_headers_are_bounded(headers: dict[str, Any]) -> None:
+    """No server takes a thousand header fields; a wrong type among them is still structure."""
+    sink = LOKI | {"headers": headers}
+    assert details(changed(LOG, sink=sink), Invalid) == [
+        "sink.headers: must have at most 1000 names"
+    ]
+    sink = LOKI | {"headers": headers | {"h0": 1}}
+    assert details(changed(LOG, sink=sink), Malformed) == [
+        "sink.headers.h0: expected a string, got a number"
+    ]
+    headers.popitem()
+    assert check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap().sink.name == "loki"
+
+
 def test_verify_is_read() -> None:
     """A valid `verify` comes with its default."""
     verified = check(changed(LOG, sink=LOKI, verify={})).unwrap()

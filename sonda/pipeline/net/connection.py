@@ -1,0 +1,153 @@
+"""One connection, plain or TLS, and how far a try on it has got."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession
+
+_CLOSE_NOTIFY_S: Final = 0.2
+_ACKED_WITHIN_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsParameters:
+    """How to speak TLS on a connection: the context, compared by identity, and the name to verify.
+
+    A server may reject the client's certificate after the client takes the handshake for finished:
+    with TLS 1.3 any server does, and rsyslog does with every version. Where nothing is read back,
+    an event would be lost behind a yes, so a sink may ask that a fresh connection *hears out* the
+    server before it is used.
+    """
+
+    context: ssl.SSLContext
+    server_name: str
+    awaits_rejection: bool = False
+
+
+class Connection:
+    """One connection, used by one event at a time; every failure is an `OSError`."""
+
+    def __init__(
+        self,
+        sock: Socket,
+        tls: TlsSession | None = None,
+        on_close: Callable[[], object] | None = None,
+    ) -> None:
+        self._socket = sock
+        self._tls = tls
+        self._on_close = on_close
+        self.reused = False
+        self.closed = False
+        self.idle_s = inf  # how long the peer keeps it, as far as that is known
+        self.idle_since_s = 0.0
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that the operating system has taken so far, TLS's own included."""
+        return self._socket.sent_bytes
+
+    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
+        """Hand *data* to the operating system, or stop where *meanwhile* is done; tells if it is all."""
+        return await (self._tls or self._socket).send(data, meanwhile)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the operating system takes some bytes at once, or none ever again."""
+        await self._socket.wait_for_room()
+
+    async def receive(self) -> bytes:
+        """Wait for some bytes; none at the end of the stream."""
+        return await (self._tls or self._socket).receive()
+
+    def alive(self, *, peer_may_talk: bool = False) -> bool:
+        """Return whether the peer is still there, as far as this machine has seen.
+
+        Input that nobody asked for ends a connection as well, since it would be taken for an
+        answer; where *peer_may_talk*, it is thrown away.
+        """
+        try:
+            if self._tls is not None:
+                return self._tls.is_alive(peer_may_talk=peer_may_talk) and not (
+                    self._socket.peer_closed() or self._socket.is_stalled()
+                )
+            if peer_may_talk:
+                self._socket.take_input()
+                return not (self._socket.peer_closed() or self._socket.is_stalled())
+        except OSError:
+            return False
+        return not self._socket.has_input()
+
+    async def wait_until_acked(self) -> None:
+        """Wait until all has arrived, if the peer has closed its side; raises `OSError`.
+
+        Such a peer may only listen, or be gone: then its system wants nothing more.
+        """
+        if self._socket.peer_closed():
+            await self._socket.settle()
+
+    def close(self) -> None:
+        """Close at once, without TLS's goodbye."""
+        if not self.closed and self._on_close is not None:
+            self._on_close()
+        self.closed = True
+        self._socket.close()
+
+    async def aclose(self) -> None:
+        """Close with TLS's goodbye, which RFC 5425 asks for, but wait little for the peer's.
+
+        Before that, give the peer time to get what was handed off: once the socket is closed, a
+        word from the peer would make the kernel drop the rest.
+        """
+        if self._tls is not None:
+            with suppress(OSError):
+                async with asyncio.timeout(_CLOSE_NOTIFY_S):
+                    await self._tls.say_goodbye()
+        with suppress(OSError):
+            async with asyncio.timeout(_ACKED_WITHIN_S):
+                await self._socket.settle()
+        self.close()
+
+
+class Attempt:
+    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
+
+    Between the first two lies the TLS handshake.
+    """
+
+    __slots__ = ("_mark", "_stream", "reached")
+
+    def __init__(self) -> None:
+        self.reached = False
+        self._stream: Connection | None = None
+        self._mark = 0
+
+    def attach(self, stream: Connection) -> None:
+        """Go on from here on this connection."""
+        self.reached = True
+        self._stream, self._mark = stream, stream.sent_bytes
+
+    @property
+    def connected(self) -> bool:
+        """Return whether it has got a connection."""
+        return self._stream is not None
+
+    @property
+    def reused(self) -> bool:
+        """Return whether its connection has carried other events before."""
+        return self._stream is not None and self._stream.reused
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes have left, TLS's own included."""
+        return 0 if self._stream is None else self._stream.sent_bytes - self._mark
+
+    @property
+    def left(self) -> bool:
+        """Return whether a byte has left."""
+        return self.sent_bytes > 0

@@ -1,0 +1,157 @@
+"""A body of a megabyte is refused in bounded memory and with a bounded text, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from returns.result import Result, Success
+
+from sonda.pipeline.model import EncodedEvent
+from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
+from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.preflight import preflight
+from sonda.pipeline.stages.validate import validate
+from tests.support.bodies import LOG, METRIC, changed
+
+BODY_BYTES: Final = 1 << 20
+MOST_TRACED_BYTES: Final = 50_000_000
+LONGEST_DETAIL: Final = 20_000
+
+
+def prepare(raw: bytes) -> Result[EncodedEvent, Problem]:
+    return (
+        parse(raw)
+        .bind(partial(validate, received_ns=1))
+        .bind(partial(preflight, in_server=True))
+        .bind(encode)
+    )
+
+
+def names(begin: str = "l") -> list[str]:
+    return [f"{begin}{number}" for number in range(60_000)]
+
+
+LONG: Final = "x" * 900_000
+SYSLOG: Final = {"type": "syslog"}
+LOKI: Final = {"type": "loki", "url": "http://loki"}
+TCP: Final = {"type": "tcp", "address": "h:1"}
+
+
+def many() -> Iterator[tuple[str, Any]]:
+    """Bodies with ten thousands of problems."""
+    wrong: tuple[Any, ...] = (1, [], {}, None, 1e300)
+    for value in wrong:
+        yield f"labels of {value}", changed(LOG, labels=dict.fromkeys(names(), value))
+    yield "label names", changed(LOG, labels=dict.fromkeys(names("-"), ""))
+    yield "fields", changed(LOG, log__fields=dict.fromkeys(names(), 1))
+    yield "unknown fields", {**LOG, **dict.fromkeys(names(), 1)}
+    for field in ("log", "encoder", "sink"):
+        yield f"fields of {field}", {**LOG, field: {**LOG[field], **dict.fromkeys(names(), 1)}}
+    for value in ("\n", 1, "x"):
+        yield (
+            f"headers of {value!r}",
+            changed(LOG, sink=LOKI | {"headers": dict.fromkeys(names("- "), value)}),
+        )
+    yield "retry", changed(LOG, sink=TCP | {"retry": dict.fromkeys(names(), 1)})
+    expect = {"type": "http_push", "url": "http://h", "expect": {"status": ["x"] * 200_000}}
+    yield "statuses", changed(LOG, sink=expect)
+    yield "pointers", changed(LOG, sink=expect | {"expect": {"json": dict.fromkeys(names("-"), 1)}})
+    yield "syslog names", changed(LOG, encoder=SYSLOG, log__fields=dict.fromkeys(names(" "), ""))
+    influx = {"type": "influx_lp"}
+    yield "influx values", changed(METRIC, encoder=influx, labels=dict.fromkeys(names(), "\n\\"))
+    brokers = ",".join(f"[{name}]:1" for name in names())
+    yield "brokers", changed(LOG, sink={"type": "kafka", "topic": "t", "brokers": brokers})
+
+
+def long() -> Iterator[tuple[str, Any]]:
+    """Bodies with a long string in every place that takes one."""
+    yield "signal", changed(LOG, signal_type=LONG)
+    yield "timestamp", changed(LOG, timestamp=LONG)
+    yield "severity", changed(LOG, log__severity=LONG)
+    yield "metric", changed(METRIC, metric__name="-" + LONG)
+    yield "label", changed(LOG, labels={"-" + LONG: ""})
+    yield "unknown", {**LOG, LONG: 1}
+    for kind in ("encoder", "sink"):
+        yield kind, {**LOG, kind: {"type": LONG}}
+    yield "hostname", changed(LOG, encoder=SYSLOG | {"hostname": LONG})
+    yield "framing", changed(LOG, sink=TCP | {"framing": LONG})
+    for address in (
+        LONG,
+        f"[{LONG}]:1",
+        f"[{':' * 900_000}]:1",
+        f"u:{LONG}@h:1",
+        f"h:{'1' * 900_000}",
+    ):
+        yield f"address {address[:3]}", changed(LOG, sink=TCP | {"address": address})
+    for url in (
+        LONG,
+        f"http://{LONG}",
+        f"http://[{LONG}]",
+        f"http://u:{LONG}@h",
+        f"http://h:{'1' * 900_000}",
+    ):
+        yield f"url {url[:11]}", changed(LOG, sink=LOKI | {"url": url})
+    yield "path", changed(LOG, sink={"type": "file", "path": "a/" * 450_000})
+    yield "server name", changed(LOG, sink=TCP | {"tls": {"server_name": ":" * 900_000}})
+    yield "duration", changed(LOG, sink=TCP | {"timeout": "1" * 900_000})
+    yield "header", changed(LOG, sink=LOKI | {"headers": {" " + LONG: LONG}})
+    yield "topic", changed(LOG, sink={"type": "kafka", "brokers": "a:1", "topic": LONG})
+    yield "verify", changed(LOG, verify={"url": LONG})
+    yield (
+        "destination",
+        {**{k: v for k, v in LOG.items() if k not in ("encoder", "sink")}, "destination": LONG},
+    )
+
+
+def raw() -> Iterator[tuple[str, bytes]]:
+    """Bodies that no JSON library of ours would write."""
+    yield "brackets", b'{"signal_type":' + b"[" * 900_000
+    yield "braces", b'{"a":' * 180_000
+    yield "arrays", b'{"labels":[' + b"[]," * 300_000 + b"[]]}"
+    yield "objects, one number", b'{"a":1e100,"labels":[' + b"{}," * 300_000 + b"{}]}"
+    yield "numbers", b'{"a":1e100,"labels":[' + b"1e5," * 220_000 + b"1]}"
+    yield "zeros", b'{"labels":[' + b"-0," * 300_000 + b"1]}"
+    yield "one name", b"{" + b'"a":1,' * 150_000 + b'"a":1}'
+    yield "a long integer", b'{"a":' + b"1" * 900_000 + b"}"
+    yield "a long fraction", b'{"a":0.' + b"1" * 900_000 + b"}"
+    yield "bytes", b'{"a":"' + b"\xff" * 900_000
+    yield "surrogates", b'{"a":"' + b"\\ud800" * 150_000 + b'"}'
+
+
+CASES: Final = {
+    **{name: json.dumps(body).encode()[:BODY_BYTES] for name, body in (*many(), *long())},
+    **dict(raw()),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_refusal_is_bounded(name: str) -> None:
+    """It lists at most 20 issues, quotes little of the body, and takes little memory."""
+    body = CASES[name]
+    prepare(b"{}")
+    tracemalloc.start()
+    try:
+        result = prepare(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not isinstance(result, Success)
+    problem = result.failure()
+    assert len(str(problem)) < LONGEST_DETAIL
+    assert peak < MOST_TRACED_BYTES
+    if isinstance(problem, (Malformed, Invalid)):
+        assert 0 < len(problem.issues) <= MAX_ISSUES
+
+
+@pytest.mark.parametrize("name", [name for name, _ in many() if name != "brokers"])
+def test_all_issues_are_counted(name: str) -> None:
+    """What is not listed is counted."""
+    problem = prepare(CASES[name]).failure()
+    if isinstance(problem, (Malformed, Invalid)) and name not in ("statuses", "headers of 'x'"):
+        assert problem.more >= 59_000
