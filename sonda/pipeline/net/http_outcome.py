@@ -55,6 +55,8 @@ def outcome_of(
     verdict = where.judge(HttpAnswer(status, reply.headers, body, whole), count())
     match verdict:
         case Accepted(message):
+            if not message:  # as nearly always: there is nothing that secrets could stand in
+                return Success(Ack(Confirmed.ACCEPTED, status=status))
             words = own_words(where, message)
             said = f"{where.names.target} accepted the event and said: {words}"
             return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
