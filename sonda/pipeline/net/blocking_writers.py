@@ -6,30 +6,24 @@ gets its event at once.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Hashable, Iterable
-from contextlib import suppress
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from threading import Condition, Lock
 from time import perf_counter_ns
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import under_way
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
+from sonda.pipeline.net.write_requests import Verdict, WriteRequest, deliver_results, notify
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
-
-Verdict: TypeAlias = Result[Ack, Problem]
 
 
 class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
@@ -60,98 +54,22 @@ class Writer(Protocol):
         """
 
 
-class WriteRequest:
-    """One event's write: it begins or is withdrawn, whichever comes first, and never both."""
+def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None:
+    """Have requests join the queue of a destination in their order, with none between them.
 
-    __slots__ = (
-        "_queue",
-        "_told",
-        "_verdict",
-        "abandoned",
-        "began_ns",
-        "body",
-        "pushed",
-        "time_ns",
-        "writer",
-    )
-
-    def __init__(self, writer: Writer, body: bytes, time_ns: int) -> None:
-        self.writer = writer
-        self.body = body
-        self.time_ns = time_ns
-        self.abandoned = False  # nobody waits for it any more
-        self.began_ns = 0
-        self.pushed = 0  # how many events the write has that this one is the first of
-        self._queue: WriteQueue | None = None
-        self._told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._verdict: Verdict | BaseException | None = None
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop where the verdict is awaited."""
-        return self._told.get_loop()
-
-    def enqueue(self, destination: Hashable) -> None:
-        """Join the queue of those that wait for the same destination.
-
-        Where no thread can be started to serve it, the verdict is `Unreachable`.
-        """
-        try:
-            with _guard:
-                if destination not in _queues:
-                    _queues[destination] = WriteQueue(destination)
-                self._queue = _queues[destination]
-                self._queue.join(self)
-        except OSError as exc:
-            failed = Unreachable(f"write to {self.writer.target}", words(exc))
-            self.set_result(Failure(failed))
-            self.deliver_result()
-
-    async def verdict(self, deadline: Deadline) -> Verdict:
-        """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
-
-        When the wait ends too soon, an event that has not begun is withdrawn: `Unreachable`. One
-        that has begun will be finished, however long it takes: `OutcomeUnknown`.
-        """
-        expiry = self.loop.call_at(deadline.at_s, self._expire, deadline)
-        since_ns = perf_counter_ns()
-        try:
-            return await self._told
-        except asyncio.CancelledError as exc:
-            self._conclude(WHILE_UNKNOWN, WHILE_UNSENT)
-            if isinstance(self._verdict, Failure):
-                explain(exc, self._verdict.failure())
-            raise
-        finally:
-            expiry.cancel()
-            for delivery in under_way():
-                delivery.waited(since_ns, self.began_ns)
-                if self.pushed:
-                    delivery.pushes.append(self.pushed)
-
-    def set_result(self, verdict: Verdict | BaseException) -> None:
-        """Keep what came out, in the thread; a `tell` in the event loop follows."""
-        self._verdict = verdict
-
-    def deliver_result(self) -> None:
-        """Pass on what came out, unless the wait has ended."""
-        if self._told.done():
-            return
-        if isinstance(self._verdict, BaseException):
-            self._told.set_exception(self._verdict)
-        elif self._verdict is not None:
-            self._told.set_result(self._verdict)
-
-    def _expire(self, deadline: Deadline) -> None:
-        self._conclude(f"within {deadline}", f"timed out after {deadline}")
-        self.deliver_result()
-
-    def _conclude(self, unknown: str, unsent: str) -> None:
-        """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
-        if self._queue is not None and self._queue.withdraw(self):
-            self._verdict = Failure(Unreachable(f"write to {self.writer.target}", unsent))
-        elif self._verdict is None:
-            self._verdict = Failure(OutcomeUnknown(self.writer.target, unknown, self.time_ns))
+    Where no thread can be started to serve it, the verdict is `Unreachable`.
+    """
+    try:
+        with _guard:
+            if destination not in _queues:
+                _queues[destination] = WriteQueue(destination)
+            for request in requests:
+                request.join(_queues[destination])
+    except OSError as exc:
+        for request in requests:
+            failed = Unreachable(f"write to {request.writer.target}", words(exc))
+            request.set_result(Failure(failed))
+            request.deliver_result()
 
 
 class WriteQueue:
@@ -167,13 +85,13 @@ class WriteQueue:
         start_daemon(partial(self._serve, destination))
 
     def join(self, request: WriteRequest) -> None:
-        """Add *job*, and wake the thread if it has nothing to do; the caller holds the guard."""
+        """Add a request, and wake the thread if it has nothing to do; the caller holds the guard."""
         if not self.waiting:
             self._arrival.notify()
         self.waiting[request] = None
 
     def withdraw(self, request: WriteRequest) -> bool:
-        """Forget *job*, and tell whether it was in time: behind a write that hangs they pile up."""
+        """Forget a request; return whether it was in time: behind a write that hangs they pile up."""
         with _guard:
             request.abandoned = True
             return self.waiting.pop(request, request) is None
@@ -199,12 +117,12 @@ class WriteQueue:
         return taken
 
     def take_these(self, requests: Iterable[WriteRequest]) -> list[WriteRequest]:
-        """Take jobs out unless they have been withdrawn."""
+        """Take requests out unless they have been withdrawn."""
         with _guard:
             return [request for request in requests if self.waiting.pop(request, request) is None]
 
     def put_back(self, requests: Iterable[WriteRequest]) -> None:
-        """Let jobs wait once more, before all others, but not those that nobody waits for."""
+        """Let requests wait once more, before all others, but not those that nobody waits for."""
         with _guard:
             self.waiting = {
                 request: None for request in requests if not request.abandoned
@@ -285,47 +203,25 @@ class WriteBatch:
         match error:
             case None:
                 if start is None:
-                    _deliver_results(settled, Success(Ack(self._writer.confirmed)))
+                    deliver_results(settled, Success(Ack(self._writer.confirmed)))
                     return
                 for request in settled:
                     ack = Ack(self._writer.confirmed, offset=start)
                     request.set_result(Success(ack))
                     start += len(request.body)
-                _notify(settled)
+                notify(settled)
             case Torn():
                 for request in settled:
                     torn = OutcomeUnknown(target, f"({error})", request.time_ns)
-                    _deliver_results([request], Failure(torn))
+                    deliver_results([request], Failure(torn))
             case OSError():
-                _deliver_results(settled, Failure(Unreachable(f"write to {target}", words(error))))
+                deliver_results(settled, Failure(Unreachable(f"write to {target}", words(error))))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
         """Set one verdict for all that has begun, or for all that waited for this write."""
         alike = [request for request in self._waiting if request.writer == self._writer]
         failed, self._begun = self._begun or self._queue.take_these(alike), []
-        _deliver_results(failed, verdict)
-
-
-def _deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseException) -> None:
-    """Set the same verdict for all, and wake those who wait."""
-    for request in requests:
-        request.set_result(verdict)
-    _notify(requests)
-
-
-def _notify(requests: list[WriteRequest]) -> None:
-    """Wake those who wait, with one call for each of their event loops."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
-    for request in requests:
-        by_loop.setdefault(request.loop, []).append(request)
-    for loop, notified in by_loop.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_deliver_each, notified)
-
-
-def _deliver_each(requests: list[WriteRequest]) -> None:
-    for request in requests:
-        request.deliver_result()
+        deliver_results(failed, verdict)
 
 
 _guard: Final = Lock()

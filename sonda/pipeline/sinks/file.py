@@ -9,6 +9,7 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,10 @@ from returns.result import Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.blocking_writers import WriteBatch, WriteRequest
+from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all
 from sonda.pipeline.net.files import locate, open_locked, permit, release
+from sonda.pipeline.net.write_groups import write_many
+from sonda.pipeline.net.write_requests import Verdict, WriteRequest
 from sonda.pipeline.net.writes import write
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
@@ -70,10 +73,22 @@ async def push(
     Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
     not be cut back.
     """
-    writer = transport.keep(options, partial(_way, confinement=transport.confinement))
+    writer = _writer(options, transport)
     request = WriteRequest(writer, payload.body, payload.event.time_ns)
-    request.enqueue(writer.place)
+    enqueue_all((request,), writer.place)
     return Success(partial(request.verdict, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: File, network: Network, deadline: Deadline
+) -> list[Verdict]:
+    """Append a group in its order; each event's verdict is as that of `push`."""
+    writer = _writer(options, network)
+    return await write_many(payloads, writer, writer.place, deadline)
+
+
+def _writer(options: File, network: Network) -> _Append:
+    return network.keep(options, partial(_way, confinement=network.confinement))
 
 
 def _way(options: File, confinement: AccessPolicy | None) -> _Append:
@@ -89,4 +104,4 @@ def describe(payload: Payload, options: File, transport: Network) -> Result[Wire
     return permit(options.path, transport.confinement).map(departure)
 
 
-SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True, side_by_side=True)
+SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True, send_many=send_many)

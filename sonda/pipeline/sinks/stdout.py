@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,15 +23,18 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.blocking_writers import Verdict, WriteBatch, WriteRequest
+from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.unix import lock_for_process, unlock_for_process
+from sonda.pipeline.net.write_groups import write_many
+from sonda.pipeline.net.write_requests import Verdict, WriteRequest
 from sonda.pipeline.net.writes import claim, pause, wait_for_room, write
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
+_CLOSED: Final = Unreachable(_ATTEMPT, os.strerror(errno.EBADF))
 _WRITTEN: Final = Ack(Confirmed.HANDED_OFF)
 
 
@@ -66,15 +70,33 @@ async def push(
     payload: Payload, options: Stdout, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind the others; fails with `Unreachable` or `OutcomeUnknown`."""
-    stream = sys.stdout
-    if stream is None or getattr(stream, "closed", False):
-        return Failure(Unreachable(_ATTEMPT, os.strerror(errno.EBADF)))
+    stream = _open_stream()
+    if stream is None:
+        return Failure(_CLOSED)
     fd = _descriptor(stream)
     if fd is None:
-        return _print(payload, stream)
+        return _print(payload, stream).map(_told)
     request = WriteRequest(_way(stream, fd), payload.body, payload.event.time_ns)
-    request.enqueue(options)
+    enqueue_all((request,), options)
     return Success(partial(request.verdict, deadline))
+
+
+async def send_many(
+    payloads: Sequence[Payload], options: Stdout, network: Network, deadline: Deadline
+) -> list[Verdict]:
+    """Write a group in its order; each event's verdict is as that of `push`."""
+    stream = _open_stream()
+    if stream is None:
+        return [Failure(_CLOSED)] * len(payloads)
+    fd = _descriptor(stream)
+    if fd is None:
+        return [_print(payload, stream) for payload in payloads]
+    return await write_many(payloads, _way(stream, fd), options, deadline)
+
+
+def _open_stream() -> TextIO | None:
+    """Return what stands for standard output now, unless it is closed."""
+    return None if getattr(sys.stdout, "closed", False) else sys.stdout
 
 
 _way: Final = lru_cache(maxsize=1)(_Write)
@@ -90,7 +112,7 @@ def _descriptor(stream: TextIO) -> int | None:
         return None
 
 
-def _print(payload: Payload, stream: TextIO) -> Result[Pending, Problem]:
+def _print(payload: Payload, stream: TextIO) -> Verdict:
     """Write to a stand-in, in the caller's thread: a notebook shows it below the cell that runs."""
     try:
         stream.write(payload.body.decode())
@@ -99,11 +121,16 @@ def _print(payload: Payload, stream: TextIO) -> Result[Pending, Problem]:
         return Failure(Unreachable(_ATTEMPT, str(exc)))
     except OSError as exc:  # its buffer may have kept the event for the next flush
         return Failure(OutcomeUnknown(_TARGET, f"({words(exc)})", payload.event.time_ns))
-    return Success(_printed)
-
-
-async def _printed() -> Verdict:
     return Success(_WRITTEN)
+
+
+def _told(ack: Ack) -> Pending:
+    """Return what flush awaits for a write that is over."""
+
+    async def verdict() -> Verdict:
+        return Success(ack)
+
+    return verdict
 
 
 def _flush(stream: TextIO, fd: int, batch: WriteBatch) -> None:
@@ -122,4 +149,4 @@ def describe(payload: Payload, options: Stdout, transport: Network) -> Result[Wi
     return Success(WirePreview(_TARGET, LINE, payload.body))
 
 
-SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True, side_by_side=True)
+SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True, send_many=send_many)

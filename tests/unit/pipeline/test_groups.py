@@ -6,20 +6,25 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 import httpx
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
 
+from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.interruption import outcomes_of_group
-from sonda.pipeline.model import Confirmed, Log
+from sonda.pipeline.model import Ack, Confirmed, Log, Payload
+from sonda.pipeline.net.blocking_writers import WriteBatch
+from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.problems import (
     DestinationBusy,
     Invalid,
     Malformed,
     OutcomeUnknown,
+    Problem,
     Refused,
     Unreachable,
 )
@@ -236,6 +241,71 @@ def test_a_group_that_is_cut_off_says_what_became_of_each() -> None:
         assert isinstance(outcomes[1].failure(), Unreachable)
 
     run(work)
+
+
+class Gate:
+    """A way to write that waits to be let through, then writes one event at a time."""
+
+    target = "gate"
+    confirmed = Confirmed.ACCEPTED
+
+    def __init__(self) -> None:
+        self.entered, self.opened = Event(), Event()
+        self.written: list[bytes] = []
+
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
+        self.written.append(batch.begin(1))
+        self.entered.set()
+        self.opened.wait()
+        batch.set_result(1)
+        return Success(None)
+
+
+def payloads(count: int) -> list[Payload]:
+    """Make payloads whose bodies are their numbers."""
+    return [
+        Payload(event, "json_lines", "", str(number).encode())
+        for number, event in enumerate(events(count))
+    ]
+
+
+def test_a_blocking_write_that_is_cut_off_leaves_the_rest_unsent() -> None:
+    """The event whose write has begun is unknown; those behind it are withdrawn, and never written."""
+    gate = Gate()
+
+    async def main() -> None:
+        deadline = Deadline.within(60)
+        group = asyncio.create_task(write_many(payloads(3), gate, object(), deadline))
+        await asyncio.to_thread(gate.entered.wait)
+        group.cancel()
+        with pytest.raises(asyncio.CancelledError) as cut_off:
+            await group
+        outcomes = outcomes_of_group(cut_off.value)
+        assert outcomes is not None
+        problems = [outcome.failure() for outcome in outcomes]
+        assert [type(one) for one in problems] == [OutcomeUnknown, Unreachable, Unreachable]
+        gate.opened.set()
+        later = await write_many(payloads(1), gate, object(), deadline)
+        assert later == [Success(Ack(Confirmed.ACCEPTED))]
+
+    asyncio.run(main())
+    assert gate.written == [b"0", b"0"]
+
+
+def test_a_blocking_write_that_is_too_late_is_withdrawn() -> None:
+    """At the deadline what waits behind another group is withdrawn, and never written."""
+    gate, place = Gate(), object()
+
+    async def main() -> None:
+        first = asyncio.create_task(write_many(payloads(2), gate, place, Deadline.within(60)))
+        await asyncio.to_thread(gate.entered.wait)
+        behind = await write_many(payloads(9)[7:], gate, place, Deadline.within(0))
+        assert [type(one.failure()) for one in behind] == [Unreachable, Unreachable]
+        gate.opened.set()
+        assert await first == [Success(Ack(Confirmed.ACCEPTED))] * 2
+
+    asyncio.run(main())
+    assert gate.written == [b"0", b"1"]
 
 
 def test_a_webhook_gets_joined_events_up_to_batch_size_bytes() -> None:
