@@ -72,7 +72,8 @@ class NotFound:
     def __str__(self) -> str:
         return (
             f"there is no {_shown(self.path)}: this server has POST /events, "
-            "GET /destinations, GET /health, GET /ready, GET /metrics, GET /openapi.json and GET /docs"
+            "GET and POST /scenarios, GET /destinations, GET /health, GET /ready, GET /metrics, "
+            "GET /openapi.json and GET /docs"
         )
 
 

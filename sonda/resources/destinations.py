@@ -10,10 +10,11 @@ from sonda.pipeline.policy.callers import Directory
 from sonda.rejections import InvalidParameter, UnknownParameters
 from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import Rejected, write
+from sonda.resources.probes import GetResource
 from sonda.resources.query import parameters
 
 
-class Destinations:
+class Destinations(GetResource):
     """The names of the destinations that a key may use, and the types of their sinks."""
 
     def __init__(self, auth: BearerAuth, directory: Directory) -> None:

@@ -25,6 +25,7 @@ class Worked(NamedTuple):
 
     answer: Answer
     resend_safe: tuple[bool, ...]
+    is_replayed: bool = False  # a part of it at least, for which nothing was sent this time
 
 
 class EarlierRequest(NamedTuple):
@@ -157,7 +158,7 @@ class Idempotent(NamedTuple):
             await self.store.forget(self.caller, self.key)
         else:
             await self.store.finish(self.caller, self.key, worked)
-        return worked.answer
+        return replayed(worked.answer) if worked.is_replayed else worked.answer
 
 
 def replayed(answer: Answer) -> Answer:

@@ -45,6 +45,7 @@ class LineAnswer(NamedTuple):
     number: int
     answer: Answer
     resend_safe: bool
+    is_replayed: bool = False  # nothing was sent for it this time
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def join_answers(answers: Iterable[LineAnswer]) -> Answer:
     """Return the answer to a request: its lines in their order, 200 if each is, else 207."""
     statuses = set()
     body: list[bytes] = []
-    for number, answer, _ in answers:
+    for number, answer, *_ in answers:
         statuses.add(answer.status)
         body.append(b'{"line":%d,"status":%d,%b' % (number, answer.status, answer.body[1:]))
     status = 200 if statuses == {200} else _MULTI_STATUS
@@ -84,7 +85,7 @@ def kept_lines(answer: Answer, resend_safe: Sequence[bool]) -> list[LineAnswer]:
     for text, safe in zip(answer.body.splitlines(keepends=True), resend_safe, strict=True):
         document = json.loads(text)
         number, status = document.pop("line"), document.pop("status")
-        lines.append(LineAnswer(number, Answer(status, compact(document) + b"\n"), safe))
+        lines.append(LineAnswer(number, Answer(status, compact(document) + b"\n"), safe, True))
     return lines
 
 
@@ -155,11 +156,13 @@ class Batch:
         ]
         prepared = await self._prepare(lines, deliveries, received_ns)
         settled: dict[int, Result[Receipt, Problem | Rejection]] = {}
+        replayed: set[int] = set()
         for place, one in enumerate(prepared):
             if one is None:
                 settled[place] = Failure(PayloadTooLarge(self._limits.bytes))
             elif after_death and (died := died_with(deliveries[place])) is not None:
                 settled[place] = Failure(died)
+                replayed.add(place)
         sendable = [place for place in range(len(lines)) if place not in settled]
         try:
             sent = await self._pipeline.send_prepared(
@@ -174,7 +177,9 @@ class Batch:
             sent = list(outcomes)
         settled.update(zip(sendable, sent, strict=True))
         return [
-            self._answer(line.number, settled[place], deliveries[place])
+            self._answer(line.number, settled[place], deliveries[place])._replace(
+                is_replayed=place in replayed
+            )
             for place, line in enumerate(lines)
         ]
 

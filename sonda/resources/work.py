@@ -99,7 +99,7 @@ class OneEvent:
             asked.raw, delivery, received_ns=time_ns, caller=asked.caller
         )
         if kept is not None and kept.answer is None and (died := died_with(delivery)) is not None:
-            return Worked(failed(died, asked.form, delivery), (False,))
+            return Worked(failed(died, asked.form, delivery), (False,), is_replayed=True)
         try:
             (outcome,) = await self._pipeline.send_prepared(
                 [prepared], [delivery], until_s=asked.until_s, waits=False
@@ -156,7 +156,7 @@ class ManyEvents:
             by_number = {line.number: line for line in (*settled, *again)}
             answers = [by_number[number] for number in sorted(by_number)]
         safe = tuple(line.resend_safe for line in answers)
-        return Worked(join_answers(answers), safe)
+        return Worked(join_answers(answers), safe, any(line.is_replayed for line in answers))
 
 
 def _unsettled(lines: list[LineAnswer]) -> set[int]:

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from sonda.resources.idempotency import fingerprint
 from sonda.server.app import assemble
+from sonda.server.idempotency import IdempotencyStore
 from sonda.server.settings import Settings
 from tests.support.bodies import LOG, changed
 from tests.support.destinations import http_destination
@@ -173,3 +175,48 @@ def test_another_media_type_is_refused(tmp_path: Path) -> None:
     status, [answer], _ = post(b"{}", tmp_path, headers={"Content-Type": "text/plain"})
     assert status == 415
     assert "application/x-ndjson" in answer["detail"]
+
+
+def test_a_replayed_line_is_said_in_the_header(tmp_path: Path) -> None:
+    """A 207 under its key again: what was delivered is repeated, the rest is worked, the header says so."""
+    mixed = body(to_file("once"), "{bad")
+    state = tmp_path / "state"
+    state.mkdir()
+    answered = []
+    for key in ("k", "k", "other"):
+        status, lines, response = post(
+            mixed, tmp_path, headers={"Idempotency-Key": key}, state_dir=state
+        )
+        answered.append((status, lines, response.headers.get("Idempotent-Replayed")))
+    first, again, other = answered
+    assert first[0] == again[0] == other[0] == 207
+    assert again[1] == first[1]
+    assert [header for *_, header in answered] == [None, "true", None]
+    assert messages(tmp_path / "x.log") == ["once", "once"]
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_after_a_death_the_unknown_outcome_is_a_replay(tmp_path: Path, one: bool) -> None:
+    """A server that died with the event under way: a 504 that says so, with the header; nothing is sent."""
+    raw = body(to_file("perhaps"))
+    headers = {"Content-Type": "application/json"} if one else NDJSON
+    state = tmp_path / "state"
+    state.mkdir()
+    store = IdempotencyStore(state / "sonda.sqlite3", ttl_s=60.0, most_keys=100)
+    try:
+        asyncio.run(_die(store, fingerprint(raw, headers["Content-Type"], "")))
+    finally:
+        store.close()
+    for _ in range(2):
+        _, (answer,), response = post(
+            raw, tmp_path, headers={**headers, "Idempotency-Key": "k"}, state_dir=state
+        )
+        assert answer.get("status", response.status_code) == 504
+        assert "died" in answer["detail"]
+        assert response.headers["Idempotent-Replayed"] == "true"
+    assert not (tmp_path / "x.log").exists()
+
+
+async def _die(store: IdempotencyStore, found: bytes) -> None:
+    assert await store.begin("", "k", found, 1) is None
+    await store.abandon("", "k")

@@ -77,6 +77,16 @@ def test_a_run_from_its_start_to_its_record(client: Client) -> None:
     assert client("GET", f"/scenarios/{started['id']}").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["", "/headed", "/headed/events", "/headed/progress"])
+def test_head_is_as_get(client: Client, path: str) -> None:
+    """HEAD is served wherever GET is: status and type, no body, and no stream that never ends."""
+    run = client("POST", "/scenarios", _entry("headed", count=1)).json()["id"]
+    head = client("HEAD", f"/scenarios{path.replace('headed', run)}")
+    assert (head.status_code, head.content) == (200, b"")
+    types = {"/headed/events": "application/x-ndjson", "/headed/progress": "text/event-stream"}
+    assert head.headers["Content-Type"] == types.get(path, "application/json")
+
+
 def test_a_stop_drains_and_can_be_repeated(client: Client) -> None:
     """DELETE answers once nothing is in flight; again it answers the same."""
     run_id = client("POST", "/scenarios", _entry("endless", count=None)).json()["id"]
@@ -237,3 +247,16 @@ def test_a_restart_shows_what_was(tmp_path: Path) -> None:
         written = len((tmp_path / "cut.txt").read_text().splitlines())
         assert ledger["delivered"] <= written <= ledger["delivered"] + ledger["unknown"]
         assert Client(server)("GET", f"/scenarios/{done}").json()["ledger"]["delivered"] == 20
+
+
+def test_events_of_the_stdout_sink_are_on_the_servers_standard_output() -> None:
+    """The runner writes there, as the server does; it is also the sink of an entry that names none."""
+    entry = {**_entry("printed", count=3), "sink": {"type": "stdout"}}
+    with serving("--api-key", KEY) as server:
+        client = Client(server)
+        for body in (entry, {**_entry("unnamed", count=1, sink=None)}):
+            run = client("POST", "/scenarios", body).json()["id"]
+            ledger = client("GET", f"/scenarios/{run}?wait=20s").json()["ledger"]
+            assert ledger["delivered"] == ledger["planned"]
+        names = [line.split(b" ")[0] for line in server.printed.splitlines()]
+        assert names == [b"printed"] * 3 + [b"unnamed"]

@@ -141,27 +141,28 @@ class Gateway:
             if _answers(home.socket):
                 return
             folder = self._settings.state_dir or home.folder
+            said_fd, ready_fd = os.pipe()
             given = RunnerSettings(
                 self._settings,
                 self._listening,
                 home.socket,
                 folder / "sonda.sqlite3",
                 home.alive_fd,
+                ready_fd,
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sonda.server.scenarios.runner"],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=(home.alive_fd,),
+                pass_fds=(home.alive_fd, ready_fd),
                 start_new_session=True,  # Ctrl-C is for the server, which then ends the runner
             )
             assert self._process.stdin is not None  # noqa: S101  # as asked for
-            assert self._process.stdout is not None  # noqa: S101  # as asked for
             self._process.stdin.write(pickle.dumps(given))
             self._process.stdin.close()
-            if self._process.stdout.readline() != READY:
-                raise Refusal(503, "the runner of scenarios did not start: the log says why")
-            self._process.stdout.close()
+            os.close(ready_fd)
+            with os.fdopen(said_fd, "rb") as said:
+                if said.readline() != READY:
+                    raise Refusal(503, "the runner of scenarios did not start: the log says why")
 
 
 def _answers(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -75,9 +75,15 @@ def _parameters(req: Request, *allowed: str) -> dict[str, str]:
 
 
 class _Resource:
+    on_get: Callable[..., Awaitable[None]]
+
     def __init__(self, gateway: Gateway, auth: BearerAuth) -> None:
         self._gateway = gateway
         self._auth = auth
+
+    async def on_head(self, req: Request, resp: Response, **wanted: str) -> None:
+        """Answer as GET does; Falcon leaves the body out."""
+        await self.on_get(req, resp, **wanted)
 
     async def _forward(
         self,
@@ -88,7 +94,7 @@ class _Resource:
         content_type: str = falcon.MEDIA_JSON,
     ) -> None:
         status, headers, content = await self._gateway.call(
-            req.method, req.path, parameters, body, content_type
+            "GET" if req.method == "HEAD" else req.method, req.path, parameters, body, content_type
         )
         resp.status = status
         resp.content_type = headers.get("content-type", falcon.MEDIA_JSON)
@@ -179,7 +185,8 @@ class _Progress(_Resource):
             return
         resp.content_type = "text/event-stream"
         resp.set_header("Cache-Control", "no-store")
-        resp.stream = self._gateway.progress(wanted, self._is_ready)
+        if req.method != "HEAD":
+            resp.stream = self._gateway.progress(wanted, self._is_ready)
 
 
 async def _answer_refusal(_req: Any, resp: Response, error: Refusal, _params: object) -> None:

@@ -38,7 +38,8 @@ READY: Final = b"ready\n"
 class RunnerSettings:
     """What the runner needs: the server's settings, where that listens, and the runner's own places.
 
-    *alive_fd* is the read end of a pipe whose other end every process of the server holds.
+    *alive_fd* is the read end of a pipe whose other end every process of the server holds;
+    `READY` is written to *ready_fd*, for standard output carries the events of the `stdout` sink.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class RunnerSettings:
     socket: Path
     database: Path
     alive_fd: int
+    ready_fd: int
 
 
 class _Server(uvicorn.Server):
@@ -90,7 +92,8 @@ async def _serve(given: RunnerSettings) -> None:
         loop.add_reader(given.alive_fd, ended.set)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, ended.set)
-        os.write(sys.stdout.fileno(), READY)
+        os.write(given.ready_fd, READY)
+        os.close(given.ready_fd)
         await ended.wait()
         await registry.close(settings.shutdown_timeout_s)
         server.should_exit = True
