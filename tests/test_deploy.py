@@ -758,4 +758,4 @@ def test_service_links_would_break_the_port(
     assert pod["enableServiceLinks"] is False
     with engine.run(image, "--env=SONDA_PORT=tcp://10.0.0.1:8080") as sonda:
         assert sonda.wait() == 2
-        assert "SONDA_PORT: must be a whole number" in sonda.logs()
+        assert "SONDA_PORT'): must be a whole number" in sonda.logs()

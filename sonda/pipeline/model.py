@@ -221,7 +221,7 @@ class RecordMetadata:
         return f"{self.topic}-{self.partition}{offset}"
 
 
-class Ack(Struct, frozen=True):
+class Ack(Struct, frozen=True, eq=False):
     """A destination's yes: what it proves, after how many tries, and its own status and place for it.
 
     Not every destination has these two.
@@ -233,7 +233,16 @@ class Ack(Struct, frozen=True):
     place: RecordMetadata | None = None
     warnings: tuple[str, ...] = ()
     offset: int | None = None
-    """At which byte of its file the event begins."""
+    """At which byte of its file the event begins; no part of what a yes is compared by."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ack) and self._proof() == other._proof()
+
+    def __hash__(self) -> int:
+        return hash(self._proof())
+
+    def _proof(self) -> tuple[object, ...]:
+        return self.confirmed, self.tries, self.status, self.place, self.warnings
 
 
 Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"

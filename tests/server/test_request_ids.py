@@ -134,6 +134,7 @@ def test_a_failed_events_line_and_its_warnings_share_the_id(server: Serving) -> 
     loopback, clear = line["warnings"]
     assert "own loopback" in loopback
     assert "travel in clear" in clear
+    server.wait_for_log(r'"id":"failed"[^\n]*no acknowledgement|Connection refused')
     marked = [json.loads(each) for each in server.log.splitlines() if '"id":"failed"' in each]
     warned = [each["message"] for each in marked if each["level"] == "warning"]
     assert warned == [loopback, clear, reply.document["detail"]]

@@ -273,7 +273,9 @@ def test_a_neighbour_is_not_blamed() -> None:
             Refused(f"{server.url}/v1/logs", "200 OK, but rejected the event", "it is bad")
         )
         assert outcomes == [accepted(200), refused, accepted(200)]
-        assert bodies(server.posts.items) == [["good", "bad", "fine"], ["good"], ["bad"], ["fine"]]
+        first, *rest = bodies(server.posts.items)
+        assert first == ["good", "bad", "fine"]
+        assert sorted(rest) == [["bad"], ["fine"], ["good"]]  # a slow one does not keep the next
 
 
 def test_all_are_to_blame() -> None:

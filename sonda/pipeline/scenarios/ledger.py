@@ -166,20 +166,19 @@ class Problems:
 class Latencies:
     """A bounded sketch of latencies: within 1 % of the true percentiles, the maximum exact."""
 
-    _LONGEST_US: Final = 7 * 86_400 * 1_000_000
-    _DIGITS: Final = 2
+    _BINS: Final = 2048
+    _ACCURACY: Final = 0.01
 
     def __init__(self) -> None:
-        from hdrh.histogram import HdrHistogram
+        from ddsketch import LogCollapsingLowestDenseDDSketch
 
-        self._histogram: Any = HdrHistogram(1, self._LONGEST_US, self._DIGITS)
+        self._sketch: Any = LogCollapsingLowestDenseDDSketch(self._ACCURACY, self._BINS)
         self._max_s = 0.0
         self._is_empty = True
 
     def add(self, latency_s: float, count: int) -> None:
         """Count a latency *count* times."""
-        in_us = min(max(1, round(latency_s * 1e6)), self._LONGEST_US)
-        self._histogram.record_value(in_us, count)
+        self._sketch.add(max(0.0, latency_s * 1000), count)
         self._max_s = max(self._max_s, latency_s)
         self._is_empty = False
 
@@ -187,7 +186,7 @@ class Latencies:
         """Return p50, p99 and the maximum in milliseconds; `None` before the first one."""
         if self._is_empty:
             return {"p50": None, "p99": None, "max": None}
-        percentile = self._histogram.get_value_at_percentile
+        quantile = self._sketch.get_quantile_value
         most = self._max_s * 1000
-        shown = {f"p{rank}": round(min(percentile(rank) / 1000, most), 3) for rank in (50, 99)}
+        shown = {f"p{rank}": round(min(quantile(rank / 100), most), 3) for rank in (50, 99)}
         return {**shown, "max": round(most, 3)}

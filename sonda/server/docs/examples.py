@@ -33,7 +33,11 @@ from sonda.rejections import (
     CutOff,
     CutShort,
     ForbiddenHost,
+    InvalidKey,
     InvalidParameter,
+    KeyMismatch,
+    KeyRestricted,
+    KeyUnstorable,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -41,6 +45,7 @@ from sonda.rejections import (
     Rejection,
     RequestTimeout,
     ShuttingDown,
+    TooManyEvents,
     TooManyRequests,
     Unauthorized,
     UnknownParameters,
@@ -226,7 +231,9 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
     yield "long_body", PayloadTooLarge(1_048_576)
     yield (
         "not_announced_as_json",
-        UnsupportedMediaType("send the event as Content-Type: application/json"),
+        UnsupportedMediaType(
+            "send the event as Content-Type: application/json, or many as application/x-ndjson"
+        ),
     )
     yield "missing_extra", Invalid((missing_extra("sink", "kafka", "kafka"),))
     yield "bug", Bug("KeyError")
@@ -239,8 +246,16 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
     yield "busy_bytes", BusyBytes(67_108_864)
     yield (
         "key_under_way",
-        Conflict("the first request with this Idempotency-Key is still under way", passes=True),
+        Conflict("a request with this Idempotency-Key is under way", passes=True),
     )
+    yield "invalid_key", InvalidKey()
+    yield "key_of_another_request", KeyMismatch()
+    yield (
+        "key_that_cannot_be_kept",
+        KeyUnstorable("there is no folder that can be written to"),
+    )
+    yield "restricted_key", KeyRestricted("this key may use named destinations alone")
+    yield "too_many_events", TooManyEvents(10_000)
     yield "too_many_scenarios", TooManyRequests("100 scenarios run (--max-scenarios): stop one")
     yield "crowded", DestinationBusy("http://loki:3100", 512)
     yield "shutting_down", ShuttingDown()
