@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sonda.envelope import CODES, compact
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Place, Preview, Receipt
+from sonda.pipeline.model import Preview, Receipt, RecordMetadata
 from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.values.timestamps import rfc3339
@@ -132,7 +132,7 @@ def _receipt(receipt: Receipt) -> dict[str, object]:
     return facts
 
 
-def _place(place: Place) -> dict[str, object]:
+def _place(place: RecordMetadata) -> dict[str, object]:
     known: dict[str, object] = {"topic": place.topic, "partition": place.partition}
     return known if place.offset is None else {**known, "offset": place.offset}
 

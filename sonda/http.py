@@ -46,7 +46,7 @@ _LOG: Final = logging.getLogger("sonda")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """What bounds one request."""
 
     request_timeout_s: float
@@ -105,7 +105,7 @@ class Events:
     def __init__(
         self,
         auth: BearerAuth,
-        limits: Limits,
+        limits: RequestLimits,
         pipeline: PipelineProtocol,
         keys: KeyStore | None = None,
     ) -> None:
@@ -172,7 +172,7 @@ class Events:
 
 def create_app(
     pipeline: PipelineProtocol,
-    limits: Limits,
+    limits: RequestLimits,
     auth: BearerAuth,
     metrics: Callable[[str], tuple[bytes, str]],
     documentation: Mapping[str, object],

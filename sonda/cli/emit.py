@@ -135,7 +135,7 @@ def emit_files(
 ) -> None:
     """Deliver the whole events of files: JSON, JSON Lines or YAML; - is standard input."""
     from sonda.cli.destinations import Options
-    from sonda.cli.printing import keep, progress, require_writable, show, summarize
+    from sonda.cli.printing import progress, require_writable, show, summarize, write_failed
     from sonda.cli.sending import send_all
 
     if dry_run and failed is not None:
@@ -164,7 +164,7 @@ def emit_files(
     notes: list[str] = []
     if failed is not None:
         written = [as_kept(item, row, several=several) for item, row in rows]
-        notes = keep(failed, written, outcomes, ", without --to" if several else "")
+        notes = write_failed(failed, written, outcomes, ", without --to" if several else "")
     status = show(verdicts, answers, as_json=as_json, quiet=quiet)
     if several_rows and not dry_run and not (quiet and not status):
         summarize(outcomes)

@@ -46,7 +46,7 @@ def show(
             if as_json:
                 click.echo(compact(outcome.answer), file=stdout)
             else:
-                _tell(where, outcome, stdout)
+                _print_outcome(where, outcome, stdout)
     except OSError as exc:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, stdout.fileno())  # the interpreter flushes once more as it ends
@@ -56,7 +56,7 @@ def show(
     return worst(outcome for _, outcome in verdicts)
 
 
-def _tell(where: str, outcome: Outcome, stdout: TextIO) -> None:
+def _print_outcome(where: str, outcome: Outcome, stdout: TextIO) -> None:
     before = f"{where}: " if where else ""
     word, rest = _parted(escape(outcome.line))
     coloured = click.style(word, fg=_COLOURS[outcome.exit])
@@ -101,7 +101,7 @@ def require_writable(path: Path) -> None:
         raise click.BadParameter(reason, param_hint="'--failed'") from None
 
 
-def keep(
+def write_failed(
     path: Path, written: Sequence[str], outcomes: Sequence[Outcome], how: str = ""
 ) -> list[str]:
     """Write the events that may be sent again, one a line, with the timestamps of this try.

@@ -21,7 +21,7 @@ from sonda.pipeline.scenarios.plan import Scenario, public
 from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.report import Progress, Report
 from sonda.pipeline.scenarios.run import Run
-from sonda.pipeline.scenarios.states import Limits
+from sonda.pipeline.scenarios.states import RunLimits
 from sonda.pipeline.text.cards import lines_of_preview
 from sonda.pipeline.text.escape import escape
 
@@ -72,10 +72,10 @@ def run_scenario(
 ) -> Exit:
     """Run a scenario to its end; print its ledger, and return the exit status."""
     _warn(redact(scenario.warnings, secrets))
-    report = asyncio.run(_run(scenario, secrets, Limits(drain_s=drain_s)))
+    report = asyncio.run(_run(scenario, secrets, RunLimits(drain_s=drain_s)))
     started = scenario.starting(report.started_ns)
     if failed is not None:
-        _keep(failed, started, report)
+        _write_undelivered(failed, started, report)
     with suppress(BrokenPipeError):
         if as_json:
             document = redact(report.document(), secrets)
@@ -94,7 +94,7 @@ def exit_status(report: Report) -> Exit:
     return Exit.REJECTED if ledger.rejected or ledger.skipped else Exit.DELIVERED
 
 
-async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: Limits) -> Report:
+async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: RunLimits) -> Report:
     with _watching(scenario) as watcher:
 
         def notice(entry: str, text: str) -> None:
@@ -156,7 +156,7 @@ class _Lines:
         click.echo(f"{entry}: {escape(text)}", err=True)
 
 
-def _keep(path: Path, scenario: Scenario, report: Report) -> None:
+def _write_undelivered(path: Path, scenario: Scenario, report: Report) -> None:
     """Write the events that were not delivered, one a line, as `sonda emit` takes them."""
     try:
         with open(  # pathlib knows no opener

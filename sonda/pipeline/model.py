@@ -208,7 +208,7 @@ class Confirmed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordMetadata:
     """Where a log such as Kafka's has put an event; as text it is `events-0@42`."""
 
     topic: str
@@ -230,7 +230,7 @@ class Ack(Struct, frozen=True, eq=False):
     confirmed: Confirmed
     tries: int = 1
     status: int | None = None
-    place: Place | None = None
+    place: RecordMetadata | None = None
     warnings: tuple[str, ...] = ()
     offset: int | None = None
     """At which byte of its file the event begins; no part of what a yes is compared by."""
@@ -325,7 +325,7 @@ class Receipt(Shown):
     tries: int
     latency_us: int
     status: int | None = None
-    place: Place | None = None
+    place: RecordMetadata | None = None
     warnings: tuple[str, ...] = ()
     verified: bool | None = None
     """Whether the event was read back; `None` where nobody asked for that."""

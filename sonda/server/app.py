@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sonda.http import Limits, create_app
+from sonda.http import RequestLimits, create_app
 from sonda.observe.access_log import log_warning
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
@@ -77,7 +77,7 @@ def assemble(
     auth = BearerAuth(config.keys)
     inner = create_app(
         pipeline or confined_pipeline(settings, listening, metrics, config, state),
-        Limits(
+        RequestLimits(
             settings.request_timeout_s,
             settings.max_body_bytes,
             settings.max_batch_events,

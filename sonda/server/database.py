@@ -112,14 +112,14 @@ def _transact(connection: sqlite3.Connection, jobs: list[Job]) -> None:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-    _tell(results)
+    _set_results(results)
 
 
 def _fail(jobs: list[Job], exc: Exception) -> None:
-    _tell([(done, None, exc) for _, done in jobs])
+    _set_results([(done, None, exc) for _, done in jobs])
 
 
-def _tell(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+def _set_results(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
     """Set the results, in the event loops that wait for them."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Any]] = {}
     for result in results:

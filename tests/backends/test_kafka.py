@@ -15,7 +15,7 @@ import pytest
 from returns.result import Failure, Success
 
 import sonda
-from sonda.pipeline.model import Place
+from sonda.pipeline.model import RecordMetadata
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 from tests.support.bodies import LOG, METRIC, changed
 from tests.support.destinations import NewLoop, both_loops
@@ -71,8 +71,8 @@ def event(kafka: Kafka, topic: str, way: str = "plain", **changes: Any) -> dict[
     return changed(changed(LOG, sink=sink(kafka, way, topic, **options)), **changes)
 
 
-def at(topic: str, found: Found) -> Place:
-    return Place(topic, found.partition, found.offset)
+def at(topic: str, found: Found) -> RecordMetadata:
+    return RecordMetadata(topic, found.partition, found.offset)
 
 
 @both_loops

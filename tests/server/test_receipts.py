@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from returns.result import Failure, Success
 
-from sonda.pipeline.model import Confirmed, Place
+from sonda.pipeline.model import Confirmed, RecordMetadata
 from sonda.pipeline.problems import Problem, Refused
 from sonda.server.settings import Settings
 from tests.server.test_http import JSON, RECEIPT, Headers, Pipe, Reply, asked
@@ -32,7 +32,11 @@ def receipted(pipe: Pipe, query: bytes = b"receipt=true", headers: Headers | Non
 def test_a_receipt_stands_before_the_warnings() -> None:
     """All that is known of the acknowledgement, in the contract's order."""
     known = replace(
-        RECEIPT, status=204, place=Place("t", 0, 42), warnings=("x",), time_ns=1_000_000_001
+        RECEIPT,
+        status=204,
+        place=RecordMetadata("t", 0, 42),
+        warnings=("x",),
+        time_ns=1_000_000_001,
     )
     assert receipted(Pipe(gives=Success(known))).body == (
         b'{"sent":true,"signal_type":"logs","latency_ms":7,"receipt":{"confirmed":"accepted",'

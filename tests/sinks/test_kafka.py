@@ -17,13 +17,13 @@ from returns.result import Failure, Success
 
 import sonda
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.model import Confirmed, Place, Receipt
+from sonda.pipeline.model import Confirmed, Receipt, RecordMetadata
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Refused, Unreachable
 from sonda.pipeline.sinks import kafka as kafka_sink
 from sonda.pipeline.sinks.kafka import client as kafka_client
 from sonda.pipeline.sinks.kafka import cluster as kafka
-from sonda.pipeline.sinks.kafka.cluster import Access
+from sonda.pipeline.sinks.kafka.cluster import ClusterKey
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.values.addresses import Address
@@ -68,7 +68,7 @@ def to(brokers: str, **options: Any) -> dict[str, Any]:
 
 
 def kept(offset: int, tries: int = 1) -> Success[Receipt]:
-    place = Place(TOPIC, 0, offset)
+    place = RecordMetadata(TOPIC, 0, offset)
     return Success(Receipt("logs", Confirmed.ACCEPTED, TIME_NS, tries, 0, place=place))
 
 
@@ -570,7 +570,7 @@ def test_secrets_are_not_shown() -> None:
             sasl=login,
         ),
     )
-    access = Access((Address("h", 1),), None, None, login)
+    access = ClusterKey((Address("h", 1),), None, None, login)
     result = sonda.emit(event)
     assert SECRET not in f"{event!r} {login!r} {access!r} {result!r}"
 
@@ -591,8 +591,8 @@ def test_a_key_of_any_length_is_hashed_as_kafka_does(key: str) -> None:
 
 def test_a_place_reads_as_kafka_writes_it() -> None:
     """Topic, partition and offset; without an offset where the broker has forgotten it."""
-    assert str(Place("events", 0, 42)) == "events-0@42"
-    assert str(Place("events", 3, None)) == "events-3"
+    assert str(RecordMetadata("events", 0, 42)) == "events-0@42"
+    assert str(RecordMetadata("events", 3, None)) == "events-3"
     receipt = kept(7).unwrap()
     assert str(receipt) == "accepted at events-0@7 after 1 try in 0.0 ms"
     assert hash(receipt) == hash(kept(7).unwrap())

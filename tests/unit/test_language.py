@@ -55,22 +55,7 @@ OLD_MODULES: Final = frozenset(
 # Still to be renamed; nothing may be added.
 TO_RENAME: Final = {
     "answers.py": {"answers"},
-    "cli/printing.py": {"_tell", "keep"},
-    "cli/running.py": {"_keep"},
-    "http.py": {"Limits"},
-    "pipeline/model.py": {"Place"},
     "pipeline/net/__init__.py": {"keep"},
-    "pipeline/net/pool.py": {"_keep"},
-    "pipeline/net/sockets.py": {"settle"},
-    "pipeline/net/threads.py": {"settle"},
-    "pipeline/policy/destinations.py": {"nowhere"},
-    "pipeline/scenarios/account.py": {"Account"},
-    "pipeline/scenarios/states.py": {"Limits"},
-    "pipeline/sinks/kafka/client.py": {"_keep"},
-    "pipeline/sinks/kafka/cluster.py": {"Access", "_keep", "_settle"},
-    "pipeline/sinks/otlp_grpc/channels.py": {"_Line", "_keep"},
-    "server/database.py": {"_tell"},
-    "server/scenarios/registry.py": {"_Kept"},
 }
 MOST_LINES: Final = 350
 LONG: Final = frozenset[str]()  # still to be split; Kafka's client may stay as it is

@@ -89,7 +89,7 @@ class Connection:
         Such a peer may only listen, or be gone: then its system wants nothing more.
         """
         if self._socket.peer_closed():
-            await self._socket.settle()
+            await self._socket.wait_until_acked()
 
     def close(self) -> None:
         """Close at once, without TLS's goodbye."""
@@ -110,7 +110,7 @@ class Connection:
                     await self._tls.say_goodbye()
         with suppress(OSError):
             async with asyncio.timeout(_ACKED_WITHIN_S):
-                await self._socket.settle()
+                await self._socket.wait_until_acked()
         self.close()
 
 

@@ -88,7 +88,7 @@ class ConnectionPool:
                     stream.close()
                     raise
                 if not stream.closed:
-                    self._keep(route, destination, stream)
+                    self._put_back(route, destination, stream)
         finally:
             destination.wanted -= 1
             self._forget_unused(route, destination)
@@ -145,7 +145,9 @@ class ConnectionPool:
                 self._hang_ups.note(route)
         return None
 
-    def _keep(self, route: ConnectionKey, destination: _Destination, stream: Connection) -> None:
+    def _put_back(
+        self, route: ConnectionKey, destination: _Destination, stream: Connection
+    ) -> None:
         if self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return

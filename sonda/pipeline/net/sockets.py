@@ -177,7 +177,7 @@ class Socket:
     def _has_unacked(self) -> bool:
         return has_unsent(self._sock)
 
-    async def settle(self) -> None:
+    async def wait_until_acked(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
         while self._has_unacked():
             if self._poll() & _BROKEN:

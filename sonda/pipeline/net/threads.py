@@ -30,7 +30,7 @@ def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
-    def settle(value: T | None, error: BaseException | None) -> None:
+    def set_outcome(value: T | None, error: BaseException | None) -> None:
         if outcome.done():  # the wait was cancelled
             return
         if error is None:
@@ -45,7 +45,7 @@ def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
         except BaseException as exc:  # noqa: BLE001  # handed on to whoever waits
             error = exc
         with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, value, error)
+            loop.call_soon_threadsafe(set_outcome, value, error)
 
     start_daemon(run)
     return outcome

@@ -153,7 +153,7 @@ def _parse_network(text: str) -> Network:
     return network
 
 
-def nowhere(_ip: Ip, _port: int) -> bool:
+def listens_nowhere(_ip: Ip, _port: int) -> bool:
     """For a program that listens on no address of its own."""
     return False
 
@@ -163,7 +163,7 @@ class Policy:
     """The operator's rules, and where Sonda itself listens (*is_own*)."""
 
     rules: tuple[Rule, ...] = ()
-    is_own: Callable[[Ip, int], bool] = nowhere
+    is_own: Callable[[Ip, int], bool] = listens_nowhere
 
     def judge_written(self, sink: str, target: Address) -> Forbidden | None:
         """Judge what needs no look-up: addresses, and names that no rule could allow."""

@@ -12,7 +12,7 @@ Noticed = Callable[[str], object]
 """Hears of the first problem of each text."""
 
 
-class Account:
+class EntryCounts:
     """The columns of one entry; *handed_over* is the first tick that has not left the backlog."""
 
     def __init__(self, planned: int | None, noticed: Noticed) -> None:

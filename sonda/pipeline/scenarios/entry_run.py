@@ -14,11 +14,11 @@ from time import perf_counter
 from typing import Final
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem
-from sonda.pipeline.scenarios.account import Account, never_left, text_of
+from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
 from sonda.pipeline.scenarios.ledger import Ledger
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
-from sonda.pipeline.scenarios.states import Limits, Outcome, State
+from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from sonda.pipeline.scenarios.unsent import Unsent
 
 _WAKE_S: Final = 0.01
@@ -41,7 +41,7 @@ class EntryRun:
         self,
         entry: Entry,
         sender: Sender,
-        limits: Limits = Limits(),  # noqa: B008  # it is immutable
+        limits: RunLimits = RunLimits(),  # noqa: B008  # it is immutable
         *,
         random: Random | None = None,
         noticed: Noticed = lambda _entry, _text: None,
@@ -49,7 +49,7 @@ class EntryRun:
         self.entry = entry
         self.state = State.PENDING
         self.outcome: Outcome | None = None
-        self.account = Account(entry.planned, lambda text: noticed(entry.id, text))
+        self.account = EntryCounts(entry.planned, lambda text: noticed(entry.id, text))
         self._sender = sender
         self._limits = limits
         self._noticed = noticed
@@ -142,7 +142,7 @@ class EntryRun:
         """Schedule nothing more; what is in flight is waited for, at most *drain_s*."""
         if self.state is not State.FINISHED:
             if drain_s is not None:
-                self._limits = Limits(self._limits.window, drain_s)
+                self._limits = RunLimits(self._limits.window, drain_s)
             self._end(outcome)
 
     @property
@@ -159,7 +159,7 @@ class EntryRun:
 
     def cut_off(self) -> None:
         """Wait no longer for what is in flight."""
-        self._limits = Limits(self._limits.window, 0.0)
+        self._limits = RunLimits(self._limits.window, 0.0)
         for group in list(self._sending):
             group.cut_off()
 

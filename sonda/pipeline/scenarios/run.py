@@ -16,7 +16,7 @@ from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
 from sonda.pipeline.scenarios.sender import OwnPipeline, Sender
-from sonda.pipeline.scenarios.states import Limits, Outcome, State
+from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 
 _EVERY_S: Final = 1.0
 _MOST_MOMENTS: Final = 600
@@ -35,7 +35,7 @@ class Run:
         scenario: Scenario,
         *,
         sender: Sender | None = None,
-        limits: Limits = Limits(),  # noqa: B008  # it is immutable
+        limits: RunLimits = RunLimits(),  # noqa: B008  # it is immutable
         now_ns: Callable[[], int] = time.time_ns,
         noticed: Noticed = lambda _entry, _text: None,
     ) -> None:

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """How much may be in flight, and how long a stop waits for it."""
 
     window: int = WINDOW

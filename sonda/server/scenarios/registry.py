@@ -42,7 +42,7 @@ _DEGRADED_S: Final = 30.0
 
 
 @dataclass(slots=True)
-class _Kept:
+class _StoredRun:
     """One run: under way, or what is left of it."""
 
     id: str
@@ -94,14 +94,14 @@ class Registry:
         self._max_scenarios = max_scenarios
         self._max_rate = max_rate
         self._keep = keep
-        self._runs: OrderedDict[str, _Kept] = OrderedDict()
+        self._runs: OrderedDict[str, _StoredRun] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Read what earlier runners have left."""
         for began_ns, was_active, detail in await self._records.load():
             found = interrupted(detail) if was_active else detail
-            kept = _Kept(detail["id"], detail["name"], began_ns, detail=found)
+            kept = _StoredRun(detail["id"], detail["name"], began_ns, detail=found)
             kept.ended_s = asyncio.get_running_loop().time()
             kept.done.set()
             self._runs[kept.id] = kept
@@ -130,7 +130,7 @@ class Registry:
     async def start(self, scenario: Scenario) -> dict[str, Any]:
         """Start a run; raise `Refusal` where its name or a limit is in the way."""
         self._check_room(scenario)
-        kept = _Kept(uuid4().hex, scenario.name, time.time_ns())
+        kept = _StoredRun(uuid4().hex, scenario.name, time.time_ns())
         run = Run(scenario, sender=self._sender, noticed=partial(_log_problem, kept.id))
         kept.run = run
         kept.plan = scenario
@@ -186,7 +186,7 @@ class Registry:
                 "more are asked for (--max-rate)",
             )
 
-    async def _live(self, kept: _Kept, run: Run) -> None:
+    async def _live(self, kept: _StoredRun, run: Run) -> None:
         async with run:
             while not run.is_done:
                 await run.wait(_EVERY_S)
@@ -201,7 +201,7 @@ class Registry:
             _LOG.error("the end of scenario %s cannot be recorded: %s", kept.id, exc)
         self._forget_old()
 
-    async def _keep_up(self, kept: _Kept, run: Run) -> None:
+    async def _keep_up(self, kept: _StoredRun, run: Run) -> None:
         """Record a second's ledger, and what may be handed over until the next one."""
         wanted = run.next_reservation()
         try:
@@ -213,7 +213,7 @@ class Registry:
         else:
             run.reserve(wanted)
 
-    async def _save(self, kept: _Kept, reserved: dict[str, int] | None = None) -> None:
+    async def _save(self, kept: _StoredRun, reserved: dict[str, int] | None = None) -> None:
         detail = self.detail(kept)
         if kept.run is not None:
             promised = reserved or kept.run.next_reservation()
@@ -236,7 +236,7 @@ class Registry:
 
     # Looking
 
-    def find(self, wanted: str) -> tuple[_Kept, str | None]:
+    def find(self, wanted: str) -> tuple[_StoredRun, str | None]:
         """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`."""
         run_id, _, entry = wanted.partition(".")
         kept = self._runs.get(run_id)
@@ -247,7 +247,7 @@ class Registry:
             raise Refusal(404, f"there is no scenario {wanted!r}")
         return kept, entry or None
 
-    def detail(self, kept: _Kept) -> dict[str, Any]:
+    def detail(self, kept: _StoredRun) -> dict[str, Any]:
         """Return all there is of a run, as it is now."""
         if kept.run is None:
             return kept.detail
@@ -269,7 +269,7 @@ class Registry:
             "scenarios": entries,
         }
 
-    def _is_degraded(self, kept: _Kept, delivered: int) -> bool:
+    def _is_degraded(self, kept: _StoredRun, delivered: int) -> bool:
         now_s = asyncio.get_running_loop().time()
         if delivered > kept.delivered:
             kept.delivered, kept.last_delivery_s = delivered, now_s

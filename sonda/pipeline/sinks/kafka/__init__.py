@@ -28,9 +28,9 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachabl
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.sinks.kafka.client import hash_key
 from sonda.pipeline.sinks.kafka.cluster import (
-    Access,
     Attempt,
     Cluster,
+    ClusterKey,
     Clusters,
     Delivered,
     NoResponse,
@@ -114,7 +114,7 @@ async def push(
     return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
 
 
-async def access_of(options: Kafka, transport: Network) -> Result[Access, Problem]:
+async def access_of(options: Kafka, transport: Network) -> Result[ClusterKey, Problem]:
     """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
     topic = transport.keep(options, _topic)
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
@@ -172,14 +172,14 @@ def _bytes(record: Mapping[str, Any]) -> int:
     return len(record["key"] or b"") + len(record["value"]) + headers
 
 
-def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> Access:
+def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> ClusterKey:
     """Return the key of the cluster that this event uses."""
     server_name = options.tls.server_name if options.tls and context else None
-    return Access(topic.brokers, context, server_name, options.sasl)
+    return ClusterKey(topic.brokers, context, server_name, options.sasl)
 
 
 async def _deliver(
-    shipment: _Shipment, access: Access, transport: Network, deadline: Deadline
+    shipment: _Shipment, access: ClusterKey, transport: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
     """Deliver the record with others, and once more alone if it was refused because of them."""
     async with transport.shared(Clusters).lease(access) as cluster:
@@ -193,7 +193,7 @@ async def _deliver(
 
 
 async def _attempt(
-    shipment: _Shipment, access: Access, cluster: Cluster, deadline: Deadline, *, alone: bool
+    shipment: _Shipment, access: ClusterKey, cluster: Cluster, deadline: Deadline, *, alone: bool
 ) -> Result[Verdict, Problem]:
     """Find a partition and hand the record over; fail with `Unreachable` before that, or `Forbidden`."""
     spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)

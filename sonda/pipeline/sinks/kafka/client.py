@@ -352,10 +352,10 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         except FAILURES as exc:
             self.setbacks[address] = explain(exc)
             return False
-        await self._keep(address, connection)
+        await self._adopt(address, connection)
         return True
 
-    async def _keep(self, address: Address, connection: Connection) -> None:
+    async def _adopt(self, address: Address, connection: Connection) -> None:
         """Keep the connection if the cluster's metadata has the broker under the same address."""
         for broker in self.cluster.brokers():
             node = (broker.nodeId, ConnectionGroup.DEFAULT)

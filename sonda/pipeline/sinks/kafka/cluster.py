@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from msgspec import Struct
 
-from sonda.pipeline.model import Place
+from sonda.pipeline.model import RecordMetadata
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.sinks.kafka.client import (
@@ -48,7 +48,7 @@ _GAP: Final = (
 )
 
 
-class Access(Struct, frozen=True):
+class ClusterKey(Struct, frozen=True):
     """The key of a cluster: events with equal values share its connections."""
 
     brokers: tuple[Address, ...]
@@ -77,7 +77,7 @@ class UnreadyError(Exception):
 class Delivered(Struct, frozen=True):
     """The leader and all in-sync replicas have the record."""
 
-    place: Place
+    place: RecordMetadata
     tries: int
 
 
@@ -126,7 +126,7 @@ class PartitionHandle(Struct, frozen=True):
 
 def _kept(found: Any, batch: Batch) -> Delivered:
     offset = found.offset if found.offset >= 0 else None
-    return Delivered(Place(found.topic, found.partition, offset), batch.retry_count)
+    return Delivered(RecordMetadata(found.topic, found.partition, offset), batch.retry_count)
 
 
 def _judge(batch: Batch, exc: Exception) -> Verdict:
@@ -147,7 +147,7 @@ def _judge(batch: Batch, exc: Exception) -> Verdict:
 class Cluster:
     """One cluster as one login sees it."""
 
-    def __init__(self, access: Access, doors: Destinations) -> None:
+    def __init__(self, access: ClusterKey, doors: Destinations) -> None:
         self._access = access
         self._client = Client(
             access.brokers, access.context, access.server_name, access.login, doors
@@ -277,12 +277,12 @@ class Cluster:
         task = self._shared.get(name)
         if task is None:
             task = self._shared[name] = asyncio.get_running_loop().create_task(work)
-            task.add_done_callback(partial(self._settle, name))
+            task.add_done_callback(partial(self._forget, name))
         else:
             work.close()
         return await asyncio.shield(task)
 
-    def _settle(self, name: str, task: asyncio.Task[Any]) -> None:
+    def _forget(self, name: str, task: asyncio.Task[Any]) -> None:
         del self._shared[name]
         if not task.cancelled():
             task.exception()  # all who waited may have given up
@@ -314,12 +314,12 @@ class Clusters:
 
     def __init__(self, network: Network) -> None:
         self._doors = network.destinations
-        self._kept: dict[Access, Cluster] = {}
-        self._idle: dict[Access, asyncio.TimerHandle] = {}  # the oldest first
+        self._kept: dict[ClusterKey, Cluster] = {}
+        self._idle: dict[ClusterKey, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def lease(self, access: Access) -> AsyncIterator[Cluster]:
+    async def lease(self, access: ClusterKey) -> AsyncIterator[Cluster]:
         """Lease a cluster; many events may at once."""
         cluster = self._kept.get(access)
         if cluster is None:
@@ -334,7 +334,7 @@ class Clusters:
             OURS.reset(quiet)
             cluster.users -= 1
             if not cluster.users:
-                self._keep(access)
+                self._retire_later(access)
 
     async def aclose(self) -> None:
         """Close all idle clusters; every lease must have ended."""
@@ -342,13 +342,13 @@ class Clusters:
             self._retire(access)
         await asyncio.gather(*self._closing)
 
-    def _keep(self, access: Access) -> None:
+    def _retire_later(self, access: ClusterKey) -> None:
         loop = asyncio.get_running_loop()
         self._idle[access] = loop.call_later(IDLE_S, self._retire, access)
         if len(self._idle) > IDLE_CLUSTERS:
             self._retire(next(iter(self._idle)))
 
-    def _retire(self, access: Access) -> None:
+    def _retire(self, access: ClusterKey) -> None:
         self._idle.pop(access).cancel()
         closing = asyncio.get_running_loop().create_task(self._kept.pop(access).aclose())
         self._closing.add(closing)

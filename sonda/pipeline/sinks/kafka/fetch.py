@@ -10,7 +10,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from returns.result import Success
 
-from sonda.pipeline.model import Place
+from sonda.pipeline.model import RecordMetadata
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.sinks import kafka
@@ -25,7 +25,7 @@ _MOST_BYTES: Final = 1 << 20  # a larger batch comes whole all the same, if it i
 
 
 async def fetch_record(
-    options: Any, place: Place, network: Network
+    options: Any, place: RecordMetadata, network: Network
 ) -> StoredRecord | QueryRefused | None:
     """Return the record at *place*, or why it cannot be had; `None` where there is none yet."""
     access = await kafka.access_of(options, network)

@@ -78,7 +78,7 @@ class _Channel:
 
 
 @dataclass(eq=False, slots=True)
-class _Line:
+class _DestinationState:
     """The state of one destination: its channel, free places for calls, and how many events want one."""
 
     channel: _Channel | None = None
@@ -95,7 +95,7 @@ class Channels:
     def __init__(self, network: Network) -> None:
         self._streams = network.streams
         self._doors = network.destinations
-        self._lines: dict[Destination, _Line] = {}
+        self._lines: dict[Destination, _DestinationState] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
         self._sockets: set[Descriptor] = set()
@@ -108,7 +108,7 @@ class Channels:
         A channel on which a call has timed out takes no further ones: its connection may be dead
         without anybody having said so.
         """
-        line = self._lines.setdefault(destination, _Line())
+        line = self._lines.setdefault(destination, _DestinationState())
         if expiry := self._idle.pop(destination, None):
             expiry.cancel()
         line.wanted += 1
@@ -128,7 +128,7 @@ class Channels:
         finally:
             line.wanted -= 1
             if not line.wanted:
-                self._keep(destination, line)
+                self._retire_later(destination, line)
 
     async def aclose(self) -> None:
         """Close all idle channels; every lease must have ended."""
@@ -136,7 +136,7 @@ class Channels:
             self._retire(destination)
         await asyncio.gather(*self._closing)
 
-    async def _connected(self, destination: Destination, line: _Line) -> _Channel:
+    async def _connected(self, destination: Destination, line: _DestinationState) -> _Channel:
         """Return the kept channel, or a new one if it has lost its connection."""
         async with line.opening:
             kept = line.channel
@@ -173,7 +173,7 @@ class Channels:
         self._sockets -= sockets
         self._doors.observer.connection_closed(SINK)
 
-    def _keep(self, destination: Destination, line: _Line) -> None:
+    def _retire_later(self, destination: Destination, line: _DestinationState) -> None:
         if line.channel is None:
             del self._lines[destination]
             return

@@ -14,7 +14,7 @@ from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.report import Report
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import GroupVerdict
-from sonda.pipeline.scenarios.states import Limits, Outcome, State
+from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from tests.support.virtual_time import run_virtually
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, metric
 
@@ -85,14 +85,14 @@ def _run(
     sender: FakeSender,
     *,
     during: Callable[[Run], Awaitable[object]] | None = None,
-    limits: Limits | None = None,
+    limits: RunLimits | None = None,
     **entry: Any,
 ) -> Report:
     """Run one entry; every progress on the way has a ledger that adds up, or it would raise."""
 
     async def main() -> Report:
         scenario = compiled(metric(**entry)).unwrap()
-        run = Run(scenario, sender=sender, limits=limits or Limits(), now_ns=lambda: NOW_NS)
+        run = Run(scenario, sender=sender, limits=limits or RunLimits(), now_ns=lambda: NOW_NS)
         async with run as running:
             if during is not None:
                 await during(running)
@@ -148,7 +148,7 @@ def test_a_slow_sink_fills_the_window_and_no_more() -> None:
             seen.append(run.progress.ledger.in_flight)
 
     sender = FakeSender(slow)
-    report = _run(sender, during=during, limits=Limits(window=50), rate=100, duration="3s")
+    report = _run(sender, during=during, limits=RunLimits(window=50), rate=100, duration="3s")
     assert report.ledger.delivered == 300
     assert max(seen) == 50
     assert [tick for _, ticks in sender.handed for tick in ticks] == list(range(300))
@@ -232,7 +232,7 @@ def test_fail_does_not_try_again() -> None:
 @pytest.mark.parametrize(("entry"), [{"duration": "5s"}, {"count": 50, "pace": "max"}])
 def test_nothing_that_ever_leaves_ends_as_failed(entry: dict[str, Any]) -> None:
     """After the last due event a drain's length without anything leaving is the end."""
-    report = _run(FakeSender(_always(DOWN)), limits=Limits(drain_s=10), rate=10, **entry)
+    report = _run(FakeSender(_always(DOWN)), limits=RunLimits(drain_s=10), rate=10, **entry)
     assert report.outcome is Outcome.FAILED
     assert report.ledger.rejected == report.ledger.planned == 50
     assert (report.ended_ns, report.ledger.backlog) == (NOW_NS, 0)
@@ -245,7 +245,7 @@ def test_the_backlog_is_worked_off_without_limit() -> None:
         await asyncio.sleep(9)
         return {}
 
-    limits = Limits(window=1, drain_s=10)
+    limits = RunLimits(window=1, drain_s=10)
     report = _run(FakeSender(slow), limits=limits, rate=10, duration="1s")
     assert report.outcome is Outcome.COMPLETED
     assert report.ledger.delivered == 10
@@ -263,7 +263,7 @@ def test_a_stop_waits_for_what_is_in_flight() -> None:
         run.stop()
         assert run.state is State.STOPPING
 
-    limits = Limits(window=4, drain_s=10)
+    limits = RunLimits(window=4, drain_s=10)
     report = _run(FakeSender(slow), during=during, limits=limits, rate=10, duration="10s")
     ledger = report.ledger
     assert report.outcome is Outcome.STOPPED
@@ -280,7 +280,7 @@ def test_the_drain_ends(when_cut: Problem, column: str) -> None:
         run.stop()
 
     sender = FakeSender(_never, when_cut)
-    report = _run(sender, during=during, limits=Limits(drain_s=2), rate=10, duration="10s")
+    report = _run(sender, during=during, limits=RunLimits(drain_s=2), rate=10, duration="10s")
     ledger = report.ledger.document()
     assert ledger[column] == ledger["due"] == 6
     assert ledger["in_flight"] == 0
