@@ -128,7 +128,7 @@ class EmitGroup(click.Group):
     """`emit log`, `emit metric`, and `emit FILE …` for whatever else comes first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        self.no_args_is_help = reads_terminal()
+        self.no_args_is_help = reads_terminal() or ctx.resilient_parsing  # so completion asks
         given = args or not self.no_args_is_help
         if given and args[:1] not in [[name] for name in (*self.commands, "-h", "--help")]:
             args = [FILES, *args]

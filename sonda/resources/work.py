@@ -115,13 +115,15 @@ class OneEvent:
     def _cut_off(self) -> Answer:
         outcome = self._delivery.outcome
         problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
-        return failed(problem, self._asked.form, self._delivery)
+        return self._failed(problem)
 
     def _answer(self, outcome: Result[Receipt, Problem]) -> Answer:
-        """Return the answer; a destination's failure is the operator's business, too."""
         if isinstance(outcome, Success):
             return delivered(outcome.unwrap(), self._asked.form)
-        problem = outcome.failure()
+        return self._failed(outcome.failure())
+
+    def _failed(self, problem: Problem | Rejection) -> Answer:
+        """Return the answer; a destination's failure is the operator's business, too."""
         if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
             _LOG.warning("%s", problem, extra={"request_id": self._delivery.id})
         return failed(problem, self._asked.form, self._delivery)

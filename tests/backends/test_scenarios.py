@@ -115,6 +115,7 @@ def test_localhost_of_a_container(server: Serving) -> None:
     assert answer == {
         "error": "bad_gateway",
         "detail": f"sink error: HTTP connect to localhost:{port}: Connection refused",
+        "warnings": [WARNING.format(url=url)],
     }
     server.wait_for_log(f"WARNING sonda: {re.escape(WARNING.format(url=url))}\n")
 

@@ -17,8 +17,8 @@ from .install import program
 
 CONFIG: Final = '[destinations.staging]\nsink = { type = "loki", url = "http://loki:3100" }\n'
 SINKS: Final = [
-    *("file=", "http_push=", "kafka=", "loki=", "otlp_grpc=", "remote_write="),
-    *("stdout", "tcp=", "udp="),
+    *("file=", "http_push=", "kafka=", "loki=", "otlp", "otlp_grpc=", "otlp_http="),
+    *("prometheus=", "remote_write=", "stdout", "syslog=", "tcp=", "udp="),
 ]
 SEVERITIES: Final = ["trace", "debug", "info", "warn", "error", "fatal", "warning"]
 CASES: Final = [
@@ -30,7 +30,7 @@ CASES: Final = [
     (["emit", "metric", "m", "1", "--to", "lo"], ["loki="]),
     (["emit", "log", "x", "--label", "a=b", "--encoder", "j"], ["json_lines"]),
     (["emit", "event.json", "--fa"], ["--failed"]),
-    (["schema", "sink", "o"], ["otlp_grpc"]),
+    (["schema", "sink", "o"], ["otlp_grpc", "otlp_http"]),
     (["completion", ""], ["bash", "fish", "zsh"]),
 ]
 

@@ -224,7 +224,11 @@ def _events() -> Iterator[tuple[str, Json]]:
                     {"required": ["encoder", "sink"], "properties": {"destination": False}},
                     {
                         "required": ["destination"],
-                        "properties": {"encoder": False, "sink": False},
+                        "properties": {
+                            "encoder": False,
+                            "sink": False,
+                            "verify": {"properties": {"url": False}},
+                        },
                     },
                 ],
                 "allOf": [*_pairs(able), _same_signal(signal)],
