@@ -195,6 +195,11 @@ def _otlp_http(running: Any) -> tuple[Document, Request | None]:
     return {"type": "http_push", "url": f"{url}/v1/logs"}, direct.otlp_http(url)
 
 
+def _otlp_http_sink(running: Any) -> tuple[Document, Request | None]:
+    url = f"http://{running.home.http}"
+    return {"type": "otlp_http", "endpoint": url}, direct.otlp_http(url)
+
+
 def _collector(running: Any) -> tuple[Document, Request | None]:
     sink, _ = _grpc(f"http://{running.home.grpc}")
     return sink, direct.otlp_http(f"http://{running.home.http}")
@@ -231,5 +236,6 @@ ROWS: Final = (
     Row("otlp_grpc", _OTLP, partial(_http, _grpc, kind="grpc")),
     Row("otlp_grpc/collector", _OTLP, partial(_real, "collector", _collector)),
     Row("http_push/collector", _OTLP, partial(_real, "collector", _otlp_http)),
+    Row("otlp_http/collector", _OTLP, partial(_real, "collector", _otlp_http_sink)),
     Row("kafka", _LINES, partial(_real, "kafka", _kafka)),
 )

@@ -289,6 +289,7 @@ def test_every_sink_has_a_row() -> None:
         "loki",
         "remote_write",
         "otlp_grpc",
+        "otlp_http",
         "kafka",
     }
     assert {row.name.partition("/")[0] for row in ROWS} == sinks >= set(PLUGINS["sink"])

@@ -34,8 +34,8 @@ class Resolver:
             if host == NOWHERE:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             if host == HANGING:
-                self.is_over.wait(600)  # as long as anybody may wait
-                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+                self.is_over.wait(600)  # as long as anybody may wait; who asks then gets its answer
+                return _look_up("127.0.0.1", port, *args, **kwargs)
             time.sleep(self.random.uniform(0.02, 0.2))
         return _look_up("127.0.0.1", port, *args, **kwargs)
 

@@ -55,7 +55,7 @@ class Writer(Protocol):
 
 
 def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None:
-    """Have requests join the queue of a destination in their order, with none between them.
+    """Put requests into the queue of a destination in their order, with none between them.
 
     Where no thread can be started to serve it, the verdict is `Unreachable`.
     """
