@@ -257,7 +257,7 @@ def test_no_promise_of_stdout_is_broken(fault: str, random: Random, ledger: Ledg
     wire = Lines(random)
     reader.start(getattr(reader, how))
     timeout = "1" if fault == "reader pauses" else "60"
-    count = 2 * FEWEST_EVENTS
+    count = max(2 * FEWEST_EVENTS, 1000)  # more than the reader takes and the pipe holds
     with serving("--request-timeout", timeout, pipe=writing) as server:
         os.close(writing)
         asked = uvloop.run(post_lines(server, wire, count))
