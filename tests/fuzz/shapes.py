@@ -248,7 +248,11 @@ def _named(schema: Schema, resolver: Any) -> Make:
     """Make an object that has any fields, or any that are called right."""
     names = _string({"type": "string", **schema.get("propertyNames", {})})
     plain = "pattern" in schema.get("propertyNames", {})
-    value = _make(schema["additionalProperties"], resolver)
+    value = (
+        _make(schema["additionalProperties"], resolver)
+        if "additionalProperties" in schema
+        else anything
+    )
 
     def make(choices: Choices) -> dict[str, Any]:
         return {
