@@ -152,10 +152,10 @@ class Events:
         self, req: Request, work: OneEvent | ManyEvents, asked: Asked, key: str, media_type: str
     ) -> Answer:
         """Return the answer to a request with an `Idempotency-Key`."""
-        if self._keys is None:
-            raise Rejected(KeyUnstorable("there is no folder that can be written to"))
         if (refused := work.check()) is not None:
             return refused
+        if self._keys is None:
+            raise Rejected(KeyUnstorable("there is no folder that can be written to"))
         once = Idempotent(
             self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
         )
