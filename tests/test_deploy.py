@@ -586,12 +586,12 @@ def test_schema_refuses_a_wrong_dashboard(right: str, wrong: str, tmp_path: Path
 
 
 def test_dashboard_draws_the_annotation(dashboard: dict[str, Any]) -> None:
-    """The query is the README's, in both places where a Grafana may look for it."""
+    """The query is the guide's, in both places where a Grafana may look for it."""
     (annotation,) = dashboard["annotations"]["list"]
     assert annotation["expr"] == annotation["target"]["expr"] == '{event="deploy_start"}'
     assert annotation["enable"] is True
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    assert f"annotation query `{annotation['expr']}`" in readme
+    guide = (CHECKOUT / "docs/guides/annotation.md").read_text(encoding="utf-8")
+    assert f"annotation query `{annotation['expr']}`" in guide
 
 
 def test_dashboard_asks_the_provisioned_source(

@@ -190,15 +190,19 @@ def send_all(
     *,
     concurrency: int = 1,
     done: Callable[[int], object] = int,
+    interrupted: Callable[[], object] = bool,
 ) -> list[Outcome]:
     """Send events, at most *concurrency* at a time; return their outcomes in order.
 
-    Ctrl-C, SIGTERM or SIGHUP ends it early: what had not been sent is rejected, what was on its
-    way unknown.
+    Ctrl-C, SIGTERM or SIGHUP ends it early, and *interrupted* is called: what had not been sent is
+    rejected, what was on its way unknown.
     """
     emission = Emission(addressed)
+    ended = False
     with suppress(KeyboardInterrupt):  # of a second signal
-        run_until_interrupted(emission.run(way, concurrency, done))
+        ended = run_until_interrupted(emission.run(way, concurrency, done))
+    if not ended:
+        interrupted()
     emission.give_up()
     return [emission.outcomes[place] for place in range(len(addressed))]
 

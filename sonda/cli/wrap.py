@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 _NOT_FOUND: Final = 127  # as shells have it
 _NOT_EXECUTABLE: Final = 126
 _KILLED: Final = 128  # plus the number of the signal
+_INTERRUPTED: Final = 130  # as after Ctrl-C
 _LAST_LINE_CHARACTERS: Final = 1000
+_CHUNK_BYTES: Final = 64 * 1024
+_LINGER_S: Final = 0.25
 _TRACE: Final = "TRACEPARENT"
 _EXAMPLES: Final = """\b
 sonda wrap --to loki=http://loki:3100 --name deploy -- ./deploy.sh
@@ -52,9 +57,10 @@ def wrap(
     """Run COMMAND, with a log event at its start and one at its end.
 
     The status is COMMAND's own. An event that is not delivered is told on standard error, and
-    fails nothing unless --strict is given.
+    fails nothing unless --strict is given. A signal before COMMAND starts ends wrap with 130.
     """
     from sonda.cli.destinations import Options, destinations
+    from sonda.cli.emit import choose_way
 
     if not to:
         raise click.MissingParameter(param_hint="'--to'", param_type="option")
@@ -62,14 +68,23 @@ def wrap(
     chosen = destinations(to, how)
     called = name or os.path.basename(command[0])  # noqa: PTH119  # of what was typed, a path or not
     trace = {"traceparent": os.environ[_TRACE]} if os.environ.get(_TRACE) else {}
+    choose_way(server, how)  # what was typed wrong is said before anything runs
     shared = {**trace, **fields}
+    interruptions: list[bool] = []
 
     def report(severity: str, message: str, more: Mapping[str, str]) -> bool:
         log = {"severity": severity, "message": message, "fields": {**shared, **more}}
         event = {"signal_type": "logs", "labels": {"name": called, **labels}, "log": log}
-        return _deliver(event, chosen, how, server)
+        try:
+            return _deliver(event, chosen, how, server, interruptions)
+        except Exception as exc:  # noqa: BLE001  # the command's own status counts, whatever is wrong here
+            with suppress(OSError):
+                click.echo(f"sonda wrap: {type(exc).__name__}: {exc}", err=True)
+            return False
 
     delivered = report("info", f"{called} started", {"event": "start"})
+    if interruptions:
+        sys.exit(_INTERRUPTED)
     began_s = monotonic()
     status, last_line = run(command)
     took = {
@@ -91,56 +106,121 @@ def run(command: Sequence[str]) -> tuple[int, str]:
     Signals go to the command, which decides what they mean. Its output passes through unchanged.
     """
     restore_default_signals()
-    try:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603  # what was typed
-    except OSError as exc:
-        reason = f"{command[0]}: {exc.strerror}"
-        click.echo(reason, err=True)
-        missing = isinstance(exc, FileNotFoundError)
-        return (_NOT_FOUND if missing else _NOT_EXECUTABLE), reason
-    last: dict[str, bytes] = {"line": b""}
-    streams = ((child.stdout, sys.stdout), (child.stderr, sys.stderr))
-    copying = [
-        threading.Thread(target=_copy, args=(source, target, last), daemon=True)
-        for source, target in streams
-    ]
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        # A terminal has sent Ctrl-C to the command as well: it need not get it twice.
-        if number != signal.SIGINT or not sys.stdin.isatty():
-            child.send_signal(number)
-
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, pass_on)
-    for thread in copying:
-        thread.start()
-    try:
-        status = child.wait()
+    streams = [_Stream(*os.pipe(), target) for target in (sys.stdout, sys.stderr)]
+    with _passing_on() as signals:
+        try:
+            child = subprocess.Popen(command, stdout=streams[0].end, stderr=streams[1].end)  # noqa: S603  # what was typed
+        except OSError as exc:
+            reason = f"{command[0]}: {exc.strerror}"
+            click.echo(reason, err=True)
+            missing = isinstance(exc, FileNotFoundError)
+            return (_NOT_FOUND if missing else _NOT_EXECUTABLE), reason
+        finally:
+            for stream in streams:
+                os.close(stream.end)  # the command's own copy keeps it open
+        signals.go_to(child)
+        copying = [threading.Thread(target=stream.copy, daemon=True) for stream in streams]
         for thread in copying:
-            thread.join()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    line = last["line"].decode(errors="replace").strip()[:_LAST_LINE_CHARACTERS]
+            thread.start()
+        status = child.wait()
+        for stream, thread in zip(streams, copying, strict=True):
+            stream.finish(thread)
+    latest = max(streams, key=lambda stream: stream.written_s)
+    line = latest.last_line.decode(errors="replace")[:_LAST_LINE_CHARACTERS]
     return (status if status >= 0 else _KILLED - status), line
 
 
-def _copy(source: BinaryIO, target: Any, last: dict[str, bytes]) -> None:
-    """Pass on what a command writes, and keep its last line."""
-    with source:
-        for line in source:
-            if line.strip():
-                last["line"] = line
-            try:
-                target.buffer.write(line)
-                target.buffer.flush()
-            except (OSError, AttributeError, ValueError):
-                continue  # nobody reads: the command may go on
+@dataclass
+class _Signals:
+    """Signals on their way to a command, kept while it is being started."""
+
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = field(default_factory=list)
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        # A terminal has sent Ctrl-C to the command as well: it need not get it twice.
+        if self.child is None:
+            self.early.append(number)
+        elif number != signal.SIGINT or not sys.stdin.isatty():
+            self.child.send_signal(number)
+
+    def go_to(self, child: subprocess.Popen[bytes]) -> None:
+        """Send what came early, and all that comes from now on."""
+        self.child = child
+        for number in self.early:
+            self.handle(number, None)
 
 
-def _deliver(event: dict[str, Any], chosen: Sequence[Any], how: Any, server: str | None) -> bool:
+@contextmanager
+def _passing_on() -> Iterator[_Signals]:
+    """Handle the signals that are not ignored, for as long as the command runs."""
+    signals = _Signals()
+    before = {
+        number: found
+        for number in SIGNALS
+        if (found := signal.getsignal(number)) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, signals.handle)
+    try:
+        yield signals
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+
+
+@dataclass
+class _Stream:
+    """A pipe from a command to one of our own streams: its source, its other end, and the target."""
+
+    source: int
+    end: int
+    target: TextIO
+    last_line: bytes = b""
+    written_s: float = 0.0
+    _chunks: int = 0
+    _writes: bool = False
+
+    def copy(self) -> None:
+        """Pass on what comes, as soon as it comes, and keep its last line that is not blank."""
+        kept = b""
+        while chunk := os.read(self.source, _CHUNK_BYTES):
+            self._chunks += 1
+            text = (kept + chunk).rstrip()
+            if text:
+                begin = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+                self.last_line, self.written_s = text[begin:].strip(), monotonic()
+            kept = (kept + chunk).rpartition(b"\n")[2][-_CHUNK_BYTES:]
+            self._writes = True
+            self._write(chunk)
+            self._writes = False
+        os.close(self.source)
+
+    def _write(self, chunk: bytes) -> None:
+        try:
+            self.target.buffer.write(chunk)
+            self.target.buffer.flush()
+        except (OSError, AttributeError, ValueError):
+            return  # nobody reads: the command may go on
+
+    def finish(self, copying: threading.Thread) -> None:
+        """Wait until all is passed on that the command wrote.
+
+        What it has left in the background may hold the pipe open for ever: that is not waited for.
+        """
+        copied = -1
+        while copying.is_alive() and (self._writes or copied != self._chunks):
+            copied = self._chunks
+            copying.join(_LINGER_S)
+
+
+def _deliver(
+    event: dict[str, Any],
+    chosen: Sequence[Any],
+    how: Any,
+    server: str | None,
+    interruptions: list[bool],
+) -> bool:
     """Deliver a marker to each destination; print what went wrong, and return whether nothing did."""
     from sonda.cli.addressing import address
     from sonda.cli.emit import choose_way
@@ -151,6 +231,11 @@ def _deliver(event: dict[str, Any], chosen: Sequence[Any], how: Any, server: str
 
     stamped = item("", event, now_ns).event.unwrap()
     addressed = [address(stamped, one, how) for one in chosen]
-    outcomes = send_all(addressed, choose_way(server, how), concurrency=len(addressed))
+    outcomes = send_all(
+        addressed,
+        choose_way(server, how),
+        concurrency=len(addressed),
+        interrupted=lambda: interruptions.append(True),
+    )
     verdicts = [("sonda wrap", outcome) for outcome in outcomes]
     return not show(verdicts, sys.stderr, as_json=False, quiet=True)

@@ -123,6 +123,17 @@ def folder(text: str) -> Path:
     raise ValueError("must be a folder that exists")
 
 
+def folder_to_be(text: str) -> Path:
+    """Read the path of a folder that exists or can be made."""
+    try:
+        path = Path(text).absolute()
+        if text and (path.is_dir() or not path.exists()):
+            return path
+    except (OSError, ValueError):
+        pass
+    raise ValueError("must be a folder, or the path of one that can be made")
+
+
 def file(text: str) -> Path:
     """Read the path of a file that exists."""
     try:

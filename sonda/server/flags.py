@@ -17,6 +17,7 @@ from sonda.server.flag_values import (
     each,
     file,
     folder,
+    folder_to_be,
     host,
     one_of,
     parse_key,
@@ -204,8 +205,8 @@ FLAGS: Final = (
     ),
     _flag(
         "state_dir",
-        _Value("DIR", folder),
-        "Folder on a local disk for idempotency keys and scenarios.",
+        _Value("DIR", folder_to_be),
+        "Folder on a local disk, made if it is missing, for idempotency keys and scenarios.",
         default="a private folder that goes with the server",
     ),
     _flag(

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 DATABASE: Final = "sonda.sqlite3"
 _LOCK: Final = "sonda.lock"
 _FOLDER_MODE: Final = 0o700
+PATIENCE_S: Final = 3.0
+"""How long the workers of a server that was killed have to notice that before its folder is taken."""
+_PAUSE_S: Final = 0.05
 
 
 class StateDirError(Exception):
@@ -23,29 +29,44 @@ class StateDirError(Exception):
 class StateDir:
     """The folder of one server, made if it is missing.
 
-    Raise `StateDirError` where it cannot be used, or another server uses it.
+    Raise `StateDirError` where it cannot be used, or another server still uses it after
+    *patience_s*.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience_s: float = PATIENCE_S) -> None:
         try:
             folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as exc:
             raise StateDirError(f"--state-dir {folder}: {exc.strerror}") from None
-        self._lock_fd = _lock(folder)
+        self._lock_fd = _lock(folder, patience_s)
+        try:
+            _require_database(folder)
+        except (sqlite3.Error, OSError) as exc:
+            os.close(self._lock_fd)
+            raise StateDirError(f"--state-dir {folder}: {DATABASE}: {exc}") from None
 
     def close(self) -> None:
         """Let go of the folder; forked processes hold it until they have ended, too."""
         os.close(self._lock_fd)
 
 
-def _lock(folder: Path) -> int:
+def _require_database(folder: Path) -> None:
+    """Raise `sqlite3.Error` or `OSError` unless the database can be written to."""
+    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA user_version=1")
+        connection.execute("ROLLBACK")
+
+
+def _lock(folder: Path, patience_s: float) -> int:
     """Return a descriptor that holds the folder's lock; forked processes inherit it."""
     try:
         fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise StateDirError(f"--state-dir {folder}: {exc.strerror}") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _wait_for_lock(fd, patience_s)
     except BlockingIOError:
         os.close(fd)
         raise StateDirError(f"--state-dir {folder}: another server is using it") from None
@@ -55,3 +76,17 @@ def _lock(folder: Path) -> int:
             f"--state-dir {folder}: {exc.strerror}; it must lie on a local disk"
         ) from None
     return fd
+
+
+def _wait_for_lock(fd: int, patience_s: float) -> None:
+    """Wait until nobody else holds the lock; raise `BlockingIOError` after *patience_s*."""
+    until_s = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return

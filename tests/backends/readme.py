@@ -1,4 +1,4 @@
-"""What the README has its readers type, and typing it."""
+"""What the README and the guides have their readers type, and typing it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-README: Final = Path(__file__).parents[2] / "README.md"
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = ("README.md", "docs/guides/annotation.md", "docs/guides/prometheus.md")
 SONDA: Final = "http://localhost:8080"
 LOKI: Final = "http://localhost:3100"
 PROMETHEUS: Final = "http://localhost:9090"
@@ -17,8 +18,9 @@ PROMETHEUS: Final = "http://localhost:9090"
 def snippet(name: str) -> str:
     """Return the command that stands below the comment *name*."""
     pattern = rf"<!-- {re.escape(name)} -->\n```bash\n(.*?)```"
-    match = re.search(pattern, README.read_text(encoding="utf-8"), re.DOTALL)
-    assert match, f"the README has no {name!r}"
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    match = re.search(pattern, pages, re.DOTALL)
+    assert match, f"the README and the guides have no {name!r}"
     return match[1]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_readme_cli import alike, shown
 from tests.support.serving import Serving
 
 from . import readme
@@ -90,6 +93,23 @@ def test_the_annotation(
         event = json.loads(line)
         assert (event["message"], event["fields"]) == ("Deploy started", {"version": "1.2.2"})
     assert process.stop(signal.SIGINT) == 0
+
+
+def test_what_the_readme_reads_back(loki: Loki, tmp_path: Path, landed: Ledger) -> None:
+    """Its `--verify` prints what stands there."""
+    [(typed, printed)] = shown("README.md", "loki: verify")
+    words = shlex.split(typed.replace(readme.LOKI, loki.url))
+    run = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert alike(run.stdout) == alike(printed.replace(readme.LOKI, loki.url))
+    landed.record("loki", sent=1, found=1)
 
 
 def as_grafana_reads_it(answer: dict[str, Any]) -> list[tuple[int, str, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""What README and docs/cli.md show of the command line is what it prints."""
+"""What the README and docs show of the command line is what it prints."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def server(tmp_path: Path) -> Iterator[Serving]:
     ("page", "name"),
     [
         ("README.md", "cli"),
+        ("docs/cli.md", "tour"),
         ("docs/cli.md", "one"),
         ("docs/cli.md", "typed"),
         ("docs/cli.md", "many"),
@@ -115,12 +116,12 @@ def test_the_command_line_prints_what_is_shown(
             check=False,
         )
         assert alike(run.stdout) == alike(printed), typed
-    assert (page, name) != ("README.md", "cli") or len(block) > 8  # the block was read
+    assert (page, name) != ("docs/cli.md", "tour") or len(block) > 8  # the block was read
 
 
 def test_the_server_answers_a_dry_run_as_shown(tmp_path: Path) -> None:
-    """The README's dry run over HTTP is what a server says to the README's event."""
-    [(typed, printed)] = shown("README.md", "dry run")
+    """The dry run over HTTP is what a server says to the README's event."""
+    [(typed, printed)] = shown("docs/http.md", "dry run")
     write_files(tmp_path, [], HttpDestination(""))
     with serving() as server:
         here = typed.replace("http://localhost:8080", server.url)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +105,75 @@ def test_a_command_that_is_killed(home: Path) -> None:
     run, (_, end) = wrapped(home, "sh", "-c", "kill -9 $$")
     assert run.returncode == 137
     assert end["fields"]["status"] == "137"
+
+
+def test_what_is_left_in_the_background_is_not_waited_for(home: Path) -> None:
+    """A program that the command has started may keep its output open."""
+    run, (_, end) = wrapped(home, "sh", "-c", "sleep 600 & echo $!; exit 4")
+    os.kill(int(run.stdout), signal.SIGKILL)
+    assert run.returncode == 4
+    assert end["fields"]["status"] == "4"
+
+
+def test_a_line_is_passed_on_before_it_ends(home: Path) -> None:
+    """A prompt is read before it is answered, so it cannot wait for its line feed."""
+    command = [sys.executable, "-m", "sonda", "wrap", "--to", "file=x.log", "--"]
+    script = 'printf "sure? "; read answer; echo "$answer, it is"; exit 1'
+    with subprocess.Popen(
+        [*command, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        assert run.stdout.read(6) == b"sure? "
+        run.stdin.write(b"yes\n")
+        run.stdin.flush()
+        assert run.stdout.read() == b"yes, it is\n"
+        assert run.wait(PATIENCE_S) == 1
+    end = documents((home / "x.log").read_text())[1]
+    assert end["fields"]["last_line"] == "sure? yes, it is"
+
+
+@pytest.mark.parametrize(
+    ("script", "last_line"),
+    [
+        ("printf 'a\\nb\\n\\n  \\n'", "b"),
+        ("printf '10%%\\r20%%\\r'", "20%"),
+        ("printf a; sleep 0.1; printf '\\n'; sleep 0.1; printf b", "b"),
+        ("true", None),
+    ],
+)
+def test_the_last_line(home: Path, script: str, last_line: str | None) -> None:
+    """It is the last that is not blank, as a terminal shows it."""
+    _, (_, end) = wrapped(home, "sh", "-c", f"{script}; exit 1")
+    assert end["fields"].get("last_line") == last_line
+
+
+def test_output_is_whole_and_unchanged(home: Path) -> None:
+    """However much it is, and whatever bytes."""
+    script = "import os; os.write(1, b'\\xff\\0' * 500_000)"
+    command = [sys.executable, "-m", "sonda", "wrap", "--to", "file=x.log", "--", sys.executable]
+    run = subprocess.run(
+        [*command, "-c", script], capture_output=True, check=True, timeout=PATIENCE_S
+    )
+    assert run.stdout == b"\xff\0" * 500_000
+
+
+def test_the_status_stands_where_nobody_reads(home: Path) -> None:
+    """A closed standard error takes no message, and fails nothing."""
+    command = f"{sys.executable} -m sonda wrap --to tcp=127.0.0.1:1 -- sh -c 'exit 6' 2>&-"
+    run = subprocess.run(["sh", "-c", command], timeout=PATIENCE_S, check=False)
+    assert run.returncode == 6
+
+
+def test_a_signal_before_the_command_starts_it_never(home: Path) -> None:
+    """Who interrupts the first event does not want the command."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        to = f"http_push=http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "sonda", "wrap", "--to", to, "--", "touch", "ran"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as run:
+            peer, _ = silent.accept()
+            with peer:
+                peer.recv(1)
+                run.send_signal(signal.SIGTERM)
+                assert run.wait(PATIENCE_S) == 130
+    assert not (home / "ran").exists()

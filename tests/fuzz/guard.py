@@ -26,10 +26,14 @@ class Forbidden(BaseException):
 
 @dataclass
 class Guard:
-    """Refuses, and notes, every way to the world but the ports of 127.0.0.1 and the folder given."""
+    """Refuses, and notes, every way to the world but the ports of 127.0.0.1 and the folders given.
+
+    In *scratch*, a server's folder for temporary files, things may also be removed.
+    """
 
     ports: Collection[int] = ()
     folder: Path | None = None
+    scratch: Path | None = None
     binds: bool = False
     caught: list[str] = field(default_factory=list)
 
@@ -54,7 +58,9 @@ class Guard:
                 path, _, flags = arguments
                 return not flags & _TO_WRITE or self._is_inside(path)
             case _ if event in _CHANGES:
-                return event in ("os.mkdir", "os.truncate") and self._is_inside(arguments[0])
+                if event in ("os.mkdir", "os.truncate") and self._is_inside(arguments[0]):
+                    return True
+                return event in ("os.remove", "os.rmdir") and self._is_scratch(*arguments)
             case _:
                 return True
 
@@ -70,7 +76,17 @@ class Guard:
         if self.folder is None or isinstance(path, int):
             return isinstance(path, int)  # a descriptor has been judged when it was opened
         whole = self.folder / os.fsdecode(path)  # type: ignore[arg-type]  # what `open` takes
-        return Path(os.path.normpath(whole)).is_relative_to(self.folder)
+        return _is_below(whole, self.folder) or _is_below(whole, self.scratch)
+
+    def _is_scratch(self, path: object, folder_fd: int) -> bool:
+        """Tell whether something of the server's own temporary files is removed."""
+        if folder_fd >= 0:
+            return self.scratch is not None  # below a folder that it has opened: only its own are
+        return isinstance(path, str | Path) and _is_below(Path(path), self.scratch)
+
+
+def _is_below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(os.path.normpath(path)).is_relative_to(folder)
 
 
 def _is_numeric(host: object) -> bool:

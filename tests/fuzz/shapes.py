@@ -42,6 +42,7 @@ WORDS: Final = (
 NUMBERS: Final = (
     1, 2, 3, 17, 18, 0, -1, 2.0, 2.5, -0.0, 0.1, 1e21, 5e-324, 1.7976931348623157e308, 1e30, 10**30,
     10**308, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 1000,
+    200, 204, 400, 599, 600,
 )  # fmt: skip
 TOKENS: Final = (
     b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"9" * 400, b"1" * 5_000, b"0" * 5_000, b"01",
@@ -213,6 +214,10 @@ def _typed(schema: Schema, resolver: Any) -> Make:
             return lambda choices: bool(choices.below(2))
         case "string":
             return _string(schema)
+        case "array":
+            item = _make(schema["items"], resolver)
+            least = schema.get("minItems", 0)
+            return lambda choices: [item(choices) for _ in range(least + choices.below(3))]
         case _:
             return _number(schema)
 

@@ -58,6 +58,7 @@ def test_a_server_bears_bytes(tmp_path: Path, seed: int, report: list[str]) -> N
     """It answers in the contract's words or hangs up, both in time; and it lives to stop in peace."""
     folder = tmp_path / "root"
     (folder / "tls").mkdir(parents=True)
+    (tmp_path / "temp").mkdir()
     statuses: Counter[str] = Counter()
     numbers = count()
     with asyncio.Runner() as runner:
@@ -110,6 +111,7 @@ def confined(folder: Path, targets: Targets) -> AbstractContextManager[Serving]:
         "PYTHONPATH": os.pathsep.join((str(HERE / "at_start"), str(HERE.parents[1]))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "FUZZ_FOLDER": str(folder),
+        "TMPDIR": str(folder.parent / "temp"),
         "FUZZ_PORTS": ",".join(map(str, targets.ports)),
     }
     return serving(

@@ -723,7 +723,7 @@ BAD_SETTINGS = {
     "max-rate": ["0"],
     "keep-scenarios": ["x"],
     "config": ["/no/such/file", "/etc"],
-    "state-dir": ["/no/such/folder"],
+    "state-dir": ["/etc/passwd"],
     "file-root": ["/no/such/folder", "/etc/passwd"],
     "tls-root": ["/no/such/folder"],
     "bind": [" ", "a\nb"],

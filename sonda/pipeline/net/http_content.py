@@ -76,7 +76,8 @@ def _inflate(body: bytes, window_bits: int, limit: int) -> Content:
 
 def text_of(body: bytes, headers: httpx.Headers) -> str:
     """Return *body* decoded by the charset of its content type, else UTF-8; never raises."""
-    named = httpx.Response(200, headers={"content-type": headers.get("content-type", "")})
+    content_type = headers.get("content-type", "").encode(errors="replace")  # may be no ASCII
+    named = httpx.Response(200, headers={b"content-type": content_type})
     try:
         charset = codecs.lookup(named.charset_encoding or "utf-8").name
     except (LookupError, ValueError):  # the latter: a NUL in its name

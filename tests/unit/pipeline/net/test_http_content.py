@@ -61,6 +61,7 @@ def test_decode(coding: str, body: bytes, expected: Content | None) -> None:
     [
         ("", "naïve €".encode(), "naïve €"),
         ("text/plain", b"\xff", "\ufffd"),
+        ("text/pl\xe4in; charset=iso-8859-1\xff", b"no", "no"),
         ("text/plain; charset=ISO-8859-1", "naïve".encode("latin-1"), "naïve"),
         ('text/plain; charset="windows-1252"', b"\x80", "€"),
         ("text/html;charset=Shift_JIS", "日本".encode("shift_jis"), "日本"),
@@ -74,4 +75,5 @@ def test_decode(coding: str, body: bytes, expected: Content | None) -> None:
 )
 def test_text(content_type: str, body: bytes, expected: str) -> None:
     """The charset is the content type's where it is one, else UTF-8."""
-    assert text_of(body, httpx.Headers({"Content-Type": content_type})) == expected
+    headers = httpx.Headers([(b"Content-Type", content_type.encode("latin-1"))])
+    assert text_of(body, headers) == expected

@@ -1,0 +1,179 @@
+"""The documents: links that lead somewhere, commands that are valid, reference pages as made."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from sonda.cli.commands import sonda as command_line
+from sonda.envelope import CODES
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
+from sonda.server.flags import FLAGS
+from tests.unit.pipeline.schemas.test_registry import properties, resolver_of
+from tools import reference
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+PAGES: Final = sorted(
+    [*DOCS.rglob("*.md"), *(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md")]
+)
+GUIDES: Final = sorted((DOCS / "guides").glob("*.md"))
+LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+WIDTH: Final = 100
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    pattern = rf"^ *```{language}\n(.*?)^ *```"
+    return re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the project, and to a heading of it."""
+    for target in LINK.findall(prose(page)):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=named)
+def test_lines_are_short(page: Path) -> None:
+    """Prose is wrapped; a table's row and a link by itself cannot be."""
+    long = [
+        line for line in prose(page).splitlines() if len(line) > WIDTH and not line.startswith("|")
+    ]
+    assert not long
+
+
+def test_the_readme_leads_to_every_guide() -> None:
+    """Directly, or by one page in between."""
+    reached = {ROOT / "README.md"}
+    for _ in range(2):
+        for page in list(reached):
+            targets = (target.partition("#")[0] for target in LINK.findall(prose(page)))
+            found = ((page.parent / target).resolve() for target in targets if target)
+            reached |= {path for path in found if path.suffix == ".md" and path.is_file()}
+    assert set(GUIDES) <= reached
+
+
+# --- commands and files in the guides --------------------------------------------------------------
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield the commands of `sonda` that deliver, each on one line, from shell and YAML blocks."""
+    for block in [*blocks(page, "bash"), *blocks(page, "yaml")]:
+        for line in block.replace("\\\n", " ").splitlines():
+            typed = line.strip().removeprefix("- ")
+            if typed.startswith("sonda emit"):
+                yield typed
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
+def test_the_commands_are_valid(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each one would send an event; only a dry run of it is made."""
+    pytest.importorskip("snappy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOKI_AUTH", "Basic bWFkZTp1cA==")
+    monkeypatch.setenv("PROM_AUTH", "Basic bWFkZTp1cA==")
+    for text in blocks(page, "toml"):
+        (tmp_path / "sonda.toml").write_text(text)
+    line = {
+        "signal_type": "logs",
+        "labels": {},
+        "log": {"severity": "info", "message": "x"},
+        "encoder": {"type": "json_lines"},
+        "sink": {"type": "stdout"},
+    }
+    for name in ("events.jsonl", "failed.jsonl"):
+        (tmp_path / name).write_text(json.dumps(line))
+    for typed in commands(page):
+        words = shlex.split(typed.replace("$(date +%s)", "1795935351"))[1:]
+        without_failed = [word for word in words if word not in ("--failed", "failed.jsonl")]
+        files = [word for word in words[1:2] if word.endswith(".jsonl")]
+        words = ["emit", *files, *without_failed[1 + len(files) :]] if files else without_failed
+        ran = CliRunner().invoke(command_line, [*words, "--dry-run"])
+        assert ran.exit_code == 0, f"{typed}: {ran.output}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
+def test_the_events_are_valid(page: Path, tmp_path: Path) -> None:
+    """JSON blocks that are whole events are what `sonda check` takes."""
+    for text in blocks(page, "json"):
+        (tmp_path / "event.json").write_text(text)
+        ran = CliRunner().invoke(command_line, ["check", str(tmp_path / "event.json")])
+        assert ran.exit_code == 0, ran.output
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=named)
+def test_yaml_and_toml_can_be_read(page: Path) -> None:
+    """As the tools that get them do."""
+    assert all(isinstance(yaml.safe_load(text), dict) for text in blocks(page, "yaml"))
+    assert all(tomllib.loads(text) for text in blocks(page, "toml"))
+
+
+# --- reference -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", reference.pages())
+def test_the_reference_is_made_from_the_schemas(name: str) -> None:
+    """`make reference` would write what stands there."""
+    assert (DOCS / "reference" / name).read_text(encoding="utf-8") == reference.pages()[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(k, n) for k in ("encoder", "sink") for n in PLUGINS[k]]
+)
+def test_the_reference_has_every_option(kind: Any, name: str) -> None:
+    """In a plug-in's own section, with its default."""
+    text = reference.pages()[f"{kind}s.md"]
+    section = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section
+    rows = {row.split("|")[1].strip(): row for row in section[1].splitlines() if "|" in row}
+    schema = PLUGINS[kind][name]
+    for field, (inner, _) in properties(schema, resolver_of(schema)).items():
+        default = inner.get("default")
+        assert default is None or f"`{str(default).lower()}`" in rows[f"`{field}`"]
+
+
+def test_the_reference_has_every_field_answer_and_flag() -> None:
+    """No field of an event, no status and no flag is left out."""
+    pages = reference.pages()
+    for name in REQUEST["properties"]:
+        assert f"| `{name}` |" in pages["event.md"]
+    assert reference.EVENT_AFTER.keys() == CODES.keys()
+    for flag in FLAGS:
+        assert f"| `{flag.opts[0]}` | `{flag.envvar}` |" in pages["server.md"]

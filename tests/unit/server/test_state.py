@@ -1,0 +1,48 @@
+"""The folder of a server's state: made if missing, one server's alone, refused where it is unusable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sonda.server.state import DATABASE, StateDir, StateDirError
+
+
+def test_a_missing_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "var" / "sonda"
+    StateDir(folder).close()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / DATABASE).is_file()
+
+
+def test_a_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
+    first = StateDir(tmp_path)
+    with pytest.raises(StateDirError, match=r"--state-dir .*: another server is using it"):
+        StateDir(tmp_path, patience_s=0.0)
+    first.close()
+    StateDir(tmp_path, patience_s=0.0).close()
+
+
+@pytest.mark.parametrize("name", [DATABASE, "sonda.lock"])
+def test_what_cannot_be_opened_is_refused(tmp_path: Path, name: str) -> None:
+    """A folder in the place of a file stands for any that cannot be written."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(StateDirError, match=f"--state-dir {tmp_path}: "):
+        StateDir(tmp_path, patience_s=0.0)
+
+
+def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"not a database, but of some length\n" * 100)
+    with pytest.raises(StateDirError, match="not a database"):
+        StateDir(tmp_path, patience_s=0.0)
+    assert (tmp_path / DATABASE).read_bytes().startswith(b"not a database")
+
+
+def test_a_refused_folder_is_free_again(tmp_path: Path) -> None:
+    database = tmp_path / DATABASE
+    database.mkdir()
+    with pytest.raises(StateDirError):
+        StateDir(tmp_path, patience_s=0.0)
+    database.rmdir()
+    StateDir(tmp_path, patience_s=0.0).close()
