@@ -55,7 +55,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.stages.verify import permit, verify
+from sonda.pipeline.stages.verify import permit, side_by_side, verify
 from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.values.clock import unique_clock
 
@@ -67,11 +67,10 @@ class Pipeline:
     """The line from bytes to a receipt, and the connections it keeps.
 
     Use it as an async context manager; it serves any number of events at once. A server confines
-    it and says that it is one (*in_server*); a library's pipeline may touch what its user may.
-    Each destination may have *share* events under way; a library's may have any number. A server
-    also has its advisories logged, by *warn*. *directory* returns the operator's destinations, each
-    time anew, which a body names by `destination`. The *observer* hears of each event that has its
-    outcome, and of connections.
+    it and says that it is one (*in_server*); a library's pipeline may touch what its user may. Each
+    destination may have *share* events under way, or any number. A server also has its advisories
+    logged, by *warn*. *directory* returns the operator's destinations, each time anew, which a body
+    names by `destination`. The *observer* hears of each event's outcome, and of connections.
     """
 
     def __init__(
@@ -232,7 +231,9 @@ class Pipeline:
         verified = sent
         if any(event.order.verify is not None for event in ready):
             verifying = partial(self._verified, until_s=until_s)
-            verified = await asyncio.gather(*map(verifying, ready, sent))
+            verified = await side_by_side(
+                map(verifying, ready, sent), survives_cancellation=self._in_server
+            )
         shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
         results = in_place(prepared, shown)
         self._finished(deliveries, results)
