@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
 NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_garbage.py
 
-.PHONY: dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
+.PHONY: docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,12 @@ dist: $(READY) ## build the wheel, the source distribution and the manual pages 
 
 changelog: $(READY) ## print what is not released yet; a release: towncrier build --version X
 	@$(BIN)/towncrier build --draft --version unreleased
+
+docs: $(READY) ## build the site of the documents into build/docs/site
+	$(BIN)/python -m tools.docs_site
+
+docs-serve: $(READY) ## the same on http://localhost:8000
+	$(BIN)/python -m tools.docs_site --serve
 
 reference: $(READY) ## write docs/reference from the schemas and the flags
 	$(BIN)/python -m tools.reference

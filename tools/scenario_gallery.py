@@ -1,9 +1,9 @@
-"""Draw every generator of metrics for docs/scenarios.md: `python tools/scenario_gallery.py`."""
+"""Draw every generator of metrics, and more, for docs/scenarios.md: `python tools/scenario_gallery.py`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,33 @@ SPANS_S: Final = {  # how much of each is shown; two periods where it has some
     "step": 240,
     "uniform": 60,
 }
+SERIES: Final[dict[str, Any]] = {
+    "signal_type": "metrics",
+    "name": "example",
+    "generator": {"type": "sine", "amplitude": 10, "period_secs": 60, "offset": 50},
+    "series": 4,
+    "series_phase": "spread",
+    "rate": 2,
+    "duration": "2m",
+}
+
+
+def series_lines() -> list[list[float]]:
+    """Return the values of each series of a fleet."""
+    [plan] = load_scenario(SERIES).unwrap().entries
+    drawn = plan.values(range(plan.planned or 0))
+    return [drawn[place :: plan.series] for place in range(plan.series)]
+
+
+FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
+    "series": (120, series_lines),
+}
+"""What is no generator: how much of it is shown, in seconds, and its lines."""
+
+
+def lines(name: str) -> list[list[float]]:
+    """Return the lines of a picture, each of values at equal distances."""
+    return FEATURES[name][1]() if name in FEATURES else [values(name)]
 
 
 def values(name: str) -> list[float]:
@@ -51,19 +78,23 @@ def values(name: str) -> list[float]:
 def picture(name: str, theme: str) -> str:
     """Return an SVG of a generator's values over time."""
     line, text = THEMES[theme]
-    drawn = values(name)
-    low, high = min(drawn), max(drawn)
+    drawn = lines(name)
+    low, high = min(map(min, drawn)), max(map(max, drawn))
     span = (high - low) or 1.0
-    points = " ".join(
-        f"{MARGIN + place / (len(drawn) - 1) * (WIDTH - 2 * MARGIN):.1f},"
-        f"{HEIGHT - 20 - (value - low) / span * (HEIGHT - 32):.1f}"
-        for place, value in enumerate(drawn)
-    )
-    caption = f"{low:.4g} to {high:.4g} in {SPANS_S[name]} s"
+    shapes = ""
+    for one in drawn:
+        points = " ".join(
+            f"{MARGIN + place / (len(one) - 1) * (WIDTH - 2 * MARGIN):.1f},"
+            f"{HEIGHT - 20 - (value - low) / span * (HEIGHT - 32):.1f}"
+            for place, value in enumerate(one)
+        )
+        shapes += f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>'
+    shown_s = FEATURES[name][0] if name in FEATURES else SPANS_S[name]
+    caption = f"{low:.4g} to {high:.4g} in {shown_s} s"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img"><title>{name}: {caption}</title>'
-        f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>'
+        f"{shapes}"
         f'<text x="{MARGIN}" y="{HEIGHT - 4}" fill="{text}" font-family="sans-serif" '
         f'font-size="11">{caption}</text></svg>\n'
     )
@@ -71,7 +102,7 @@ def picture(name: str, theme: str) -> str:
 
 def pictures() -> Iterator[tuple[Path, str]]:
     """Yield every picture with its place."""
-    for name in GENERATORS["generator"]:
+    for name in (*GENERATORS["generator"], *FEATURES):
         for theme in THEMES:
             yield FOLDER / f"{name}-{theme}.svg", picture(name, theme)
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.scenarios.compile_entry import MOST_SERIES, EntryCompiler, add_problem
+from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
+from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
     Entry,
     Route,
@@ -190,7 +191,7 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
         if entry.signal_type != "metrics":
             continue
         where = entry.route.sink.identity
-        for labels in entry.labels.over(range(entry.series)):
+        for labels in entry.label_sets():
             made = (where, entry.name, frozenset(labels.items()))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")

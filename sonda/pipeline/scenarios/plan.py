@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -16,7 +16,8 @@ from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
-from sonda.pipeline.scenarios.schedule import Progression, Schedule
+from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.timing import Timing
 
 _CHUNK: Final = 256
 _MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
@@ -132,7 +133,7 @@ class Entry:
     id: str
     name: str
     signal_type: Signal
-    schedule: Schedule
+    schedule: Timing
     phase: Fraction
     start: Start
     pace: Pace
@@ -153,6 +154,10 @@ class Entry:
     def series(self) -> int:
         """How many label sets the entry has, and so how many series or streams."""
         return self.labels.count
+
+    def label_sets(self) -> Iterable[LabelSet]:
+        """Return the label sets of all its series."""
+        return self.labels.over(range(self.labels.count))
 
     @cached_property
     def start_ns(self) -> int:
@@ -186,6 +191,11 @@ class Entry:
         return Log(
             severity=severity, message=message, fields=fields, labels=labels, time_ns=time_ns
         )
+
+    def value(self, tick: int) -> float:
+        """Return a metric's value at one tick."""
+        assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
+        return self.content.at(tick, self.schedule.due(tick))
 
     def values(self, ticks: range) -> list[float]:
         """Return the values of a metric's range of ticks."""
