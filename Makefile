@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
 NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_garbage.py
 
-.PHONY: reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
+.PHONY: docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,21 @@ backends: ## install or build what the tests speak to, and what they judge deplo
 
 loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
 	@$(BIN)/python -m tests.backends.loki --port 3100
+
+dist: $(READY) ## build the wheel, the source distribution and the manual pages into dist
+	rm -rf dist build/man
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m tools.man_pages build/man
+	tar -C build -czf dist/sonda-man.tar.gz man
+
+changelog: $(READY) ## print what is not released yet; a release: towncrier build --version X
+	@$(BIN)/towncrier build --draft --version unreleased
+
+docs: $(READY) ## build the site of the documents into build/docs/site
+	$(BIN)/python -m tools.docs_site
+
+docs-serve: $(READY) ## the same on http://localhost:8000
+	$(BIN)/python -m tools.docs_site --serve
 
 reference: $(READY) ## write docs/reference from the schemas and the flags
 	$(BIN)/python -m tools.reference

@@ -151,6 +151,8 @@ class _Reading:
 
     def _content(self, name: str) -> str:
         what = f"the file {quote(name)}"
+        if "\0" in name:  # each Python has words of its own for it
+            raise ValueError(f"{what} cannot be read: embedded null byte")
         try:
             path = self._folder / name
             raw = _read_regular(path, _LARGEST_SECRET_BYTES)

@@ -18,7 +18,6 @@ import falcon
 import falcon.asgi
 
 from sonda.answers import Answer
-from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.rejections import (
     InvalidParameter,
@@ -129,7 +128,10 @@ class Events:
             raise Rejected(asked_for)
         until_s = Body.of(req).started_s + self._limits.request_timeout_s
         asked = Asked(raw, form_of(req.scope), caller, until_s, req.scope.get(REQUEST_ID, ""))
-        work = self._work(req, asked, media_type)
+        try:
+            work = await self._work(req, asked, media_type)
+        except asyncio.CancelledError:
+            raise Rejected(ShuttingDown()) from None
         if asked_for[DRY_RUN]:
             write(resp, await work.preview())
         elif key is None:
@@ -137,13 +139,13 @@ class Events:
         else:
             write(resp, await self._work_once(req, work, asked, key, media_type))
 
-    def _work(self, req: Request, asked: Asked, media_type: str) -> OneEvent | ManyEvents:
+    async def _work(self, req: Request, asked: Asked, media_type: str) -> OneEvent | ManyEvents:
         if media_type != NDJSON:
             delivery = Delivery(asked.request_id, origin="request", key_name=asked.caller.name)
             req.scope[DELIVERY] = delivery
             return OneEvent(self._pipeline, asked, delivery)
         limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
-        work = many_events(self._pipeline, asked, limits)
+        work = await many_events(self._pipeline, asked, limits)
         if isinstance(work, ManyEvents):
             return work
         raise Rejected(work)
@@ -159,7 +161,7 @@ class Events:
         once = Idempotent(
             self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
         )
-        return await once.answer(now_ns(), work.work, lambda why: refuse(why, asked.form))
+        return await once.answer(work.received_ns(), work.work, lambda why: refuse(why, asked.form))
 
     async def _read(self, req: Request, media_type: str) -> bytes:
         limits = self._limits

@@ -50,8 +50,8 @@ def main() -> None:
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel with the tools of this environment."""
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, CHECKOUT]
+    """Build the wheel as a release does: out of the source distribution, which must be complete."""
+    command = [sys.executable, "-m", "build", "--outdir", folder, CHECKOUT]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = folder.glob("*.whl")
     return wheel

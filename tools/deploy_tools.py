@@ -5,7 +5,7 @@
 
 Where, and how it is kept, says `tests/backends/install.py`. There is a container engine that needs
 no registry of images, something to build on in place of `python:3.13-slim`, Docker Compose,
-kustomize, and Grafana's schema of a dashboard. Only the standard library is used.
+kustomize, Helm, and Grafana's schema of a dashboard. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -45,6 +45,13 @@ KUSTOMIZE: Final = GoProgram(
     zip_sum="h1:sSNeWwgkdSMGCIavtY63JQMgBJkGv3IwOltWVZy+LFQ=",
     mod_sum="h1:zzp/kd2bAYFCO6igFQdIn41S/l+gySmsTyMfiQCkVZg=",
     packages={"kustomize": ""},
+)
+HELM: Final = GoProgram(
+    module="helm.sh/helm/v3",
+    version="v3.21.4",
+    zip_sum="h1:T/GcIEXU/gNjJnkITlIZ3e9xqkZjhFTmISuStTZ6+Qg=",
+    mod_sum="h1:cS2FBb+xfLuaSqvEmbqIeKUVFgHdHVHtVeXb2epof3M=",
+    packages={"helm": "cmd/helm"},
 )
 GRAFANA_VERSION: Final = "12.4.10"
 NPM_PACKAGES: Final = {  # name -> version, and the checksum that this version must have
@@ -116,6 +123,10 @@ def _probe_kustomize(folder: Path) -> str:
     return run(folder / "bin" / "kustomize", "version").strip()
 
 
+def _probe_helm(folder: Path) -> str:
+    return run(folder / "bin" / "helm", "version", "--short").strip()
+
+
 def _probe_schema(folder: Path) -> str:
     return "TypeScript " + run("node", folder / "node_modules/typescript/bin/tsc", "-v").strip()
 
@@ -154,6 +165,14 @@ TOOLS: Final[dict[str, Backend]] = {
             expect="about a minute on two cores",
             build=partial(build_go, KUSTOMIZE),
             probe=_probe_kustomize,
+        ),
+        Backend(
+            name="helm",
+            version=HELM.version,
+            tools=("go",),
+            expect="about 2 minutes on two cores",
+            build=partial(build_go, HELM),
+            probe=_probe_helm,
         ),
         Backend(
             name="grafana-schema",

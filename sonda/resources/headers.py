@@ -29,11 +29,15 @@ def require_event_type(req: falcon.asgi.Request) -> str:
 
 
 def key_of(req: falcon.asgi.Request) -> str | None:
-    """Return the request's `Idempotency-Key`; raise `Rejected` for one that is none."""
+    """Return the request's `Idempotency-Key`; raise `Rejected` for one that is none, or several."""
     header = req.get_header("Idempotency-Key")
     if header is None:
         return None
     key = parse_key(header)
-    if key is None:
+    if key is None or _count(req, b"idempotency-key") > 1:  # Falcon keeps the last one alone
         raise Rejected(InvalidKey())
     return key
+
+
+def _count(req: falcon.asgi.Request, name: bytes) -> int:
+    return sum(1 for other, _ in req.scope["headers"] if other == name)

@@ -5,13 +5,18 @@ Spec: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sonda.answers import Answer
+from sonda.rejections import ShuttingDown
+from sonda.resources.errors import Rejected
+
+T = TypeVar("T")
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
 _BARE: Final = re.compile(r"[ -~]{1,255}")
@@ -31,12 +36,14 @@ class Worked(NamedTuple):
 class EarlierRequest(NamedTuple):
     """What is known of an earlier request with the key.
 
-    *time_ns* is its time of receipt. Without an *answer* the server that worked it has died.
+    *time_ns* is its time of receipt. Without an *answer* the server that worked it has died. One
+    that *is_cut_off* was answered so, and the server has died that worked it again.
     """
 
     time_ns: int
     answer: Answer | None = None
     resend_safe: tuple[bool, ...] = ()
+    is_cut_off: bool = False
 
 
 class UnderWay(NamedTuple):
@@ -130,17 +137,32 @@ class Idempotent(NamedTuple):
         *work* takes the time of receipt, and what is kept of an earlier request: it works again
         what may be sent again, and repeats the rest. *refuse* makes the other answers.
         """
-        found = await self.store.begin(self.caller, self.key, self.fingerprint, time_ns)
+        found = await self._begin(time_ns)
         if isinstance(found, UnderWay | OtherRequest | Unstorable):
             return refuse(found)
         if found is None:
             return await self._work(work, time_ns, None)
-        if found.answer is not None:
+        if found.answer is not None and not found.is_cut_off:
             if found.answer.status == HTTPStatus.OK or not any(found.resend_safe):
                 return replayed(found.answer)
-            if not await self.store.begin_again(self.caller, self.key):
+            again = self.store.begin_again(self.caller, self.key)
+            is_taken, is_cancelled = await _to_its_end(again)
+            if not is_taken:
                 return refuse(UnderWay())
+            if is_cancelled:
+                await self._let_go(found)
+                raise Rejected(ShuttingDown())
         return await self._work(work, found.time_ns, found)
+
+    async def _begin(self, time_ns: int) -> Found:
+        """Take the key; a shutdown meanwhile lets go of it again, for nothing has been sent."""
+        taking = self.store.begin(self.caller, self.key, self.fingerprint, time_ns)
+        found, is_cancelled = await _to_its_end(taking)
+        if is_cancelled:
+            if found is None or (isinstance(found, EarlierRequest) and found.answer is None):
+                await self._let_go(found)
+            raise Rejected(ShuttingDown())
+        return found
 
     async def _work(
         self,
@@ -150,15 +172,46 @@ class Idempotent(NamedTuple):
     ) -> Answer:
         try:
             worked = await work(time_ns, kept)
-        except BaseException:
-            await self.store.abandon(self.caller, self.key)  # a bug: something may have been sent
+        except Rejected:  # before anything was sent
+            await _to_its_end(self._let_go(kept))
             raise
-        status = worked.answer.status
-        if status in _UNBOUND:
-            await self.store.forget(self.caller, self.key)
+        except BaseException:  # a bug: something may have been sent
+            await _to_its_end(self.store.abandon(self.caller, self.key))
+            raise
+        if worked.answer.status in _UNBOUND:
+            ending = self._let_go(kept)
         else:
-            await self.store.finish(self.caller, self.key, worked)
+            ending = self.store.finish(self.caller, self.key, worked)
+        await _to_its_end(ending)
         return replayed(worked.answer) if worked.is_replayed else worked.answer
+
+    async def _let_go(self, kept: EarlierRequest | None) -> None:
+        """Leave the key as it was before this request, of which nothing was sent."""
+        if kept is None:
+            await self.store.forget(self.caller, self.key)
+        elif kept.answer is None or kept.is_cut_off:
+            await self.store.abandon(self.caller, self.key)
+        else:
+            await self.store.finish(self.caller, self.key, Worked(kept.answer, kept.resend_safe))
+
+
+async def _to_its_end(step: Awaitable[T]) -> tuple[T, bool]:
+    """Await *step*, which takes milliseconds; return its result, and whether a shutdown came meanwhile.
+
+    The shutdown is over with that: whoever waits has an answer to give.
+    """
+    running = asyncio.ensure_future(step)
+    is_cancelled = False
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or running.cancelled():
+                raise
+            task.uncancel()
+            is_cancelled = True
+    return running.result(), is_cancelled
 
 
 def replayed(answer: Answer) -> Answer:

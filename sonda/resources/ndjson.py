@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Final, NamedTuple
 
 from returns.result import Failure, Result, Success
@@ -22,21 +22,24 @@ from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
-from sonda.rejections import PayloadTooLarge, Rejection, TooManyEvents
+from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
+from sonda.resources.errors import Rejected
 from sonda.resources.pipeline import PipelineProtocol
+from sonda.resources.turns import Turns
 
 NDJSON: Final = "application/x-ndjson"
-_BLANK: Final = b" \t\r"
-_TURN_S: Final = 0.004
+_PIECE: Final = 65_536
+_BLANKS: Final = re.compile(rb"[ \t\r\n]*+")
 _MULTI_STATUS: Final = 207
 _DIED: Final = "(the server that worked this request before has died)"
 
 
 class NdjsonLine(NamedTuple):
-    """One event's line: its number in the body, from 1, and its JSON."""
+    """One event's line: its number in the body, from 1, its JSON, and its place among the events."""
 
     number: int
     raw: bytes
+    place: int
 
 
 class LineAnswer(NamedTuple):
@@ -56,36 +59,66 @@ class LineLimits:
     bytes: int
 
 
-def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJson | TooManyEvents:
-    """Return the lines that are not blank; no event at all, or too many, is the whole body's fault."""
-    lines = [
-        NdjsonLine(number, line)
-        for number, line in enumerate(raw.split(b"\n"), start=1)
-        if line.strip(_BLANK)
-    ]
-    if not lines:
-        return NotJson("it holds no event (the body is empty)")
-    return lines if len(lines) <= limits.events else TooManyEvents(limits.events)
+async def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJson | TooManyEvents:
+    """Return the lines that are not blank; no event at all, or too many, is the whole body's fault.
+
+    Nothing is read beyond the first event that is too many.
+    """
+    lines: list[NdjsonLine] = []
+    turns = Turns()
+    for found in _lines(raw):
+        if found is not None:
+            if len(lines) == limits.events:
+                return TooManyEvents(limits.events)
+            lines.append(NdjsonLine(*found, place=len(lines)))
+        await turns.pause()
+    return lines or NotJson("it holds no event (the body is empty)")
 
 
-def join_answers(answers: Iterable[LineAnswer]) -> Answer:
+def _lines(raw: bytes) -> Iterator[tuple[int, bytes] | None]:
+    """Yield the lines that are not blank and their numbers, and `None` for each piece of blanks between them."""
+    number, line_at, at = 1, 0, 0
+    while at < len(raw):
+        event_at = _skip_blanks(raw, at)
+        number += raw.count(b"\n", at, event_at)
+        line_at = raw.rfind(b"\n", at, event_at) + 1 or line_at
+        if event_at == min(at + _PIECE, len(raw)):
+            at = event_at
+            yield None
+            continue
+        end = raw.find(b"\n", event_at)
+        end = len(raw) if end < 0 else end
+        yield number, raw[line_at:end]
+        number, line_at, at = number + 1, end + 1, end + 1
+
+
+def _skip_blanks(raw: bytes, start: int) -> int:
+    found = _BLANKS.match(raw, start, start + _PIECE)
+    return start if found is None else found.end()
+
+
+async def join_answers(answers: Sequence[LineAnswer]) -> Answer:
     """Return the answer to a request: its lines in their order, 200 if each is, else 207."""
     statuses = set()
     body: list[bytes] = []
+    turns = Turns(survives_cancellation=True)
     for number, answer, *_ in answers:
         statuses.add(answer.status)
         body.append(b'{"line":%d,"status":%d,%b' % (number, answer.status, answer.body[1:]))
+        await turns.pause()
     status = 200 if statuses == {200} else _MULTI_STATUS
     return Answer(status, b"".join(body), media_type=NDJSON)
 
 
-def kept_lines(answer: Answer, resend_safe: Sequence[bool]) -> list[LineAnswer]:
+async def kept_lines(answer: Answer, resend_safe: Sequence[bool]) -> list[LineAnswer]:
     """Return the lines of an answer that was kept; inverse of `join_answers`."""
     lines = []
+    turns = Turns()
     for text, safe in zip(answer.body.splitlines(keepends=True), resend_safe, strict=True):
         document = json.loads(text)
         number, status = document.pop("line"), document.pop("status")
         lines.append(LineAnswer(number, Answer(status, compact(document) + b"\n"), safe, True))
+        await turns.pause()
     return lines
 
 
@@ -119,10 +152,14 @@ class Batch:
         self._limits = limits
         self._request_id = request_id
 
+    def __len__(self) -> int:
+        return len(self._lines)
+
     async def preview(self) -> list[LineAnswer]:
         """Return what would be sent for each line."""
         answers = []
-        for number, raw in self._lines:
+        turns = Turns()
+        for number, raw, _ in self._lines:
             if len(raw) > self._limits.bytes:
                 answer = failed(PayloadTooLarge(self._limits.bytes), self._form)
             else:
@@ -135,6 +172,7 @@ class Batch:
                     else failed(shown.failure(), self._form)
                 )
             answers.append(LineAnswer(number, answer, resend_safe=True))
+            await turns.pause()
         return answers
 
     async def deliver(
@@ -146,15 +184,18 @@ class Batch:
     ) -> list[LineAnswer]:
         """Deliver the events, or *only* those of these lines; return the answer to each.
 
-        With *received_ns* that is the time of the first line that has none of its own, and each
-        one after it is a nanosecond later. *after_death* of the server that worked them before, only
+        With *received_ns* that is the time of the first event, and each one after it is a nanosecond
+        later, where they have none of their own. *after_death* of the server that worked them before, only
         those are sent that may be sent again. A shutdown meanwhile is answered for each line, too.
         """
         lines = [line for line in self._lines if only is None or line.number in only]
         deliveries = [
             Delivery(self._request_id, origin="request", key_name=self._caller.name) for _ in lines
         ]
-        prepared = await self._prepare(lines, deliveries, received_ns)
+        try:
+            prepared = await self._prepare(lines, deliveries, received_ns)
+        except asyncio.CancelledError:  # the server's grace period is over
+            raise Rejected(ShuttingDown()) from None
         settled: dict[int, Result[Receipt, Problem | Rejection]] = {}
         replayed: set[int] = set()
         for place, one in enumerate(prepared):
@@ -176,33 +217,29 @@ class Batch:
                 raise
             sent = list(outcomes)
         settled.update(zip(sendable, sent, strict=True))
-        return [
-            self._answer(line.number, settled[place], deliveries[place])._replace(
-                is_replayed=place in replayed
-            )
-            for place, line in enumerate(lines)
-        ]
+        answers = []
+        turns = Turns(survives_cancellation=True)
+        for place, line in enumerate(lines):
+            answer = self._answer(line.number, settled[place], deliveries[place])
+            answers.append(answer._replace(is_replayed=True) if place in replayed else answer)
+            await turns.pause()
+        return answers
 
     async def _prepare(
         self, lines: Sequence[NdjsonLine], deliveries: Sequence[Delivery], received_ns: int | None
     ) -> list[Result[EncodedEvent, Problem] | None]:
-        """Prepare each line, `None` for one that is too long.
-
-        Others have their turn of the event loop every few milliseconds.
-        """
+        """Prepare each line, `None` for one that is too long; nothing has been sent meanwhile."""
         prepared: list[Result[EncodedEvent, Problem] | None] = []
-        turn_s = perf_counter()
+        turns = Turns()
         for line, delivery in zip(lines, deliveries, strict=True):
             if len(line.raw) > self._limits.bytes:
                 prepared.append(None)
                 continue
-            time_ns = None if received_ns is None else received_ns + line.number - 1
+            time_ns = None if received_ns is None else received_ns + line.place
             prepared.append(
                 self._pipeline.prepare(line.raw, delivery, received_ns=time_ns, caller=self._caller)
             )
-            if perf_counter() - turn_s > _TURN_S:
-                await asyncio.sleep(0)
-                turn_s = perf_counter()
+            await turns.pause()
         return prepared
 
     def _answer(

@@ -10,6 +10,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_safe
+from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Receipt
@@ -64,6 +65,10 @@ class OneEvent:
         self._asked = asked
         self._delivery = delivery
 
+    def received_ns(self) -> int:
+        """Return the time of the event, if it has none of its own."""
+        return now_ns()
+
     async def preview(self) -> Answer:
         """Return the answer to a dry run."""
         asked = self._asked
@@ -98,7 +103,8 @@ class OneEvent:
         prepared = self._pipeline.prepare(
             asked.raw, delivery, received_ns=time_ns, caller=asked.caller
         )
-        if kept is not None and kept.answer is None and (died := died_with(delivery)) is not None:
+        is_cut_off = kept is not None and (kept.answer is None or kept.is_cut_off)
+        if is_cut_off and (died := died_with(delivery)) is not None:
             return Worked(failed(died, asked.form, delivery), (False,), is_replayed=True)
         try:
             (outcome,) = await self._pipeline.send_prepared(
@@ -136,13 +142,20 @@ class ManyEvents:
         self._batch = batch
         self._form = form
 
+    def received_ns(self) -> int:
+        """Return the time of the first event; each one after it has the next nanosecond for its own."""
+        first_ns = now_ns()
+        while 0 <= now_ns() - first_ns < len(self._batch):
+            pass  # for some microseconds: no other event gets one of these times
+        return first_ns
+
     async def preview(self) -> Answer:
         """Return the answer to a dry run of each line."""
-        return join_answers(await self._batch.preview())
+        return await join_answers(await self._batch.preview())
 
     async def deliver(self) -> Answer:
         """Deliver the events."""
-        return join_answers(await self._batch.deliver())
+        return await join_answers(await self._batch.deliver())
 
     def check(self) -> Answer | None:
         """Return `None`: the body has been read, and each line has its own answer."""
@@ -153,23 +166,25 @@ class ManyEvents:
         if kept is None or kept.answer is None:
             answers = await self._batch.deliver(time_ns, after_death=kept is not None)
         else:
-            settled = kept_lines(kept.answer, kept.resend_safe)
-            again = await self._batch.deliver(time_ns, only=_unsettled(settled))
+            settled = await kept_lines(kept.answer, kept.resend_safe)
+            again = await self._batch.deliver(
+                time_ns, only=_unsettled(settled), after_death=kept.is_cut_off
+            )
             by_number = {line.number: line for line in (*settled, *again)}
             answers = [by_number[number] for number in sorted(by_number)]
         safe = tuple(line.resend_safe for line in answers)
-        return Worked(join_answers(answers), safe, any(line.is_replayed for line in answers))
+        return Worked(await join_answers(answers), safe, any(line.is_replayed for line in answers))
 
 
 def _unsettled(lines: list[LineAnswer]) -> set[int]:
     return {line.number for line in lines if line.answer.status != 200 and line.resend_safe}  # noqa: PLR2004  # a status of HTTP
 
 
-def many_events(
+async def many_events(
     pipeline: PipelineProtocol, asked: Asked, limits: LineLimits
 ) -> ManyEvents | NotJson | TooManyEvents:
     """Return the work of a body of lines, or what is wrong with the whole body."""
-    lines = split_lines(asked.raw, limits)
+    lines = await split_lines(asked.raw, limits)
     if not isinstance(lines, list):
         return lines
     batch = Batch(

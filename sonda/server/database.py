@@ -20,6 +20,7 @@ T = TypeVar("T")
 Job: TypeAlias = "tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]"
 
 _BUSY_TIMEOUT_S: Final = 5.0  # for the transactions of other workers, which take milliseconds
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _JOBS_PER_TRANSACTION: Final = 256
 
 
@@ -31,6 +32,7 @@ class Database:
         self._schema = schema
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None  # the thread's alone
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Do *job* in a transaction; raise `sqlite3.Error` or `OSError` if it is not written.
@@ -52,35 +54,41 @@ class Database:
             self._thread = None
 
     def _work(self) -> None:
-        connection: sqlite3.Connection | None = None
-        while True:
-            first = self._jobs.get()
-            if first is None:
-                break
-            jobs = [first]
-            is_last = False
-            while len(jobs) < _JOBS_PER_TRANSACTION and not is_last:
+        is_last = False
+        while not is_last:
+            jobs: list[Job] = []
+            job = self._jobs.get()
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == _JOBS_PER_TRANSACTION:
+                    break
                 try:
-                    more = self._jobs.get_nowait()
+                    job = self._jobs.get_nowait()
                 except Empty:
                     break
-                if more is None:
-                    is_last = True
-                else:
-                    jobs.append(more)
-            try:
-                connection = connection or self._connect()
-                _transact(connection, jobs)
-            except (sqlite3.Error, OSError) as exc:
+            is_last = job is None
+            if jobs:
+                self._do(jobs)
+        self._disconnect()
+
+    def _do(self, jobs: list[Job]) -> None:
+        """Do all jobs in one transaction, or each by itself where that fails for one of them."""
+        try:
+            self._connection = self._connection or self._connect()
+            _transact(self._connection, jobs)
+        except (sqlite3.Error, OSError) as exc:
+            self._disconnect()  # the next job tries anew: the disk may have room again
+            if len(jobs) == 1 or getattr(exc, "sqlite_errorcode", None) in _BUSY:
                 _fail(jobs, exc)
-                if connection is not None:
-                    with suppress(sqlite3.Error):
-                        connection.close()
-                    connection = None  # the next job tries anew: the disk may have room again
-            if is_last:
-                break
-        if connection is not None:
-            connection.close()
+                return
+            for job in jobs:
+                self._do([job])
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -5,9 +5,11 @@ Spec: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -46,6 +48,19 @@ CREATE TABLE IF NOT EXISTS idempotency_callers (
   caller TEXT PRIMARY KEY, kept INTEGER NOT NULL, number INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+_TAKE: Final = "UPDATE idempotency_keys SET owner = ? WHERE caller = ? AND key = ?"
+_TAKE_AGAIN: Final = f"{_TAKE} AND owner IS NULL"
+_FINISH: Final = (
+    "UPDATE idempotency_keys SET owner = NULL, status = ?, answer = ?, media_type = ?,"
+    " resend_safe = ? WHERE caller = ? AND key = ?"
+)
+_ABANDON: Final = (
+    "UPDATE idempotency_keys SET owner = NULL, status = NULL, answer = NULL"
+    " WHERE caller = ? AND key = ?"
+)
+_FORGET: Final = ""
+"""Stands for `_delete`, which is more than one statement."""
+_RETRY_S: Final = 1.0
 
 
 class Clock:
@@ -74,8 +89,9 @@ class Clock:
 class IdempotencyStore:
     """The keys of all callers, for all processes of a server.
 
-    Keys whose end could not be written are remembered here as those of a server that died; once
-    this process has ended, everybody sees that.
+    A key whose end could not be written is that of a server that died, or was never taken. This
+    process knows at once; the others once that can be written, which is tried every second, or
+    once this process has ended.
     """
 
     def __init__(
@@ -92,51 +108,69 @@ class IdempotencyStore:
         self._most_keys = most_keys
         self._clock = clock or Clock()
         self._owner = owner
-        self._lost: set[tuple[str, str]] = set()
+        self._lost: dict[tuple[str, str], str] = {}
+        self._settling: asyncio.Task[None] | None = None
 
     async def begin(self, caller: str, key: str, fingerprint: bytes, time_ns: int) -> Found:
         """Take the key, and return what is known of an earlier request; `None` if there was none."""
+        lost = self._lost.get((caller, key))
         job = partial(self._begin, caller=caller, key=key, fingerprint=fingerprint, time_ns=time_ns)
         try:
             return await self._database.run(job)
         except (sqlite3.Error, OSError) as exc:
+            if lost is not None:
+                self._lose(caller, key, lost)
             return Unstorable(str(exc))
 
     async def begin_again(self, caller: str, key: str) -> bool:
         """Take a key whose request was answered; return whether nobody was faster."""
-        values = (self._owner or process_token(), caller, key)
-        return await self._write(
-            "UPDATE idempotency_keys SET owner = ?, status = NULL, answer = NULL"
-            " WHERE caller = ? AND key = ? AND owner IS NULL",
-            values,
-        )
+        owner = self._owner or process_token()
+        return await self._write(_TAKE_AGAIN, (owner, caller, key))
 
     async def finish(self, caller: str, key: str, worked: Worked) -> None:
         """Keep the answer; where that cannot be done, the key is that of a server that died."""
         answer = worked.answer
         safe = "".join("1" if one else "0" for one in worked.resend_safe)
         values = (answer.status, answer.body, answer.media_type, safe, caller, key)
-        kept = await self._write(
-            "UPDATE idempotency_keys SET owner = NULL, status = ?, answer = ?, media_type = ?,"
-            " resend_safe = ? WHERE caller = ? AND key = ?",
-            values,
-        )
-        if not kept:
-            self._lost.add((caller, key))
+        if not await self._write(_FINISH, values):
+            self._lose(caller, key, _ABANDON)
 
     async def abandon(self, caller: str, key: str) -> None:
         """Let the key be that of a server that died."""
-        if not await self._write(
-            "UPDATE idempotency_keys SET owner = NULL WHERE caller = ? AND key = ?", (caller, key)
-        ):
-            self._lost.add((caller, key))
+        if not await self._write(_ABANDON, (caller, key)):
+            self._lose(caller, key, _ABANDON)
 
     async def forget(self, caller: str, key: str) -> None:
         """Let go of a key whose request was not worked."""
         try:
             await self._database.run(partial(_delete, caller=caller, key=key))
         except (sqlite3.Error, OSError):
-            self._lost.add((caller, key))
+            self._lose(caller, key, _FORGET)
+
+    def _lose(self, caller: str, key: str, statement: str) -> None:
+        """Remember what is to be written of a key, and try to until it is."""
+        self._lost[caller, key] = statement
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        while self._lost:
+            await asyncio.sleep(_RETRY_S)
+            for (caller, key), statement in tuple(self._lost.items()):
+                job = partial(self._settle_one, caller=caller, key=key, statement=statement)
+                with suppress(sqlite3.Error, OSError):
+                    await self._database.run(job)
+                    self._lost.pop((caller, key), None)
+
+    def _settle_one(
+        self, connection: sqlite3.Connection, *, caller: str, key: str, statement: str
+    ) -> None:
+        if (caller, key) not in self._lost:
+            return  # the next request with the key was faster
+        if statement == _FORGET:
+            _delete(connection, caller=caller, key=key)
+        else:
+            connection.execute(statement, (caller, key))
 
     async def _write(self, statement: str, values: tuple[object, ...]) -> bool:
         """Change one row; return whether that was written."""
@@ -149,6 +183,8 @@ class IdempotencyStore:
 
     def close(self) -> None:
         """Finish what was begun."""
+        if self._settling is not None and not self._settling.get_loop().is_closed():
+            self._settling.cancel()
         self._database.close()
 
     def _begin(
@@ -168,21 +204,22 @@ class IdempotencyStore:
         ).fetchone()
         if row is not None:
             kept, *created, kept_ns, working, status, answer, media_type, safe = row
-            mine = working == owner and (caller, key) in self._lost
-            if working is not None and not mine and is_alive(working):
+            lost = self._lost.pop((caller, key), None) if working == owner else None
+            if working is not None and lost is None and is_alive(working):
                 return UnderWay() if kept == fingerprint else OtherRequest()
-            if self._clock.age_s(*created) <= self._ttl_s:
+            if lost != _FORGET and self._clock.age_s(*created) <= self._ttl_s:
                 if kept != fingerprint:
+                    if lost is not None:
+                        self._lost[caller, key] = lost
                     return OtherRequest()
+                is_cut_off = working is not None or status is None
+                if is_cut_off:
+                    connection.execute(_TAKE, (owner, caller, key))
                 if status is None:
-                    self._lost.discard((caller, key))
-                    connection.execute(
-                        "UPDATE idempotency_keys SET owner = ? WHERE caller = ? AND key = ?",
-                        (owner, caller, key),
-                    )
                     return EarlierRequest(kept_ns)
                 flags = tuple(flag == "1" for flag in safe)
-                return EarlierRequest(kept_ns, Answer(status, answer, media_type=media_type), flags)
+                known = Answer(status, answer, media_type=media_type)
+                return EarlierRequest(kept_ns, known, flags, is_cut_off)
             _delete(connection, caller=caller, key=key)
         number = self._make_room(connection, caller)
         connection.execute(

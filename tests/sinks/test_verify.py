@@ -152,6 +152,25 @@ def test_a_shutdown_meanwhile_leaves_a_yes_a_yes(in_server: bool) -> None:
     assert "cut off" in receipt.warnings[-1]
 
 
+def test_a_shutdown_meanwhile_leaves_the_yes_of_each_of_a_group_a_yes() -> None:
+    """As for one event alone: what is read back has been acknowledged."""
+
+    async def main() -> list[Any]:
+        async with Pipeline(in_server=True) as pipeline:
+            loki = Loki(lambda _: [])
+            pipeline._transport.http = httpx.MockTransport(loki.answer)
+            prepared = [pipeline.prepare(raw(changed(LOKI, log__message=m))) for m in "ab"]
+            task = asyncio.create_task(pipeline.send_prepared(prepared))
+            while not loki.queries:  # noqa: ASYNC110  # a mock has no event for it
+                await asyncio.sleep(0)
+            task.cancel()
+            return await task
+
+    receipts = [result.unwrap() for result in asyncio.run(main())]
+    assert [receipt.verified for receipt in receipts] == [False, False]
+    assert all("cut off" in receipt.warnings[-1] for receipt in receipts)
+
+
 def test_events_of_a_group_are_read_back_each(tmp_path: Path) -> None:
     """Files are asked by their bytes, at the offset where each was written."""
     sink = {"type": "file", "path": str(tmp_path / "x.log")}

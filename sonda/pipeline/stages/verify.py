@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from time import perf_counter_ns
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from returns.result import Result, Success
 
@@ -13,11 +14,12 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, EncodedEvent, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.targets import target_of
 from sonda.pipeline.values.addresses import address_of, parse_http_url
 from sonda.pipeline.values.durations import seconds
 from sonda.pipeline.verify import look_for
 from sonda.pipeline.verify.read_back import Verified, read_back
+
+T = TypeVar("T")
 
 _CUT_OFF: Final = "the event was acknowledged, but the wait to read it back from {} was cut off"
 
@@ -48,7 +50,7 @@ async def verify(
     asked = event.order.verify
     if asked is None:
         return receipt
-    target = target_of(event.order.sink) if asked.url is None else asked.url
+    target = event.order.sink.target if asked.url is None else asked.url
     deadline = Deadline.within(seconds(asked.timeout), until_s)
     look = look_for(event, receipt, network, deadline)
     acknowledged_ns = perf_counter_ns()
@@ -66,3 +68,24 @@ async def verify(
         visible_us = (perf_counter_ns() - acknowledged_ns) // 1000
         return replace(receipt, confirmed=Confirmed.QUERYABLE, verified=True, visible_us=visible_us)
     return replace(receipt, verified=False, warnings=(*receipt.warnings, verified.warning))
+
+
+async def side_by_side(
+    verifying: Iterable[Coroutine[Any, Any, T]], *, survives_cancellation: bool
+) -> list[T]:
+    """Read back several events at once; return what each has come to, in their order.
+
+    With *survives_cancellation* a shutdown cuts each one short, as in `verify`, and is over then.
+    """
+    tasks = [asyncio.ensure_future(one) for one in verifying]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        own = asyncio.current_task()
+        if not survives_cancellation or own is None:
+            raise
+        own.uncancel()
+    return [task.result() for task in tasks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -224,5 +225,85 @@ def test_a_bug_leaves_the_key_of_a_dead_server(tmp_path: Path) -> None:
         await store.begin("me", "k", b"f", 1)
         await store.abandon("me", "k")
         assert await store.begin("me", "k", b"f", 2) == EarlierRequest(1)
+
+    using(tmp_path, work)
+
+
+def test_a_death_while_worked_again_leaves_what_was_known(tmp_path: Path) -> None:
+    """The answer of the first time stays, marked: what was worked again may have been sent."""
+    mixed = Worked(Answer(207, b"{}\n"), (False, True))
+
+    async def first(store: IdempotencyStore) -> None:
+        await store.begin("me", "k", b"f", 1)
+        await store.finish("me", "k", mixed)
+        assert await store.begin_again("me", "k")
+
+    async def second(store: IdempotencyStore) -> None:
+        known = EarlierRequest(1, mixed.answer, (False, True), is_cut_off=True)
+        assert await store.begin("me", "k", b"f", 2) == known
+        assert await store.begin("me", "k", b"f", 3) == UnderWay()
+        await store.finish("me", "k", mixed)
+        settled = EarlierRequest(1, mixed.answer, (False, True))
+        assert await store.begin("me", "k", b"f", 4) == settled
+
+    using(tmp_path, first, owner=DEAD)
+    using(tmp_path, second)
+
+
+def test_another_worker_learns_of_a_verdict_that_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk had no room for it; once it has, the key is that of a dead server for everybody."""
+    monkeypatch.setattr("sonda.server.idempotency._RETRY_S", 0.0)
+
+    async def work(store: IdempotencyStore) -> None:
+        assert await store.begin("me", "k", b"f", 1) is None
+        assert await store.begin("me", "unsent", b"f", 1) is None
+        with monkeypatch.context() as full:
+            full.setattr("sonda.server.database._transact", _no_room)
+            await store.finish("me", "k", DONE)
+            await store.forget("me", "unsent")
+        other = IdempotencyStore(tmp_path / "sonda.sqlite3", ttl_s=60.0, most_keys=100)
+        assert store._settling is not None
+        await store._settling
+        assert await other.begin("me", "k", b"f", 2) == EarlierRequest(1)
+        assert await other.begin("me", "unsent", b"f", 2) is None
+        other.close()
+
+    using(tmp_path, work)
+
+
+def _no_room(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_verdict_that_was_lost_is_known_here_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even while nothing can be written: a key that cannot be taken is still lost."""
+
+    async def work(store: IdempotencyStore) -> None:
+        assert await store.begin("me", "k", b"f", 1) is None
+        with monkeypatch.context() as full:
+            full.setattr("sonda.server.database._transact", _no_room)
+            await store.finish("me", "k", DONE)
+            assert isinstance(await store.begin("me", "k", b"f", 2), Unstorable)
+        assert await store.begin("me", "k", b"other", 3) == OtherRequest()
+        assert await store.begin("me", "k", b"f", 3) == EarlierRequest(1)
+        assert await store.begin("me", "k", b"f", 4) == UnderWay()
+
+    using(tmp_path, work)
+
+
+def test_one_job_that_fails_fails_alone(tmp_path: Path) -> None:
+    """Jobs share a transaction, but not its failure."""
+
+    async def work(store: IdempotencyStore) -> None:
+        bad = store._database.run(lambda c: c.execute("SELECT * FROM nothing_like_it").fetchall())
+        good = store.begin("me", "k", b"f", 1)
+        failed, taken = await asyncio.gather(bad, good, return_exceptions=True)
+        assert isinstance(failed, sqlite3.OperationalError)
+        assert taken is None
+        assert await store.begin("me", "k", b"f", 2) == UnderWay()
 
     using(tmp_path, work)
