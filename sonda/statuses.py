@@ -52,7 +52,7 @@ def _status_of_rejection(rejection: Rejection) -> int:  # noqa: C901, PLR0911, P
             return 400
         case found.Unauthorized():
             return 401
-        case found.ForbiddenHost() | found.KeyRestricted():
+        case found.ForbiddenHost():
             return 403
         case found.NotFound():
             return 404

@@ -11,7 +11,15 @@ from itertools import count as counting
 from math import lcm
 from typing import Any, Final, Literal, TypeAlias
 
-from sonda.pipeline.model import Event, Log, Metric, PluginRef, Signal
+from sonda.pipeline.model import (
+    Event,
+    Log,
+    Metric,
+    NamedDestination,
+    PluginRef,
+    Signal,
+    ValidatedEvent,
+)
 from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.log_generators import Messages
@@ -117,13 +125,20 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How events are rendered and where they go: as written, and as the pipeline has read it."""
+    """How events are rendered and where they go: as written, and as the pipeline has read it.
+
+    *named* is the operator's destination, where the entry asks for one by its name.
+    """
 
     encoder: PluginRef
     sink: PluginRef
-    destination: str | None = None
+    named: NamedDestination | None = None
     encoder_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sink_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def order(self, event: Event) -> ValidatedEvent:
+        """Return the order to deliver *event* this way."""
+        return ValidatedEvent(event, self.encoder, self.sink, destination=self.named)
 
 
 @dataclass(frozen=True)
