@@ -137,11 +137,20 @@ class _Addressing:
         if "destination" in own:
             defaults.pop("encoder", None)
             defaults.pop("sink", None)
+        if "stages" in own:
+            defaults = {
+                name: defaults[name] for name in defaults if name not in ("rate", "duration")
+            }
+            for name in ("rate", "duration"):
+                if name in own:
+                    reason = f"unknown field '{name}': stages stand in its place"
+                    self.issues.structure(piece.path, reason)
+                    return replace(piece, is_sound=False)
         merged = {**defaults, **own}
         labels = [of.get("labels") for of in (defaults, own)]
         if all(isinstance(one, dict) for one in labels):
             merged["labels"] = {**defaults["labels"], **own["labels"]}
-        if "rate" not in merged and piece.written:
+        if "rate" not in merged and "stages" not in merged and piece.written:
             self.issues.structure(piece.path, "missing field 'rate'")
             return replace(piece, written=merged, is_sound=False)
         return replace(piece, written=merged)
