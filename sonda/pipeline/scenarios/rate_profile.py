@@ -77,7 +77,11 @@ class Profile:
             yield Segment(0, None, 0, self.plain)
             return
         if self._table is None:
-            begin, weight = self._cycle_before(above // below)
+            goal = above // below
+            for segment in self._segments(*self._cycle_before(goal)):
+                begin, end, weight, slope = segment
+                if end is None or weight + slope * (end - begin) > goal:
+                    break
         else:
             times, weights = self._table
             full, rest = divmod(above, below * weights[-1])
