@@ -109,7 +109,7 @@ class IdempotencyStore:
         self._clock = clock or Clock()
         self._owner = owner
         self._lost: dict[tuple[str, str], str] = {}
-        self._settling: asyncio.Task[None] | None = None
+        self._writing_lost: asyncio.Task[None] | None = None
 
     async def begin(self, caller: str, key: str, fingerprint: bytes, time_ns: int) -> Found:
         """Take the key, and return what is known of an earlier request; `None` if there was none."""
@@ -150,19 +150,19 @@ class IdempotencyStore:
     def _lose(self, caller: str, key: str, statement: str) -> None:
         """Remember what is to be written of a key, and try to until it is."""
         self._lost[caller, key] = statement
-        if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._settle())
+        if self._writing_lost is None or self._writing_lost.done():
+            self._writing_lost = asyncio.create_task(self._write_lost())
 
-    async def _settle(self) -> None:
+    async def _write_lost(self) -> None:
         while self._lost:
             await asyncio.sleep(_RETRY_S)
             for (caller, key), statement in tuple(self._lost.items()):
-                job = partial(self._settle_one, caller=caller, key=key, statement=statement)
+                job = partial(self._write_lost_one, caller=caller, key=key, statement=statement)
                 with suppress(sqlite3.Error, OSError):
                     await self._database.run(job)
                     self._lost.pop((caller, key), None)
 
-    def _settle_one(
+    def _write_lost_one(
         self, connection: sqlite3.Connection, *, caller: str, key: str, statement: str
     ) -> None:
         if (caller, key) not in self._lost:
@@ -183,8 +183,8 @@ class IdempotencyStore:
 
     def close(self) -> None:
         """Finish what was begun."""
-        if self._settling is not None and not self._settling.get_loop().is_closed():
-            self._settling.cancel()
+        if self._writing_lost is not None and not self._writing_lost.get_loop().is_closed():
+            self._writing_lost.cancel()
         self._database.close()
 
     def _begin(
