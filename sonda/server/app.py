@@ -15,10 +15,10 @@ from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
 from sonda.resources.auth import BearerAuth, UnrestrictedAuth
-from sonda.resources.body import Receive
 from sonda.resources.destinations import Destinations
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
+from sonda.resources.request import Receive
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck

@@ -10,9 +10,8 @@ from sonda.answers import failed
 from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
-from sonda.resources.body import Message, Receive
-from sonda.resources.errors import DELIVERY, Rejected
-from sonda.resources.query import form_of
+from sonda.resources.errors import DELIVERY, Rejected, requested_form
+from sonda.resources.request import Message, Receive
 from sonda.server.host_check import HostCheck
 from sonda.server.request_id import HEADER, ID, request_id
 
@@ -184,7 +183,7 @@ class _Admission:
 
 async def _refuse(scope: Scope, send: Send, rejection: Rejection) -> None:
     """Answer in the place of the app."""
-    answer = failed(rejection, form_of(scope))
+    answer = failed(rejection, requested_form(scope))
     headers: Iterable[tuple[bytes, bytes]] = (
         *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
         (b"content-type", answer.media_type.encode()),

@@ -15,7 +15,7 @@ from sonda.envelope import envelope
 from sonda.pipeline.scenarios.numbers import seconds
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.resources.auth import BearerAuth
-from sonda.resources.body import Body, content_length
+from sonda.resources.request import BODY
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.resources import YAML_TYPES
@@ -123,7 +123,9 @@ class _Collection(_Resource):
         if req.get_header("Content-Encoding") is not None:
             raise Refusal(415, "send the body as it is, without Content-Encoding")
         parameters = _parameters(req, "dry_run")
-        body = await Body.of(req).read(content_length(req), MOST_BYTES, self._timeout_s)
+        body = await req.scope[BODY].read(
+            req.get_header("Content-Length"), MOST_BYTES, self._timeout_s
+        )
         await self._forward(req, resp, parameters, body, media_type)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sonda.observe.metrics import Metrics
-from sonda.resources.body import Receive
 from sonda.resources.errors import Rejected
+from sonda.resources.request import Receive
 from sonda.server.middleware import AdmissionMiddleware, Scope, Send
 
 Feed = asyncio.Queue[dict[str, Any]]
