@@ -26,18 +26,18 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
 from sonda.observe.record import (
+    DELIVERED,
     ENCODERS,
     INVALID,
     OUTCOMES,
     SIGNALS,
     SINKS,
     became,
-    is_event,
     names_of,
 )
 from sonda.pipeline.delivery import Delivery
@@ -232,45 +232,46 @@ class Metrics(Observer):
         """Count the end of one."""
         self._sheet[_OPEN[(sink,)]] -= 1.0
 
-    def answered(self, status: int, delivery: Delivery | None) -> None:
-        """Count a request that was turned away; one that became an event has been counted as one."""
-        if delivery is None or not is_event(status, delivery):
-            refused = _REJECTED.get((str(status),))
-            if refused is not None:
-                self._sheet[refused] += 1.0
+    def answered(self, status: int) -> None:
+        """Count a request that was turned away before it was an event."""
+        refused = _REJECTED.get((str(status),))
+        if refused is not None:
+            self._sheet[refused] += 1.0
 
     def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Count an event, whoever has handed it in, unless it was not taken on."""
-        name = became(outcome)
+        name = DELIVERED if isinstance(outcome, Success) else became(outcome)
         if name is None:
             return
-        cells = _cells(*names_of(delivery))
-        self._sheet[cells.outcomes[name]] += 1.0
+        order, sheet = delivery.order, self._sheet
+        if order is None:
+            cells = _cells(*names_of(delivery.document))
+        else:
+            cells = _cells(order.event.signal_type, order.encoder.name, order.sink.name)
+        sheet[cells.outcomes[name]] += 1.0
+        spans: list[tuple[int, int]] = []
         if delivery.prepared_ns:
-            self._time(cells.validation, delivery.prepared_ns - delivery.began_ns)
+            spans.append((cells.validation, delivery.prepared_ns - delivery.began_ns))
         if delivery.encoded_ns:
-            self._time(cells.encoding, delivery.encoded_ns - delivery.prepared_ns)
+            spans.append((cells.encoding, delivery.encoded_ns - delivery.prepared_ns))
         if name != INVALID:
-            self._push(delivery, cells)
+            spans += self._push(delivery, cells)
+        for start, span_ns in spans:
+            sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+            if span_ns:
+                sheet[start + _SECONDS_SUM] += span_ns * 1e-9
 
-    def _push(self, delivery: Delivery, cells: _Cells) -> None:
-        """Count what followed encoding."""
+    def _push(self, delivery: Delivery, cells: _Cells) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Count pushes and retries; return how long the event waited, and for its acknowledgement."""
         sheet = self._sheet
-        waited_ns = delivery.waited_ns
-        began_ns = delivery.encoded_ns or delivery.began_ns
-        self._time(cells.waiting, waited_ns)
-        self._time(cells.acknowledgement, max(0, delivery.ended_ns - began_ns - waited_ns))
         if delivery.tries > 1:
             sheet[cells.retries] += delivery.tries - 1
         for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
             sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
             sheet[cells.pushes + _EVENTS_SUM] += events
-
-    def _time(self, start: int, span_ns: int) -> None:
-        sheet = self._sheet
-        sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
-        if span_ns:
-            sheet[start + _SECONDS_SUM] += span_ns * 1e-9
+        waited_ns = delivery.waited_ns
+        sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
+        return (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
 
 
 class _Cells(NamedTuple):

@@ -18,20 +18,12 @@ from sonda.resources.auth import BearerAuth, UnrestrictedAuth
 from sonda.resources.destinations import Destinations
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
-from sonda.resources.request import Receive
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
 from sonda.server.idempotency import IdempotencyStore
 from sonda.server.live_config import LiveConfig
-from sonda.server.middleware import (
-    AdmissionMiddleware,
-    AsgiApp,
-    HostMiddleware,
-    RequestLogMiddleware,
-    Scope,
-    Send,
-)
+from sonda.server.middleware import RequestMiddleware
 from sonda.server.scenarios.gateway import Gateway, RunnerHome
 from sonda.server.scenarios.routes import add_scenarios
 from sonda.server.settings import Settings
@@ -41,16 +33,10 @@ from sonda.statuses import http_status
 _WORTH_SHARING: Final = 16
 
 
-class ServerApp:
-    """An ASGI app, and whether the server behind it is ready for events."""
+class ServerApp(RequestMiddleware):
+    """The app of a server, and whether the server is ready for events."""
 
-    def __init__(self, app: AsgiApp, readiness: Readiness) -> None:
-        self._app = app
-        self.readiness = readiness
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope."""
-        await self._app(scope, receive, send)
+    readiness: Readiness
 
 
 def assemble(
@@ -98,12 +84,16 @@ def assemble(
         timeout_s=settings.request_timeout_s,
         is_ready=lambda: inner.readiness.is_ready,
     )
-    app: AsgiApp = inner
-    if not config.keys() and all(is_loopback(address.host) for address in listening):
-        app = HostMiddleware(app, HostCheck(settings.allow_host))
-    limits = (settings.max_inflight_requests, settings.max_inflight_bytes)
-    app = AdmissionMiddleware(app, *limits, metrics)
-    return ServerApp(RequestLogMiddleware(app, metrics), inner.readiness)
+    is_private = not config.keys() and all(is_loopback(address.host) for address in listening)
+    app = ServerApp(
+        inner,
+        settings.max_inflight_requests,
+        settings.max_inflight_bytes,
+        metrics,
+        HostCheck(settings.allow_host) if is_private else None,
+    )
+    app.readiness = inner.readiness
+    return app
 
 
 def key_store(settings: Settings, folders: Sequence[Path]) -> IdempotencyStore | None:
