@@ -11,11 +11,11 @@ from __future__ import annotations
 import mmap
 import platform
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, product
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -39,6 +39,12 @@ from sonda.observe.record import (
     became,
     is_event,
     names_of,
+)
+from sonda.observe.scenario_metrics import (
+    ORIGIN,
+    REQUEST,
+    scenario_events,
+    scenario_families,
 )
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Receipt
@@ -149,6 +155,9 @@ FAMILIES: Final = (
 )
 
 
+_EVENT_FAMILY: Final = FAMILIES[0]
+
+
 def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
     """Return where in a sheet each series has its cells, and how many cells there are."""
     places: dict[str, dict[Labels, int]] = {}
@@ -208,7 +217,9 @@ class Metrics(Observer):
         self._all = all_sheets or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
         self._sheet = self._all[number]
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(self._all))
+        self.scenarios: Mapping[str, Any] = {}
+        """What the runner of scenarios last said of all runs, if there is one."""
+        self._registry.register(_Collector(self._all, lambda: self.scenarios))
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """Write all counts in the format that the header `Accept` prefers; gives its type, too."""
@@ -302,21 +313,30 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
 class _Collector(Collector):
     """All sheets together, as `prometheus_client` wants to be told of them."""
 
-    def __init__(self, all_sheets: Sequence[Sheet]) -> None:
+    def __init__(
+        self, all_sheets: Sequence[Sheet], scenarios: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._all = all_sheets
+        self._scenarios = scenarios
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; a series appears once it has counted something."""
         for family in FAMILIES:
-            yield self._read(family)
+            metric = self._read(family)
+            if family is _EVENT_FAMILY:
+                for told, count in scenario_events(self._scenarios()):
+                    metric.add_metric(told, count)
+            yield metric
+        yield from scenario_families(self._scenarios())
         build = GaugeMetricFamily(
             "sonda_build_info", "The versions that run.", labels=("version", "python_version")
         )
         build.add_metric((version(), platform.python_version()), 1.0)
         yield build
 
-    def _read(self, family: Family) -> Metric:
+    def _read(self, family: Family) -> Any:
         names = [*family.labels, *(["error"] if "status" in family.labels else [])]
+        names += [ORIGIN] if family is _EVENT_FAMILY else []
         metric = family.kind(family.name, family.help, labels=names)
         for values, start in OFFSETS[family.name].items():
             cells = [
@@ -324,7 +344,8 @@ class _Collector(Collector):
             ]
             if not any(cells) and values:
                 continue
-            told = [*values, CODES[int(values[0])]] if "status" in family.labels else values
+            told = [*values, CODES[int(values[0])]] if "status" in family.labels else [*values]
+            told += [REQUEST] if family is _EVENT_FAMILY else []
             if isinstance(metric, HistogramMetricFamily):
                 bounds = [*map(floatToGoString, family.buckets), "+Inf"]
                 counts = zip(bounds, accumulate(cells[:-1]), strict=True)

@@ -33,6 +33,7 @@ from sonda.server.middleware import (
     Send,
 )
 from sonda.server.scenarios.gateway import Gateway, RunnerHome
+from sonda.server.scenarios.probes import ScenarioExposition, ScenarioReady
 from sonda.server.scenarios.routes import add_scenarios
 from sonda.server.settings import Settings
 from sonda.server.state import DATABASE
@@ -99,6 +100,8 @@ def assemble(
     add_scenarios(
         inner, gateway, auth=auth, timeout_s=settings.request_timeout_s, is_ready=is_ready
     )
+    inner.add_route("/metrics", ScenarioExposition(auth, metrics, gateway))  # in place of its own
+    inner.add_route("/ready", ScenarioReady(inner.readiness, gateway))
     app: AsgiApp = inner
     if not config.keys() and all(is_loopback(address.host) for address in listening):
         app = HostMiddleware(app, HostCheck(settings.allow_host))
