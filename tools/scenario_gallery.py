@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,8 +51,60 @@ def series_lines() -> list[list[float]]:
     return [drawn[place :: plan.series] for place in range(plan.series)]
 
 
+STAGES: Final = [
+    {"rate": 40, "for": "1m", "ramp": True},
+    {"rate": 40, "for": "2m"},
+    {"rate": 100, "for": "20s", "ramp": True},
+    {"rate": 10, "for": "40s", "ramp": True},
+    {"rate": 25, "for": "1m"},
+]
+
+
+def rate_line() -> list[list[float]]:
+    """Return the events of each second of stages."""
+    entry = {**SERIES, "stages": STAGES}
+    for name in ("rate", "duration", "series", "series_phase"):
+        del entry[name]
+    [plan] = load_scenario(entry).unwrap().entries
+    counts = [plan.schedule.ticks_before(Fraction(second)) for second in range(301)]
+    return [[float(later - earlier) for earlier, later in pairwise(counts)]]
+
+
+def series_count_line() -> list[list[float]]:
+    """Return how many series each second of a spike of cardinality has."""
+    spike = {"label": "pod", "every": "2m", "for": "30s", "cardinality": 50}
+    entry = {**SERIES, "rate": 60, "duration": "4m", "cardinality_spikes": [spike]}
+    [plan] = load_scenario(entry).unwrap().entries
+    seen = []
+    for second in range(240):
+        events = plan.events(range(240 * second, 240 * second + 240))
+        seen.append(float(len({tuple(event.labels.items()) for event in events})))
+    return [seen]
+
+
+def after_lines() -> list[list[float]]:
+    """Return a link that goes down, and the queue that fills up from then on."""
+    link = {**SERIES, "id": "link", "generator": {"type": "flap", "up_duration": "40s"}, "rate": 1}
+    del link["series"], link["series_phase"]
+    queue = {
+        **link,
+        "id": "queue",
+        "labels": {"of": "queue"},
+        "generator": {"type": "saturation", "ceiling": 1, "time_to_saturate": "2m"},
+        "after": {"ref": "link", "op": "<", "value": 1},
+        "duration": "80s",
+    }
+    plan = load_scenario({"scenarios": [link, queue]}).unwrap()
+    waited = [0.0] * int(plan.entry("queue").phase)
+    rising = plan.entry("queue").values(range(80))
+    return [plan.entry("link").values(range(120)), [*waited, *rising]]
+
+
 FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
     "series": (120, series_lines),
+    "after": (120, after_lines),
+    "stages": (300, rate_line),
+    "cardinality_spikes": (240, series_count_line),
 }
 """What is no generator: how much of it is shown, in seconds, and its lines."""
 

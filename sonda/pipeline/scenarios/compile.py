@@ -18,6 +18,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.hiding import hide_advisories
 from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.scenarios.after import resolve_after
 from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
 from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
@@ -85,6 +86,8 @@ def compile_document(
         if entry is not None:
             entries.append(entry)
             warnings += advice
+    if issues.problem() is None:
+        entries = list(resolve_after(merged, entries, issues))
     _check_series(entries, [piece.path for piece in merged], issues)
     if (problem := issues.problem()) is not None:
         return Failure(problem)
@@ -137,11 +140,20 @@ class _Addressing:
         if "destination" in own:
             defaults.pop("encoder", None)
             defaults.pop("sink", None)
+        if "stages" in own:
+            defaults = {
+                name: defaults[name] for name in defaults if name not in ("rate", "duration")
+            }
+            for name in ("rate", "duration"):
+                if name in own:
+                    reason = f"unknown field '{name}': stages stand in its place"
+                    self.issues.structure(piece.path, reason)
+                    return replace(piece, is_sound=False)
         merged = {**defaults, **own}
         labels = [of.get("labels") for of in (defaults, own)]
         if all(isinstance(one, dict) for one in labels):
             merged["labels"] = {**defaults["labels"], **own["labels"]}
-        if "rate" not in merged and piece.written:
+        if "rate" not in merged and "stages" not in merged and piece.written:
             self.issues.structure(piece.path, "missing field 'rate'")
             return replace(piece, written=merged, is_sound=False)
         return replace(piece, written=merged)

@@ -24,6 +24,8 @@ from sonda.pipeline.scenarios.compile_series import (
     is_spread,
     read_series,
 )
+from sonda.pipeline.scenarios.compile_spikes import SpikeReader
+from sonda.pipeline.scenarios.compile_stages import read_stages
 from sonda.pipeline.scenarios.draw import draw
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
@@ -41,6 +43,7 @@ from sonda.pipeline.scenarios.rate_profile import Cycle
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.structure import Issues, Piece
+from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
@@ -79,6 +82,9 @@ class EntryCompiler:
         self._check_pace(piece)
         seed, written = self.seed, piece.written
         own_labels = read_series(written, piece.path, labels, self.issues)
+        spikes = SpikeReader(piece.path, self.issues, seed, entry_id).read(
+            written, labels, own_labels
+        )
         content_of, rewritten = (
             self._values(piece, entry_id, seed, schedule)
             if written["signal_type"] == "metrics"
@@ -86,7 +92,7 @@ class EntryCompiler:
         )
         if own_labels and content_of is not None:
             check_spread(written, piece.path, content_of({}), self.issues)
-            check_rate(written, piece.path, schedule.peak_rate * len(own_labels), self.issues)
+            check_rate(piece.path, schedule.peak_rate * len(own_labels), self.issues)
         if len(self.issues.values) > before or content_of is None or start is None or route is None:
             return None
         max_lag = written.get("max_lag")
@@ -100,6 +106,7 @@ class EntryCompiler:
             pace=written.get("pace", "real"),
             max_lag=None if max_lag is None else seconds(max_lag),
             labels=labels,
+            spikes=spikes,
             content=content_of({}),
             route=route,
             on_sink_error=written.get("on_sink_error", "warn"),
@@ -122,8 +129,10 @@ class EntryCompiler:
             self.issues.value((*piece.path, *path), str(exc))
             return None
 
-    def _schedule(self, piece: Piece) -> Schedule | None:
+    def _schedule(self, piece: Piece) -> Timing | None:
         written = piece.written
+        if "stages" in written:
+            return read_stages(written, piece.path, self.issues)
         rate = fraction(written["rate"])
         if rate > MOST_RATE:
             self.issues.value((*piece.path, "rate"), f"must be at most {MOST_RATE:,}")
@@ -196,7 +205,7 @@ class EntryCompiler:
     def _check_pace(self, piece: Piece) -> None:
         written = piece.written
         if written.get("pace") == "max":
-            if "duration" not in written and "count" not in written:
+            if not any(name in written for name in ("duration", "count", "stages")):
                 self.issues.value((*piece.path, "pace"), "max needs a duration or a count")
             if "max_lag" in written:
                 self.issues.value(
@@ -207,7 +216,7 @@ class EntryCompiler:
                 self._seconds(piece, name)
 
     def _values(
-        self, piece: Piece, entry_id: str, seed: int, schedule: Schedule
+        self, piece: Piece, entry_id: str, seed: int, schedule: Timing
     ) -> tuple[ContentOf | None, Mapping[str, Any] | None]:
         """Return what makes the values of each series, and what an alias stands for."""
         written, where = piece.written, (*piece.path, "generator")
@@ -251,7 +260,7 @@ class EntryCompiler:
 
         return values_of, rewritten
 
-    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Schedule) -> None:
+    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
         planned, period = schedule.planned, sawtooth["period_secs"]
         if planned is None:
             self.issues.value(where, "leak needs an end: a duration or a count")
@@ -284,13 +293,14 @@ class EntryCompiler:
         if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
             self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
             return False
-        peak = entry.schedule.peak_rate / entry.series
+        peak = entry.schedule.peak_rate / entry.turning
         if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
             reason = (
                 f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
                 f"so at most {_STAMPS_A_SECOND:,} would stay apart"
             )
-            self.issues.value((*piece.path, "rate"), reason)
+            name = "stages" if "stages" in piece.written else "rate"
+            self.issues.value((*piece.path, name), reason)
             return False
         return True
 

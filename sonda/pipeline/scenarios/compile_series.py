@@ -60,11 +60,11 @@ def read_series(
         for name, of in asked.items()
     ]
     found = tuple(dict(zip(asked, values, strict=True)) for values in product(*axes))
-    return found if _are_labels(found[0], where, issues) else ()
+    return found if are_labels(found[0], where, issues) else ()
 
 
-def _are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
-    """Check the names of labels as those of an event are checked."""
+def are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
+    """Check labels as those of an event are checked; return whether they are fine."""
     event = {
         "signal_type": "logs",
         "labels": dict(labels),
@@ -92,11 +92,11 @@ def check_spread(
         issues.value((*path, "series_phase"), reason)
 
 
-def check_rate(written: Mapping[str, Any], path: Path, peak: Fraction, issues: Issues) -> None:
+def check_rate(path: Path, peak: Fraction, issues: Issues) -> None:
     """Check the rate of all series together."""
     if peak > MOST_RATE:
         reason = f"all series together make more than {MOST_RATE:,} events a second"
-        issues.value((*path, "series" if "series" in written else "rate"), reason)
+        issues.value((*path, "series"), reason)
 
 
 def fleet(

@@ -107,6 +107,10 @@ class FleetEntry(Entry):
 
     @property
     def series(self) -> int:
+        return len(self.own_labels) * self._one(0).series
+
+    @property
+    def turning(self) -> int:
         return len(self.own_labels) * self.labels.count
 
     def label_sets(self) -> Iterator[LabelSet]:

@@ -33,13 +33,11 @@ _NOT_YET_KEYS: Final = (
     "expect",
     "pack",
     "overrides",
-    "after",
     "distribution",
     "buckets",
     "quantiles",
     "observations_per_tick",
     "mean_shift_per_sec",
-    "cardinality_spikes",
     "metric_type",
     "help",
 )
