@@ -24,7 +24,7 @@ function resolve(schema) {
   return { ...resolve(find($ref)), ...beside };
 }
 
-const shape = (signal = event.signal_type) => find(resolve(api.components.schemas.Event).discriminator.mapping[signal]);
+const shape = (signal = event.signal_type) => find(resolve(api.components.schemas.InlineEvent).discriminator.mapping[signal]);
 const choices = (kind, signal) => shape(signal).properties[kind].discriminator.mapping;
 const fits = (encoder, sink) => find(choices("sink")[sink])["x-encoders"].includes(encoder);
 const get = (path) => path.reduce((node, name) => node?.[name], event);
@@ -49,7 +49,7 @@ function initial(schema) {
 
 function draw() {
   const { log, metric, labels, timestamp, encoder, sink } = shape().properties;
-  const signals = resolve(api.components.schemas.Event).discriminator.mapping;
+  const signals = resolve(api.components.schemas.InlineEvent).discriminator.mapping;
   $("form").replaceChildren(
     part("What happened", "",
       tiles("signal_type", "Signal", signals, (ref) => find(ref).title, chooseSignal),
@@ -362,7 +362,8 @@ function start(name) {
 }
 
 api = await (await fetch("openapi.json")).json();
-const examples = Object.entries(api.paths["/events"].post.requestBody.content["application/json"].examples);
+const examples = Object.entries(api.paths["/events"].post.requestBody.content["application/json"].examples)
+  .filter(([, { value }]) => !value.destination);
 $("version").textContent = api.info.version;
 $("example").append(...examples.map(([name, { summary }]) => make("option", { value: name }, summary)));
 $("example").onchange = (e) => { history.replaceState(null, "", `#${e.target.value}`); start(e.target.value); };
