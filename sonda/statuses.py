@@ -26,7 +26,6 @@ from sonda.rejections import (
     InvalidKey,
     InvalidParameter,
     KeyMismatch,
-    KeyRestricted,
     KeyUnstorable,
     MethodNotAllowed,
     NotFound,
@@ -57,7 +56,7 @@ def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PL
             return 400
         case Unauthorized():
             return 401
-        case Forbidden() | ForbiddenHost() | KeyRestricted():
+        case Forbidden() | ForbiddenHost():
             return 403
         case NotFound():
             return 404

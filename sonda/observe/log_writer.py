@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -51,8 +52,7 @@ class LogWriter:
                     self._waiting_bytes += len(line)
             self._lost += lost
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sonda-log", daemon=True)
-                self._thread.start()
+                self._thread = self._start_thread()
             self._changed.notify_all()
         if lost:
             self.dropped(lost)
@@ -63,6 +63,16 @@ class LogWriter:
             return self._changed.wait_for(
                 lambda: not self._lines and not self._is_writing, timeout_s
             )
+
+    def _start_thread(self) -> threading.Thread:
+        """Start the thread with all signals blocked: where the main thread blocks them they wait."""
+        thread = threading.Thread(target=self._run, name="sonda-log", daemon=True)
+        allowed = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
+        return thread
 
     def _run(self) -> None:
         changed = self._changed

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,15 +17,15 @@ from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.groups import delivery_of, in_place, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
-    hide_cancellation,
     hide_group_cancellation,
     hide_outcome,
+    hide_problem,
     hide_refusal,
 )
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
+    Interrupted,
     InterruptedGroup,
-    explain,
     outcomes_of_group,
     what_became,
 )
@@ -55,8 +56,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.stages.verify import permit, side_by_side, verify
-from sonda.pipeline.targets import destination_of, target_of
+from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.values.clock import unique_clock
 
 _LOG: Final = logging.getLogger("sonda")
@@ -91,7 +91,7 @@ class Pipeline:
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
         self._warn = warn
-        self._permit = partial(permit, network=self._transport)
+        self._preflight = partial(preflight, in_server=in_server)
 
     async def __aenter__(self) -> Self:
         if self._in_server:
@@ -126,28 +126,24 @@ class Pipeline:
         """
         time_ns = now_ns() if received_ns is None else received_ns
         document = parse(raw)
-        validated = document.bind(partial(self._validate, received_ns=time_ns, caller=caller))
+        find = partial(self._find, caller)
+        validated = document.bind(partial(validate, received_ns=time_ns, destinations=find))
         order = validated.bind(self._preflight)
+        is_named = isinstance(order, Success) and order.unwrap().destination is not None
+        if is_named:
+            order = order.map(hide_advisories)
         if delivery is not None:
-            delivery.time_ns = time_ns
-            delivery.prepared(document, order)
-        encoded = order.bind(encode).bind(partial(admit, caller=caller)).bind(self._permit)
-        if isinstance(order, Success):
+            delivery.prepared(document, order, time_ns)
+        encoded = order.bind(encode).bind(partial(admit, caller=caller, network=self._transport))
+        if is_named:
             encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
-            delivery.encoded()
+            delivery.encoded_ns = perf_counter_ns()
         return encoded
 
-    def _validate(
-        self, document: dict[str, Any], *, received_ns: int, caller: Caller
-    ) -> Result[ValidatedEvent, Problem]:
-        def find(name: str) -> NamedDestination | None:
-            return self._directory().get(name) if caller.may_use(name) else None
-
-        return validate(document, received_ns=received_ns, destinations=find)
-
-    def _preflight(self, order: ValidatedEvent) -> Result[ValidatedEvent, Problem]:
-        return preflight(order, in_server=self._in_server).map(hide_advisories)
+    def _find(self, caller: Caller, name: str) -> NamedDestination | None:
+        """Return the operator's destination *name*, if the caller may use it."""
+        return self._directory().get(name) if caller.may_use(name) else None
 
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
@@ -245,13 +241,12 @@ class Pipeline:
         """Record the outcomes, and let the observer and the log know."""
         advised: dict[str, None] = {}
         for delivery, outcome in zip(deliveries, results, strict=True):
-            delivery.ended(outcome)
+            advised.update(dict.fromkeys(delivery.ended(outcome)))
             self._observer.finished(delivery, outcome)
-            if self._in_server:
-                advised.update(dict.fromkeys(delivery.warnings))
-        with delivering(deliveries[:1]):  # the log's lines have the id of the request
-            for warning in advised:
-                self._warn(warning)
+        if advised and self._in_server:
+            with delivering(deliveries[:1]):  # the log's lines have the id of the request
+                for warning in advised:
+                    self._warn(warning)
 
     async def deliver(
         self,
@@ -269,42 +264,44 @@ class Pipeline:
         """
         delivery = Delivery() if delivery is None else delivery
         encoded = self.prepare(raw, delivery, caller=caller)
-        began_ns = delivery.prepared_ns
-        sending = partial(self._send, until_s=until_s, began_ns=began_ns)
+        if not isinstance(encoded, Success):
+            refused: Result[Receipt, Problem] = Failure(encoded.failure())
+            self._finished((delivery,), (refused,))
+            return refused
+        event = encoded.unwrap()
+        named = event.order.destination
         try:
             with delivering((delivery,)):
-                outcome = await then(encoded, sending)  # the first I/O
+                outcome = await self._send(event, until_s, delivery.prepared_ns)  # the first I/O
         except asyncio.CancelledError as exc:
             problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
-            if delivery.order is not None:
-                problem = hide_refusal(Failure(problem), delivery.order).failure()
-            explain(exc, problem)
+            if named is not None:
+                problem = hide_problem(problem, named.hidden)
+            exc.__cause__ = Interrupted(problem)
             self._finished((delivery,), (Failure(problem),))
             raise
+        if named is not None:
+            outcome = hide_outcome(outcome, event.order)
         self._finished((delivery,), (outcome,))
         return outcome
 
     async def _send(
-        self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
+        self, event: EncodedEvent, until_s: float | None, began_ns: int
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
+        order, sink = event.order, event.order.sink
+        if not self._shares.take(sink.destination):
+            return Failure(DestinationBusy(sink.target, self._share or 0))
         try:
-            outcome = await self._send_in_turn(parcel, until_s=until_s, began_ns=began_ns)
-        except asyncio.CancelledError as exc:
-            hide_cancellation(exc, parcel.order)
-            raise
-        return hide_outcome(outcome, parcel.order)
-
-    async def _send_in_turn(
-        self, parcel: EncodedEvent, *, until_s: float | None, began_ns: int
-    ) -> Result[Receipt, Problem]:
-        sink = parcel.order.sink
-        with self._shares.place(destination_of(sink)) as is_free:
-            if not is_free:
-                return Failure(DestinationBusy(target_of(sink), self._share or 0))
-            pushed = await push(parcel, transport=self._transport, until_s=until_s)
-            receipt = await then(pushed, partial(flush, began_ns=began_ns))
-        return await self._verified(parcel, receipt, until_s=until_s)
+            pushed = await push(event, transport=self._transport, until_s=until_s)
+            if not isinstance(pushed, Success):
+                return Failure(pushed.failure())
+            receipt = await flush(pushed.unwrap(), order, began_ns=began_ns)
+        finally:
+            self._shares.release(sink.destination)
+        if order.verify is not None:
+            receipt = await self._verified(event, receipt, until_s=until_s)
+        return receipt
 
     async def _verified(
         self,

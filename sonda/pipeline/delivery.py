@@ -100,10 +100,14 @@ class Delivery:
     # stages
 
     def prepared(
-        self, document: Result[dict[str, Any], Problem], order: Result[ValidatedEvent, Problem]
+        self,
+        document: Result[dict[str, Any], Problem],
+        order: Result[ValidatedEvent, Problem],
+        received_ns: int,
     ) -> None:
         """Record what validation and the advisories have come to."""
         self.prepared_ns = perf_counter_ns()
+        self.time_ns = received_ns
         self.order = order.value_or(None)
         read = document.value_or({})
         if (given := read.get("timestamp")) is not None and isinstance(given, str):
@@ -113,27 +117,21 @@ class Delivery:
         else:
             self.time_ns = self.order.event.time_ns
 
-    def encoded(self) -> None:
-        """Record that the bytes are there."""
-        self.encoded_ns = perf_counter_ns()
-
     def waited(self, since_ns: int, until_ns: int) -> None:
         """Record a wait in a queue, which lasts until now where its turn has not come (0)."""
         self.shared = True
         self.waited_ns += max(0, (until_ns or perf_counter_ns()) - since_ns)
 
-    def ended(self, outcome: Result[Receipt, Problem]) -> None:
-        """Record the outcome; of its tries those, too, that a library below has made by itself."""
+    def ended(self, outcome: Result[Receipt, Problem]) -> tuple[str, ...]:
+        """Record the outcome, and return what the user should know of the event.
+
+        Of its tries those are recorded, too, that a library below has made by itself.
+        """
         self.ended_ns = perf_counter_ns()
         self.outcome = outcome
         if isinstance(outcome, Success):
-            self.tries = outcome.unwrap().tries
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know of the event, whatever became of it."""
-        if isinstance(self.outcome, Success):
-            receipt: Receipt = self.outcome.unwrap()
+            receipt: Receipt = outcome.unwrap()
+            self.tries = receipt.tries
             return receipt.warnings
         return () if self.order is None else self.order.warnings
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import LONGEST_S, Deadline
+from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.interruption import (
     WHILE_UNSENT,
@@ -26,8 +26,6 @@ from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.problems import DestinationBusy, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.flush import receipt_of
-from sonda.pipeline.targets import destination_of, target_of
-from sonda.pipeline.values.durations import seconds
 
 MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
@@ -51,7 +49,7 @@ class _Chunk:
             if plugin.send_many is not None and plugin.can_join(payloads, sink.options):
                 with delivering(self.deliveries):
                     verdicts = await sink.plugin.send_many(
-                        payloads, sink.options, network, self.deadline
+                        payloads, network.opened(sink), network, self.deadline
                     )
             else:
                 each = self._side_by_side if sink.plugin.side_by_side else self._one_by_one
@@ -98,7 +96,7 @@ class _Chunk:
         sink = event.order.sink
         with delivering((delivery,)):
             pushed: Result[Pending, Problem] = await sink.plugin.push(
-                event.payload, sink.options, network, self.deadline
+                event.payload, network.opened(sink), network, self.deadline
             )
             return await then(pushed, _verdict)
 
@@ -125,13 +123,13 @@ class _Chunk:
         ]
 
     def _cut_off(self, event: EncodedEvent) -> Result[Ack, Problem]:
-        target = target_of(event.order.sink)
+        target = event.order.sink.target
         return Failure(
             OutcomeUnknown(target, "before its delivery was cut off", event.order.event.time_ns)
         )
 
     def _unsent(self, event: EncodedEvent) -> Problem:
-        return Unreachable(f"send to {target_of(event.order.sink)}", WHILE_UNSENT)
+        return Unreachable(f"send to {event.order.sink.target}", WHILE_UNSENT)
 
 
 async def _verdict(pending: Pending) -> Result[Ack, Problem]:
@@ -154,26 +152,23 @@ async def send_group(
     cancellation has each one's outcome (`outcomes_of_group`).
     """
     sink = events[0].order.sink
-    timeout = getattr(sink.options, "timeout", None)  # stdout and file have none of their own
-    deadline = Deadline.within(seconds(timeout) if timeout else LONGEST_S, until_s)
+    deadline = Deadline.within(sink.timeout_s, until_s)
     began_ns = perf_counter_ns()
     results: list[Result[Receipt, Problem]] = []
-    destination = destination_of(sink)
     for chunk in _chunks(events, deliveries, deadline, began_ns, limiter.most):
         until = deadline.at_s if waits else 0.0
         try:
-            async with limiter.acquire(destination, len(chunk.events), until) as is_free:
+            async with limiter.acquire(sink.destination, len(chunk.events), until) as is_free:
                 if is_free:
                     results += await chunk.send(network)
                 else:
-                    busy = DestinationBusy(target_of(sink), limiter.most or 0)
+                    busy = DestinationBusy(sink.target, limiter.most or 0)
                     results += [Failure(busy)] * len(chunk.events)
         except asyncio.CancelledError as exc:
             results += outcomes_of_group(exc) or []
             rest = events[len(results) :]
-            results += [Failure(Unreachable(f"send to {target_of(sink)}", WHILE_UNSENT))] * len(
-                rest
-            )
+            unsent = Failure(Unreachable(f"send to {sink.target}", WHILE_UNSENT))
+            results += [unsent] * len(rest)
             exc.__cause__ = InterruptedGroup(results)
             raise
     return results

@@ -10,12 +10,7 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from returns.result import Failure, Result
 
-from sonda.pipeline.interruption import (
-    Interrupted,
-    InterruptedGroup,
-    outcomes_of_group,
-    what_became,
-)
+from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
 from sonda.pipeline.model import Preview, Receipt, ValidatedEvent, WirePreview
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.text.hidden import HIDDEN
@@ -51,12 +46,6 @@ def hide_refusal(result: Result[T, Problem], order: ValidatedEvent) -> Result[T,
     if order.destination is None or not isinstance(result, Failure):
         return result
     return Failure(hide_problem(result.failure(), order.destination.hidden))
-
-
-def hide_cancellation(exc: asyncio.CancelledError, order: ValidatedEvent) -> None:
-    """Hide a destination's secrets in what a cancellation says of the event."""
-    if order.destination is not None and (problem := what_became(exc)) is not None:
-        exc.__cause__ = Interrupted(hide_problem(problem, order.destination.hidden))
 
 
 def hide_group_cancellation(exc: asyncio.CancelledError, orders: list[ValidatedEvent]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -110,6 +111,12 @@ class PluginRef:
     plugin: Any
     options: Any
     identity: str = field(repr=False)
+    target: str = ""
+    """Where a sink leads to, as the client wrote it and fit to be shown."""
+    destination: str = field(default="", repr=False)
+    """Its name that all options have in common that lead to the same place."""
+    key: tuple[str, bytes] = field(default=("", b""), repr=False)  # the value of the options
+    timeout_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +254,6 @@ class Ack(Struct, frozen=True, eq=False):
 
 Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
-
-
-class InFlight(Struct, frozen=True):
-    """An order under way, and the wait for its destination's verdict."""
-
-    order: ValidatedEvent
-    pending: Pending
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from sonda.pipeline.model import PluginRef
 from sonda.pipeline.plugins.lookup import facts_of
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.values.addresses import address_of, parse_http_url
-from sonda.pipeline.values.memoize import memoize
 
 
-def target_of(sink: PluginRef) -> str:
+def target_of(sink: str, options: Any) -> str:
     """Return the target as the client wrote it, fit to be shown; of a sink without one its name."""
-    option = _target_option(sink.name)
-    return shown(sink.name if option is None else getattr(sink.options, option))
+    option = _target_option(sink)
+    return shown(sink if option is None else getattr(options, option))
 
 
-def destination_of(sink: PluginRef) -> str:
+def destination_of(sink: str, options: Any) -> str:
     """Return a name of what a sink delivers to, equal for all options that lead to the same place."""
-    return _destination(sink.identity)
-
-
-@memoize
-def _destination(identity: str) -> str:
-    options: dict[str, Any] = json.loads(identity)
-    option = _target_option(options["type"])
+    option = _target_option(sink)
     if option is None:
-        return str(options["type"])
-    target = str(options[option])
+        return sink
+    target = str(getattr(options, option))
     if not target.lower().startswith("http"):  # httpx costs 0.1 s to import
         return target
     try:

@@ -14,7 +14,7 @@ from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
-from sonda.resources.auth import BearerAuth, UnrestrictedAuth
+from sonda.resources.auth import BearerAuth
 from sonda.resources.body import Receive
 from sonda.resources.destinations import Destinations
 from sonda.resources.pipeline import PipelineProtocol
@@ -91,12 +91,13 @@ def assemble(
         },
         key_store(settings, state),
     )
+
+    def is_ready() -> bool:
+        return inner.readiness.is_ready
+
+    gateway = Gateway(settings, config, listening, runner_home, is_ready)
     add_scenarios(
-        inner,
-        Gateway(settings, listening, runner_home),
-        auth=UnrestrictedAuth(config.keys),
-        timeout_s=settings.request_timeout_s,
-        is_ready=lambda: inner.readiness.is_ready,
+        inner, gateway, auth=auth, timeout_s=settings.request_timeout_s, is_ready=is_ready
     )
     app: AsgiApp = inner
     if not config.keys() and all(is_loopback(address.host) for address in listening):

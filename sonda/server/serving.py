@@ -60,17 +60,15 @@ def serve_until_stopped(settings: Settings) -> int:
     except StateDirError as exc:
         _LOG.critical("%s", exc)
         return _MISTAKE
-    announce(settings, listeners, has_key=bool(config.keys()))
     runner_home = open_runner_home()
+    listening = partial(announce, settings, listeners, has_key=bool(config.keys()))
     try:
         if settings.workers == 1:
             hang_up = partial(_reload, config, settings)
-            return serve(
-                settings, listeners, Metrics(), config, runner_home=runner_home, hang_up=hang_up
-            )
+            return serve(settings, listeners, Metrics(), config, listening, runner_home, hang_up)
         from sonda.server.supervisor import Supervisor
 
-        return Supervisor(settings, listeners, config, runner_home).run()
+        return Supervisor(settings, listeners, config, runner_home).run(listening)
     finally:
         if runner_home is not None:
             runner_home.close()

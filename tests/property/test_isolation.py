@@ -90,14 +90,15 @@ def push_all(events: Sequence[Sent], there: Loki) -> list[Result[Ack, Problem]]:
         transport = Network()
         transport.http = httpx.MockTransport(there.answer)
         options = loki.Loki(url=URL, max_streams_per_push=2, batch_size=8)
+        queue = loki.open_queue(options, transport)
 
         async def send(number: int, sent: Sent) -> Result[Ack, Problem]:
             for _ in range(sent.turns):
                 await asyncio.sleep(0)
             event = record(labels={"stream": sent.stream})
             payload = Payload(event, "json_lines", "", line_of(number, sent).encode() + b"\n")
-            pending = await loki.push(payload, options, transport, Deadline.within(PATIENCE_S))
-            return await pending.unwrap()()
+            pushed = await loki.SINK.push(payload, queue, transport, Deadline.within(PATIENCE_S))
+            return await pushed.unwrap()()
 
         outcomes = await asyncio.gather(*map(send, count(), events))
         await transport.aclose()

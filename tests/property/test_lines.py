@@ -27,7 +27,7 @@ from sonda.pipeline.model import Ack, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
-from sonda.pipeline.sinks.file import SINK, File
+from sonda.pipeline.sinks.file import SINK, File, open_writer
 from tests.support.events import record
 
 Verdict: TypeAlias = Result[Ack, Problem] | None  # of one that was cancelled there is none
@@ -71,7 +71,8 @@ async def send(path: Path, body: bytes, *, fsync: bool, within_s: float = LONG_S
     """Push and flush one event."""
     payload = Payload(record(time_ns=1), "json_lines", "application/x-ndjson", body)
     options = File(path=str(path), fsync=fsync)
-    pushed = await SINK.push(payload, options, Network(), Deadline.within(within_s))
+    writer = open_writer(options, Network())
+    pushed = await SINK.push(payload, writer, Network(), Deadline.within(within_s))
     return await then(pushed, lambda pending: pending())
 
 

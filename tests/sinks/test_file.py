@@ -29,7 +29,7 @@ from sonda.pipeline.net import AccessPolicy, Network, files
 from sonda.pipeline.net import blocking_writers as lines
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
-from sonda.pipeline.sinks.file import SINK, File
+from sonda.pipeline.sinks.file import SINK, File, open_writer
 from sonda.pipeline.text.escape import quote
 from tests.support.events import record
 
@@ -55,7 +55,8 @@ async def send(
     """Push and flush one event; with a *root* as a server would."""
     transport = Network(AccessPolicy(file_root=root, tls_root=root) if root else None)
     options = File(path=str(path), fsync=fsync)
-    pushed = await SINK.push(payload(body), options, transport, Deadline.within(within_s))
+    writer = open_writer(options, transport)
+    pushed = await SINK.push(payload(body), writer, transport, Deadline.within(within_s))
     return await then(pushed, lambda pending: pending())
 
 
@@ -496,7 +497,8 @@ def test_rotation_while_an_event_waits_for_the_lock(tmp_path: Path) -> None:
     file.touch()
 
     async def rotate_meanwhile() -> Result[Ack, Problem]:
-        pushed = await SINK.push(payload(), File(path=str(file)), Network(), Deadline.within(30))
+        writer = open_writer(File(path=str(file)), Network())
+        pushed = await SINK.push(payload(), writer, Network(), Deadline.within(30))
         file.rename(rotated)
         return await then(pushed, lambda pending: pending())
 

@@ -22,6 +22,8 @@ from sonda.pipeline.policy.destinations import Policy
 if TYPE_CHECKING:
     import httpx
 
+    from sonda.pipeline.model import PluginRef
+
 
 KEPT_DESTINATIONS: Final = 256
 
@@ -84,6 +86,21 @@ class Network:
         self._kept: dict[Hashable, Any] = {}  # the most recently used last
         self._shared: dict[Callable[[Network], Any], Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def opened(self, sink: PluginRef) -> Any:
+        """Return what a sink has opened with its options, opened now if there is nothing yet.
+
+        A sink that opens nothing is handed its options as they are.
+        """
+        if sink.plugin.open is None:
+            return sink.options
+        found = self._kept.pop(sink.key, None)
+        if found is None:
+            found = sink.plugin.open(sink.options, self)
+            if len(self._kept) >= KEPT_DESTINATIONS:
+                self._drop_one()
+        self._kept[sink.key] = found
+        return found
 
     def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
         """Return what a sink has made for *options*, made now if there is nothing yet.

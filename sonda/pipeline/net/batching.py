@@ -13,12 +13,12 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
-from sonda.pipeline.model import Ack, Payload
+from sonda.pipeline.model import Ack, Payload, Pending
 from sonda.pipeline.net.batch import (
     AllWithdrawn,
     Batch,
@@ -55,7 +55,10 @@ class Queue:
         limits: BatchLimits,
         start: Callable[[Coroutine[Any, Any, None]], object],
         order: StreamOrder | None = None,
+        *,
+        retry: Retry | None = None,
     ) -> None:
+        self.retry = retry
         self._push = push
         self._names = names
         self._limits = limits
@@ -211,16 +214,17 @@ class Queue:
             self._order.leave(event)
 
 
-async def deliver(
-    queue: Queue, payload: Payload, retry: Retry | None, deadline: Deadline
-) -> Result[Ack, Problem]:
-    """Send an event by *queue* until it has its verdict; each retry waits in the queue anew."""
-    return await deliver_with_retries(partial(queue.send, payload, deadline), retry, deadline)
+async def push_to(
+    payload: Payload, queue: Queue, _network: object, deadline: Deadline
+) -> Result[Pending, Problem]:
+    """Return the delivery of an event by *queue*, in which each retry waits anew."""
+    attempt = partial(queue.send, payload, deadline)
+    return Success(partial(deliver_with_retries, attempt, queue.retry, deadline))
 
 
-async def deliver_many(
-    queue: Queue, payloads: Sequence[Payload], retry: Retry | None, deadline: Deadline
+async def send_many_to(
+    payloads: Sequence[Payload], queue: Queue, _network: object, deadline: Deadline
 ) -> list[Result[Ack, Problem]]:
     """Send a group by *queue* until each event has its verdict, in the order of the group."""
     attempt = partial(queue.send_many, deadline=deadline)
-    return await deliver_many_with_retries(attempt, payloads, retry, deadline)
+    return await deliver_many_with_retries(attempt, payloads, queue.retry, deadline)

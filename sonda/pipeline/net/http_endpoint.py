@@ -24,7 +24,7 @@ from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_outcome import outcome_of, own_words
 from sonda.pipeline.net.http_verdict import Judge, status_is_enough
 from sonda.pipeline.net.resolve import DestinationNotAllowed
-from sonda.pipeline.net.retry import Outcome
+from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.scheme_hint import scheme_hint
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
@@ -140,6 +140,8 @@ def line(
     limits: BatchLimits,
     transport: Network,
     order: StreamOrder | None = None,
+    *,
+    retry: Retry | None,
 ) -> Queue:
     """Make the line of a destination whose requests can hold several events.
 
@@ -163,7 +165,7 @@ def line(
         batch.set_result(outcome)
         return False
 
-    return Queue(push, where.names, limits, transport.start, order)
+    return Queue(push, where.names, limits, transport.start, order, retry=retry)
 
 
 async def post(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 _Waiter: TypeAlias = tuple[asyncio.Future[None], int]
@@ -19,19 +19,21 @@ class DestinationLimiter:
         self._under_way: Counter[str] = Counter()
         self._waiting: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
 
-    @contextmanager
-    def place(self, destination: str) -> Iterator[bool]:
-        """Take a place until the block ends, if there is one; yield whether there was.
+    def take(self, destination: str) -> bool:
+        """Take a place, if there is one, to `release` afterwards; return whether there was.
 
         Who waits already goes first.
         """
-        is_free = self._has_room(destination, 1) and destination not in self._waiting
-        self._under_way[destination] += is_free
-        try:
-            yield is_free
-        finally:
-            if is_free:
-                self._release(destination, 1)
+        if self.most is not None:
+            if self._under_way[destination] >= self.most or destination in self._waiting:
+                return False
+            self._under_way[destination] += 1
+        return True
+
+    def release(self, destination: str) -> None:
+        """Return a place that `take` has taken."""
+        if self.most is not None:
+            self._release(destination, 1)
 
     @asynccontextmanager
     async def acquire(self, destination: str, count: int, until_s: float) -> AsyncIterator[bool]:

@@ -5,16 +5,21 @@ Pure: nothing is opened and nothing is looked up. `now` comes as an argument.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from msgspec import structs
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.hiding import hide_advisories
+from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.scenarios.compile_entry import MOST_SERIES, EntryCompiler, add_problem
+from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
+from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
     Entry,
     Route,
@@ -31,19 +36,29 @@ DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
 @dataclass(frozen=True, slots=True)
-class NamedDestination:
-    """A destination of the configuration; the entry's own labels win over *labels*."""
+class KnownDestination:
+    """A destination of the configuration; the entry's own labels win over *labels*.
+
+    *named* is what it is to a server, whose callers must not see all of it.
+    """
 
     encoder: Mapping[str, Any]
     sink: Mapping[str, Any]
     labels: Mapping[str, str]
+    named: NamedDestination | None = None
+
+    @classmethod
+    def of(cls, named: NamedDestination) -> KnownDestination:
+        """Return a destination of a server's configuration."""
+        encoder, sink = (json.loads(one.identity) for one in (named.encoder, named.sink))
+        return cls(encoder, sink, named.labels, named)
 
 
 def compile_document(
     document: Document,
     *,
     now_ns: int,
-    destinations: Mapping[str, NamedDestination] | None = None,
+    destinations: Mapping[str, KnownDestination] | None = None,
     in_server: bool = False,
 ) -> Result[Scenario, Problem]:
     """Compile a document into a frozen plan; fails with `Malformed` or `Invalid`.
@@ -111,7 +126,7 @@ class _Addressing:
     issues: Issues
     head: Mapping[str, Any]
     now_ns: int
-    destinations: Mapping[str, NamedDestination]
+    destinations: Mapping[str, KnownDestination]
     in_server: bool
 
     def with_defaults(self, piece: Piece) -> Piece:
@@ -122,11 +137,20 @@ class _Addressing:
         if "destination" in own:
             defaults.pop("encoder", None)
             defaults.pop("sink", None)
+        if "stages" in own:
+            defaults = {
+                name: defaults[name] for name in defaults if name not in ("rate", "duration")
+            }
+            for name in ("rate", "duration"):
+                if name in own:
+                    reason = f"unknown field '{name}': stages stand in its place"
+                    self.issues.structure(piece.path, reason)
+                    return replace(piece, is_sound=False)
         merged = {**defaults, **own}
         labels = [of.get("labels") for of in (defaults, own)]
         if all(isinstance(one, dict) for one in labels):
             merged["labels"] = {**defaults["labels"], **own["labels"]}
-        if "rate" not in merged and piece.written:
+        if "rate" not in merged and "stages" not in merged and piece.written:
             self.issues.structure(piece.path, "missing field 'rate'")
             return replace(piece, written=merged, is_sound=False)
         return replace(piece, written=merged)
@@ -140,6 +164,7 @@ class _Addressing:
         encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
         name = written.get("destination")
+        named: NamedDestination | None = None
         if name is not None:
             for field in ("encoder", "sink"):
                 if field in written:
@@ -149,8 +174,9 @@ class _Addressing:
                 reason = f"there is no destination {quote(name)}"
                 self.issues.value((*piece.path, "destination"), reason)
                 return None
-            named = self.destinations[name]
-            encoder, sink, labels = named.encoder, named.sink, {**named.labels, **labels}
+            known = self.destinations[name]
+            named = known.named
+            encoder, sink, labels = known.encoder, known.sink, {**known.labels, **labels}
             written["labels"] = labels
         content = (
             {"metric": {"name": written["name"], "value": 0.0}}
@@ -169,13 +195,17 @@ class _Addressing:
         if isinstance(checked, Failure):
             add_problem(self.issues, piece.path, checked.failure())
             return None
-        valid = checked.bind(partial(preflight, in_server=self.in_server)).unwrap()
+        addressed: Result[ValidatedEvent, Problem] = checked.map(
+            lambda order: structs.replace(order, destination=named)
+        )
+        advised = addressed.bind(partial(preflight, in_server=self.in_server))
+        valid = advised.map(hide_advisories).unwrap()
         subject = f"scenario entry '{entry_id}'"
         warnings = [
             warning.replace(f"scenario entry 'events.{signal}'", subject, 1)
             for warning in valid.warnings
         ]
-        return Route(valid.encoder, valid.sink, name, encoder, sink), warnings
+        return Route(valid.encoder, valid.sink, named, encoder, sink), warnings
 
 
 def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issues) -> None:
@@ -190,7 +220,7 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
         if entry.signal_type != "metrics":
             continue
         where = entry.route.sink.identity
-        for labels in entry.labels.over(range(entry.series)):
+        for labels in entry.label_sets():
             made = (where, entry.name, frozenset(labels.items()))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 from returns.result import Failure, Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
-from sonda.pipeline.model import Event, Receipt, ValidatedEvent
+from sonda.pipeline.model import Event, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.targets import target_of
 
 if TYPE_CHECKING:
     from sonda.pipeline.deliver import Pipeline
@@ -73,9 +72,9 @@ class _PipelineGroup:
     def __init__(self, pipeline: Pipeline, entry: Entry, events: Sequence[Event]) -> None:
         self._pipeline = pipeline
         route = entry.route
-        self._target = target_of(route.sink)
+        self._target = route.sink.target
         self._events = events
-        self._encoded = [encode(ValidatedEvent(one, route.encoder, route.sink)) for one in events]
+        self._encoded = [encode(route.order(one)) for one in events]
         self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
 
     async def send(self) -> GroupVerdict:

@@ -39,7 +39,6 @@ _NOT_YET_KEYS: Final = (
     "quantiles",
     "observations_per_tick",
     "mean_shift_per_sec",
-    "cardinality_spikes",
     "metric_type",
     "help",
 )

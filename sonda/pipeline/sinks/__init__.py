@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 O = TypeVar("O")
 
 SendMany: TypeAlias = (
-    "Callable[[Sequence[Payload], O, Network, Deadline], Awaitable[list[Result[Ack, Problem]]]]"
+    "Callable[[Sequence[Payload], Any, Network, Deadline], Awaitable[list[Result[Ack, Problem]]]]"
 )
 
 LINE: Final = "one line, its line feed included"
@@ -55,21 +55,24 @@ def never(_options: object) -> bool:
 class Sink(Generic[O]):
     """One kind of destination.
 
-    *push* starts a delivery and gives what flush awaits. *describe* says how the event would leave,
-    from the pieces that *push* uses; it opens nothing, but it may ask the file system what a path
-    leads to. *ends_with_lf* tells whether a line feed ends a frame, so that none may stand inside an
-    event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
+    *open* makes, without I/O, what all events with the same options have in common: a queue, an
+    endpoint. The network keeps it, and *push* and *send_many* are handed it; a sink that has no
+    *open* is handed its options. *push* starts a delivery and returns what flush awaits. *describe*
+    returns how the event would leave, from the pieces that *push* uses; it may ask the file system
+    what a path leads to, and does no other I/O. *ends_with_lf* tells whether a line feed ends a
+    frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
     they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
     """
 
     options: type[O]
-    push: Callable[[Payload, O, Network, Deadline], Awaitable[Result[Pending, Problem]]]
+    push: Callable[[Payload, Any, Network, Deadline], Awaitable[Result[Pending, Problem]]]
     describe: Callable[[Payload, O, Network], Result[WirePreview, Problem]]
     ends_with_lf: Callable[[O], bool] = never
-    send_many: SendMany[O] | None = None
+    send_many: SendMany | None = None
     can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
+    open: Callable[[O, Network], Any] | None = None
 
 
 def load(name: str) -> Sink[Any]:

@@ -66,32 +66,28 @@ class _Append:
 
 
 async def push(
-    payload: Payload, options: File, transport: Network, deadline: Deadline
+    payload: Payload, writer: _Append, _network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind those for the same path.
 
     Its verdict may be `Forbidden`, `Unreachable`, or `OutcomeUnknown` for a torn line that could
     not be cut back.
     """
-    writer = _writer(options, transport)
     request = WriteRequest(writer, payload.body, payload.event.time_ns)
     enqueue_all((request,), writer.place)
     return Success(partial(request.verdict, deadline))
 
 
 async def send_many(
-    payloads: Sequence[Payload], options: File, network: Network, deadline: Deadline
+    payloads: Sequence[Payload], writer: _Append, _network: Network, deadline: Deadline
 ) -> list[Verdict]:
     """Append a group in its order; each event's verdict is as that of `push`."""
-    writer = _writer(options, network)
     return await write_many(payloads, writer, writer.place, deadline)
 
 
-def _writer(options: File, network: Network) -> _Append:
-    return network.keep(options, partial(_way, confinement=network.confinement))
-
-
-def _way(options: File, confinement: AccessPolicy | None) -> _Append:
+def open_writer(options: File, network: Network) -> _Append:
+    """Return the way to write to the file of these options, which is opened for each write."""
+    confinement = network.confinement
     return _Append(options, confinement, locate(options.path, confinement))
 
 
@@ -104,4 +100,11 @@ def describe(payload: Payload, options: File, transport: Network) -> Result[Wire
     return permit(options.path, transport.confinement).map(departure)
 
 
-SINK: Final = Sink(File, push, describe, ends_with_lf=lambda _: True, send_many=send_many)
+SINK: Final = Sink(
+    File,
+    push,
+    describe,
+    ends_with_lf=lambda _: True,
+    send_many=send_many,
+    open=open_writer,
+)

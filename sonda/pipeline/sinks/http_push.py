@@ -15,11 +15,11 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import deliver_many
+from sonda.pipeline.net.batching import send_many_to
 from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
@@ -54,12 +54,32 @@ class HttpPush:
     __repr__ = repr_without_secrets
 
 
+class _Targets:
+    """The endpoints for events with the same options, one for each encoder and signal type."""
+
+    def __init__(self, options: HttpPush) -> None:
+        self.options = options
+        self._known: dict[tuple[str, Signal], tuple[_post.Endpoint, httpx.Headers]] = {}
+
+    def of(self, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
+        """Return where and with which headers a payload is posted."""
+        kind = payload.encoder, payload.event.signal_type
+        known = self._known.get(kind)
+        if known is None:
+            known = self._known[kind] = _target(self.options, payload)
+        return known
+
+
+def open_targets(options: HttpPush, _network: Network) -> _Targets:
+    """Return what events with these options have in common."""
+    return _Targets(options)
+
+
 async def push(
-    payload: Payload, options: HttpPush, transport: Network, deadline: Deadline
+    payload: Payload, targets: _Targets, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
-    target = partial(_target, payload=payload)
-    where, headers = transport.keep(options, target, payload.encoder, payload.event.signal_type)
+    where, headers = targets.of(payload)
     body = httpx.ByteStream(payload.packing.pack(payload.body))
     time_ns = payload.event.time_ns
 
@@ -67,23 +87,22 @@ async def push(
         journey = Attempt()
         return await _post.post(where, headers, body, journey, transport, deadline, time_ns=time_ns)
 
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, targets.options.retry, deadline))
 
 
 async def send_many(
-    payloads: Sequence[Payload], options: HttpPush, transport: Network, deadline: Deadline
+    payloads: Sequence[Payload], targets: _Targets, transport: Network, deadline: Deadline
 ) -> list[Result[Ack, Problem]]:
     """Post a group, joined, one request after the other; return the verdict on each event.
 
     A joined request that is refused is halved until each refused event has been posted alone.
     """
-    first = payloads[0]
-    target = partial(_target, payload=first)
-    where, headers = transport.keep(options, target, first.encoder, first.event.signal_type)
+    where, headers = targets.of(payloads[0])
+    options = targets.options
     limits = BatchLimits(events=len(payloads), size_bytes=options.batch_size or 0, pushes=1)
     # A queue for this group alone: single events and other groups are never joined with it.
-    queue = _post.line(where, headers, _compose, limits, transport)
-    return await deliver_many(queue, payloads, options.retry, deadline)
+    queue = _post.line(where, headers, _compose, limits, transport, retry=options.retry)
+    return await send_many_to(payloads, queue, transport, deadline)
 
 
 def _can_join(payloads: Sequence[Payload], options: HttpPush) -> bool:
@@ -136,4 +155,6 @@ def describe(
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 
-SINK: Final = Sink(HttpPush, push, describe, send_many=send_many, can_join=_can_join)
+SINK: Final = Sink(
+    HttpPush, push, describe, send_many=send_many, can_join=_can_join, open=open_targets
+)

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from returns.result import Result, Success
+from returns.result import Result
 
-from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
+from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.batching import Queue, push_to, send_many_to
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
@@ -50,32 +48,14 @@ class Loki:
     __repr__ = repr_without_secrets
 
 
-async def push(
-    payload: Payload, options: Loki, transport: Network, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Push the event as one entry, together with those that are in line for the same Loki."""
-    queue = _queue_for(options, transport)
-    return Success(partial(deliver, queue, payload, options.retry, deadline))
-
-
-async def send_many(
-    payloads: Sequence[Payload], options: Loki, transport: Network, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Send a group as `push` does; return the verdict on each event."""
-    return await deliver_many(_queue_for(options, transport), payloads, options.retry, deadline)
-
-
-def _queue_for(options: Loki, transport: Network) -> Queue:
-    """Return the queue that all events with these options share."""
-    return transport.keep(options, partial(_line, transport=transport))
-
-
-def _line(options: Loki, transport: Network) -> Queue:
+def open_queue(options: Loki, network: Network) -> Queue:
+    """Return the queue for all events with these options; each event is one entry of a push."""
     where = _endpoint(options)
     limits = BatchLimits(
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
-    return _post.line(where, _post.raw(where.headers), _compose, limits, transport)
+    headers = _post.raw(where.headers)
+    return _post.line(where, headers, _compose, limits, network, retry=options.retry)
 
 
 def _endpoint(options: Loki) -> _post.Endpoint:
@@ -117,4 +97,4 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
-SINK: Final = Sink(Loki, push, describe, send_many=send_many)
+SINK: Final = Sink(Loki, push_to, describe, send_many=send_many_to, open=open_queue)

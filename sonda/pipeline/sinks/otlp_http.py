@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
-from returns.result import Result, Success
+from returns.result import Result
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.batching import Queue, push_to, send_many_to
 from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
@@ -51,7 +51,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Export the event as one record, together with those that wait for the same collector."""
     queue = _queue_for(payload, options, transport)
-    return Success(partial(deliver, queue, payload, options.retry, deadline))
+    return await push_to(payload, queue, transport, deadline)
 
 
 async def send_many(
@@ -59,7 +59,7 @@ async def send_many(
 ) -> list[Result[Ack, Problem]]:
     """Export a group of one signal, as `push` does; return the verdict on each event."""
     queue = _queue_for(payloads[0], options, transport)
-    return await deliver_many(queue, payloads, options.retry, deadline)
+    return await send_many_to(payloads, queue, transport, deadline)
 
 
 def _queue_for(payload: Payload, options: OtlpHttp, transport: Network) -> Queue:
@@ -73,7 +73,12 @@ def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
     where = _endpoint(options, signal)
     limits = BatchLimits(events=options.batch_size)
     return _post.line(
-        where, _post.raw(where.headers), partial(_compose, options), limits, transport
+        where,
+        _post.raw(where.headers),
+        partial(_compose, options),
+        limits,
+        transport,
+        retry=options.retry,
     )
 
 

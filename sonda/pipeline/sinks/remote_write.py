@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from returns.result import Result, Success
+from returns.result import Result
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Metric, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
-from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.batching import Queue, push_to, send_many_to
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
@@ -49,7 +49,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Post the sample, together with those that are in line for the same receiver."""
     queue = _queue_for(payload, options, transport)
-    return Success(partial(deliver, queue, payload, options.retry, deadline))
+    return await push_to(payload, queue, transport, deadline)
 
 
 async def send_many(
@@ -57,7 +57,7 @@ async def send_many(
 ) -> list[Result[Ack, Problem]]:
     """Send a group of samples as `push` does; return the verdict on each."""
     queue = _queue_for(payloads[0], options, transport)
-    return await deliver_many(queue, payloads, options.retry, deadline)
+    return await send_many_to(payloads, queue, transport, deadline)
 
 
 def _queue_for(payload: Payload, options: RemoteWrite, transport: Network) -> Queue:
@@ -78,7 +78,7 @@ def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
     limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
     order = transport.get_or_create(_receiver(where), StreamOrder)
     headers = _post.headers_for(payload, where)
-    return _post.line(where, headers, _compose, limits, transport, order)
+    return _post.line(where, headers, _compose, limits, transport, order, retry=options.retry)
 
 
 def _receiver(where: _post.Endpoint) -> Hashable:

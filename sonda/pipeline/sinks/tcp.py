@@ -8,7 +8,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, zip_longest
@@ -17,12 +17,11 @@ from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, Labels
-from sonda.pipeline.net.batching import Queue, deliver, deliver_many
+from sonda.pipeline.net.batching import Queue, push_to, send_many_to
 from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.pool import ConnectionKey
 from sonda.pipeline.net.resolve import DestinationNotAllowed
@@ -30,7 +29,6 @@ from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.sockets import is_late, reason, words
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.result import then
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.values.addresses import Address, parse_address, without_zone
 
@@ -49,44 +47,27 @@ class Tcp:
     retry: Retry | None = None
 
 
-async def push(
-    payload: Payload, options: Tcp, transport: Network, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Write the event as one frame, together with those that are in line for the same peer."""
-    queue = _queue_for(options, transport)
-    return Success(partial(deliver, queue, payload, options.retry, deadline))
-
-
-async def send_many(
-    payloads: Sequence[Payload], options: Tcp, transport: Network, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Send a group as `push` does; return the verdict on each event."""
-    return await deliver_many(_queue_for(options, transport), payloads, options.retry, deadline)
-
-
-def _queue_for(options: Tcp, transport: Network) -> Queue:
-    """Return the queue that all events with these options share."""
-    return transport.keep(options, partial(_line, transport=transport))
-
-
-def _line(options: Tcp, transport: Network) -> Queue:
-    target = options.address
+def open_queue(options: Tcp, network: Network) -> Queue:
+    """Return the queue for all events with these options; each event is written as one frame."""
+    target, address = options.address, parse_address(options.address)
     names = Labels(target, f"TCP connect to {target}", f"TCP write to {target}")
-    write = partial(_push, options=options, names=names, transport=transport)
-    return Queue(write, names, BatchLimits(events=FRAMES_PER_WRITE), transport.start)
+    write = partial(_push, options=options, address=address, names=names, network=network)
+    limits = BatchLimits(events=FRAMES_PER_WRITE)
+    return Queue(write, names, limits, network.start, retry=options.retry)
 
 
-async def _push(batch: Batch, *, options: Tcp, names: Labels, transport: Network) -> bool:
+async def _push(
+    batch: Batch, *, options: Tcp, address: Address, names: Labels, network: Network
+) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
-    permitted = transport.destinations.permit("tcp", parse_address(options.address))
-    route = await then(permitted, partial(_route, tls=options.tls, transport=transport))
+    route = await _route(address, options.tls, network)
     if not isinstance(route, Success):
         batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
         return False
     writing = _Writing(batch, options)
     try:
         async with asyncio.timeout_at(batch.deadline.at_s):
-            await transport.streams.use(
+            await network.streams.use(
                 route.unwrap(), writing.run, batch.journey, peer_may_talk=True
             )
     except DestinationNotAllowed as exc:
@@ -111,12 +92,14 @@ def _outcomes(batch: Batch, writing: _Writing, names: Labels, exc: OSError) -> I
 
 
 async def _route(
-    address: Address, tls: Tls | None, transport: Network
+    address: Address, tls: Tls | None, network: Network
 ) -> Result[ConnectionKey, Problem]:
-    if tls is None:
-        return Success(ConnectionKey("tcp", address))
+    """Return the key of the connection; fail with `Forbidden`, or as the TLS files do."""
+    permitted = network.destinations.permit("tcp", address)
+    if tls is None or not isinstance(permitted, Success):
+        return permitted.map(partial(ConnectionKey, "tcp"))
     name = _server_name(tls, address)
-    context = await transport.tls.load(tls)
+    context = await network.tls.load(tls)
     return context.map(
         lambda loaded: ConnectionKey(
             "tcp", address, TlsParameters(loaded, name, awaits_rejection=True)
@@ -187,4 +170,11 @@ def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WireP
     return permitted.bind(lambda _: transport.tls.permit(tls)).map(lambda _: departure)
 
 
-SINK: Final = Sink(Tcp, push, describe, ends_with_lf=_ends_with_lf, send_many=send_many)
+SINK: Final = Sink(
+    Tcp,
+    push_to,
+    describe,
+    ends_with_lf=_ends_with_lf,
+    send_many=send_many_to,
+    open=open_queue,
+)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter_ns
 
-from returns.result import Result
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
-from sonda.pipeline.model import Ack, InFlight, Receipt, ValidatedEvent
+from sonda.pipeline.model import Ack, Pending, Receipt, ValidatedEvent
 from sonda.pipeline.problems import OutcomeUnknown, Problem
-from sonda.pipeline.targets import target_of
 
 
-async def flush(pushed: InFlight, *, began_ns: int) -> Result[Receipt, Problem]:
-    """Wait for the verdict; *began_ns* is when encoding began, on `perf_counter_ns`.
+async def flush(
+    pending: Pending, order: ValidatedEvent, *, began_ns: int
+) -> Result[Receipt, Problem]:
+    """Wait for the verdict on *order*; *began_ns* is when encoding began, on `perf_counter_ns`.
 
     Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
     """
-    event = pushed.order.event
     try:
-        verdict = await pushed.pending()
+        verdict = await pending()
     except asyncio.CancelledError as exc:  # a sink that knows better has said so
-        target = target_of(pushed.order.sink)
-        explain(exc, OutcomeUnknown(target, WHILE_UNKNOWN, event.time_ns))
+        explain(exc, OutcomeUnknown(order.sink.target, WHILE_UNKNOWN, order.event.time_ns))
         raise
-
-    return verdict.map(lambda ack: receipt_of(pushed.order, ack, perf_counter_ns() - began_ns))
+    if isinstance(verdict, Success):
+        return Success(receipt_of(order, verdict.unwrap(), perf_counter_ns() - began_ns))
+    return Failure(verdict.failure())
 
 
 def receipt_of(order: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -20,7 +21,7 @@ from sonda.pipeline.values.addresses import (
     loopback_addresses,
     parse_http_url,
 )
-from sonda.pipeline.values.memoize import memoize
+from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED
 
 MAX_BROKERS: Final = 20
 _CREDENTIAL_HEADER: Final = re.compile(
@@ -34,12 +35,12 @@ def preflight(validated: ValidatedEvent, *, in_server: bool) -> Result[Validated
     The one about loopback speaks of the server's container, so it is for servers alone (*in_server*).
     """
     event, sink = validated.event, validated.sink
-    warnings = _advice(sink.identity, event.signal_type, in_server, bool(event.labels))
+    advise = _recall if len(sink.identity) <= LONGEST_MEMOIZED else _advise
+    warnings = advise(sink.identity, event.signal_type, in_server, bool(event.labels))
     return Success(replace(validated, warnings=warnings) if warnings else validated)
 
 
-@memoize
-def _advice(identity: str, signal: str, in_server: bool, is_labelled: bool) -> tuple[str, ...]:
+def _advise(identity: str, signal: str, in_server: bool, is_labelled: bool) -> tuple[str, ...]:
     options = json.loads(identity)
     sink = options["type"]
     return (
@@ -49,6 +50,9 @@ def _advice(identity: str, signal: str, in_server: bool, is_labelled: bool) -> t
         *_password_in_clear(options),
         *_credentials_in_clear(options),
     )
+
+
+_recall: Final = lru_cache(MEMOIZED)(_advise)
 
 
 def _loopback(signal: str, sink: str, options: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -38,8 +40,10 @@ from sonda.pipeline.schemas.issues import (
     unknown_variant,
 )
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
+from sonda.pipeline.targets import destination_of, target_of
 from sonda.pipeline.text.escape import quote, variant
-from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, memoize
+from sonda.pipeline.values.durations import seconds
+from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED, memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
 Destinations = Callable[[str], NamedDestination | None]
@@ -79,15 +83,15 @@ def validate(
         if "destination" in document:
             return _named(document, received_ns, destinations)
         shared = _recall(document)
-        found = _examine(document) if shared is None else Success(shared)
-        return found.map(lambda shared: _validated(document, received_ns, shared))
+        if shared is None:
+            found = _examine(document)
+            if not isinstance(found, Success):
+                return Failure(found.failure())
+            shared = found.unwrap()
+        event = _event(document, document["labels"], received_ns)
+        return Success(ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify))
     except RecursionError:  # nested as deeply as parsing just allows
         return Failure(NotJson("it is nested too deeply"))
-
-
-def _validated(document: dict[str, Any], received_ns: int, shared: Delivering) -> ValidatedEvent:
-    event = _event(document, document["labels"], received_ns)
-    return ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify)
 
 
 def _recall(document: dict[str, Any]) -> Delivering | None:
@@ -95,15 +99,17 @@ def _recall(document: dict[str, Any]) -> Delivering | None:
     if not fast_validator().is_valid(document):
         return None
     encoder, sink = document["encoder"], document["sink"]
-    if not _is_installed("encoder", encoder["type"]) or not _is_installed("sink", sink["type"]):
-        return None
+    for kind in KINDS:  # for each event, as an extra may come any time
+        name = document[kind]["type"]
+        if name in _REQUIRES[kind] and not _is_installed(kind, name):
+            return None
     written = _WRITER.encode((document["signal_type"], encoder, sink, document.get("verify")))
     if len(written) > LONGEST_MEMOIZED:
         return _deliver_as(document)
     return _shared(written)
 
 
-@memoize
+@lru_cache(MEMOIZED)
 def _shared(written: bytes) -> Delivering | None:
     names = ("signal_type", "encoder", "sink", "verify")
     return _deliver_as(dict(zip(names, json.loads(written), strict=True)))
@@ -208,7 +214,7 @@ def _plugin_errors(kind: Kind, document: Mapping[str, Any]) -> list[SchemaError]
 
 
 def _is_installed(kind: Kind, name: str) -> bool:
-    """Return whether a plug-in's extra is there; asked for each event, as one may come any time."""
+    """Return whether a plug-in's extra is there."""
     requires = _REQUIRES[kind].get(name)
     return requires is None or all(need(module) for module in requires)
 
@@ -223,7 +229,20 @@ def _read(identity: str, kind: Kind) -> PluginRef:
     options = json.loads(identity)
     name = options["type"]
     plugin = load(kind, name)
-    return PluginRef(name, plugin, msgspec.convert(options, plugin.options), identity)
+    read = msgspec.convert(options, plugin.options)
+    if kind == "encoder":
+        return PluginRef(name, plugin, read, identity)
+    timeout = getattr(read, "timeout", None)  # stdout and file have none of their own
+    return PluginRef(
+        name,
+        plugin,
+        read,
+        identity,
+        target=target_of(name, read),
+        destination=destination_of(name, read),
+        key=(name, msgspec.json.encode(read)),
+        timeout_s=seconds(timeout) if timeout else inf,
+    )
 
 
 def _with_integers(value: Any) -> Any:

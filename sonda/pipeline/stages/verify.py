@@ -14,7 +14,6 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, EncodedEvent, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.targets import target_of
 from sonda.pipeline.values.addresses import address_of, parse_http_url
 from sonda.pipeline.values.durations import seconds
 from sonda.pipeline.verify import look_for
@@ -51,7 +50,7 @@ async def verify(
     asked = event.order.verify
     if asked is None:
         return receipt
-    target = target_of(event.order.sink) if asked.url is None else asked.url
+    target = event.order.sink.target if asked.url is None else asked.url
     deadline = Deadline.within(seconds(asked.timeout), until_s)
     look = look_for(event, receipt, network, deadline)
     acknowledged_ns = perf_counter_ns()

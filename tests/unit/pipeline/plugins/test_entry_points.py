@@ -17,7 +17,6 @@ from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.targets import destination_of, target_of
 from tests.support.bodies import LOG, METRIC, changed
 
 ENTRY_POINTS = """
@@ -133,8 +132,8 @@ def test_an_installed_encoder_and_sink_are_used() -> None:
     """Their options are read, their advisories given, their bytes made, their target named."""
     validated = validate(body(), received_ns=1).unwrap()
     assert validated.sink.options.ring == 2
-    assert target_of(validated.sink) == "http://Localhost:1"
-    assert destination_of(validated.sink) == "localhost:1"
+    assert validated.sink.target == "http://Localhost:1"
+    assert validated.sink.destination == "localhost:1"
     (warning,) = preflight(validated, in_server=True).unwrap().warnings
     assert "sink `pigeon` targets `http://Localhost:1`" in warning
     assert encode(validated).unwrap().payload.body == b"DEPLOY STARTED!\n"

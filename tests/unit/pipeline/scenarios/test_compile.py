@@ -8,7 +8,7 @@ import pytest
 from returns.result import Failure
 
 from sonda.pipeline.problems import Invalid, Malformed
-from sonda.pipeline.scenarios.compile import NamedDestination, compile_document
+from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
 from sonda.pipeline.scenarios.reading import from_tree
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, log, metric
 
@@ -232,12 +232,13 @@ def test_defaults() -> None:
 def test_destinations_have_names() -> None:
     """A named destination stands in for encoder and sink, and the entry's own labels win."""
     known = {
-        "x": NamedDestination({"type": "json_lines"}, {"type": "stdout"}, {"a": "1", "b": "1"})
+        "x": KnownDestination({"type": "json_lines"}, {"type": "stdout"}, {"a": "1", "b": "1"})
     }
     tree = from_tree(metric(destination="x", labels={"b": "2"})).unwrap()
     entry = compile_document(tree, now_ns=NOW_NS, destinations=known).unwrap().entries[0]
     assert entry.labels.at(0) == {"a": "1", "b": "2"}
-    assert entry.route.destination == "x"
+    assert entry.route.named is None
+    assert entry.route.sink.name == "stdout"
     assert entry.route.encoder.name == "json_lines"
 
 
