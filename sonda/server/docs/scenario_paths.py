@@ -12,7 +12,7 @@ from sonda.server.docs.published import ref
 
 Json: TypeAlias = dict[str, Any]
 
-_SECURITY: Final = [{}, {"key": []}]
+_SECURITY: Final[list[Json]] = [{}, {"key": []}]
 _ID: Final = "8f14e45fceea467a9d3c2f1b6a7e0c55"
 _DOCUMENT: Final = {
     "scenario_name": "demo",
