@@ -10,7 +10,6 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape as unescape_html
 from typing import Final
 
 LAYERS: Final = 6
@@ -114,7 +113,9 @@ def _entity(written: str) -> str:
     """Return what a character reference means; unlike in HTML, a number is always a code point."""
     number = written.rstrip(";").removeprefix("&#")
     if number == written.rstrip(";"):
-        return unescape_html(written)
+        from html import unescape  # its table of names costs a start 1 ms
+
+        return unescape(written)
     code = int(number[1:], 16) if number[0] in "xX" else int(number)
     return chr(code) if code <= _LAST else ""
 
