@@ -82,8 +82,27 @@ def series_count_line() -> list[list[float]]:
     return [seen]
 
 
+def after_lines() -> list[list[float]]:
+    """Return a link that goes down, and the queue that fills up from then on."""
+    link = {**SERIES, "id": "link", "generator": {"type": "flap", "up_duration": "40s"}, "rate": 1}
+    del link["series"], link["series_phase"]
+    queue = {
+        **link,
+        "id": "queue",
+        "labels": {"of": "queue"},
+        "generator": {"type": "saturation", "ceiling": 1, "time_to_saturate": "2m"},
+        "after": {"ref": "link", "op": "<", "value": 1},
+        "duration": "80s",
+    }
+    plan = load_scenario({"scenarios": [link, queue]}).unwrap()
+    waited = [0.0] * int(plan.entry("queue").phase)
+    rising = plan.entry("queue").values(range(80))
+    return [plan.entry("link").values(range(120)), [*waited, *rising]]
+
+
 FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
     "series": (120, series_lines),
+    "after": (120, after_lines),
     "stages": (300, rate_line),
     "cardinality_spikes": (240, series_count_line),
 }

@@ -18,6 +18,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.hiding import hide_advisories
 from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.scenarios.after import resolve_after
 from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
 from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
@@ -85,6 +86,8 @@ def compile_document(
         if entry is not None:
             entries.append(entry)
             warnings += advice
+    if issues.problem() is None:
+        entries = list(resolve_after(merged, entries, issues))
     _check_series(entries, [piece.path for piece in merged], issues)
     if (problem := issues.problem()) is not None:
         return Failure(problem)

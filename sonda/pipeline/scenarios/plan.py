@@ -161,6 +161,8 @@ class Entry:
     rewritten: Mapping[str, Any] | None = None
     now_ns: int = 0
     spikes: Spikes = ()
+    after: str | None = None
+    """The id of the entry that it waits for; its phase says how long."""
 
     @property
     def planned(self) -> int | None:

@@ -35,6 +35,7 @@ def _entry_document(entry: Entry, network: Network) -> dict[str, Any]:
     return {
         "id": entry.id,
         "planned": entry.planned,
+        **({} if entry.after is None else {"starts_at_s": as_number(entry.phase)}),
         "ends_at_s": None if ends_at is None else as_number(ends_at),
         "series": entry.series,
         **({} if entry.rewritten is None else {"rewritten": entry.rewritten}),

@@ -33,7 +33,6 @@ _NOT_YET_KEYS: Final = (
     "expect",
     "pack",
     "overrides",
-    "after",
     "distribution",
     "buckets",
     "quantiles",
