@@ -60,13 +60,13 @@ async def _push(
     batch: Batch, *, options: Tcp, address: Address, names: Labels, network: Network
 ) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
-    route = await _route(address, options.tls, network)
-    if not isinstance(route, Success):
-        batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
-        return False
     writing = _Writing(batch, options)
     try:
         async with asyncio.timeout_at(batch.deadline.at_s):
+            route = await _route(address, options.tls, network)
+            if not isinstance(route, Success):
+                batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
+                return False
             await network.streams.use(
                 route.unwrap(), writing.run, batch.journey, peer_may_talk=True
             )
