@@ -59,10 +59,10 @@ class Group:
     ) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = len(payloads)
-        self.entries = [
-            Entry(payload, deadline, stream_of(payload) if stream_of else None, self)
-            for payload in payloads
-        ]
+        self.entries: list[Entry] = []
+        for payload in payloads:
+            stream = stream_of(payload) if stream_of else None
+            self.entries.append(Entry(payload, deadline, stream, self))
 
     def settled(self) -> None:
         """Count one more entry that has its outcome."""
