@@ -110,6 +110,8 @@ class Supervisor:
         """Accept no more requests, and let the workers drain and end."""
         self._stopping = True
         self._wakeup.send(b"!")
+        if self._runner_home is not None:
+            self._runner_home.end()
         for listener in self._listeners:
             listener.close()
         for worker in list(self._workers):

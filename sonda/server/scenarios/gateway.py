@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from sonda.envelope import envelope
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.live_config import LiveConfig
+from sonda.server.scenarios.ownership import is_owned
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.submission import Submission, viewer_headers
 from sonda.server.settings import Settings
@@ -45,6 +46,7 @@ _EVERY_S: Final = 1.0
 _LOOKS: Final = 10  # in a second, for the end of the server
 _STABLE_S: Final = 10.0
 _BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+_LOCK_LOOK_S: Final = 0.02
 _OK: Final = 200
 _LOG: Final = logging.getLogger("sonda")
 
@@ -70,12 +72,18 @@ class RunnerHome:
         with suppress(OSError):
             os.write(self._held_fd, b"!")
 
-    def close(self) -> None:
-        """Let the runner end, and remove the folder; for the process that made it."""
+    def close(self, state_dir: Path | None = None, patience_s: float = 0.0) -> None:
+        """Wait until the runner has ended, at most *patience_s*, and remove the folder.
+
+        For the process that made it.
+        """
         if os.getpid() == self._owner_pid:
             for fd in (self._held_fd, self.alive_fd):
                 with suppress(OSError):
                     os.close(fd)
+            until_s = time.monotonic() + patience_s
+            while is_owned(state_dir or self.folder) and time.monotonic() < until_s:
+                time.sleep(_LOCK_LOOK_S)
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -64,6 +64,7 @@ class Registry:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_events: Counter[tuple[str, ...]] = Counter()
         self._unrecorded: dict[str, str] = {}
+        self._is_closing = False
 
     async def open(self) -> None:
         """Read what earlier runners have left."""
@@ -119,6 +120,8 @@ class Registry:
 
     async def start(self, scenario: Scenario, caller: Caller) -> dict[str, Any]:
         """Start a run; raise `Refusal` where its name or a limit is in the way."""
+        if self._is_closing:
+            raise Refusal(503, "the server is shutting down: try again")
         self._forget_old()
         self._check(scenario, None if caller.allowed is None else caller.name)
         kept = StoredRun(uuid4().hex, scenario.name, caller.name, time.time_ns())
@@ -302,6 +305,7 @@ class Registry:
 
     async def close(self, drain_s: float) -> None:
         """Drain every run: the server ends."""
+        self._is_closing = True
         for kept in self._runs.values():
             if kept.run is not None:
                 kept.run.interrupt(drain_s)

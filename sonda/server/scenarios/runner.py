@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -19,7 +20,8 @@ from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import configure_logging, hide_in_tracebacks, log_warning
+from sonda.observe.access_log import log_warning
+from sonda.observe.log_setup import configure_logging, hide_in_tracebacks
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.resolve import listening_on
@@ -27,6 +29,7 @@ from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address
 from sonda.server.config import Source, build
 from sonda.server.live_config import LiveConfig
+from sonda.server.scenarios.ownership import own
 from sonda.server.scenarios.records import Records
 from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.resources import make_app
@@ -34,6 +37,9 @@ from sonda.server.scenarios.room import Room
 from sonda.server.settings import Settings
 
 READY: Final = b"ready\n"
+_PATIENCE_S: Final = 15.0  # for the runner of a server that was killed
+_KEEP_ALIVE_S: Final = 75  # longer than a worker keeps a connection that it does not use
+_LOG: Final = logging.getLogger("sonda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ async def _serve(given: RunnerSettings) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         server = _Server(uvicorn_config)
         given.socket.unlink(missing_ok=True)
@@ -109,6 +116,9 @@ def main() -> None:
     """Read the settings, and serve until the server has gone."""
     given: RunnerSettings = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that began this one
     configure_logging(given.settings.log_level, given.settings.log_format)
+    if own(given.database.parent, _PATIENCE_S) is None:
+        _LOG.critical("another runner of scenarios does not end: %s is its", given.database)
+        sys.exit(1)
     asyncio.run(_serve(given))
 
 
