@@ -113,16 +113,6 @@ class Unauthorized:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRestricted:
-    """The key may use named destinations alone, and here none can be asked for."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return self.reason
-
-
-@dataclass(frozen=True, slots=True)
 class UnsupportedMediaType:
     """The body is not announced as plain JSON."""
 
@@ -268,7 +258,6 @@ Rejection: TypeAlias = (
     | MethodNotAllowed
     | ForbiddenHost
     | Unauthorized
-    | KeyRestricted
     | UnsupportedMediaType
     | PayloadTooLarge
     | TooManyEvents

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sonda.pipeline.problems import (
     DestinationBusy,
@@ -15,75 +15,72 @@ from sonda.pipeline.problems import (
     Refused,
     Unreachable,
 )
-from sonda.rejections import (
-    Bug,
-    Busy,
-    BusyBytes,
-    Conflict,
-    CutOff,
-    CutShort,
-    ForbiddenHost,
-    InvalidKey,
-    InvalidParameter,
-    KeyMismatch,
-    KeyRestricted,
-    KeyUnstorable,
-    MethodNotAllowed,
-    NotFound,
-    NotReady,
-    PayloadTooLarge,
-    Rejection,
-    RequestTimeout,
-    ShuttingDown,
-    TooManyEvents,
-    TooManyRequests,
-    Unauthorized,
-    UnknownParameters,
-    UnsupportedMediaType,
-)
+
+if TYPE_CHECKING:
+    from sonda.rejections import Rejection
 
 
-def http_status(problem: Problem | Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
+def http_status(problem: Problem | Rejection) -> int:
     """Return the status of a failure."""
     match problem:
-        case (
-            NotJson()
-            | Malformed()
-            | CutShort()
-            | UnknownParameters()
-            | InvalidParameter()
-            | InvalidKey()
-        ):
+        case NotJson() | Malformed():
             return 400
-        case Unauthorized():
-            return 401
-        case Forbidden() | ForbiddenHost() | KeyRestricted():
+        case Forbidden():
             return 403
-        case NotFound():
-            return 404
-        case MethodNotAllowed():
-            return 405
-        case RequestTimeout():
-            return 408
-        case Conflict():
-            return 409
-        case PayloadTooLarge() | TooManyEvents():
-            return 413
-        case UnsupportedMediaType():
-            return 415
-        case Invalid() | KeyMismatch():
+        case Invalid():
             return 422
-        case TooManyRequests():
-            return 429
-        case Bug():
-            return 500
         case Unreachable() | Refused():
             return 502
-        case (
-            Busy() | BusyBytes() | ShuttingDown() | NotReady() | DestinationBusy() | KeyUnstorable()
-        ):
+        case DestinationBusy():
             return 503
-        case OutcomeUnknown() | CutOff():
+        case OutcomeUnknown():
             return 504
         case _:
-            assert_never(problem)
+            return _status_of_rejection(problem)
+
+
+def _status_of_rejection(rejection: Rejection) -> int:  # noqa: C901, PLR0911, PLR0912  # a table
+    from sonda import rejections as found  # only a server has any, and a start waits for them
+
+    match rejection:
+        case (
+            found.CutShort()
+            | found.UnknownParameters()
+            | found.InvalidParameter()
+            | found.InvalidKey()
+        ):
+            return 400
+        case found.Unauthorized():
+            return 401
+        case found.ForbiddenHost():
+            return 403
+        case found.NotFound():
+            return 404
+        case found.MethodNotAllowed():
+            return 405
+        case found.RequestTimeout():
+            return 408
+        case found.Conflict():
+            return 409
+        case found.PayloadTooLarge() | found.TooManyEvents():
+            return 413
+        case found.UnsupportedMediaType():
+            return 415
+        case found.KeyMismatch():
+            return 422
+        case found.TooManyRequests():
+            return 429
+        case found.Bug():
+            return 500
+        case (
+            found.Busy()
+            | found.BusyBytes()
+            | found.ShuttingDown()
+            | found.NotReady()
+            | found.KeyUnstorable()
+        ):
+            return 503
+        case found.CutOff():
+            return 504
+        case _:
+            assert_never(rejection)

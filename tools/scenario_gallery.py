@@ -1,9 +1,11 @@
-"""Draw every generator of metrics for docs/scenarios.md: `python tools/scenario_gallery.py`."""
+"""Draw every generator of metrics, and more, for docs/scenarios.md: `python tools/scenario_gallery.py`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ POINTS: Final = 240
 THEMES: Final = {"light": ("#1f6feb", "#57606a"), "dark": ("#58a6ff", "#8b949e")}
 SPANS_S: Final = {  # how much of each is shown; two periods where it has some
     "constant": 60,
+    "csv_replay": POINTS,
     "degradation": 600,
     "flap": 45,
     "leak": 7200,
@@ -31,6 +34,85 @@ SPANS_S: Final = {  # how much of each is shown; two periods where it has some
     "step": 240,
     "uniform": 60,
 }
+SERIES: Final[dict[str, Any]] = {
+    "signal_type": "metrics",
+    "name": "example",
+    "generator": {"type": "sine", "amplitude": 10, "period_secs": 60, "offset": 50},
+    "series": 4,
+    "series_phase": "spread",
+    "rate": 2,
+    "duration": "2m",
+}
+
+
+def series_lines() -> list[list[float]]:
+    """Return the values of each series of a fleet."""
+    [plan] = load_scenario(SERIES).unwrap().entries
+    drawn = plan.values(range(plan.planned or 0))
+    return [drawn[place :: plan.series] for place in range(plan.series)]
+
+
+STAGES: Final = [
+    {"rate": 40, "for": "1m", "ramp": True},
+    {"rate": 40, "for": "2m"},
+    {"rate": 100, "for": "20s", "ramp": True},
+    {"rate": 10, "for": "40s", "ramp": True},
+    {"rate": 25, "for": "1m"},
+]
+
+
+def rate_line() -> list[list[float]]:
+    """Return the events of each second of stages."""
+    entry = {**SERIES, "stages": STAGES}
+    for name in ("rate", "duration", "series", "series_phase"):
+        del entry[name]
+    [plan] = load_scenario(entry).unwrap().entries
+    counts = [plan.schedule.ticks_before(Fraction(second)) for second in range(301)]
+    return [[float(later - earlier) for earlier, later in pairwise(counts)]]
+
+
+def series_count_line() -> list[list[float]]:
+    """Return how many series each second of a spike of cardinality has."""
+    spike = {"label": "pod", "every": "2m", "for": "30s", "cardinality": 50}
+    entry = {**SERIES, "rate": 60, "duration": "4m", "cardinality_spikes": [spike]}
+    [plan] = load_scenario(entry).unwrap().entries
+    seen = []
+    for second in range(240):
+        events = plan.events(range(240 * second, 240 * second + 240))
+        seen.append(float(len({tuple(event.labels.items()) for event in events})))
+    return [seen]
+
+
+def after_lines() -> list[list[float]]:
+    """Return a link that goes down, and the queue that fills up from then on."""
+    link = {**SERIES, "id": "link", "generator": {"type": "flap", "up_duration": "40s"}, "rate": 1}
+    del link["series"], link["series_phase"]
+    queue = {
+        **link,
+        "id": "queue",
+        "labels": {"of": "queue"},
+        "generator": {"type": "saturation", "ceiling": 1, "time_to_saturate": "2m"},
+        "after": {"ref": "link", "op": "<", "value": 1},
+        "duration": "80s",
+    }
+    plan = load_scenario({"scenarios": [link, queue]}).unwrap()
+    waited = [0.0] * int(plan.entry("queue").phase)
+    rising = plan.entry("queue").values(range(80))
+    return [plan.entry("link").values(range(120)), [*waited, *rising]]
+
+
+FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
+    "series": (120, series_lines),
+    "after": (120, after_lines),
+    "stages": (300, rate_line),
+    "cardinality_spikes": (240, series_count_line),
+}
+"""What is no generator: how much of it is shown, in seconds, and its lines."""
+
+
+def lines(name: str) -> list[list[float]]:
+    """Return the lines of a picture, each of values at equal distances."""
+    return FEATURES[name][1]() if name in FEATURES else [values(name)]
 
 
 def values(name: str) -> list[float]:
@@ -42,6 +124,11 @@ def values(name: str) -> list[float]:
         "count": POINTS,
         "generator": GENERATORS["generator"][name]["examples"][0],
     }
+    if name == "csv_replay":  # its file sets the pace: each second has the row before it
+        del entry["rate"]
+        [plan] = load_scenario(entry).unwrap().entries
+        rows = [plan.schedule.ticks_before(Fraction(second) + 1) for second in range(POINTS)]
+        return [plan.value(row - 1) for row in rows]
     if name in ("sequence", "step"):  # these follow the tick
         entry["rate"], entry["count"] = 1, SPANS_S[name]
     [plan] = load_scenario(entry).unwrap().entries
@@ -51,19 +138,23 @@ def values(name: str) -> list[float]:
 def picture(name: str, theme: str) -> str:
     """Return an SVG of a generator's values over time."""
     line, text = THEMES[theme]
-    drawn = values(name)
-    low, high = min(drawn), max(drawn)
+    drawn = lines(name)
+    low, high = min(map(min, drawn)), max(map(max, drawn))
     span = (high - low) or 1.0
-    points = " ".join(
-        f"{MARGIN + place / (len(drawn) - 1) * (WIDTH - 2 * MARGIN):.1f},"
-        f"{HEIGHT - 20 - (value - low) / span * (HEIGHT - 32):.1f}"
-        for place, value in enumerate(drawn)
-    )
-    caption = f"{low:.4g} to {high:.4g} in {SPANS_S[name]} s"
+    shapes = ""
+    for one in drawn:
+        points = " ".join(
+            f"{MARGIN + place / (len(one) - 1) * (WIDTH - 2 * MARGIN):.1f},"
+            f"{HEIGHT - 20 - (value - low) / span * (HEIGHT - 32):.1f}"
+            for place, value in enumerate(one)
+        )
+        shapes += f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>'
+    shown_s = FEATURES[name][0] if name in FEATURES else SPANS_S[name]
+    caption = f"{low:.4g} to {high:.4g} in {shown_s} s"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img"><title>{name}: {caption}</title>'
-        f'<polyline points="{points}" fill="none" stroke="{line}" stroke-width="1.5"/>'
+        f"{shapes}"
         f'<text x="{MARGIN}" y="{HEIGHT - 4}" fill="{text}" font-family="sans-serif" '
         f'font-size="11">{caption}</text></svg>\n'
     )
@@ -71,7 +162,7 @@ def picture(name: str, theme: str) -> str:
 
 def pictures() -> Iterator[tuple[Path, str]]:
     """Yield every picture with its place."""
-    for name in GENERATORS["generator"]:
+    for name in (*GENERATORS["generator"], *FEATURES):
         for theme in THEMES:
             yield FOLDER / f"{name}-{theme}.svg", picture(name, theme)
 

@@ -5,6 +5,7 @@ What is slow to load is loaded by the command that needs it: a person waits for 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Final
 
 FAILED: Final = 1
 UNKNOWN: Final = 3
+_NEW_OBJECTS: Final = 50_000
 
 
 def main() -> None:
@@ -22,6 +24,10 @@ def main() -> None:
     Python's own status for an error, 1, would say that the event was rejected. A bug of ours may
     strike at any point: nobody knows what became of the event.
     """
+    # What a start makes stays: to look through it for garbage again and again is a tenth of it.
+    gc.set_threshold(_NEW_OBJECTS)
+    # httpx would load a command line of its own, with rich and pygments: half of what it costs.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     try:
         from sonda.cli.commands import sonda
         from sonda.cli.interruption import raise_on_signals

@@ -154,7 +154,13 @@ def emit_files(
         require_writable(failed)  # now, while nothing would be lost
     many = sys.maxsize if quiet else MANY
     with progress(len(addressed), many) as done:
-        way = choose_way(server, how, proxy_from_env=proxy_from_env, dry_run=dry_run)
+        way = choose_way(
+            server,
+            how,
+            proxy_from_env=proxy_from_env,
+            dry_run=dry_run,
+            in_batches=len(addressed) > 1 and concurrency == options.CONCURRENCY,
+        )
         sent = send_all(addressed, way, concurrency=concurrency, done=done)
     outcomes = merge(rows, sent)
     several_rows = len(rows) > 1
@@ -260,7 +266,12 @@ def merge(
 
 
 def choose_way(
-    server: str | None, how: Options, *, proxy_from_env: bool = False, dry_run: bool = False
+    server: str | None,
+    how: Options,
+    *,
+    proxy_from_env: bool = False,
+    dry_run: bool = False,
+    in_batches: bool = False,
 ) -> Way:
     """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending
@@ -270,19 +281,21 @@ def choose_way(
         return sending.dry_run()
     if server is None:
         return sending.local(read_proxies() if proxy_from_env else None)
+    from sonda.cli import through_server
+
     api_key = os.environ.get("SONDA_API_KEY", "")
     try:
         header_value(api_key)
     except ValueError as exc:
         raise click.UsageError(f"SONDA_API_KEY: {exc}") from None
     try:
-        connection = sending.Connection(
+        connection = through_server.Connection(
             server, api_key, trusted_context(how.ca_cert), proxy_from_env=proxy_from_env
         )
     except OSError as exc:  # an `SSLError` is one
         reason = exc.strerror or exc
         raise click.BadParameter(f"{how.ca_cert}: {reason}", param_hint="'--ca-cert'") from None
-    return sending.remote(connection, dry_run=dry_run)
+    return through_server.remote(connection, dry_run=dry_run, in_batches=in_batches)
 
 
 def read_proxies() -> Proxies:

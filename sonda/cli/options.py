@@ -139,7 +139,8 @@ IN_FLIGHT: Final = option(
     type=click.IntRange(1, 1000),
     default=CONCURRENCY,
     show_default=True,
-    help="Events on their way at a time; with 1 each is confirmed before the next one leaves.",
+    help="Events on their way at a time; with 1 each is confirmed before the next one leaves. "
+    "Unless it is changed, a --server gets up to 1,000 in one request.",
 )
 
 _SOURCES: Final[dict[str, Any]] = {"nargs": -1, "type": click.Path()}

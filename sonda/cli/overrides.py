@@ -12,7 +12,7 @@ import click
 from sonda.pipeline.schemas.registry import PLUGINS
 
 if TYPE_CHECKING:
-    from sonda.pipeline.scenarios.compile import NamedDestination
+    from sonda.pipeline.scenarios.compile import KnownDestination
 
 _PLAIN: Final = ("duration", "start_time", "pace", "on_sink_error")
 _NUMBERS: Final = ("rate", "count")
@@ -51,23 +51,23 @@ def apply(
 
 def named_destinations(
     tree: dict[str, Any], config: Path | None, secrets: dict[str, str]
-) -> Mapping[str, NamedDestination]:
+) -> Mapping[str, KnownDestination]:
     """Return the destinations of `sonda.toml` that the scenario names; raises click's `UsageError`."""
     from sonda.cli.addressing import address
     from sonda.cli.destinations import Options, default_encoder, named_destination
-    from sonda.pipeline.scenarios.compile import NamedDestination
+    from sonda.pipeline.scenarios.compile import KnownDestination
 
     defaults = tree.get("defaults", {})
     places = [*_entries(tree), *([defaults] if isinstance(defaults, dict) else [])]
     names = {place["destination"] for place in places if isinstance(place.get("destination"), str)}
     options = Options(config=config)
-    found: dict[str, NamedDestination] = {}
+    found: dict[str, KnownDestination] = {}
     for name in sorted(names):
         destination = named_destination(name, options)
         addressed = address({}, destination, options)
         secrets.update(addressed.secrets)
         encoder = addressed.event["encoder"] or default_encoder(destination.sink)
-        found[name] = NamedDestination(encoder, addressed.event["sink"], destination.labels)
+        found[name] = KnownDestination(encoder, addressed.event["sink"], destination.labels)
     return found
 
 

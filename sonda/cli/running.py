@@ -37,9 +37,10 @@ def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) 
         return Exit.DELIVERED
     for one in document["scenarios"]:
         planned = "without an end" if one["planned"] is None else f"{one['planned']:,} events"
+        starts = f" from {one['starts_at_s']:g} s" if "starts_at_s" in one else ""
         ends = "" if one["ends_at_s"] is None else f" until {one['ends_at_s']:g} s"
         click.echo(
-            f"{click.style(one['id'], bold=True)}: {planned}{ends}, {one['series']:,} series"
+            f"{click.style(one['id'], bold=True)}: {planned}{starts}{ends}, {one['series']:,} series"
         )
         if "rewritten" in one:
             click.echo(f"  means {json.dumps(one['rewritten'], ensure_ascii=False)}")

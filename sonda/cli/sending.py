@@ -1,24 +1,20 @@
-"""How events leave the command line: through a pipeline of its own, or through a running server."""
+"""How events leave the command line, and what is known of each when it is interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from ssl import SSLContext
-from typing import Any, Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from sonda.cli.addressing import Addressed
 from sonda.cli.interruption import run_until_interrupted
 from sonda.cli.outcomes import (
-    EVENT_FAULTS,
     Exit,
     Outcome,
     answered,
     delivered,
-    delivered_through,
-    exit_status,
     failed,
     previewed,
     redacted,
@@ -29,31 +25,27 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
 from sonda.pipeline.net.proxies import Proxies
-from sonda.pipeline.net.sockets import words
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 
-CONNECT_S: Final = 10.0
-ANSWER_S: Final = 120.0  # longer than a server's --request-timeout mostly is
-
-Send: TypeAlias = Callable[[Addressed], Awaitable[Outcome]]
-Way: TypeAlias = AbstractAsyncContextManager[Send]
+EVENTS_A_REQUEST: Final = 1000
+BYTES_A_REQUEST: Final = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A server, and how to reach it."""
+class Senders(NamedTuple):
+    """How one event is sent, and how many are in one go where that is possible."""
 
-    url: str
-    api_key: str = field(repr=False)
-    trusted: SSLContext
-    proxy_from_env: bool
+    one: Callable[[Addressed], Awaitable[Outcome]]
+    many: Callable[[Sequence[Addressed]], Awaitable[Sequence[Outcome]]] | None = None
+
+
+Way: TypeAlias = AbstractAsyncContextManager[Senders]
 
 
 @asynccontextmanager
-async def local(proxies: Proxies | None = None) -> AsyncIterator[Send]:
+async def local(proxies: Proxies | None = None) -> AsyncIterator[Senders]:
     """Deliver in this process, through *proxies* where a sink speaks HTTP."""
     async with Pipeline(proxies=proxies) as pipeline:
 
@@ -65,11 +57,11 @@ async def local(proxies: Proxies | None = None) -> AsyncIterator[Send]:
                 partial(failed, said=addressed.words),
             )
 
-        yield send
+        yield Senders(send)
 
 
 @asynccontextmanager
-async def dry_run() -> AsyncIterator[Send]:
+async def dry_run() -> AsyncIterator[Senders]:
     """Send nothing, and return what would be sent from this process."""
 
     async def send(addressed: Addressed) -> Outcome:
@@ -79,76 +71,7 @@ async def dry_run() -> AsyncIterator[Send]:
             partial(failed, said=addressed.words),
         )
 
-    yield send
-
-
-@asynccontextmanager
-async def remote(connection: Connection, *, dry_run: bool = False) -> AsyncIterator[Send]:
-    """Deliver through a server, or ask it what it would send."""
-    import httpx
-
-    url = connection.url
-    endpoint = f"{url.rstrip('/')}/events?{'dry_run' if dry_run else 'receipt'}=true"
-    headers = {"Content-Type": "application/json"}
-    if connection.api_key:
-        headers["Authorization"] = f"Bearer {connection.api_key}"
-    async with httpx.AsyncClient(
-        headers=httpx.Headers(headers, encoding="utf-8"),
-        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
-        trust_env=connection.proxy_from_env,
-        verify=connection.trusted,
-    ) as client:
-
-        async def send(addressed: Addressed) -> Outcome:
-            body = compact(addressed.event).encode(errors="backslashreplace")
-            try:
-                answer = await client.post(endpoint, content=body)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                return answered(502, f"cannot connect to the server {url}: {_words(exc)}")
-            except httpx.TransportError as exc:
-                return answered(
-                    504,
-                    f"no answer from the server {url}: {_words(exc)}; "
-                    f"the event (timestamp {addressed.event.get('timestamp')}) "
-                    "may or may not have been delivered",
-                )
-            return _judge(answer, url, addressed.target)
-
-        yield send
-
-
-def _words(exc: BaseException) -> str:
-    """Find the operating system's words, which lie a few causes deep."""
-    inner: BaseException | None = exc
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.errno:
-            return words(inner)
-        tried = inner.exceptions if isinstance(inner, BaseExceptionGroup) else ()
-        inner = tried[0] if tried else inner.__cause__ or inner.__context__
-    return str(exc) or type(exc).__name__
-
-
-def _judge(answer: Any, url: str, target: str) -> Outcome:
-    """Read a server's answer; what does not look like one of Sonda's promises nothing."""
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    match document:
-        case {"sent": True, "latency_ms": int()} if answer.status_code == 200:  # noqa: PLR2004  # HTTP's OK
-            return delivered_through(document, target, url)
-        case {"sent": False, "preview": {**_preview}} if answer.status_code == 200:  # noqa: PLR2004  # as above
-            return previewed(document, target)
-        case {"error": str(), "detail": str(detail)}:
-            verdict = exit_status(answer.status_code)
-            warnings = tuple(map(str, document.get("warnings", ())))
-            at_fault = answer.status_code in EVENT_FAULTS
-            line = f"{verdict.word}: {detail}"
-            return Outcome(verdict, document, line, warnings, is_events_fault=at_fault)
-        case _:
-            foreign = f"the answer {answer.status_code} of {url} is not one of Sonda's"
-            refused = 300 <= answer.status_code < 500  # noqa: PLR2004  # a redirect, or a client error
-            return answered(404 if refused else 0, foreign)
+    yield Senders(send)
 
 
 @dataclass(slots=True)
@@ -161,15 +84,25 @@ class Emission:
 
     async def run(self, way: Way, concurrency: int, done: Callable[[int], object]) -> None:
         """Send every event; *done* is called after each."""
-        async with way as send:
+        async with way as senders:
+            if senders.many is not None:
+                for places in _pieces(self.addressed):
+                    self.begun.update(places)
+                    some = [self.addressed[place] for place in places]
+                    self._ended(places, await senders.many(some))
+                    done(len(places))
+                return
 
             async def one(place: int) -> None:
-                addressed = self.addressed[place]
                 self.begun.add(place)
-                self.outcomes[place] = redacted(await send(addressed), addressed.secrets)
+                self._ended((place,), (await senders.one(self.addressed[place]),))
                 done(1)
 
             await each(range(len(self.addressed)), one, concurrency=concurrency)
+
+    def _ended(self, places: Iterable[int], outcomes: Iterable[Outcome]) -> None:
+        for place, outcome in zip(places, outcomes, strict=True):
+            self.outcomes[place] = redacted(outcome, self.addressed[place].secrets)
 
     def give_up(self) -> None:
         """Record for each event without an outcome what is known after an interruption."""
@@ -182,6 +115,20 @@ class Emission:
                 self.outcomes[place] = answered(504, detail)
             else:
                 self.outcomes[place] = answered(503, "interrupted before it was sent")
+
+
+def _pieces(addressed: Sequence[Addressed]) -> Iterator[range]:
+    """Yield the places of the events of each request, in their order."""
+    first = size = 0
+    for place, one in enumerate(addressed):
+        size_of_one = len(compact(one.event))
+        if place - first == EVENTS_A_REQUEST or (
+            place > first and size + size_of_one > BYTES_A_REQUEST
+        ):
+            yield range(first, place)
+            first, size = place, 0
+        size += size_of_one
+    yield range(first, len(addressed))
 
 
 def send_all(

@@ -6,8 +6,10 @@ what does not fit is dropped and counted.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -32,12 +34,28 @@ class LogWriter:
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
+        self._turn: list[bytes] = []  # lines of this turn of the event loop
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost = 0  # lines, since the last one that was written
         self._changed = threading.Condition()
         self._is_writing = False
         self._thread: threading.Thread | None = None
+
+    def add(self, text: str | bytes) -> None:
+        """Queue a line; those of one turn of the event loop are queued together."""
+        line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
+        self._turn.append(line + b"\n")
+        if len(self._turn) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._end_turn)
+            except RuntimeError:  # no loop, or not in this thread
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        lines = self._turn[:]
+        self._turn.clear()
+        self.write(lines)
 
     def write(self, lines: list[bytes]) -> None:
         """Queue lines, each with its line feed; drop those that the queue has no room for."""
@@ -51,18 +69,28 @@ class LogWriter:
                     self._waiting_bytes += len(line)
             self._lost += lost
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sonda-log", daemon=True)
-                self._thread.start()
+                self._thread = self._start_thread()
             self._changed.notify_all()
         if lost:
             self.dropped(lost)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all lines are written; return whether they were within *timeout_s*."""
+        self._end_turn()
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._lines and not self._is_writing, timeout_s
             )
+
+    def _start_thread(self) -> threading.Thread:
+        """Start the thread with all signals blocked: where the main thread blocks them they wait."""
+        thread = threading.Thread(target=self._run, name="sonda-log", daemon=True)
+        allowed = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
+        return thread
 
     def _run(self) -> None:
         changed = self._changed

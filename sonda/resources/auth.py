@@ -5,7 +5,7 @@ from __future__ import annotations
 import falcon.asgi
 
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Keys, caller_of
-from sonda.rejections import KeyRestricted, Unauthorized
+from sonda.rejections import Unauthorized
 from sonda.resources.errors import Rejected
 
 
@@ -26,15 +26,4 @@ class BearerAuth:
         caller = caller_of(keys, given.strip(" ").encode("latin-1"))
         if caller is None:
             raise Rejected(Unauthorized("invalid API key"))
-        return caller
-
-
-class UnrestrictedAuth(BearerAuth):
-    """Lets requests pass whose key may use any encoder and sink, for what names its own."""
-
-    def check(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls; raise `Rejected` for a restricted key, too."""
-        caller = super().check(req)
-        if (forbidden := caller.judge_inline()) is not None:
-            raise Rejected(KeyRestricted(str(forbidden)))
         return caller

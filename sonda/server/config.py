@@ -45,6 +45,8 @@ class Config:
     keys: tuple[ApiKey, ...] = ()
     files: tuple[Path, ...] = ()
     """The configuration and every secret file, which no request may reach."""
+    source: Source = field(default_factory=lambda: Source(), repr=False)  # noqa: PLW0108  # it comes below
+    """What it was made of."""
 
     def secrets(self) -> Iterator[str]:
         """Yield every text that no log may show."""
@@ -160,7 +162,7 @@ def build(source: Source) -> Config:
         faults += wrong
     if faults or source.faults:
         raise ConfigError(*source.faults, *(f"--config {source.path}: {fault}" for fault in faults))
-    return Config(destinations, tuple(keys), source.files)
+    return Config(destinations, tuple(keys), source.files, source)
 
 
 def load_config(settings: Settings, environ: Mapping[str, str] = os.environ) -> Config:

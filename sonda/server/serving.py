@@ -20,7 +20,8 @@ from typing import Final
 import uvicorn
 
 from sonda.config import ConfigError
-from sonda.observe.access_log import WRITER, configure_logging, flush_log, hide_in_tracebacks
+from sonda.observe.access_log import WRITER
+from sonda.observe.log_setup import configure_logging, flush_log, hide_in_tracebacks
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble
@@ -60,20 +61,18 @@ def serve_until_stopped(settings: Settings) -> int:
     except StateDirError as exc:
         _LOG.critical("%s", exc)
         return _MISTAKE
-    announce(settings, listeners, has_key=bool(config.keys()))
     runner_home = open_runner_home()
+    listening = partial(announce, settings, listeners, has_key=bool(config.keys()))
     try:
         if settings.workers == 1:
             hang_up = partial(_reload, config, settings)
-            return serve(
-                settings, listeners, Metrics(), config, runner_home=runner_home, hang_up=hang_up
-            )
+            return serve(settings, listeners, Metrics(), config, listening, runner_home, hang_up)
         from sonda.server.supervisor import Supervisor
 
-        return Supervisor(settings, listeners, config, runner_home).run()
+        return Supervisor(settings, listeners, config, runner_home).run(listening)
     finally:
         if runner_home is not None:
-            runner_home.close()
+            runner_home.close(settings.state_dir, settings.shutdown_timeout_s)
         if state_dir is not None:
             state_dir.close()
 
@@ -125,9 +124,12 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
     )
     server = Server(uvicorn_config, app, started)
+    stop: Callable[..., object] = server.handle_exit
+    if settings.workers == 1 and runner_home is not None:
+        stop = partial(_stop_with_runner, server, runner_home)
     reloads = settings.config is not None
     for number in stop_signals(reloads=reloads):
-        signal.signal(number, server.handle_exit)
+        signal.signal(number, stop)
     if reloads:
         signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a worker starts with them blocked
@@ -135,6 +137,14 @@ def serve(
     server.run(sockets=listeners)
     flush_log()
     return 0
+
+
+def _stop_with_runner(
+    server: Server, home: RunnerHome, number: int, frame: FrameType | None
+) -> None:
+    """Stop gracefully; the runs of scenarios drain meanwhile."""
+    home.end()
+    server.handle_exit(number, frame)
 
 
 class Server(uvicorn.Server):

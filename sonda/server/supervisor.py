@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -63,12 +64,16 @@ class Supervisor:
         self._status = 0
         self._wakeup, self._woken = socket.socketpair()
 
-    def run(self) -> int:
-        """Start workers, and new ones for those that end; return the exit status."""
+    def run(self, started: Callable[[], object] = lambda: None) -> int:
+        """Start workers, and new ones for those that end; return the exit status.
+
+        Call *started* once a signal stops the workers, too: connections wait until one accepts.
+        """
         for number in stop_signals(reloads=self._reloads):
             signal.signal(number, self.stop)
         if self._reloads:
             signal.signal(signal.SIGHUP, self.hang_up)
+        started()
         while self._workers or not self._stopping:
             self._start_missing()
             sentinels = [worker.sentinel for worker in self._workers]
@@ -105,6 +110,8 @@ class Supervisor:
         """Accept no more requests, and let the workers drain and end."""
         self._stopping = True
         self._wakeup.send(b"!")
+        if self._runner_home is not None:
+            self._runner_home.end()
         for listener in self._listeners:
             listener.close()
         for worker in list(self._workers):
@@ -137,9 +144,10 @@ class Supervisor:
         worker = fork.Process(target=work, args=(*inherited, self._runner_home))
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            worker.start()
-            self._workers[worker] = number
-            self._channels[worker] = channel
+            if not self._stopping:  # `stop` may just have ended all workers that there were
+                worker.start()
+                self._workers[worker] = number
+                self._channels[worker] = channel
         except OSError as exc:  # no process or no memory is left
             self._failed(f"a worker cannot be started: {exc.strerror}")
         finally:

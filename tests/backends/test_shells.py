@@ -53,6 +53,7 @@ words=(sonda %s) CURRENT=${#words}
 ${_comps[sonda]}
 """
 FISH: Final = """
+set --prepend fish_function_path $FISH_FUNCTIONS
 sonda completion fish | source
 complete --do-complete %s
 """
@@ -104,7 +105,8 @@ def fish(line: list[str], environ: Mapping[str, str]) -> list[str]:
     typed = shlex.join(["sonda", *line[:-1]]) + f" {line[-1]}"
     script = FISH % shlex.quote(typed)
     words, more = program(folder, "root/usr/bin/fish", "--no-config", "-c", script)
-    return run(words, {**environ, **more})
+    functions = str(folder / "root/usr/share/fish/functions")
+    return run(words, {**environ, **more, "FISH_FUNCTIONS": functions})
 
 
 @pytest.mark.parametrize("shell", [bash, zsh, fish], ids=["bash", "zsh", "fish"])

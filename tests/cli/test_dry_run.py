@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 import sonda
-from sonda.cli.sending import _judge
+from sonda.cli.through_server import judge
 from tests.support.bodies import LOG, changed
 from tests.support.command_line import documents, typed, written
 from tests.support.destinations import TIMESTAMP, log_event
@@ -102,18 +102,6 @@ def test_a_dry_run_through_a_server(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(home.iterdir()) == []
 
 
-class Answer:
-    """A server's answer with any JSON in it."""
-
-    status_code = 200
-
-    def __init__(self, document: Any) -> None:
-        self.document = document
-
-    def json(self) -> Any:
-        return self.document
-
-
 @pytest.mark.parametrize(
     "preview",
     [
@@ -125,6 +113,6 @@ class Answer:
 )
 def test_any_preview_can_be_shown(preview: dict[str, Any]) -> None:
     """Whatever answers in a server's place, a line stays a line."""
-    outcome = _judge(Answer({"sent": False, "preview": preview}), "http://h", "stdout")
+    outcome = judge(200, {"sent": False, "preview": preview}, "http://h", "stdout")
     assert outcome.exit == 0
     assert all(line.isprintable() for line in outcome.details)

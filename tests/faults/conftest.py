@@ -57,7 +57,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 def server(pki: Pki) -> Iterator[Serving]:
     """Run a `sonda-server` that all faults happen to, one after the other."""
     flags = ("--request-timeout", "120", "--tls-root", str(pki.certificates.folder))
-    with serving(*flags, "--max-body-bytes", "16000000") as running:
+    sizes = ("--max-body-bytes", "16000000", "--max-inflight-bytes", "1000000000")
+    with serving(*flags, *sizes) as running:
         yield running
         assert running.stop() == 0
         assert "Traceback" not in running.log

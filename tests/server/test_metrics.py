@@ -22,8 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from returns.result import Failure
 
 from sonda.envelope import CODES
+from sonda.observe.access_log import AccessRecord, target_of
 from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
-from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
+from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS
+from sonda.observe.scenario_metrics import scenario_families
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.problems import Invalid, Malformed, OutcomeUnknown
 from sonda.server.app import assemble
@@ -95,13 +97,13 @@ def test_every_outcome_is_counted() -> None:
         assert server.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200
         told = scraped(server)
     assert found(told, "sonda_events_total") == {
-        ("json_lines", "delivered", "logs", "stdout"): 1,
-        ("json_lines", "rejected", "logs", "http_push"): 1,
-        ("json_lines", "unknown", "logs", "http_push"): 1,
-        ("json_lines", "rejected", "logs", "tcp"): 1,
-        ("json_lines", "invalid", "logs", "tcp"): 1,
-        ("json_lines", "invalid", "logs", "unknown"): 1,
-        ("unknown", "invalid", "unknown", "unknown"): 1,
+        ("json_lines", "request", "delivered", "logs", "stdout"): 1,
+        ("json_lines", "request", "rejected", "logs", "http_push"): 1,
+        ("json_lines", "request", "unknown", "logs", "http_push"): 1,
+        ("json_lines", "request", "rejected", "logs", "tcp"): 1,
+        ("json_lines", "request", "invalid", "logs", "tcp"): 1,
+        ("json_lines", "request", "invalid", "logs", "unknown"): 1,
+        ("unknown", "request", "invalid", "unknown", "unknown"): 1,
     }
     assert found(told, "sonda_rejected_requests_total") == {
         ("bad_request", "400"): 1,
@@ -168,7 +170,9 @@ def test_several_workers_are_told_together() -> None:
 
 def delivered(server: Serving) -> float:
     """Say how many events there were."""
-    return found(scraped(server), "sonda_events_total")["json_lines", "delivered", "logs", "stdout"]
+    return found(scraped(server), "sonda_events_total")[
+        "json_lines", "request", "delivered", "logs", "stdout"
+    ]
 
 
 def test_a_dead_worker_has_nothing_open() -> None:
@@ -247,8 +251,8 @@ def test_label_values_are_bounded() -> None:
         metrics.finished(delivery, Failure(Invalid(())))
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {
-        ("unknown", "invalid", "unknown", "unknown"): 11,
-        ("unknown", "invalid", "unknown", "stdout"): 1,
+        ("unknown", "request", "invalid", "unknown", "unknown"): 11,
+        ("unknown", "request", "invalid", "unknown", "stdout"): 1,
     }
     (events, *_) = FAMILIES
     assert dict(events.labels) == {
@@ -263,7 +267,7 @@ def test_label_values_are_bounded() -> None:
 def test_every_error_is_counted(status: int) -> None:
     """A request that did not become an event counts by its status and the contract's error code."""
     metrics = Metrics()
-    metrics.answered(status, None)
+    metrics.answered(status)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_rejected_requests_total")
     assert told == {(CODES[status], str(status)): 1}
 
@@ -310,6 +314,8 @@ def test_every_metric_is_documented() -> None:
     names = {
         family.name + suffixes.get(family.kind("x", "x", labels=()).type, "") for family in FAMILIES
     }
+    status = {"states": {}, "degraded": 0, "lag_s": 0.0, "unrecorded": None}
+    names |= {family.name for family in scenario_families(status)}
     assert documented("Metrics") == names | {"sonda_build_info"}
 
 
@@ -330,6 +336,5 @@ def test_a_cut_off_event_is_unknown() -> None:
     metrics = Metrics()
     delivery.document = json.loads(json.dumps(STDOUT))
     metrics.finished(delivery, Failure(OutcomeUnknown("stdout", "(cut off)", 0)))
-    metrics.answered(504, delivery)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
-    assert told == {("json_lines", "unknown", "logs", "stdout"): 1}
+    assert told == {("json_lines", "request", "unknown", "logs", "stdout"): 1}

@@ -556,6 +556,15 @@ def test_stopping_answers_what_is_in_flight(workers: str, number: signal.Signals
         assert "Traceback" not in server.log
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_says_that_it_listens_can_be_stopped(workers: str) -> None:
+    """Its line is logged once the signals have their handlers; no worker is left behind."""
+    with serving("--workers", workers) as server:
+        assert server.stop() == 0
+        server.wait_for_end_of_log()
+        assert "Traceback" not in server.log
+
+
 def test_the_grace_period_ends() -> None:
     """What is not done by then is answered as unknown, or as not begun; the exit status is 0."""
     with (

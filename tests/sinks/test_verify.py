@@ -83,6 +83,17 @@ def test_another_line_at_its_time_is_not_the_event() -> None:
     assert 'found "another line" at its time, expected "{' in receipt.warnings[0]
 
 
+def test_a_query_longer_than_a_url_leaves_a_yes_a_yes() -> None:
+    """Nothing is asked, and the warning says why."""
+    loki = Loki()
+    receipt = deliver(loki, changed(LOKI, labels={"a": "x" * 70_000})).unwrap()
+    assert receipt.verified is False
+    assert loki.queries == []
+    why = "the query failed: the query would be longer than a URL may be"
+    said = f"the event was acknowledged, but not read back from http://loki: {why}"
+    assert receipt.warnings == (said,)
+
+
 def test_nothing_is_asked_about_a_refused_event() -> None:
     """There is nothing to find."""
     loki = Loki()

@@ -23,8 +23,10 @@ _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DANGEROUS: Final = bytes.maketrans(b"\x00\r", b"  ")  # RFC 9110, section 5.5
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})([ \t]*)(;.*)?", re.DOTALL)
+_LENGTH: Final = re.compile(rb"[0-9]+")
+_CHUNK_SIZE: Final = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,15})([ \t]*)(;.*)?", re.DOTALL)
+_ENDLESS: Final = 1 << 60  # what stands for a greater length: nobody reads that far
+_MOST_DIGITS: Final = 18  # of a length below it
 
 
 class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
@@ -198,7 +200,8 @@ class Answer:
                 self._flawless = False
             if len(set(lengths)) > 1 or not _LENGTH.fullmatch(lengths[0]):
                 raise BadAnswer("the length of its body cannot be told")
-            self._left = int(lengths[0])
+            digits = lengths[0].lstrip(b"0") or b"0"
+            self._left = int(digits) if len(digits) <= _MOST_DIGITS else _ENDLESS
             self._step = Answer._read_sized
         else:
             self._persists = False

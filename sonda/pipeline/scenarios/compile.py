@@ -5,16 +5,23 @@ Pure: nothing is opened and nothing is looked up. `now` comes as an argument.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from msgspec import structs
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.hiding import hide_advisories
+from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.scenarios.compile_entry import MOST_SERIES, EntryCompiler, add_problem
+from sonda.pipeline.scenarios.after import resolve_after
+from sonda.pipeline.scenarios.compile_csv import ReadText, ReplayReader, is_replay, no_files
+from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
+from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
     Entry,
     Route,
@@ -31,24 +38,36 @@ DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
 @dataclass(frozen=True, slots=True)
-class NamedDestination:
-    """A destination of the configuration; the entry's own labels win over *labels*."""
+class KnownDestination:
+    """A destination of the configuration; the entry's own labels win over *labels*.
+
+    *named* is what it is to a server, whose callers must not see all of it.
+    """
 
     encoder: Mapping[str, Any]
     sink: Mapping[str, Any]
     labels: Mapping[str, str]
+    named: NamedDestination | None = None
+
+    @classmethod
+    def of(cls, named: NamedDestination) -> KnownDestination:
+        """Return a destination of a server's configuration."""
+        encoder, sink = (json.loads(one.identity) for one in (named.encoder, named.sink))
+        return cls(encoder, sink, named.labels, named)
 
 
 def compile_document(
     document: Document,
     *,
     now_ns: int,
-    destinations: Mapping[str, NamedDestination] | None = None,
+    destinations: Mapping[str, KnownDestination] | None = None,
     in_server: bool = False,
+    read_text: ReadText = no_files,
 ) -> Result[Scenario, Problem]:
     """Compile a document into a frozen plan; fails with `Malformed` or `Invalid`.
 
     *now_ns* is what `start_time: now` means. *destinations* are those that have a name.
+    *read_text* reads the files that are replayed.
     """
     issues = Issues()
     for path in document.bad_numbers:
@@ -56,6 +75,7 @@ def compile_document(
     head, pieces = examine(document.tree, issues)
     addressing = _Addressing(issues, head, now_ns, destinations or {}, in_server)
     merged = [addressing.with_defaults(piece) for piece in pieces]
+    merged = ReplayReader(issues, read_text).expand(merged)
     ids = _ids(merged, issues)
     routes = [addressing.route(piece, of) for piece, of in zip(merged, ids, strict=True)]
     if (problem := issues.problem()) is not None and issues.structural:
@@ -70,12 +90,23 @@ def compile_document(
         if entry is not None:
             entries.append(entry)
             warnings += advice
+    if issues.problem() is None:
+        entries = list(resolve_after(merged, entries, issues))
     _check_series(entries, [piece.path for piece in merged], issues)
     if (problem := issues.problem()) is not None:
         return Failure(problem)
     name = head.get("scenario_name", entries[0].name)
     found = tuple(dict.fromkeys(warnings))
     return Success(Scenario(name, seed, tuple(entries), plain(document.tree), found))
+
+
+def _paced(written: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """Return what cannot be written where something else sets the pace, and why."""
+    if is_replay(written):
+        return ("rate", "stages"), "the times of csv_replay set the pace"
+    if "stages" in written:
+        return ("rate", "duration"), "stages stand in its place"
+    return (), ""
 
 
 def _ids(pieces: Sequence[Piece], issues: Issues) -> list[str]:
@@ -111,7 +142,7 @@ class _Addressing:
     issues: Issues
     head: Mapping[str, Any]
     now_ns: int
-    destinations: Mapping[str, NamedDestination]
+    destinations: Mapping[str, KnownDestination]
     in_server: bool
 
     def with_defaults(self, piece: Piece) -> Piece:
@@ -122,11 +153,17 @@ class _Addressing:
         if "destination" in own:
             defaults.pop("encoder", None)
             defaults.pop("sink", None)
+        paced, why = _paced(own)
+        defaults = {name: value for name, value in defaults.items() if name not in paced}
+        for name in paced:
+            if name in own:
+                self.issues.structure(piece.path, f"unknown field '{name}': {why}")
+                return replace(piece, is_sound=False)
         merged = {**defaults, **own}
         labels = [of.get("labels") for of in (defaults, own)]
         if all(isinstance(one, dict) for one in labels):
             merged["labels"] = {**defaults["labels"], **own["labels"]}
-        if "rate" not in merged and piece.written:
+        if "rate" not in merged and not paced and piece.written:
             self.issues.structure(piece.path, "missing field 'rate'")
             return replace(piece, written=merged, is_sound=False)
         return replace(piece, written=merged)
@@ -140,6 +177,7 @@ class _Addressing:
         encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
         name = written.get("destination")
+        named: NamedDestination | None = None
         if name is not None:
             for field in ("encoder", "sink"):
                 if field in written:
@@ -149,8 +187,9 @@ class _Addressing:
                 reason = f"there is no destination {quote(name)}"
                 self.issues.value((*piece.path, "destination"), reason)
                 return None
-            named = self.destinations[name]
-            encoder, sink, labels = named.encoder, named.sink, {**named.labels, **labels}
+            known = self.destinations[name]
+            named = known.named
+            encoder, sink, labels = known.encoder, known.sink, {**known.labels, **labels}
             written["labels"] = labels
         content = (
             {"metric": {"name": written["name"], "value": 0.0}}
@@ -169,13 +208,17 @@ class _Addressing:
         if isinstance(checked, Failure):
             add_problem(self.issues, piece.path, checked.failure())
             return None
-        valid = checked.bind(partial(preflight, in_server=self.in_server)).unwrap()
+        addressed: Result[ValidatedEvent, Problem] = checked.map(
+            lambda order: structs.replace(order, destination=named)
+        )
+        advised = addressed.bind(partial(preflight, in_server=self.in_server))
+        valid = advised.map(hide_advisories).unwrap()
         subject = f"scenario entry '{entry_id}'"
         warnings = [
             warning.replace(f"scenario entry 'events.{signal}'", subject, 1)
             for warning in valid.warnings
         ]
-        return Route(valid.encoder, valid.sink, name, encoder, sink), warnings
+        return Route(valid.encoder, valid.sink, named, encoder, sink), warnings
 
 
 def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issues) -> None:
@@ -190,7 +233,7 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
         if entry.signal_type != "metrics":
             continue
         where = entry.route.sink.identity
-        for labels in entry.labels.over(range(entry.series)):
+        for labels in entry.label_sets():
             made = (where, entry.name, frozenset(labels.items()))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")

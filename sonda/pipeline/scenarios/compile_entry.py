@@ -16,21 +16,41 @@ from returns.result import Failure
 from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
 from sonda.pipeline.scenarios import generators, log_generators
+from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
+from sonda.pipeline.scenarios.compile_series import (
+    ContentOf,
+    are_labels,
+    check_rate,
+    check_spread,
+    fleet,
+    is_spread,
+    read_series,
+)
+from sonda.pipeline.scenarios.compile_spikes import SpikeReader
+from sonda.pipeline.scenarios.compile_stages import read_stages
+from sonda.pipeline.scenarios.csv_replay import ReplayedMessages
 from sonda.pipeline.scenarios.draw import draw
+from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
 from sonda.pipeline.scenarios.parameters import read_parameters
-from sonda.pipeline.scenarios.plan import DynamicLabel, Entry, Labels, Route, Start, Values
+from sonda.pipeline.scenarios.plan import (
+    DynamicLabel,
+    Entry,
+    Labels,
+    LabelSet,
+    Route,
+    Start,
+    Values,
+)
 from sonda.pipeline.scenarios.rate_profile import Cycle
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.structure import Issues, Piece
+from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
 
-MOST_SERIES: Final = 10_000
-MOST_RATE: Final = 1_000_000
 _MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
 _MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
 _STAMPS_A_SECOND: Final = 1000  # of encoders that identify a sample in milliseconds
@@ -61,14 +81,21 @@ class EntryCompiler:
         if schedule is None or labels is None:
             return None
         start = self._start(piece)
-        self._check_pace(piece)
+        self._check_pace(piece, schedule)
         seed, written = self.seed, piece.written
-        content, rewritten = (
+        own_labels = read_series(written, piece.path, labels, self.issues)
+        spikes = SpikeReader(piece.path, self.issues, seed, entry_id).read(
+            written, labels, own_labels
+        )
+        content_of, rewritten = (
             self._values(piece, entry_id, seed, schedule)
             if written["signal_type"] == "metrics"
             else (self._messages(piece, entry_id, seed), None)
         )
-        if len(self.issues.values) > before or content is None or start is None or route is None:
+        if own_labels and content_of is not None:
+            check_spread(written, piece.path, content_of({}), self.issues)
+            check_rate(piece.path, schedule.peak_rate * len(own_labels), self.issues)
+        if len(self.issues.values) > before or content_of is None or start is None or route is None:
             return None
         max_lag = written.get("max_lag")
         entry = Entry(
@@ -81,12 +108,15 @@ class EntryCompiler:
             pace=written.get("pace", "real"),
             max_lag=None if max_lag is None else seconds(max_lag),
             labels=labels,
-            content=content,
+            spikes=spikes,
+            content=content_of({}),
             route=route,
             on_sink_error=written.get("on_sink_error", "warn"),
             rewritten=rewritten,
             now_ns=self.now_ns,
         )
+        if own_labels:
+            entry = fleet(entry, own_labels, content_of, is_spread=is_spread(written))
         return (
             entry if self._check_times(piece, entry) and self._check_bytes(piece, entry) else None
         )
@@ -101,8 +131,12 @@ class EntryCompiler:
             self.issues.value((*piece.path, *path), str(exc))
             return None
 
-    def _schedule(self, piece: Piece) -> Schedule | None:
+    def _schedule(self, piece: Piece) -> Timing | None:
         written = piece.written
+        if piece.replay is not None:
+            return replay_schedule(piece, piece.replay, self.issues)
+        if "stages" in written:
+            return read_stages(written, piece.path, self.issues)
         rate = fraction(written["rate"])
         if rate > MOST_RATE:
             self.issues.value((*piece.path, "rate"), f"must be at most {MOST_RATE:,}")
@@ -148,13 +182,8 @@ class EntryCompiler:
                 return None
         fixed = dict(piece.written.get("labels", {}))
         labels = Labels(fixed, tuple(dynamic))
-        if dynamic:
-            checked = validate(
-                _bare_event(piece.written["signal_type"], labels.at(0)), received_ns=0
-            )
-            if isinstance(checked, Failure):
-                add_problem(self.issues, piece.path, checked.failure())
-                return None
+        if dynamic and not are_labels(labels.at(0), (*piece.path, "labels"), self.issues):
+            return None
         return labels
 
     def _start(self, piece: Piece) -> Start | None:
@@ -172,10 +201,10 @@ class EntryCompiler:
             self.issues.value((*piece.path, "start_time"), reason)
             return None
 
-    def _check_pace(self, piece: Piece) -> None:
+    def _check_pace(self, piece: Piece, schedule: Timing) -> None:
         written = piece.written
         if written.get("pace") == "max":
-            if "duration" not in written and "count" not in written:
+            if schedule.planned is None:
                 self.issues.value((*piece.path, "pace"), "max needs a duration or a count")
             if "max_lag" in written:
                 self.issues.value(
@@ -186,14 +215,15 @@ class EntryCompiler:
                 self._seconds(piece, name)
 
     def _values(
-        self, piece: Piece, entry_id: str, seed: int, schedule: Schedule
-    ) -> tuple[Values | None, Mapping[str, Any] | None]:
+        self, piece: Piece, entry_id: str, seed: int, schedule: Timing
+    ) -> tuple[ContentOf | None, Mapping[str, Any] | None]:
+        """Return what makes the values of each series, and what an alias stands for."""
         written, where = piece.written, (*piece.path, "generator")
         name = written["generator"]["type"]
         parameters = read_parameters("generator", written["generator"], where, self.issues)
         if parameters is None:
             return None, None
-        generator = generators.load(name)
+        generator = replaying(piece) or generators.load(name)
         jitter, jitter_seed = written.get("jitter"), written.get("jitter_seed")
         noise = None if jitter is None else fraction(jitter)
         if (wrong := generator.check(parameters)) is not None:
@@ -202,6 +232,9 @@ class EntryCompiler:
         rewritten = None
         if isinstance(generator, generators.Alias):
             if generator.must_not_reset:
+                if is_spread(written):
+                    reason = f"spread would let {name} begin again: leave it out, or use saturation"
+                    self.issues.value((*piece.path, "series_phase"), reason)
                 self._check_reset(where, generator.rewrite(parameters).parameters, schedule)
             stands_for = generator.rewrite(parameters)
             parameters = dict(stands_for.parameters)
@@ -217,10 +250,16 @@ class EntryCompiler:
         if any(abs(bound) + noise > _MOST_DOUBLE for bound in shape.bounds(reached)):
             self.issues.value(where, "makes values beyond the range of a double")
             return None, None
-        drawn = draw(seed if jitter_seed is None else int(jitter_seed), entry_id, "jitter")
-        return Values(shape, noise, drawn), rewritten
+        noise_seed = seed if jitter_seed is None else int(jitter_seed)
+        build = generator.build
 
-    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Schedule) -> None:
+        def values_of(series: LabelSet) -> Values:
+            shape = build(parameters, draw(own, entry_id, "value", series))
+            return Values(shape, noise, draw(noise_seed, entry_id, "jitter", series))
+
+        return values_of, rewritten
+
+    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
         planned, period = schedule.planned, sawtooth["period_secs"]
         if planned is None:
             self.issues.value(where, "leak needs an end: a duration or a count")
@@ -228,18 +267,25 @@ class EntryCompiler:
             reason = f"leak would begin again after {as_number(period)} s, before the entry ends"
             self.issues.value(where, reason)
 
-    def _messages(self, piece: Piece, entry_id: str, seed: int) -> log_generators.Messages | None:
+    def _messages(self, piece: Piece, entry_id: str, seed: int) -> ContentOf | None:
+        """Return what makes the messages of each stream."""
         written, where = piece.written["log_generator"], (*piece.path, "log_generator")
         parameters = read_parameters("log_generator", written, where, self.issues)
         if parameters is None:
             return None
+        if piece.replay is not None:
+            messages = ReplayedMessages(piece.replay.messages or ())
+            return lambda _: messages
         generator = log_generators.load(written["type"])
         wrong = list(islice(generator.check(parameters), 3 * MAX_ISSUES))
         for inside, reason in wrong:
             self.issues.value((*where, *inside), reason)
         if wrong:
             return None
-        return generator.build(parameters, partial(draw, parameters.get("seed", seed), entry_id))
+        own = parameters.get("seed", seed)
+        return lambda series: generator.build(
+            parameters, partial(draw, own, entry_id, series=series)
+        )
 
     def _check_times(self, piece: Piece, entry: Entry) -> bool:
         if entry.start_ns < 0:
@@ -249,13 +295,15 @@ class EntryCompiler:
         if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
             self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
             return False
-        peak = entry.schedule.peak_rate / entry.series
+        peak = entry.schedule.peak_rate / entry.turning
         if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
             reason = (
                 f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
                 f"so at most {_STAMPS_A_SECOND:,} would stay apart"
             )
-            self.issues.value((*piece.path, "rate"), reason)
+            names = ("stages", "rate")
+            name = next((one for one in names if one in piece.written), "generator")
+            self.issues.value((*piece.path, name), reason)
             return False
         return True
 
@@ -267,16 +315,6 @@ class EntryCompiler:
             add_problem(self.issues, piece.path, rendered.failure())
             return False
         return True
-
-
-def _bare_event(signal: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    content: dict[str, Any] = (
-        {"metric": {"name": "name", "value": 0.0}}
-        if signal == "metrics"
-        else {"log": {"severity": "info", "message": ""}}
-    )
-    plugins = {"encoder": {"type": "json_lines"}, "sink": {"type": "stdout"}}
-    return {"signal_type": signal, "labels": dict(labels), **content, **plugins}
 
 
 def _stamps_in_ms(route: Route) -> bool:

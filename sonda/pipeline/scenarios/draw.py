@@ -8,7 +8,7 @@ seeds, and a seed has to mean the same data for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
@@ -60,7 +60,11 @@ class Draw:
         return self.word(counter) * count >> 64
 
 
-def draw(seed: int, entry_id: str, purpose: str) -> Draw:
-    """Return the stream for one *purpose* ("value", "jitter", "severity", "pool:NAME") of an entry."""
-    named = json.dumps([seed, entry_id, purpose], separators=(",", ":"))
+def draw(seed: int, entry_id: str, purpose: str, series: Mapping[str, str] | None = None) -> Draw:
+    """Return the stream for one *purpose* ("value", "jitter", "severity", "pool:NAME") of an entry.
+
+    Each series of a fleet has streams of its own, by the labels that tell it from the others.
+    """
+    subject = [seed, entry_id, purpose, *([dict(series)] if series else [])]
+    named = json.dumps(subject, separators=(",", ":"), sort_keys=True)
     return Draw(blake2b(named.encode(), person=b"sonda draw v1").digest())

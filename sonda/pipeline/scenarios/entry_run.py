@@ -15,7 +15,7 @@ from typing import Final
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
-from sonda.pipeline.scenarios.ledger import Ledger
+from sonda.pipeline.scenarios.ledger import Ledger, runs
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
 from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
@@ -26,6 +26,7 @@ _CHUNK_S: Final = 0.005  # of work between two turns of the event loop
 _LARGEST_CHUNK: Final = 500
 _FIRST_CHUNK: Final = 32
 _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
+_RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
 _SAMPLES: Final = 64  # latencies that stand for those of a whole group
 
@@ -119,11 +120,11 @@ class EntryRun:
         self.state = State.STOPPING if self._stopped.is_set() else State.RUNNING
         while self._has_work:
             self._skip_late()
-            await self._hand_over()
-            if self._is_hopeless():
+            if self._is_hopeless():  # before another try: what has just been begun is not cut off
                 self._end(Outcome.FAILED)
                 self.cut_off()
             else:
+                await self._hand_over()
                 await self._pause()
         await self._drain()
         if self._bug is not None:
@@ -152,10 +153,19 @@ class EntryRun:
 
     def next_reservation(self) -> int:
         """Return the tick up to which the next two seconds may hand over, at the rate of late."""
-        now_s = self._loop.time()
-        recent = 3 * self.account.meter.rate(now_s, 1) + 3 * float(self.entry.schedule.peak_rate)
+        now_s, schedule = self._loop.time(), self.entry.schedule
+        recent = 3 * self.account.meter.rate(now_s, 1) + 3 * float(schedule.peak_rate)
         most = self.account.handed_over + self._limits.window + int(recent)
+        if self._is_paced:
+            soon = self._elapsed() if self._begin_s else Fraction(0)
+            most = min(most, schedule.ticks_before(soon + _RESERVED_AHEAD_S))
+        most = max(most, self.account.handed_over)
         return most if self.entry.planned is None else min(most, self.entry.planned)
+
+    def ticks_on_the_way(self) -> list[tuple[int, int]]:
+        """Return the ticks that were handed over and have no verdict, each stretch as first and stop."""
+        groups = [*self._sending.values(), self._unsent.ticks]
+        return [stretch for ticks in groups for stretch in runs(ticks)]
 
     def cut_off(self) -> None:
         """Wait no longer for what is in flight."""
@@ -212,17 +222,24 @@ class EntryRun:
         elif took_s < _CHUNK_S / 3 and size == self._chunk:
             self._chunk = min(2 * size, _LARGEST_CHUNK, self._limits.window)
 
+    @property
+    def _awaits_reservation(self) -> bool:
+        """Whether the next event may not be handed over before that has been recorded."""
+        handed_over, reserved = self.account.handed_over, self.reserved
+        return reserved is not None and handed_over >= reserved and not self.account.is_handed_over
+
     async def _pause(self) -> None:
         """Wait until something can be handed over: at a time, or after a verdict."""
         has_room = self.account.in_flight < self._limits.window and not self.account.is_handed_over
         if self._unsent.ticks:
             span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await self._sleep(min(span_s, _LOOK_AGAIN_S), self._attention)
-        elif self.account.handed_over == self.reserved and not self.account.is_handed_over:
-            await self._sleep(_RESERVED_SOON_S, self._attention)
         elif self._is_paced and has_room:
             due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
-            await self._sleep(max(_WAKE_S, due_s - self._loop.time()), self._attention)
+            least_s = _RESERVED_SOON_S if self._awaits_reservation else _WAKE_S
+            await self._sleep(max(least_s, due_s - self._loop.time()), self._attention)
+        elif self._awaits_reservation:
+            await self._sleep(_RESERVED_SOON_S, self._attention)
         elif self.account.in_flight:
             await self._sleep(_LOOK_AGAIN_S, self._wake)
 

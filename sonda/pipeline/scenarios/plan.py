@@ -11,12 +11,22 @@ from itertools import count as counting
 from math import lcm
 from typing import Any, Final, Literal, TypeAlias
 
-from sonda.pipeline.model import Event, Log, Metric, PluginRef, Signal
+from sonda.pipeline.model import (
+    Event,
+    Log,
+    Metric,
+    NamedDestination,
+    PluginRef,
+    Signal,
+    ValidatedEvent,
+)
 from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
-from sonda.pipeline.scenarios.schedule import Progression, Schedule
+from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
+from sonda.pipeline.scenarios.timing import Timing
 
 _CHUNK: Final = 256
 _MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
@@ -116,13 +126,20 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How events are rendered and where they go: as written, and as the pipeline has read it."""
+    """How events are rendered and where they go: as written, and as the pipeline has read it.
+
+    *named* is the operator's destination, where the entry asks for one by its name.
+    """
 
     encoder: PluginRef
     sink: PluginRef
-    destination: str | None = None
+    named: NamedDestination | None = None
     encoder_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sink_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def order(self, event: Event) -> ValidatedEvent:
+        """Return the order to deliver *event* this way."""
+        return ValidatedEvent(event, self.encoder, self.sink, destination=self.named)
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,7 @@ class Entry:
     id: str
     name: str
     signal_type: Signal
-    schedule: Schedule
+    schedule: Timing
     phase: Fraction
     start: Start
     pace: Pace
@@ -143,6 +160,9 @@ class Entry:
     on_sink_error: OnSinkError = "warn"
     rewritten: Mapping[str, Any] | None = None
     now_ns: int = 0
+    spikes: Spikes = ()
+    after: str | None = None
+    """The id of the entry that it waits for; its phase says how long."""
 
     @property
     def planned(self) -> int | None:
@@ -150,9 +170,23 @@ class Entry:
         return self.schedule.planned
 
     @property
-    def series(self) -> int:
-        """How many label sets the entry has, and so how many series or streams."""
+    def turning(self) -> int:
+        """How many series take turns: what is always there of the label sets."""
         return self.labels.count
+
+    @property
+    def series(self) -> int:
+        """How many label sets the entry may have, and so how many series or streams."""
+        return count_series(self.spikes, self.labels.count, _MOST_CACHED)
+
+    def label_sets(self) -> Iterator[LabelSet]:
+        """Yield the label sets of all its series."""
+        for there, cycle in spiked_sets(self.spikes, self.labels.count):
+            for tick in range(cycle):
+                yield {
+                    **self.labels.at(tick),
+                    **{spike.label: spike.value(tick) for spike in there},
+                }
 
     @cached_property
     def start_ns(self) -> int:
@@ -179,6 +213,9 @@ class Entry:
         x = self.schedule.due(tick)
         time_ns = self.start_ns + ceil_ns(x)
         labels = self.labels.at(tick)
+        if self.spikes:
+            there = {one.label: one.value(tick) for one in self.spikes if one.is_there(x)}
+            labels = {**labels, **there}
         if isinstance(self.content, Values):
             value = self.content.at(tick, x)
             return Metric(name=self.name, value=value, labels=labels, time_ns=time_ns)
@@ -187,6 +224,11 @@ class Entry:
             severity=severity, message=message, fields=fields, labels=labels, time_ns=time_ns
         )
 
+    def value(self, tick: int) -> float:
+        """Return a metric's value at one tick."""
+        assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
+        return self.content.at(tick, self.schedule.due(tick))
+
     def values(self, ticks: range) -> list[float]:
         """Return the values of a metric's range of ticks."""
         assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
@@ -194,7 +236,7 @@ class Entry:
 
     def events(self, ticks: range) -> list[Event]:
         """Return the events of a range of ticks, equal to those of `event`."""
-        stamps, labels = self.stamps_ns(ticks), self.labels.over(ticks)
+        stamps, labels = self.stamps_ns(ticks), self._labels_over(ticks)
         if isinstance(self.content, Values):
             return [
                 Metric(name=self.name, value=value, labels=of, time_ns=time_ns)
@@ -206,6 +248,17 @@ class Entry:
                 self.content.over(ticks, stamps), labels, stamps, strict=True
             )
         ]
+
+    def _labels_over(self, ticks: range) -> list[LabelSet]:
+        labels = self.labels.over(ticks)
+        for spike in self.spikes:
+            pieces = self.schedule.progressions(ticks)
+            there = [one for piece in pieces for one in spike.presence(piece)]
+            labels = [
+                {**of, spike.label: spike.value(tick)} if present else of
+                for of, tick, present in zip(labels, ticks, there, strict=True)
+            ]
+        return labels
 
     def ticks(self) -> Iterator[int]:
         """Yield every tick."""

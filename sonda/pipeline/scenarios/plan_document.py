@@ -6,7 +6,7 @@ from base64 import b64encode
 from functools import partial
 from typing import Any, Final
 
-from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.hiding import hide_outcome
 from sonda.pipeline.net import Network
 from sonda.pipeline.result import fold
 from sonda.pipeline.scenarios.numbers import as_number
@@ -27,16 +27,15 @@ def plan_document(scenario: Scenario, network: Network) -> dict[str, Any]:
 
 def _entry_document(entry: Entry, network: Network) -> dict[str, Any]:
     count = _SHOWN_EVENTS if entry.planned is None else min(_SHOWN_EVENTS, entry.planned)
-    encoded = [
-        encode(ValidatedEvent(event, entry.route.encoder, entry.route.sink))
-        for event in entry.events(range(count))
-    ]
+    orders = [entry.route.order(event) for event in entry.events(range(count))]
+    encoded = [encode(order) for order in orders]
     bodies = [fold(one, lambda found: found.payload.body, lambda _: b"") for one in encoded]
-    described = encoded[0].bind(partial(preview, transport=network))
+    described = hide_outcome(encoded[0].bind(partial(preview, transport=network)), orders[0])
     ends_at = entry.ends_at
     return {
         "id": entry.id,
         "planned": entry.planned,
+        **({} if entry.after is None else {"starts_at_s": as_number(entry.phase)}),
         "ends_at_s": None if ends_at is None else as_number(ends_at),
         "series": entry.series,
         **({} if entry.rewritten is None else {"rewritten": entry.rewritten}),

@@ -110,6 +110,11 @@ class Run:
             entry.stop(Outcome.INTERRUPTED, drain_s=drain_s)
 
     @property
+    def started_ns(self) -> int:
+        """When the run was made ready: what `now` means in it."""
+        return self._started_ns
+
+    @property
     def is_done(self) -> bool:
         """Whether the run has ended."""
         return self._task.done()
@@ -142,6 +147,16 @@ class Run:
     def next_reservation(self) -> dict[str, int]:
         """Return for each entry the tick up to which it should be allowed to hand over."""
         return {entry.entry.id: entry.next_reservation() for entry in self._entries}
+
+    def withhold(self, ticks: Mapping[str, int]) -> None:
+        """Let no entry hand over more than what is before a tick, until `reserve` allows it."""
+        for entry in self._entries:
+            if entry.reserved is not None:
+                entry.reserved = min(entry.reserved, ticks[entry.entry.id])
+
+    def ticks_on_the_way(self) -> dict[str, list[tuple[int, int]]]:
+        """Return for each entry the ticks handed over without a verdict, as first and stop."""
+        return {entry.entry.id: entry.ticks_on_the_way() for entry in self._entries}
 
     def reserve(self, ticks: Mapping[str, int]) -> None:
         """Allow each entry to hand over what is before a tick."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from returns.result import Failure, Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
-from sonda.pipeline.model import Event, Receipt, ValidatedEvent
+from sonda.pipeline.model import Event, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.stages.encode import encode
@@ -74,7 +74,7 @@ class _PipelineGroup:
         route = entry.route
         self._target = route.sink.target
         self._events = events
-        self._encoded = [encode(ValidatedEvent(one, route.encoder, route.sink)) for one in events]
+        self._encoded = [encode(route.order(one)) for one in events]
         self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
 
     async def send(self) -> GroupVerdict:

@@ -26,8 +26,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -41,13 +39,13 @@ Kind: TypeAlias = Literal["encoder", "sink"]
 GeneratorKind: TypeAlias = Literal["generator", "log_generator"]
 
 
-def _folder() -> Traversable:
+def _folder() -> Path:
     """Return `schemas/`: inside an installed package, else at the top of the checkout."""
-    inside = files("sonda") / "schemas"
+    inside = Path(__file__).parents[2] / "schemas"  # `importlib.resources` costs a start 5 ms
     return inside if inside.is_dir() else Path(__file__).parents[3] / "schemas"
 
 
-def _read(folder: Traversable) -> dict[str, Schema]:
+def _read(folder: Path) -> dict[str, Schema]:
     found = sorted(folder.iterdir(), key=lambda entry: entry.name)
     return {
         entry.name.removesuffix(".json"): json.loads(entry.read_text(encoding="utf-8"))

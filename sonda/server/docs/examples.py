@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from sonda.envelope import CODES, compact
 from sonda.pipeline.model import Preview
 from sonda.pipeline.net import Network
+from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
@@ -36,7 +37,6 @@ from sonda.rejections import (
     InvalidKey,
     InvalidParameter,
     KeyMismatch,
-    KeyRestricted,
     KeyUnstorable,
     MethodNotAllowed,
     NotFound,
@@ -254,7 +254,8 @@ def situations() -> Iterator[tuple[str, Problem | Rejection]]:
         "key_that_cannot_be_kept",
         KeyUnstorable("there is no folder that can be written to"),
     )
-    yield "restricted_key", KeyRestricted("this key may use named destinations alone")
+    if (restricted := Caller("ci", frozenset()).judge_inline()) is not None:
+        yield "restricted_key", restricted
     yield "too_many_events", TooManyEvents(10_000)
     yield "too_many_scenarios", TooManyRequests("100 scenarios run (--max-scenarios): stop one")
     yield "crowded", DestinationBusy("http://loki:3100", 512)

@@ -5,28 +5,53 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import pickle
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import unquote
 
+from sonda.envelope import envelope
+from sonda.pipeline.policy.callers import Caller
+from sonda.server.live_config import LiveConfig
+from sonda.server.scenarios.ownership import is_owned
 from sonda.server.scenarios.refusals import Refusal
+from sonda.server.scenarios.submission import Submission, viewer_headers
 from sonda.server.settings import Settings
+from sonda.server.state import DATABASE
 
 if TYPE_CHECKING:
     import httpx
 
     from sonda.pipeline.values.addresses import Address
+    from sonda.server.scenarios.runner import RunnerSettings
 
-_CALL_S: Final = 330.0  # a stop drains for five minutes at most
+_CONNECT_S: Final = 2.0
+_ANSWER_S: Final = 10.0  # beside what a stop may take
+_COMPILE_S: Final = 30.0  # of a document with as many entries as there may be
+_STATUS_S: Final = 0.5
+_START_S: Final = 20.0
 _EVERY_S: Final = 1.0
+_LOOKS: Final = 10  # in a second, for the end of the server
+_STABLE_S: Final = 10.0
+_BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+_LOCK_LOOK_S: Final = 0.02
+_OK: Final = 200
+_LOG: Final = logging.getLogger("sonda")
+
+Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
+"""Status, headers and body."""
 
 
 class RunnerHome:
@@ -42,12 +67,23 @@ class RunnerHome:
         self.alive_fd, self._held_fd = os.pipe()
         self._owner_pid = os.getpid()
 
-    def close(self) -> None:
-        """Let the runner end, and remove the folder; for the process that made it."""
+    def end(self) -> None:
+        """Tell the runner that the server ends, so that it drains its runs meanwhile."""
+        with suppress(OSError):
+            os.write(self._held_fd, b"!")
+
+    def close(self, state_dir: Path | None = None, patience_s: float = 0.0) -> None:
+        """Wait until the runner has ended, at most *patience_s*, and remove the folder.
+
+        For the process that made it.
+        """
         if os.getpid() == self._owner_pid:
             for fd in (self._held_fd, self.alive_fd):
                 with suppress(OSError):
                     os.close(fd)
+            until_s = time.monotonic() + patience_s
+            while is_owned(state_dir or self.folder) and time.monotonic() < until_s:
+                time.sleep(_LOCK_LOOK_S)
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -60,17 +96,36 @@ def open_runner_home() -> RunnerHome | None:
 
 
 class Gateway:
-    """One worker's way to the runner, which it starts where nobody has yet."""
+    """One worker's way to the runner, which it starts where nobody has yet.
+
+    It is started anew where it dies, as long as *is_ready* says that the server goes on.
+    """
 
     def __init__(
-        self, settings: Settings, listening: Sequence[Address], home: RunnerHome | None
+        self,
+        settings: Settings,
+        config: LiveConfig,
+        listening: Sequence[Address],
+        home: RunnerHome | None,
+        is_ready: Callable[[], bool],
     ) -> None:
         self._settings = settings
+        self._config = config
         self._listening = tuple(listening)
         self._home = home
+        self._is_ready = is_ready
         self._client: httpx.AsyncClient | None = None
-        self._process: subprocess.Popen[bytes] | None = None
         self._starting = asyncio.Lock()
+
+    async def submit(
+        self, raw: bytes, media_type: str, params: Mapping[str, str], *, caller: Caller
+    ) -> Answer:
+        """Hand a document to the runner; raise `Refusal` where nobody answers."""
+        submission = Submission(raw, media_type, caller, self._config.current.source)
+        body = pickle.dumps(submission)
+        return await self.call(
+            "POST", "/scenarios", params, body, caller=caller, takes_s=_COMPILE_S
+        )
 
     async def call(
         self,
@@ -78,62 +133,118 @@ class Gateway:
         path: str,
         params: Mapping[str, str],
         body: bytes = b"",
-        content_type: str = "application/json",
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Forward a call; return status, headers and body. Raise `Refusal` where nobody answers."""
+        *,
+        caller: Caller,
+        takes_s: float = 0.0,
+    ) -> Answer:
+        """Forward a call, which may take *takes_s*; raise `Refusal` where nobody answers."""
+        home = self._home
+        if home is None:
+            raise Refusal(
+                503, "scenarios need a folder that can be written to (--state-dir, TMPDIR)"
+            )
+        if method != "POST" and not self._has_runs(home):
+            return _without_runs(path)
+        await self._start_if_missing(home)
+        return await self._ask(
+            home, method, path, params, body, viewer_headers(caller), takes_s + _ANSWER_S
+        )
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return what the runner says of all runs; nothing where it does not run, or answer at once."""
+        home = self._home
+        if home is None or not home.socket.exists():
+            return {}
+        try:
+            status, _, content = await self._ask(home, "GET", "/status", {}, b"", {}, _STATUS_S)
+        except Refusal:
+            return {}
+        return dict(json.loads(content)) if status == _OK else {}
+
+    async def _ask(
+        self,
+        home: RunnerHome,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_s: float,
+    ) -> Answer:
         import httpx
 
-        client = await self._connected()
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(
+                    uds=str(home.socket), limits=httpx.Limits(max_connections=None)
+                ),
+                trust_env=False,
+            )
         try:
-            answer = await client.request(
+            answer = await self._client.request(
                 method,
                 f"http://runner{path}",
                 params=dict(params),
                 content=body,
-                headers={"Content-Type": content_type},
+                headers=headers,
+                timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S)),
             )
         except httpx.HTTPError as exc:
+            reason = str(exc) or type(exc).__name__
             raise Refusal(
-                503, f"the runner of scenarios does not answer ({exc}): try again"
+                503, f"the runner of scenarios does not answer ({reason}): try again"
             ) from None
         return answer.status_code, answer.headers, answer.content
 
-    async def progress(self, wanted: str, is_ready: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """Yield a run's ledger once a second as server-sent events, until it ends or the server does."""
+    async def progress(
+        self, path: str, caller: Caller, is_ready: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        """Yield a run's ledger once a second as server-sent events, until it ends or the server does.
+
+        Where the runner does not answer, as while it is started anew, a second is left out.
+        """
         while is_ready():
-            status, _, body = await self.call("GET", f"/scenarios/{wanted}", {})
-            if status != 200:  # noqa: PLR2004  # HTTP's OK: it has been forgotten meanwhile
+            try:
+                status, _, body = await self.call("GET", path, {}, caller=caller)
+            except Refusal:
+                status, body = _OK, b""
+            if status != _OK:  # it has been forgotten meanwhile
                 return
-            detail = json.loads(body)
-            is_over = detail["state"] == "finished"
-            line = json.dumps(detail["ledger"], separators=(",", ":")).encode()
-            yield (b"event: end\n" if is_over else b"") + b"data: " + line + b"\n\n"
-            if is_over:
-                return
-            await asyncio.sleep(_EVERY_S)
+            if body:
+                detail = json.loads(body)
+                is_over = detail["state"] == "finished"
+                line = json.dumps(detail["ledger"], separators=(",", ":")).encode()
+                yield (b"event: end\n" if is_over else b"") + b"data: " + line + b"\n\n"
+                if is_over:
+                    return
+            for _ in range(_LOOKS):
+                if is_ready():
+                    await asyncio.sleep(_EVERY_S / _LOOKS)
 
     async def aclose(self) -> None:
         """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
 
-    async def _connected(self) -> httpx.AsyncClient:
-        import httpx
+    def _has_runs(self, home: RunnerHome) -> bool:
+        """Return whether there can be any: a runner has been started, or has left its records."""
+        return home.socket.exists() or (
+            self._settings.state_dir is not None and (self._settings.state_dir / DATABASE).exists()
+        )
 
-        if self._home is None:
-            raise Refusal(503, "scenarios need a writable folder for temporary files (TMPDIR)")
+    async def _start_if_missing(self, home: RunnerHome) -> None:
         async with self._starting:
-            if not _answers(self._home.socket):
-                await asyncio.to_thread(self._start, self._home)
-            if self._client is None:
-                transport = httpx.AsyncHTTPTransport(uds=str(self._home.socket))
-                self._client = httpx.AsyncClient(
-                    transport=transport, timeout=_CALL_S, trust_env=False
-                )
-        return self._client
+            if not _answers(home.socket):
+                if not self._is_ready():
+                    raise Refusal(503, "the server is shutting down: try again")
+                try:
+                    await asyncio.to_thread(self._start, home)
+                except OSError as exc:
+                    reason = f"the runner of scenarios cannot be started: {exc}"
+                    raise Refusal(503, reason) from None
 
-    def _start(self, home: RunnerHome) -> None:
-        """Start the runner, unless another worker has meanwhile; raise `Refusal`."""
+    def _start(self, home: RunnerHome, failures: int = 0) -> None:
+        """Start the runner, unless another worker has meanwhile; raise `Refusal` or `OSError`."""
         from sonda.server.scenarios.runner import READY, RunnerSettings
 
         with (home.folder / "lock").open("w") as lock:
@@ -144,31 +255,74 @@ class Gateway:
             said_fd, ready_fd = os.pipe()
             given = RunnerSettings(
                 self._settings,
+                self._config.current.source,
                 self._listening,
                 home.socket,
-                folder / "sonda.sqlite3",
+                folder / DATABASE,
                 home.alive_fd,
                 ready_fd,
             )
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "sonda.server.scenarios.runner"],
-                stdin=subprocess.PIPE,
-                pass_fds=(home.alive_fd, ready_fd),
-                start_new_session=True,  # Ctrl-C is for the server, which then ends the runner
-            )
-            assert self._process.stdin is not None  # noqa: S101  # as asked for
-            self._process.stdin.write(pickle.dumps(given))
-            self._process.stdin.close()
-            os.close(ready_fd)
             with os.fdopen(said_fd, "rb") as said:
-                if said.readline() != READY:
+                try:
+                    process = _execute(given)
+                finally:
+                    os.close(ready_fd)
+                readable, _, _ = select.select([said], [], [], _START_S)
+                if not readable or said.readline() != READY:
+                    process.kill()
+                    process.wait()
                     raise Refusal(503, "the runner of scenarios did not start: the log says why")
+        threading.Thread(target=self._watch, args=(process, home, failures), daemon=True).start()
+
+    def _watch(self, process: subprocess.Popen[bytes], home: RunnerHome, failures: int) -> None:
+        """Wait until the runner ends; start another one where the server goes on."""
+        began_s = time.monotonic()
+        status = process.wait()
+        failures = 0 if time.monotonic() - began_s >= _STABLE_S else failures + 1
+        if self._is_ready():
+            _LOG.error("the runner of scenarios ended with %d: starting another", status)
+        while self._is_ready():
+            time.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] if failures else 0)
+            failures += 1
+            try:
+                if self._is_ready():
+                    self._start(home, failures)
+            except (OSError, Refusal) as exc:
+                _LOG.error("%s", exc)
+            else:
+                return
+
+
+def _execute(given: RunnerSettings) -> subprocess.Popen[bytes]:
+    """Execute the runner afresh, its settings in its standard input."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sonda.server.scenarios.runner"],
+        stdin=subprocess.PIPE,
+        pass_fds=(given.alive_fd, given.ready_fd),
+        start_new_session=True,  # Ctrl-C is for the server, which then ends the runner
+    )
+    assert process.stdin is not None  # noqa: S101  # as asked for
+    with suppress(BrokenPipeError), process.stdin:  # it has died: it will not say that it is ready
+        process.stdin.write(pickle.dumps(given))
+    return process
 
 
 def _answers(path: Path) -> bool:
+    """Return whether somebody listens at *path*; does not wait."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
+        except BlockingIOError:  # it listens, and has many waiting
+            return True
         except OSError:
             return False
     return True
+
+
+def _without_runs(path: str) -> Answer:
+    """Return the answer where no run was ever started."""
+    if path == "/scenarios":
+        return 200, {}, b'{"scenarios":[]}\n'
+    wanted = unquote(path.split("/")[2])
+    return 404, {}, envelope(404, f"there is no scenario {wanted!r}")

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections import Counter, OrderedDict
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -16,212 +15,190 @@ from uuid import uuid4
 from returns.result import Failure, Result
 
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.model import ValidatedEvent
+from sonda.pipeline.hiding import hide_refusal
+from sonda.pipeline.model import NamedDestination
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.read_below import read_text
+from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import Forbidden, Problem
-from sonda.pipeline.scenarios.compile import compile_document
-from sonda.pipeline.scenarios.numbers import as_number
+from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
+from sonda.pipeline.scenarios.csv_table import MOST_BYTES
 from sonda.pipeline.scenarios.plan import Scenario
 from sonda.pipeline.scenarios.plan_document import plan_document
-from sonda.pipeline.scenarios.reading import Document
-from sonda.pipeline.scenarios.report import Progress
+from sonda.pipeline.scenarios.reading import Document, from_tree
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import PipelineSender
 from sonda.pipeline.scenarios.states import State
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.preview import preview
-from sonda.pipeline.values.timestamps import rfc3339
-from sonda.server.scenarios.masking import masked
-from sonda.server.scenarios.records import Records, interrupted
+from sonda.server.scenarios.log_lines import RunLog
+from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
+from sonda.server.scenarios.room import Room
+from sonda.server.scenarios.stored_run import StoredRun
 
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = 3600.0
-_DEGRADED_S: Final = 30.0
+_OUTCOMES: Final = ("delivered", "rejected", "unknown")
 
-
-@dataclass(slots=True)
-class _StoredRun:
-    """One run: under way, or what is left of it."""
-
-    id: str
-    name: str
-    started_ns: int
-    run: Run | None = None
-    plan: Scenario | None = None
-    last: Progress | None = None
-    detail: dict[str, Any] = field(default_factory=dict)
-    ended_s: float | None = None
-    delivered: int = 0
-    last_delivery_s: float = 0.0
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def is_active(self) -> bool:
-        return not self.done.is_set()
-
-    @property
-    def scenario(self) -> Scenario:
-        """The plan; raises `Refusal` where only the record has outlived a restart."""
-        if self.plan is None:
-            raise Refusal(404, f"the events of {self.id} cannot be made again after a restart")
-        return self.plan
-
-    def progress(self) -> Progress:
-        """Return how far the run has got, or how far it got."""
-        found = self.last if self.run is None else self.run.progress
-        assert found is not None  # noqa: S101  # a run that has ended has left it
-        return found
+Directory = Mapping[str, NamedDestination]
 
 
 class Registry:
-    """Starts, lists and stops runs; all through *pipeline*, whose *network* judges destinations."""
+    """Starts, lists and stops runs; all through *pipeline*, whose *network* judges destinations.
+
+    Of finished runs at most *keep* are kept. A viewer is the name of a key that sees its own runs
+    alone; `None` sees all.
+    """
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        network: Network,
-        records: Records,
-        *,
-        max_scenarios: int,
-        max_rate: int,
-        keep: int,
+        self, pipeline: Pipeline, network: Network, records: Records, *, room: Room, keep: int
     ) -> None:
         self._sender = PipelineSender(pipeline)
         self._network = network
         self._records = records
-        self._max_scenarios = max_scenarios
-        self._max_rate = max_rate
+        self._room = room
         self._keep = keep
-        self._runs: OrderedDict[str, _StoredRun] = OrderedDict()
+        self._runs: OrderedDict[str, StoredRun] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended_events: Counter[tuple[str, ...]] = Counter()
+        self._unrecorded: dict[str, str] = {}
+        self._is_closing = False
 
     async def open(self) -> None:
         """Read what earlier runners have left."""
-        for began_ns, was_active, detail in await self._records.load():
+        for owner, began_ns, was_active, detail in await self._records.load():
             found = interrupted(detail) if was_active else detail
-            kept = _StoredRun(detail["id"], detail["name"], began_ns, detail=found)
+            kept = StoredRun(detail["id"], detail["name"], owner, began_ns, final=found)
             kept.ended_s = asyncio.get_running_loop().time()
             kept.done.set()
             self._runs[kept.id] = kept
             if was_active:
-                await self._records.save(found, began_ns, is_active=False)
+                await self._records.save(Record(owner, began_ns, False, found))
+                RunLog(kept.id, kept.name, owner).ended(found)
+        self._forget_old()
 
     # Starting
 
-    def compile(self, document: Result[Document, Problem]) -> Scenario:
+    def _read_rows(self, path: str) -> str:
+        return read_text(path, self._network.confinement, MOST_BYTES)
+
+    def compile(
+        self, document: Result[Document, Problem], caller: Caller, directory: Directory
+    ) -> Scenario:
         """Compile a document, and ask the operator's rules; raise `Refusal`."""
-        compiled = document.bind(partial(compile_document, now_ns=time.time_ns(), in_server=True))
+        known = {
+            name: KnownDestination.of(named)
+            for name, named in directory.items()
+            if caller.may_use(name)
+        }
+        compiled = document.bind(
+            partial(
+                compile_document,
+                now_ns=time.time_ns(),
+                destinations=known,
+                in_server=True,
+                read_text=self._read_rows,
+            )
+        )
         if isinstance(compiled, Failure):
             raise Refusal.of(compiled.failure())
         scenario = compiled.unwrap()
         for entry in scenario.entries:
-            encoded = encode(ValidatedEvent(entry.event(0), entry.route.encoder, entry.route.sink))
-            shown = encoded.bind(partial(preview, transport=self._network))
+            if entry.route.named is None and (forbidden := caller.judge_inline()) is not None:
+                raise Refusal(403, f"scenario entry '{entry.id}': {forbidden}")
+            order = entry.route.order(entry.event(0))
+            shown = encode(order).bind(partial(preview, transport=self._network))
             if isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden):
-                raise Refusal.of(shown.failure())
+                raise Refusal.of(hide_refusal(shown, order).failure())
         return scenario
 
     def plan(self, scenario: Scenario) -> dict[str, Any]:
         """Return the answer of a dry run."""
         return plan_document(scenario, self._network)
 
-    async def start(self, scenario: Scenario) -> dict[str, Any]:
+    async def start(self, scenario: Scenario, caller: Caller) -> dict[str, Any]:
         """Start a run; raise `Refusal` where its name or a limit is in the way."""
-        self._check_room(scenario)
-        kept = _StoredRun(uuid4().hex, scenario.name, time.time_ns())
-        run = Run(scenario, sender=self._sender, noticed=partial(_log_problem, kept.id))
+        if self._is_closing:
+            raise Refusal(503, "the server is shutting down: try again")
+        self._forget_old()
+        self._check(scenario, None if caller.allowed is None else caller.name)
+        kept = StoredRun(uuid4().hex, scenario.name, caller.name, time.time_ns())
+        log = RunLog(kept.id, kept.name, kept.owner)
+        run = Run(scenario, sender=self._sender, noticed=log.problem)
         kept.run = run
-        kept.plan = scenario
         self._runs[kept.id] = kept  # entered before anything is awaited: a name is active once
-        kept.last_delivery_s = asyncio.get_running_loop().time()
         try:
             await run.prepare(reserved=True)
-            kept.plan = run.scenario
+            kept.plan, kept.started_ns = run.scenario, run.started_ns
             await self._save(kept)
         except (sqlite3.Error, OSError) as exc:
             del self._runs[kept.id]
-            raise Refusal(503, f"the run cannot be recorded: {exc}") from None
-        task = asyncio.create_task(self._live(kept, run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        _LOG.info("scenario %s (%s) begins: %s events", kept.id, kept.name, scenario.planned)
+            raise Refusal(503, f"the run cannot be recorded: {exc} (--state-dir)") from None
+        self._spawn(self._live(kept, run, log))
+        log.began(len(scenario.entries), scenario.planned)
+        states = [State.PENDING if entry.phase else State.RUNNING for entry in scenario.entries]
         entries = [
-            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(State.RUNNING)}
-            for entry in scenario.entries
+            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(state)}
+            for entry, state in zip(scenario.entries, states, strict=True)
         ]
-        answer = {
-            "id": kept.id,
-            "name": kept.name,
-            "state": str(State.RUNNING),
-            "scenarios": entries,
-        }
+        state = State.RUNNING if State.RUNNING in states else State.PENDING
+        answer = {"id": kept.id, "name": kept.name, "state": str(state), "scenarios": entries}
         return {**answer, **({"warnings": scenario.warnings} if scenario.warnings else {})}
 
-    def _check_room(self, scenario: Scenario) -> None:
-        count = len(scenario.entries)
-        if count > self._max_scenarios:
-            raise Refusal(
-                422,
-                f"{count} entries; this server runs at most {self._max_scenarios} (--max-scenarios)",
-            )
-        active = [kept for kept in self._runs.values() if kept.is_active and kept.run]
+    def _check(self, scenario: Scenario, viewer: str | None) -> None:
+        active = [kept for kept in self._runs.values() if kept.is_active]
         for kept in active:
-            if kept.name == scenario.name:
+            if kept.name == scenario.name and kept.is_visible(viewer):
                 raise Refusal(409, f"scenario '{kept.name}' is active as {kept.id}")
-        entries = [one for kept in active if kept.run for one in kept.run.active_entries()]
-        if len(entries) + count > self._max_scenarios:
-            raise Refusal(
-                429,
-                f"{len(entries)} of {self._max_scenarios} entries are in use, {count} more are asked "
-                "for (--max-scenarios)",
-            )
-        used = sum((entry.schedule.peak_rate for entry in entries), Fraction(0))
-        asked = sum((entry.schedule.peak_rate for entry in scenario.entries), Fraction(0))
-        if used + asked > self._max_rate:
-            raise Refusal(
-                429,
-                f"{as_number(used):g} of {self._max_rate} events/s are in use, {as_number(asked):g} "
-                "more are asked for (--max-rate)",
-            )
+        in_use = [one for kept in active if kept.run for one in kept.run.active_entries()]
+        self._room.check(scenario.entries, in_use)
 
-    async def _live(self, kept: _StoredRun, run: Run) -> None:
-        async with run:
-            while not run.is_done:
-                await run.wait(_EVERY_S)
-                await self._keep_up(kept, run)
-        kept.detail, kept.last = self.detail(kept), run.progress
-        kept.run, kept.ended_s = None, asyncio.get_running_loop().time()
-        kept.done.set()
-        _LOG.info("scenario %s (%s) has ended: %s", kept.id, kept.name, kept.detail["ledger"])
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _live(self, kept: StoredRun, run: Run, log: RunLog) -> None:
+        try:
+            async with run:
+                while not run.is_done:
+                    await run.wait(_EVERY_S)
+                    await self._keep_up(kept, run, log)
+        except Exception:  # noqa: BLE001  # other runs go on
+            _LOG.exception("a bug: scenario %s is interrupted", kept.id)
+            kept.end(interrupted(kept.record(None)))
+        else:
+            kept.end(kept.detail())
+        self._ended_events += _events_of(run)
+        self._unrecorded.pop(kept.id, None)
+        log.ended(kept.final)
         try:
             await self._save(kept)
         except (sqlite3.Error, OSError) as exc:
             _LOG.error("the end of scenario %s cannot be recorded: %s", kept.id, exc)
         self._forget_old()
 
-    async def _keep_up(self, kept: _StoredRun, run: Run) -> None:
+    async def _keep_up(self, kept: StoredRun, run: Run, log: RunLog) -> None:
         """Record a second's ledger, and what may be handed over until the next one."""
         wanted = run.next_reservation()
+        run.withhold(wanted)
         try:
             await self._save(kept, wanted)
         except (sqlite3.Error, OSError) as exc:
-            _LOG.error(
-                "scenario %s: nothing is handed over while it cannot be recorded: %s", kept.id, exc
-            )
+            if kept.id not in self._unrecorded:
+                log.unrecorded(exc)
+            self._unrecorded[kept.id] = str(exc)
         else:
+            if self._unrecorded.pop(kept.id, None) is not None:
+                log.recorded_again()
             run.reserve(wanted)
 
-    async def _save(self, kept: _StoredRun, reserved: dict[str, int] | None = None) -> None:
-        detail = self.detail(kept)
-        if kept.run is not None:
-            promised = reserved or kept.run.next_reservation()
-            detail["scenarios"] = [
-                {**entry, "reserved": promised[entry["id"].partition(".")[2]]}
-                for entry in detail["scenarios"]
-            ]
-        await self._records.save(detail, kept.started_ns, is_active=kept.run is not None)
+    async def _save(self, kept: StoredRun, reserved: dict[str, int] | None = None) -> None:
+        detail = kept.record(reserved)
+        is_active = kept.run is not None
+        await self._records.save(Record(kept.owner, kept.started_ns, is_active, detail))
 
     def _forget_old(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -230,76 +207,90 @@ class Registry:
         for place, kept in enumerate(finished):
             if place < over or now_s - (kept.ended_s or now_s) > _KEPT_S:
                 del self._runs[kept.id]
-                task = asyncio.create_task(self._records.forget(kept.id))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(self._forget(kept.id))
+
+    async def _forget(self, run_id: str) -> None:
+        try:
+            await self._records.forget(run_id)
+        except (sqlite3.Error, OSError) as exc:
+            _LOG.warning("the record of scenario %s cannot be removed: %s", run_id, exc)
 
     # Looking
 
-    def find(self, wanted: str) -> tuple[_StoredRun, str | None]:
+    def find(self, wanted: str, viewer: str | None) -> tuple[StoredRun, str | None]:
         """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`."""
+        self._forget_old()
         run_id, _, entry = wanted.partition(".")
         kept = self._runs.get(run_id)
         known = kept is not None and (
-            not entry or any(one["id"] == wanted for one in self.detail(kept)["scenarios"])
+            run_id == wanted or any(one["id"] == wanted for one in kept.detail()["scenarios"])
         )
-        if kept is None or not known:
+        if kept is None or not known or not kept.is_visible(viewer):
             raise Refusal(404, f"there is no scenario {wanted!r}")
         return kept, entry or None
 
-    def detail(self, kept: _StoredRun) -> dict[str, Any]:
-        """Return all there is of a run, as it is now."""
-        if kept.run is None:
-            return kept.detail
-        progress = kept.run.progress
-        entries = [
-            {**entry.document(), "id": f"{kept.id}.{entry.id}"} for entry in progress.entries
-        ]
-        is_over = progress.state is State.FINISHED
-        return {
-            "id": kept.id,
-            "name": kept.name,
-            "state": str(progress.state),
-            "outcome": str(kept.run.outcome) if is_over else None,
-            "started": rfc3339(kept.started_ns),
-            "ended": rfc3339(time.time_ns()) if is_over else None,
-            "document": masked(dict(kept.run.scenario.document)),
-            "ledger": progress.ledger.document(),
-            "degraded": self._is_degraded(kept, progress.ledger.delivered),
-            "scenarios": entries,
-        }
+    def scenario_of(self, kept: StoredRun, directory: Directory) -> Scenario:
+        """Return a run's plan; after a restart it is made of the record, or raises `Refusal`."""
+        if kept.plan is None:
+            known = {name: KnownDestination.of(named) for name, named in directory.items()}
+            document = from_tree(kept.final["document"])
+            compiled = document.bind(
+                partial(
+                    compile_document,
+                    now_ns=kept.started_ns,
+                    destinations=known,
+                    read_text=self._read_rows,
+                )
+            )
+            if isinstance(compiled, Failure):
+                problem = compiled.failure()
+                raise Refusal(404, f"the events of {kept.id} cannot be made again: {problem}")
+            kept.plan = compiled.unwrap()
+        return kept.plan
 
-    def _is_degraded(self, kept: _StoredRun, delivered: int) -> bool:
-        now_s = asyncio.get_running_loop().time()
-        if delivered > kept.delivered:
-            kept.delivered, kept.last_delivery_s = delivered, now_s
-        failed = kept.run is not None and kept.run.has_problems
-        return failed and now_s - kept.last_delivery_s >= _DEGRADED_S
-
-    def listed(self, state: str | None, limit: int, after: str | None) -> dict[str, Any]:
-        """Return runs, newest first."""
-        known = list(reversed(self._runs.values()))
+    def listed(
+        self, viewer: str | None, state: str | None, limit: int, after: str | None
+    ) -> dict[str, Any]:
+        """Return runs, newest first; raise `Refusal` where *after* is none of them."""
+        self._forget_old()
+        known = [kept for kept in reversed(self._runs.values()) if kept.is_visible(viewer)]
         if after is not None:
             ids = [kept.id for kept in known]
-            known = known[ids.index(after) + 1 :] if after in ids else []
-        shown = [self.detail(kept) for kept in known]
+            if after not in ids:
+                raise Refusal(404, f"there is no scenario {after!r}")
+            known = known[ids.index(after) + 1 :]
+        shown = [kept.summary() for kept in known]
         shown = [one for one in shown if state is None or one["state"] == state]
-        names = ("id", "name", "state", "outcome", "started", "ended", "ledger", "degraded")
-        page = [{name: one.get(name) for name in names} for one in shown[:limit]]
-        more = {"next": page[-1]["id"]} if len(shown) > limit and page else {}
+        page = shown[:limit]
+        more = {"next": page[-1]["id"]} if len(shown) > limit else {}
         return {"scenarios": page, **more}
+
+    def status(self) -> dict[str, Any]:
+        """Return what the server's metrics and its readiness show of all runs."""
+        live = [kept.run for kept in self._runs.values() if kept.run is not None]
+        events = sum(map(_events_of, live), self._ended_events)
+        summaries = [kept.summary() for kept in self._runs.values()]
+        return {
+            "states": Counter(one["state"] for one in summaries),
+            "events": [[*names, count] for names, count in events.items()],
+            "degraded": sum(one["state"] != "finished" and one["degraded"] for one in summaries),
+            "lag_s": max((run.progress.lag_s for run in live), default=0.0),
+            "unrecorded": next(iter(self._unrecorded.values()), None),
+        }
 
     # Stopping
 
-    async def stop(self, wanted: str, drain_s: float, *, forget: bool) -> dict[str, Any]:
+    async def stop(
+        self, wanted: str, viewer: str | None, drain_s: float, *, forget: bool
+    ) -> dict[str, Any]:
         """Stop a run or one of its entries, and wait until it has drained."""
-        kept, entry = self.find(wanted)
+        kept, entry = self.find(wanted, viewer)
         if kept.run is not None:
             kept.run.stop(entry, drain_s=drain_s)
             await kept.run.wait_for(entry)
             if entry is None:
                 await kept.done.wait()
-        detail = self.detail(kept)
+        detail = kept.detail()
         part = next((one for one in detail["scenarios"] if one["id"] == wanted), detail)
         answer = {
             "id": wanted,
@@ -314,6 +305,7 @@ class Registry:
 
     async def close(self, drain_s: float) -> None:
         """Drain every run: the server ends."""
+        self._is_closing = True
         for kept in self._runs.values():
             if kept.run is not None:
                 kept.run.interrupt(drain_s)
@@ -322,5 +314,11 @@ class Registry:
         self._records.close()
 
 
-def _log_problem(run_id: str, entry: str, text: str) -> None:
-    _LOG.warning("scenario %s.%s: %s", run_id, entry, text)
+def _events_of(run: Run) -> Counter[tuple[str, ...]]:
+    """Return how many events have each verdict, by signal type, encoder, sink and outcome."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for entry, progress in zip(run.scenario.entries, run.progress.entries, strict=False):
+        names = (entry.signal_type, entry.route.encoder.name, entry.route.sink.name)
+        for outcome in _OUTCOMES:
+            counts[(*names, outcome)] += getattr(progress.ledger, outcome)
+    return +counts

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from time import perf_counter
 from typing import Any, Final
 
 import falcon
@@ -10,29 +16,19 @@ import falcon.asgi
 
 from sonda.envelope import compact, envelope
 from sonda.pipeline.events import to_json
-from sonda.pipeline.scenarios.numbers import seconds
-from sonda.pipeline.scenarios.plan import public
+from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
+from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
+from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
+from sonda.server.scenarios.submission import Submission, viewer_of
 
-MOST_DRAIN_S: Final = 300
-MOST_LIMIT: Final = 10_000
-_STATES: Final = ("pending", "running", "stopping", "finished")
-_OUTCOMES: Final = ("rejected", "unknown", "skipped")
+_PAGE: Final = 100
+_TURN_S: Final = 0.004
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
-
-
-def _limit(req: falcon.asgi.Request, default: int) -> int:
-    given = req.get_param("limit")
-    if given is None:
-        return default
-    if not given.isascii() or not given.isdigit() or not int(given[:9]):
-        raise Refusal(400, "query parameter 'limit': expected a number above 0")
-    if len(given) > 9 or int(given) > MOST_LIMIT:  # noqa: PLR2004  # digits
-        raise Refusal(422, f"query parameter 'limit': at most {MOST_LIMIT:,}")
-    return int(given)
+_LOG: Final = logging.getLogger("sonda")
 
 
 def _write(resp: falcon.asgi.Response, status: int, document: dict[str, Any]) -> None:
@@ -42,31 +38,33 @@ def _write(resp: falcon.asgi.Response, status: int, document: dict[str, Any]) ->
 
 
 class Collection:
-    """`/scenarios`."""
+    """`/scenarios`; *config* is what the worker says that is in force."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
         self._registry = registry
+        self._config = config
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Start a run, or show its plan."""
-        raw = await req.stream.read()
-        media_type = (req.content_type or "").partition(";")[0].strip().lower()
-        scenario = self._registry.compile(
-            read_yaml(raw) if media_type in YAML_TYPES else read_json(raw)
-        )
+        given: Submission = pickle.loads(await req.stream.read())  # noqa: S301  # from this server's worker
+        if given.source != self._config.current.source:
+            self._config.apply(given.source)
+        read = read_yaml if given.media_type in YAML_TYPES else read_json
+        directory = self._config.destinations()
+        scenario = self._registry.compile(read(given.raw), given.caller, directory)
         if req.get_param("dry_run") == "true":
             _write(resp, 200, self._registry.plan(scenario))
             return
-        answer = await self._registry.start(scenario)
+        answer = await self._registry.start(scenario, given.caller)
         resp.set_header("Location", f"/scenarios/{answer['id']}")
         _write(resp, 201, answer)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """List runs."""
-        state = req.get_param("state")
-        if state is not None and state not in _STATES:
-            raise Refusal(400, f"query parameter 'state': expected one of {', '.join(_STATES)}")
-        _write(resp, 200, self._registry.listed(state, _limit(req, 100), req.get_param("after")))
+        asked = parameters(req.query_string, "state", "limit", "after")
+        viewer, limit = viewer_of(req.headers), int(asked.get("limit", _PAGE))
+        listed = self._registry.listed(viewer, asked.get("state"), limit, asked.get("after"))
+        _write(resp, 200, listed)
 
 
 class Item:
@@ -76,11 +74,11 @@ class Item:
         self._registry = registry
 
     async def on_get(
-        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
     ) -> None:
         """Show a run, or one of its entries."""
-        kept, entry = self._registry.find(wanted)
-        detail = self._registry.detail(kept)
+        kept, entry = self._registry.find(wanted, viewer_of(req.headers))
+        detail = kept.detail()
         if entry is not None:
             detail = next(one for one in detail["scenarios"] if one["id"] == wanted)
         _write(resp, 200, detail)
@@ -89,72 +87,122 @@ class Item:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
     ) -> None:
         """Stop and drain."""
-        given = req.get_param("drain") or "10s"
-        try:
-            drain_s = float(seconds(given))
-        except ValueError as exc:
-            raise Refusal(422, f"query parameter 'drain': {exc}") from None
-        if drain_s > MOST_DRAIN_S:
-            raise Refusal(422, "query parameter 'drain': at most 5m")
-        forget = req.get_param("forget") == "true"
-        _write(resp, 200, await self._registry.stop(wanted, drain_s, forget=forget))
+        asked = parameters(req.query_string, "drain", "forget")
+        forget = asked.get("forget") == "true"
+        viewer = viewer_of(req.headers)
+        _write(resp, 200, await self._registry.stop(wanted, viewer, drain_s(asked), forget=forget))
 
 
 class Events:
     """`/scenarios/{id}/events`."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
         self._registry = registry
+        self._config = config
 
     async def on_get(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
     ) -> None:
         """Make the events again that were not delivered."""
-        kept, entry_id = self._registry.find(wanted)
-        outcomes = (req.get_param("outcome") or ",".join(_OUTCOMES)).split(",")
-        if unknown := [name for name in outcomes if name not in _OUTCOMES]:
-            raise Refusal(
-                400, f"query parameter 'outcome': unknown {unknown[0]!r}, expected {_OUTCOMES}"
-            )
-        limit = _limit(req, MOST_LIMIT)
+        kept, _ = self._registry.find(wanted, viewer_of(req.headers))
+        asked = parameters(req.query_string, "outcome", "limit")
+        limit = int(asked.get("limit", MOST_LIMIT))
+        scenario = self._registry.scenario_of(kept, self._config.destinations())
+        shown = {one["id"].partition(".")[2]: one for one in kept.detail()["scenarios"]}
         lines: list[bytes] = []
-        scenario = kept.scenario
-        for entry, found in zip(scenario.entries, kept.progress().entries, strict=True):
-            if entry_id not in (None, entry.id):
+        turn_s = perf_counter()
+        for entry in scenario.entries:
+            if wanted not in (kept.id, f"{kept.id}.{entry.id}"):
                 continue
-            for outcome in outcomes:
-                for ticks in found.ticks[outcome]:
-                    for tick in ticks[: limit - len(lines)]:
-                        event = json.loads(to_json(public(entry.event(tick), entry)).unwrap())
-                        said = [
-                            one.text
-                            for one in found.problems
-                            if one.first_tick <= tick <= one.last_tick
-                        ]
-                        line = {
-                            "tick": tick,
-                            "outcome": outcome,
-                            "detail": said[0] if said else "",
-                            "event": masked(event),
-                        }
-                        lines.append(compact(line) + b"\n")
+            for line in _lines(entry, shown[entry.id], outcomes(asked)):
+                if len(lines) == limit:
+                    break
+                lines.append(line)
+                if perf_counter() - turn_s > _TURN_S:  # the runs go on meanwhile
+                    await asyncio.sleep(0)
+                    turn_s = perf_counter()
         resp.content_type = "application/x-ndjson"
         resp.data = b"".join(lines)
 
 
-def make_app(registry: Registry) -> falcon.asgi.App[Any, Any]:
+def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
+    """Yield a line for each event of these outcomes, as far as its tick was kept."""
+    for outcome in columns:
+        for first, last in shown.get("ticks", {}).get(outcome, ()):
+            for tick in range(first, last + 1):
+                said = (
+                    problem["text"]
+                    for problem in shown["problems"]
+                    if problem["first_tick"] <= tick <= problem["last_tick"]
+                )
+                yield (
+                    compact(
+                        {
+                            "tick": tick,
+                            "outcome": outcome,
+                            "detail": next(said, ""),
+                            "event": _body(entry, tick),
+                        }
+                    )
+                    + b"\n"
+                )
+
+
+def _body(entry: Entry, tick: int) -> dict[str, Any]:
+    """Return an event as a body of `POST /events`, without credentials."""
+    body: dict[str, Any] = json.loads(to_json(public(entry.event(tick), entry)).unwrap())
+    named = entry.route.named
+    if named is None:
+        return dict(masked(body))
+    del body["encoder"], body["sink"]
+    return {**body, "destination": named.name}
+
+
+class Status:
+    """`/status`: for the server's metrics and readiness."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Show all runs together."""
+        _write(resp, 200, self._registry.status())
+
+
+def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any]:
     """Return the runner's app."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
-    app.add_route("/scenarios", Collection(registry))
+    app.add_route("/scenarios", Collection(registry, config))
     app.add_route("/scenarios/{wanted}", Item(registry))
-    app.add_route("/scenarios/{wanted}/events", Events(registry))
+    app.add_route("/scenarios/{wanted}/events", Events(registry, config))
+    app.add_route("/status", Status(registry))
+    app.add_error_handler(Exception, _answer_bug)
+    app.add_error_handler(OSError, _answer_unstorable)
+    app.add_error_handler(sqlite3.Error, _answer_unstorable)
     app.add_error_handler(Refusal, _answer_refusal)
     return app
+
+
+def _answer(resp: falcon.asgi.Response, status: int, detail: str) -> None:
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = envelope(status, detail)
 
 
 async def _answer_refusal(
     _req: Any, resp: falcon.asgi.Response, error: Refusal, _params: object
 ) -> None:
-    resp.status = error.status
-    resp.content_type = falcon.MEDIA_JSON
-    resp.data = envelope(error.status, str(error))
+    _answer(resp, error.status, str(error))
+
+
+async def _answer_unstorable(
+    _req: Any, resp: falcon.asgi.Response, error: Exception, _params: object
+) -> None:
+    _answer(resp, 503, f"the records of scenarios cannot be written: {error} (--state-dir)")
+
+
+async def _answer_bug(
+    _req: Any, resp: falcon.asgi.Response, error: Exception, _params: object
+) -> None:
+    _LOG.error("a bug: a call of /scenarios is answered with 500", exc_info=error)
+    _answer(resp, 500, f"runtime error: {type(error).__name__}")

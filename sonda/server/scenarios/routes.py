@@ -5,27 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
-from urllib.parse import parse_qsl
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import quote
 
 import falcon
 import falcon.asgi
 
-from sonda.envelope import envelope
-from sonda.pipeline.scenarios.numbers import seconds
+from sonda.answers import PROBLEM_JSON
+from sonda.envelope import CODES, compact
+from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
+from sonda.rejections import UnsupportedMediaType
 from sonda.resources.auth import BearerAuth
-from sonda.resources.body import Body, content_length
+from sonda.resources.errors import Rejected, requested_form
+from sonda.resources.request import BODY
 from sonda.server.scenarios.gateway import Gateway
+from sonda.server.scenarios.query import drain_s, parameters, wait_s
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.resources import YAML_TYPES
 
 Request = falcon.asgi.Request
 Response = falcon.asgi.Response
 
-_MOST_WAIT_S: Final = 60
 _POLL_S: Final = 0.1
-_BOOLEANS: Final = {"": "true", "1": "true", "true": "true", "0": "false", "false": "false"}
+_OK: Final = 200
+_ERROR: Final = 400
+_BUSY: Final = 503
+_DOCUMENT_LIMIT: Final = "a scenario's own limit"
 
 
 def add_scenarios(
@@ -57,23 +64,6 @@ class _Lifespan:
         await self._gateway.aclose()
 
 
-def _parameters(req: Request, *allowed: str) -> dict[str, str]:
-    """Return the query's parameters; raise `Refusal` for one that is unknown or given twice."""
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(req.query_string or "", keep_blank_values=True):
-        if name not in allowed:
-            raise Refusal(400, f"unknown query parameter {name!r}")
-        if name in found:
-            raise Refusal(400, f"query parameter {name!r}: is given more than once")
-        found[name] = value
-    for name in ("dry_run", "forget"):
-        if name in found:
-            if found[name] not in _BOOLEANS:
-                raise Refusal(400, f"query parameter {name!r}: expected true or false")
-            found[name] = _BOOLEANS[found[name]]
-    return found
-
-
 class _Resource:
     on_get: Callable[..., Awaitable[None]]
 
@@ -86,21 +76,39 @@ class _Resource:
         await self.on_get(req, resp, **wanted)
 
     async def _forward(
-        self,
-        req: Request,
-        resp: Response,
-        parameters: Mapping[str, str],
-        body: bytes = b"",
-        content_type: str = falcon.MEDIA_JSON,
+        self, req: Request, resp: Response, caller: Caller, asked: Mapping[str, str]
     ) -> None:
-        status, headers, content = await self._gateway.call(
-            "GET" if req.method == "HEAD" else req.method, req.path, parameters, body, content_type
+        """Answer as the runner does to the same call."""
+        method = "GET" if req.method == "HEAD" else req.method
+        wait_s = drain_s(asked) if method == "DELETE" else 0.0
+        answer = await self._gateway.call(
+            method, quote(req.path), asked, caller=caller, takes_s=wait_s
         )
-        resp.status = status
-        resp.content_type = headers.get("content-type", falcon.MEDIA_JSON)
-        if "location" in headers:
-            resp.set_header("Location", headers["location"])
-        resp.data = content
+        _write(req, resp, *answer)
+
+
+def _write(
+    req: Request, resp: Response, status: int, headers: Mapping[str, str], content: bytes
+) -> None:
+    if status >= _ERROR:
+        _write_error(req, resp, status, json.loads(content)["detail"])
+        return
+    resp.status, resp.data = status, content
+    resp.content_type = headers.get("content-type", falcon.MEDIA_JSON)
+    if "location" in headers:
+        resp.set_header("Location", headers["location"])
+
+
+def _write_error(req: Request, resp: Response, status: int, detail: str) -> None:
+    """Write the envelope of `/events`, in the form that the request asks for."""
+    document: dict[str, object] = {"error": CODES[status], "detail": detail}
+    resp.status, resp.content_type = status, falcon.MEDIA_JSON
+    if requested_form(req.scope).problem_json:
+        document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+        resp.content_type = PROBLEM_JSON
+    resp.data = compact(document) + b"\n"
+    if status == _BUSY:
+        resp.set_header("Retry-After", "1")
 
 
 class _Collection(_Resource):
@@ -110,21 +118,32 @@ class _Collection(_Resource):
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List runs."""
-        self._auth.check(req)
-        await self._forward(req, resp, _parameters(req, "state", "limit", "after"))
+        caller = self._auth.check(req)
+        await self._forward(
+            req, resp, caller, parameters(req.query_string, "state", "limit", "after")
+        )
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Start a run."""
-        self._auth.check(req)
-        media_type = (req.content_type or "").partition(";")[0].strip().lower()
-        if media_type not in (falcon.MEDIA_JSON, *YAML_TYPES):
-            known = ", ".join((falcon.MEDIA_JSON, *YAML_TYPES))
-            raise Refusal(415, f"send the scenario as one of {known}")
-        if req.get_header("Content-Encoding") is not None:
-            raise Refusal(415, "send the body as it is, without Content-Encoding")
-        parameters = _parameters(req, "dry_run")
-        body = await Body.of(req).read(content_length(req), MOST_BYTES, self._timeout_s)
-        await self._forward(req, resp, parameters, body, media_type)
+        caller = self._auth.check(req)
+        media_type = _media_type(req)
+        raw = await req.scope[BODY].read(
+            req.get_header("Content-Length"), MOST_BYTES, self._timeout_s, _DOCUMENT_LIMIT
+        )
+        req.context.raw = raw
+        asked = parameters(req.query_string, "dry_run")
+        _write(req, resp, *await self._gateway.submit(raw, media_type, asked, caller=caller))
+
+
+def _media_type(req: Request) -> str:
+    """Return what the body is; raise `Rejected` where it is neither JSON nor YAML."""
+    media_type = (req.content_type or "").partition(";")[0].strip().lower()
+    known = (falcon.MEDIA_JSON, *YAML_TYPES)
+    if media_type not in known:
+        raise Rejected(UnsupportedMediaType(f"send the scenario as one of {', '.join(known)}"))
+    if req.get_header("Content-Encoding") is not None:
+        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+    return media_type
 
 
 class _Item(_Resource):
@@ -134,12 +153,14 @@ class _Item(_Resource):
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # in the path
         """Show a run; with `wait` once it has finished, or then."""
-        self._auth.check(req)
-        parameters = _parameters(req, "wait")
-        until_s = asyncio.get_running_loop().time() + _wait_s(parameters.get("wait"))
+        caller = self._auth.check(req)
+        asked = parameters(req.query_string, "wait")
+        until_s = asyncio.get_running_loop().time() + wait_s(asked)
         while True:
-            await self._forward(req, resp, {})
-            is_over = resp.status != 200 or json.loads(resp.data or b"{}")["state"] == "finished"  # noqa: PLR2004  # HTTP's OK
+            await self._forward(req, resp, caller, {})
+            is_over = (
+                resp.status_code != _OK or json.loads(resp.data or b"{}")["state"] == "finished"
+            )
             left_s = until_s - asyncio.get_running_loop().time()
             if is_over or left_s <= 0 or not self._is_ready():
                 return
@@ -147,27 +168,15 @@ class _Item(_Resource):
 
     async def on_delete(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Stop and drain."""
-        self._auth.check(req)
-        await self._forward(req, resp, _parameters(req, "drain", "forget"))
-
-
-def _wait_s(given: str | None) -> float:
-    if given is None:
-        return 0.0
-    try:
-        span_s = float(seconds(given))
-    except ValueError as exc:
-        raise Refusal(422, f"query parameter 'wait': {exc}") from None
-    if span_s > _MOST_WAIT_S:
-        raise Refusal(422, "query parameter 'wait': at most 60s")
-    return span_s
+        caller = self._auth.check(req)
+        await self._forward(req, resp, caller, parameters(req.query_string, "drain", "forget"))
 
 
 class _Events(_Resource):
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Show the events again that were not delivered."""
-        self._auth.check(req)
-        await self._forward(req, resp, _parameters(req, "outcome", "limit"))
+        caller = self._auth.check(req)
+        await self._forward(req, resp, caller, parameters(req.query_string, "outcome", "limit"))
 
 
 class _Progress(_Resource):
@@ -177,21 +186,18 @@ class _Progress(_Resource):
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:
         """Stream the ledger."""
-        self._auth.check(req)
-        _parameters(req)
-        status, _, body = await self._gateway.call("GET", f"/scenarios/{wanted}", {})
-        if status != 200:  # noqa: PLR2004  # HTTP's OK
-            resp.status, resp.data, resp.content_type = status, body, falcon.MEDIA_JSON
+        caller = self._auth.check(req)
+        parameters(req.query_string)
+        path = f"/scenarios/{quote(wanted)}"
+        status, headers, body = await self._gateway.call("GET", path, {}, caller=caller)
+        if status != _OK:
+            _write(req, resp, status, headers, body)
             return
         resp.content_type = "text/event-stream"
         resp.set_header("Cache-Control", "no-store")
         if req.method != "HEAD":
-            resp.stream = self._gateway.progress(wanted, self._is_ready)
+            resp.stream = self._gateway.progress(path, caller, self._is_ready)
 
 
-async def _answer_refusal(_req: Any, resp: Response, error: Refusal, _params: object) -> None:
-    resp.status = error.status
-    resp.content_type = falcon.MEDIA_JSON
-    resp.data = envelope(error.status, str(error))
-    if error.status == 503:  # noqa: PLR2004  # HTTP's service unavailable
-        resp.set_header("Retry-After", "1")
+async def _answer_refusal(req: Request, resp: Response, error: Refusal, _params: object) -> None:
+    _write_error(req, resp, error.status, str(error))

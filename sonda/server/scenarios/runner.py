@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -19,30 +20,38 @@ from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import configure_logging, log_warning
+from sonda.observe.access_log import log_warning
+from sonda.observe.log_setup import configure_logging, hide_in_tracebacks
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address
-from sonda.server.config import own_files
+from sonda.server.config import Source, build
+from sonda.server.live_config import LiveConfig
+from sonda.server.scenarios.ownership import own
 from sonda.server.scenarios.records import Records
 from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.resources import make_app
+from sonda.server.scenarios.room import Room
 from sonda.server.settings import Settings
 
 READY: Final = b"ready\n"
+_PATIENCE_S: Final = 15.0  # for the runner of a server that was killed
+_KEEP_ALIVE_S: Final = 75  # longer than a worker keeps a connection that it does not use
+_LOG: Final = logging.getLogger("sonda")
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerSettings:
-    """What the runner needs: the server's settings, where that listens, and the runner's own places.
+    """What the runner needs: the server's settings and configuration, and where they both listen.
 
     *alive_fd* is the read end of a pipe whose other end every process of the server holds;
     `READY` is written to *ready_fd*, for standard output carries the events of the `stdout` sink.
     """
 
     settings: Settings
+    source: Source
     listening: tuple[Address, ...]
     socket: Path
     database: Path
@@ -59,29 +68,32 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(given: RunnerSettings) -> None:
-    settings = given.settings
+    settings, config = given.settings, LiveConfig(build(given.source))
+    hide_in_tracebacks(config.secrets)
     policy = Policy(settings.allow_destination, listening_on(given.listening))
-    own = (*own_files(settings), given.database.parent, given.socket.parent)
-    confinement = AccessPolicy(settings.file_root, settings.tls_root, policy, lambda: own)
+    own = (given.database.parent, given.socket.parent)
+    confinement = AccessPolicy(
+        settings.file_root, settings.tls_root, policy, lambda: (*config.files(), *own)
+    )
     async with Pipeline(confinement=confinement, in_server=True, warn=log_warning) as pipeline:
         registry = Registry(
             pipeline,
             Network(confinement),
             Records(given.database),
-            max_scenarios=settings.max_scenarios,
-            max_rate=settings.max_rate,
+            room=Room(settings.max_scenarios, settings.max_rate),
             keep=settings.keep_scenarios,
         )
         await registry.open()
-        config = uvicorn.Config(
-            make_app(registry),
+        uvicorn_config = uvicorn.Config(
+            make_app(registry, config),
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
-        server = _Server(config)
+        server = _Server(uvicorn_config)
         given.socket.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(given.socket))
@@ -104,6 +116,9 @@ def main() -> None:
     """Read the settings, and serve until the server has gone."""
     given: RunnerSettings = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that began this one
     configure_logging(given.settings.log_level, given.settings.log_format)
+    if own(given.database.parent, _PATIENCE_S) is None:
+        _LOG.critical("another runner of scenarios does not end: %s is its", given.database)
+        sys.exit(1)
     asyncio.run(_serve(given))
 
 

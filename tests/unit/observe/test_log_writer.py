@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import signal
+import threading
+from pathlib import Path
 
 from sonda.observe.log_writer import MAX_WAITING_BYTES, LogWriter
 
@@ -49,4 +52,18 @@ def test_a_closed_descriptor_loses_lines() -> None:
     writer = LogWriter(writable)
     writer.write([LINE])
     assert writer.flush(10)
+    os.close(writable)
+
+
+def test_no_signal_is_delivered_to_the_writers_thread() -> None:
+    """It would interrupt the main thread, even where that blocks signals for a while."""
+    readable, writable = os.pipe()
+    before = {thread.native_id for thread in threading.enumerate()}
+    LogWriter(writable).write([LINE])
+    (thread,) = (t for t in threading.enumerate() if t.native_id not in before)
+    status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+    assert blocked & 1 << (signal.SIGTERM - 1)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    os.close(readable)
     os.close(writable)

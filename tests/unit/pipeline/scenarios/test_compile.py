@@ -8,7 +8,7 @@ import pytest
 from returns.result import Failure
 
 from sonda.pipeline.problems import Invalid, Malformed
-from sonda.pipeline.scenarios.compile import NamedDestination, compile_document
+from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
 from sonda.pipeline.scenarios.reading import from_tree
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, log, metric
 
@@ -64,15 +64,10 @@ STRUCTURE = [
 VALUES = [
     ({"kind": "composable", "anything": 1}, "kind: composable: not supported yet"),
     (_in(**{"while": 1}), "scenarios[1].while: not supported yet"),
-    (_in(after={}), "scenarios[1].after: not supported yet"),
     (_in(metric_type="gauge", help="x"), "scenarios[1].help: not supported yet"),
     (
         _in(signal_type="histogram", generator=None, buckets=[1]),
         "scenarios[1].signal_type: histogram: not supported yet",
-    ),
-    (
-        _in(generator={"type": "csv_replay", "file": "x"}),
-        "scenarios[1].generator.type: csv_replay: not supported yet",
     ),
     (_in(rate=0), "scenarios[1].rate: invalid value 0: expected a number above 0"),
     (_in(rate=1_000_001), "scenarios[1].rate: must be at most 1,000,000"),
@@ -232,12 +227,13 @@ def test_defaults() -> None:
 def test_destinations_have_names() -> None:
     """A named destination stands in for encoder and sink, and the entry's own labels win."""
     known = {
-        "x": NamedDestination({"type": "json_lines"}, {"type": "stdout"}, {"a": "1", "b": "1"})
+        "x": KnownDestination({"type": "json_lines"}, {"type": "stdout"}, {"a": "1", "b": "1"})
     }
     tree = from_tree(metric(destination="x", labels={"b": "2"})).unwrap()
     entry = compile_document(tree, now_ns=NOW_NS, destinations=known).unwrap().entries[0]
     assert entry.labels.at(0) == {"a": "1", "b": "2"}
-    assert entry.route.destination == "x"
+    assert entry.route.named is None
+    assert entry.route.sink.name == "stdout"
     assert entry.route.encoder.name == "json_lines"
 
 

@@ -1,0 +1,122 @@
+"""`series` and `series_phase` of an entry: which series there are, and what makes each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from fractions import Fraction
+from itertools import product
+from math import prod
+from typing import Any, TypeAlias
+
+from returns.result import Failure
+
+from sonda.pipeline.problems import Invalid, Malformed
+from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
+from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.reading import Path
+from sonda.pipeline.scenarios.series import FleetEntry, FleetSchedule, Shifted, period_of
+from sonda.pipeline.scenarios.structure import Issues
+from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.escape import quote
+
+ContentOf: TypeAlias = Callable[[LabelSet], Values | Messages]
+"""Returns where the values or messages of the series with these labels of its own come from."""
+
+
+def is_spread(written: Mapping[str, Any]) -> bool:
+    """Return whether an entry shifts its shape from series to series."""
+    return "series" in written and written.get("series_phase") == "spread"
+
+
+def read_series(
+    written: Mapping[str, Any], path: Path, labels: Labels, issues: Issues
+) -> tuple[LabelSet, ...]:
+    """Return what tells the series of an entry from each other; nothing where it is no fleet."""
+    where = (*path, "series")
+    if "series" not in written:
+        if "series_phase" in written:
+            issues.value((*path, "series_phase"), "needs series, whose phases it sets")
+        return ()
+    asked: Mapping[str, Any] = (
+        written["series"] if isinstance(written["series"], dict) else {"series": written["series"]}
+    )
+    numbered = not isinstance(written["series"], dict)
+    counts = [len(of) if isinstance(of, list) else int(of) for of in asked.values()]
+    if prod(counts) * labels.count > MOST_SERIES:
+        issues.value(where, f"makes more than {MOST_SERIES:,} series")
+        return ()
+    dynamic = {label.key for label in labels.dynamic}
+    for name in asked:
+        taken = "labels" if name in labels.fixed else "dynamic_labels" if name in dynamic else None
+        if taken is not None:
+            reason = f"{quote(name)} stands in {taken}, too: leave one of them out"
+            issues.value(where, reason)
+            return ()
+    prefixes = {name: "" if numbered else f"{name}_" for name in asked}
+    axes = [
+        of if isinstance(of, list) else [f"{prefixes[name]}{place}" for place in range(int(of))]
+        for name, of in asked.items()
+    ]
+    found = tuple(dict(zip(asked, values, strict=True)) for values in product(*axes))
+    return found if are_labels(found[0], where, issues) else ()
+
+
+def are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
+    """Check labels as those of an event are checked; return whether they are fine."""
+    event = {
+        "signal_type": "logs",
+        "labels": dict(labels),
+        "log": {"severity": "info", "message": ""},
+        "encoder": {"type": "json_lines"},
+        "sink": {"type": "stdout"},
+    }
+    checked = validate(event, received_ns=0)
+    if isinstance(checked, Failure):
+        problem = checked.failure()
+        assert isinstance(problem, (Malformed, Invalid))  # noqa: S101  # what the stage fails with
+        inside = [replace(one, path=one.path.removeprefix("labels.")) for one in problem.issues]
+        issues.extend(where, inside, structural=isinstance(problem, Malformed))
+        return False
+    return True
+
+
+def check_spread(
+    written: Mapping[str, Any], path: Path, content: Values | Messages, issues: Issues
+) -> None:
+    """Check that what is to be spread over a period has one."""
+    has_period = isinstance(content, Values) and period_of(content.shape) is not None
+    if is_spread(written) and not has_period:
+        reason = "spread shifts a shape along its period, and this one has none: leave it out"
+        issues.value((*path, "series_phase"), reason)
+
+
+def check_rate(path: Path, peak: Fraction, issues: Issues) -> None:
+    """Check the rate of all series together."""
+    if peak > MOST_RATE:
+        reason = f"all series together make more than {MOST_RATE:,} events a second"
+        issues.value((*path, "series"), reason)
+
+
+def fleet(
+    entry: Entry, own_labels: Sequence[LabelSet], content_of: ContentOf, *, is_spread: bool
+) -> FleetEntry:
+    """Return the fleet of which *entry* is a series without labels of its own."""
+    count = len(own_labels)
+
+    def content_at(place: int) -> Values | Messages:
+        content = content_of(own_labels[place])
+        if isinstance(content, Values) and is_spread:
+            period = period_of(content.shape)
+            assert period is not None  # noqa: S101  # as `check_spread` has found
+            return replace(content, shape=Shifted(content.shape, period * place / count))
+        return content
+
+    shared = {of.name: getattr(entry, of.name) for of in fields(Entry)}
+    return FleetEntry(
+        **{**shared, "schedule": FleetSchedule(entry.schedule, count)},
+        each=entry.schedule,
+        own_labels=tuple(own_labels),
+        content_of=content_at,
+    )

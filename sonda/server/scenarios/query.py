@@ -1,0 +1,90 @@
+"""The query parameters of `/scenarios`: none may be ignored, none may be over its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from sonda.pipeline.scenarios.numbers import seconds
+from sonda.server.scenarios.refusals import Refusal
+
+STATES: Final = ("pending", "running", "stopping", "finished")
+OUTCOMES: Final = ("rejected", "unknown", "skipped")
+MOST_DRAIN_S: Final = 300
+MOST_WAIT_S: Final = 60
+MOST_LIMIT: Final = 10_000
+_BOOLEANS: Final = {"": "true", "1": "true", "true": "true", "0": "false", "false": "false"}
+
+
+def parameters(query: str, *allowed: str) -> dict[str, str]:
+    """Return the query's parameters, booleans as `true` or `false`; raise `Refusal` for a wrong one.
+
+    One that is unknown, given twice, or has a value that means nothing is 400; a duration that is
+    none, and what is over its limit, 422.
+    """
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query or "", keep_blank_values=True):
+        if name not in allowed:
+            raise Refusal(400, f"unknown query parameter {name!r}")
+        if name in found:
+            raise Refusal(400, f"query parameter {name!r}: is given more than once")
+        found[name] = value
+    for name in ("dry_run", "forget"):
+        if name in found:
+            found[name] = _boolean(name, found[name])
+    if "limit" in found:
+        found["limit"] = str(_limit(found["limit"]))
+    if "state" in found and found["state"] not in STATES:
+        raise _unknown("state", found["state"], STATES)
+    for one in outcomes(found):
+        if one not in OUTCOMES:
+            raise _unknown("outcome", one, OUTCOMES)
+    drain_s(found)
+    wait_s(found)
+    return found
+
+
+def drain_s(found: Mapping[str, str]) -> float:
+    """Return how long a stop may wait; raise `Refusal` for more than five minutes."""
+    return _span(found, "drain", "10s", MOST_DRAIN_S, "5m")
+
+
+def wait_s(found: Mapping[str, str]) -> float:
+    """Return how long to wait for a run's end; raise `Refusal` for more than a minute."""
+    return _span(found, "wait", "0s", MOST_WAIT_S, "60s")
+
+
+def outcomes(found: Mapping[str, str]) -> list[str]:
+    """Return which columns' events are asked for, each once."""
+    return list(dict.fromkeys(found.get("outcome", ",".join(OUTCOMES)).split(",")))
+
+
+def _unknown(name: str, value: str, known: tuple[str, ...]) -> Refusal:
+    reason = f"unknown {value!r}, expected {', '.join(known)}"
+    return Refusal(400, f"query parameter {name!r}: {reason}")
+
+
+def _boolean(name: str, value: str) -> str:
+    if value not in _BOOLEANS:
+        raise Refusal(400, f"query parameter {name!r}: expected true or false")
+    return _BOOLEANS[value]
+
+
+def _limit(given: str) -> int:
+    digits = given.lstrip("0")
+    if not given.isascii() or not given.isdigit() or not digits:
+        raise Refusal(400, "query parameter 'limit': expected a number above 0")
+    if len(digits) > len(str(MOST_LIMIT)) or int(digits) > MOST_LIMIT:
+        raise Refusal(422, f"query parameter 'limit': at most {MOST_LIMIT:,}")
+    return int(digits)
+
+
+def _span(found: Mapping[str, str], name: str, default: str, most_s: int, shown: str) -> float:
+    try:
+        span_s = float(seconds(found.get(name, default)))
+    except ValueError as exc:
+        raise Refusal(422, f"query parameter {name!r}: {exc}") from None
+    if span_s > most_s:
+        raise Refusal(422, f"query parameter {name!r}: at most {shown}")
+    return span_s
