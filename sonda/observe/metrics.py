@@ -1,9 +1,8 @@
 """What `GET /metrics` tells: counts of events, requests and connections, of all workers together.
 
-The counts are plain doubles in a sheet per worker, memory which the supervisor maps before it
-forks; alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up the sheets of all,
-and a worker that takes a dead one's place counts on where that stopped (docs/adr/0011).
-`prometheus_client` names, adds the types and writes the answer.
+The counts are doubles in a sheet per worker, memory which the supervisor maps before it forks;
+alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up
+all sheets, and a worker that takes a dead one's place counts on (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
 from sonda.observe.record import (
+    DELIVERED,
     ENCODERS,
     INVALID,
     OUTCOMES,
     SIGNALS,
     SINKS,
     became,
-    is_event,
     names_of,
 )
 from sonda.observe.scenario_metrics import (
@@ -243,45 +242,41 @@ class Metrics(Observer):
         """Count the end of one."""
         self._sheet[_OPEN[(sink,)]] -= 1.0
 
-    def answered(self, status: int, delivery: Delivery | None) -> None:
-        """Count a request that was turned away; one that became an event has been counted as one."""
-        if delivery is None or not is_event(status, delivery):
-            refused = _REJECTED.get((str(status),))
-            if refused is not None:
-                self._sheet[refused] += 1.0
+    def answered(self, status: int) -> None:
+        """Count a request that was turned away before it was an event."""
+        refused = _REJECTED.get((str(status),))
+        if refused is not None:
+            self._sheet[refused] += 1.0
 
     def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Count an event, whoever has handed it in, unless it was not taken on."""
-        name = became(outcome)
+        name = DELIVERED if isinstance(outcome, Success) else became(outcome)
         if name is None:
             return
-        cells = _cells(*names_of(delivery))
-        self._sheet[cells.outcomes[name]] += 1.0
+        order, sheet = delivery.order, self._sheet
+        if order is None:
+            cells = _cells(*names_of(delivery.document))
+        else:
+            cells = _cells(order.event.signal_type, order.encoder.name, order.sink.name)
+        sheet[cells.outcomes[name]] += 1.0
+        spans_ns: list[tuple[int, int]] = []
         if delivery.prepared_ns:
-            self._time(cells.validation, delivery.prepared_ns - delivery.began_ns)
+            spans_ns.append((cells.validation, delivery.prepared_ns - delivery.began_ns))
         if delivery.encoded_ns:
-            self._time(cells.encoding, delivery.encoded_ns - delivery.prepared_ns)
+            spans_ns.append((cells.encoding, delivery.encoded_ns - delivery.prepared_ns))
         if name != INVALID:
-            self._push(delivery, cells)
-
-    def _push(self, delivery: Delivery, cells: _Cells) -> None:
-        """Count what followed encoding."""
-        sheet = self._sheet
-        waited_ns = delivery.waited_ns
-        began_ns = delivery.encoded_ns or delivery.began_ns
-        self._time(cells.waiting, waited_ns)
-        self._time(cells.acknowledgement, max(0, delivery.ended_ns - began_ns - waited_ns))
-        if delivery.tries > 1:
-            sheet[cells.retries] += delivery.tries - 1
-        for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
-            sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
-            sheet[cells.pushes + _EVENTS_SUM] += events
-
-    def _time(self, start: int, span_ns: int) -> None:
-        sheet = self._sheet
-        sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
-        if span_ns:
-            sheet[start + _SECONDS_SUM] += span_ns * 1e-9
+            waited_ns = delivery.waited_ns
+            sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
+            spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
+            if delivery.tries > 1:
+                sheet[cells.retries] += delivery.tries - 1
+            for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
+                sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
+                sheet[cells.pushes + _EVENTS_SUM] += events
+        for start, span_ns in spans_ns:
+            sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+            if span_ns:
+                sheet[start + _SECONDS_SUM] += span_ns * 1e-9
 
 
 class _Cells(NamedTuple):

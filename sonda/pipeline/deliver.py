@@ -42,6 +42,7 @@ from sonda.pipeline.model import (
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.proxies import Proxies
+from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.plugins.built_in import load_built_in
@@ -342,6 +343,7 @@ class Pipeline:
             async with asyncio.timeout_at(until_s):
                 shown = await in_thread(partial(preview, parcel, transport=self._transport))
                 return hide_outcome(shown, parcel.order)
-        except TimeoutError:
-            step = f"look at the paths of sink {parcel.order.sink.name}"
-            return Failure(Unreachable(step, "the file system did not answer in time"))
+        except OSError as exc:  # no answer in time, or no thread to be had
+            why = "the file system did not answer in time"
+            why = why if isinstance(exc, TimeoutError) else words(exc)
+            return Failure(Unreachable(f"look at the paths of sink {parcel.order.sink.name}", why))

@@ -22,8 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from returns.result import Failure
 
 from sonda.envelope import CODES
+from sonda.observe.access_log import AccessRecord, target_of
 from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
-from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
+from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS
 from sonda.observe.scenario_metrics import scenario_families
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.problems import Invalid, Malformed, OutcomeUnknown
@@ -266,7 +267,7 @@ def test_label_values_are_bounded() -> None:
 def test_every_error_is_counted(status: int) -> None:
     """A request that did not become an event counts by its status and the contract's error code."""
     metrics = Metrics()
-    metrics.answered(status, None)
+    metrics.answered(status)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_rejected_requests_total")
     assert told == {(CODES[status], str(status)): 1}
 
@@ -335,6 +336,5 @@ def test_a_cut_off_event_is_unknown() -> None:
     metrics = Metrics()
     delivery.document = json.loads(json.dumps(STDOUT))
     metrics.finished(delivery, Failure(OutcomeUnknown("stdout", "(cut off)", 0)))
-    metrics.answered(504, delivery)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {("json_lines", "request", "unknown", "logs", "stdout"): 1}

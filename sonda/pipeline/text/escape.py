@@ -13,6 +13,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _WORDS: Final = re.compile(r"\s+|\S+")
 _SHORT_WORD: Final = 40
 _SCHEME: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})")
+_AT: Final = re.compile(r"@|%40|[\uff20\ufe6b]")
 _END_OF_AUTHORITY: Final = re.compile(r"[/?#\\]")
 
 
@@ -112,12 +113,15 @@ def hide_userinfo(target: str) -> str:
 
 
 def hide_login(text: str) -> str:
-    """Return a value that may be no valid URL or address with `***` for all before its last `@`."""
-    before, at, rest = text.rpartition("@")
-    if not at:
+    """Return a value that may be no valid URL or address with `***` for all before its last `@`.
+
+    One that is percent-encoded or as wide as an ideograph counts, too.
+    """
+    *_, last = (None, *_AT.finditer(text))
+    if last is None:
         return text
-    scheme = _SCHEME.match(before)
-    return f"{scheme[0] if scheme else ''}***@{rest}"
+    scheme = _SCHEME.match(text, 0, last.start())
+    return f"{scheme[0] if scheme else ''}***@{text[last.end() :]}"
 
 
 def _without_login(text: str) -> str:

@@ -79,12 +79,22 @@ def replace_secrets(text: str, replacements: Mapping[str, str]) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, with its own escapes undone, and as UTF-8 read as Latin-1."""
+    """Yield a secret as it is, with its own escapes undone, as UTF-8 read as Latin-1, and coded.
+
+    CSV and SQL double quotes; programs that do not trust text print it in Base64 or hexadecimal.
+    """
     garbled = secret.encode(errors="surrogatepass").decode("latin-1")
     for meant in (secret, secret.strip("\\"), garbled):  # a final backslash can be lost on the way
         for layer in unescaped(split_astral(meant))[0]:
             if len(layer.text) >= _SHORTEST:
                 yield folded(layer.text)
+    for mark in "\"'":
+        if mark in secret:
+            yield folded(secret.replace(mark, mark * 2))
+    encoded = secret.encode(errors="surrogatepass")
+    for coded in (b64encode(encoded), urlsafe_b64encode(encoded)):
+        yield folded(coded.decode("ascii").rstrip("="))
+    yield encoded.hex()
 
 
 def _join(text: str, found: list[tuple[int, int, str]]) -> str:

@@ -1,7 +1,7 @@
 r"""Text with its escapes undone, layer by layer, and where each character stood before.
 
 A destination that sends back what it was sent may quote it as JSON (`\/`, `\u0026`), HTML (`&amp;`,
-`&#x26;`), a URL (`%26`), source code (`\x26`), or as one inside another.
+`&#x26;`), a URL (`%26`, `%u0026`), source code (`\x26`, `\x{26}`, `\46`), or as one inside another.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ LAYERS: Final = 6
 
 _PERCENT: Final = r"(?P<bytes>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)"
 _BACKSLASH: Final = (
-    r"\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
+    r"(?:\\u|\\x)\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
+    r"|%u(?P<url>[0-9A-Fa-f]{4})"
     r"|\\(?:u(?P<four>[0-9A-Fa-f]{4})|U(?P<eight>[0-9A-Fa-f]{8}))"
-    r"|\\(?P<octal>[0-3][0-7]{2})"
+    r"|\\(?P<octal>[0-3][0-7]{2}|[1-7][0-7])"
     r"|\\(?P<plain>.)"
 )
 _HTML: Final = r"(?P<html>&(?:\#[0-9]{1,8}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?)"
@@ -143,9 +144,15 @@ def _latin_1(text: str) -> str:
 def folded(text: str) -> str:
     """Return *text* so that spellings which mean the same are equal; its length stays.
 
-    What is not printable is read as a blank, and so is the plus sign of a form.
+    Letters are lowered; what is not printable is read as a blank, and so is a form's plus sign.
     """
-    return "".join(c if c.isprintable() and c != "+" else " " for c in text)
+    lowered = text.lower()
+    if len(lowered) != len(text):  # some letters have more than one in lower case
+        lowered = "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
+    lowered = lowered.replace("+", " ")
+    if lowered.isprintable():
+        return lowered
+    return "".join(c if c.isprintable() else " " for c in lowered)
 
 
 def split_astral(text: str) -> str:

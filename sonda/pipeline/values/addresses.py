@@ -29,6 +29,8 @@ _LOOPBACK_NETWORK: Final = 127
 _IPV6_LOOPBACK: Final = bytes(15) + b"\x01"
 _MAPPED_LOOPBACK: Final = bytes(10) + b"\xff\xff" + bytes([_LOOPBACK_NETWORK])
 _PORTS: Final = {"http": 80, "https": 443}
+_MOST_ADDRESSES: Final = 1000  # of a list
+_LONGEST_TARGET: Final = 65_000  # of a path and query, as sent; httpx takes 65,536 with a suffix
 _NOT_IN_A_URL: Final = re.compile(r"[\s\\\x00-\x20\x7f]")
 
 
@@ -84,7 +86,9 @@ def parse_addresses(text: str) -> list[Address]:
 
 
 def check_addresses(text: str) -> str:
-    """Return *text* if `parse_addresses` can read it, each once."""
+    """Return *text* if `parse_addresses` can read it, each once; raise `ValueError` if not."""
+    if text.count(",") >= _MOST_ADDRESSES:
+        raise ValueError(f"expected at most {_MOST_ADDRESSES} addresses")
     for listed in dict.fromkeys(text.split(",")):
         if not _PLAIN_ADDRESS.fullmatch(listed):
             parse_address(listed.strip())
@@ -117,6 +121,8 @@ def parse_http_url(text: str) -> httpx.URL:
     except httpx.InvalidURL as exc:
         why = str(exc).partition(":")[0]  # what follows may be a piece of a password
         raise ValueError(f"not a URL: {why}") from None
+    if len(url.raw_path) > _LONGEST_TARGET:
+        raise ValueError(f"a path and query have at most {_LONGEST_TARGET} bytes, percent-encoded")
     check_host(url.raw_host.decode("ascii").strip("[]"))
     if url.port is not None:
         check_port(url.port)

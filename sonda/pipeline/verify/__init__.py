@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sonda.pipeline.verify.judging import Verdict
+from sonda.pipeline.verify.judging import QueryRefused, Verdict
+from sonda.pipeline.verify.query import QueryTooLongError
 
 if TYPE_CHECKING:
     from sonda.pipeline.deadline import Deadline
@@ -25,5 +26,12 @@ Look: TypeAlias = Callable[[], Awaitable[Verdict]]
 def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:
     """Return what asks the destination of an acknowledged event for that event."""
     module: Any = import_module(f"{__name__}.{event.order.sink.name}")
-    look: Look = module.look_for(event, receipt, network, deadline)
+    try:
+        look: Look = module.look_for(event, receipt, network, deadline)
+    except QueryTooLongError as exc:
+        refused = QueryRefused(str(exc), is_final=True)
+
+        async def look() -> Verdict:
+            return refused
+
     return look

@@ -33,6 +33,10 @@ class Query:
     """Whether it goes to the sink's own origin: its TLS files are for that alone."""
 
 
+class QueryTooLongError(ValueError):
+    """The URL of a query would be longer than any that is sent."""
+
+
 def build_query(
     base: httpx.URL,
     path: str,
@@ -45,11 +49,16 @@ def build_query(
     """Return the query for *path* below *base*, with *headers* of its own.
 
     The sink's headers hold credentials for the sink's destination: they are sent along only where
-    *base* has the scheme, host and port of *sink_url*.
+    *base* has the scheme, host and port of *sink_url*. Raise `QueryTooLongError`.
     """
+    from httpx import InvalidURL
+
     raw_path, _, kept = base.raw_path.partition(b"?")
-    url = base.copy_with(raw_path=raw_path.removesuffix(b"/") + path.encode("ascii") + b"?" + kept)
-    url = url.copy_merge_params(parameters)
+    target = raw_path.removesuffix(b"/") + path.encode("ascii") + b"?" + kept
+    try:
+        url = base.copy_with(raw_path=target).copy_merge_params(parameters)
+    except InvalidURL:
+        raise QueryTooLongError("the query would be longer than a URL may be") from None
     is_sinks_own = origin(base) == origin(sink_url)
     given = dict(sink_headers) if is_sinks_own else {}
     return Query(url, {**given, **(headers or {})}, is_sinks_own)

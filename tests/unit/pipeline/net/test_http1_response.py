@@ -49,6 +49,12 @@ FLAWLESS: Final = {
     "chunked": (CHUNKED + b"2\r\nno\r\n3\r\nway\r\n0\r\n\r\n", Read(200, b"noway")),
     "chunk extension": (CHUNKED + b'2;a="b"\r\nno\r\n0\r\n\r\n', Read(200, b"no")),
     "leading zeros": (CHUNKED + b"0002\r\nno\r\n000\r\n\r\n", Read(200, b"no")),
+    "many leading zeros": (CHUNKED + b"0" * 40 + b"2\r\nno\r\n0\r\n\r\n", Read(200, b"no")),
+    "length with leading zeros": (
+        b"HTTP/1.1 400 Bad\r\nContent-Length: %b2\r\n\r\nno" % (b"0" * 5000),
+        Read(400, b"no"),
+    ),
+    "length of zeros": (b"HTTP/1.1 200 OK\r\nContent-Length: 000\r\n\r\n", Read(200, b"")),
     "capital digits": (CHUNKED + b"A\r\n0123456789\r\n0\r\n\r\n", Read(200, b"0123456789")),
     "trailer": (CHUNKED + b"0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n", Read(200, b"")),
     "interim": (
@@ -200,7 +206,7 @@ BAD: Final = {
             (b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % length,),
             "the length of its body cannot be told",
         )
-        for length in (b"-1", b"+1", b"1 2", b"0x1", b"", b"1,", b"1" * 5000)
+        for length in (b"-1", b"+1", b"1 2", b"0x1", b"", b"1,", b"0x" * 5000)
     },
     "gzip as a transfer coding": (
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",),
@@ -234,6 +240,7 @@ def test_what_is_no_answer(case: str) -> None:
     "head",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5000),
         b"HTTP/1.1 200 OK\r\n\r\n",
         CHUNKED + b"3e7\r\n",
     ],

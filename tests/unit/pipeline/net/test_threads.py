@@ -7,12 +7,16 @@ import errno
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from returns.result import Failure
+from returns.result import Failure, Result
 
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.model import Preview
 from sonda.pipeline.net.threads import in_thread
-from sonda.pipeline.problems import Unreachable
+from sonda.pipeline.problems import Problem, Unreachable
+from tests.support.bodies import LOG, raw
 from tests.support.destinations import deliver, log_event
 
 NO_THREAD = "Resource temporarily unavailable"
@@ -51,6 +55,36 @@ def test_a_name_without_a_thread(sink: str) -> None:
     (result,) = deliver(log_event({"type": sink, "address": "name.invalid:514"}))
     step = "TCP connect to" if sink == "tcp" else "UDP send to"
     assert result == Failure(Unreachable(f"{step} name.invalid:514", NO_THREAD))
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_preview_without_a_thread() -> None:
+    """What cannot be looked at is no bug."""
+
+    async def main() -> Result[Preview, Problem]:
+        async with Pipeline() as pipeline:
+            return await pipeline.preview(raw(LOG))
+
+    step = f"look at the paths of sink {LOG['sink']['type']}"
+    assert asyncio.run(main()) == Failure(Unreachable(step, NO_THREAD))
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize(
+    "sink",
+    [
+        {"type": "tcp", "address": "127.0.0.1:1", "tls": {}},
+        {"type": "loki", "url": "https://127.0.0.1:1"},
+        {"type": "http_push", "url": "http://name.invalid"},
+        {"type": "kafka", "brokers": "name.invalid:1", "topic": "t", "timeout": "1s"},
+        {"type": "kafka", "brokers": "127.0.0.1:1", "topic": "t", "tls": {}, "timeout": "1s"},
+    ],
+    ids=lambda sink: "-".join(map(str, sink.values())),
+)
+def test_no_sink_needs_a_thread_to_answer(sink: dict[str, Any]) -> None:
+    """Nothing was sent, and it is a problem value."""
+    (result,) = deliver(log_event(sink))
+    assert isinstance(result.failure(), Unreachable)
 
 
 def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ def test_hide_userinfo(target: str, expected: str) -> None:
         ("tcp://u:p@h:1,tcp://v:q@i:1", "tcp://***@i:1"),
         (" http:/u:p@h", " http:/***@h"),
         ("u:p@h", "***@h"),
+        ("tcp://u:p%40h:1", "tcp://***@h:1"),
+        ("u:p\uff20h:1", "***@h:1"),
     ],
 )
 def test_hide_login(value: str, expected: str) -> None:

@@ -116,11 +116,25 @@ def test_a_secret_is_found_in_any_spelling(inner: Spell, outer: Spell) -> None:
         ("tok/en", "tok/en"),
         ("nothing & 100% \\o/", "nothing & 100% \\o/"),
         ("", ""),
+        ("token TOK/EN&X!", "token ***!"),
+        ("token %u0074%u006f%u006B/en%u0026x!", "token ***!"),
+        ("token tok\\57en\\46x!", "token ***!"),
+        ("token tok\\x{2f}en\\x{26}x!", "token ***!"),
+        ("token dG9rL2VuJng=!", "token ***=!"),
+        ("token 746f6b2f656e2678!", "token ***!"),
+        ("token 746F6B2F656E2678!", "token ***!"),
+        ("\u0130 tok/en&x!", "\u0130 ***!"),  # a letter that is two in lower case
     ],
 )
 def test_only_the_secret_is_replaced(text: str, shown: str) -> None:
     """What stands around it stays as it was, escapes and all."""
     assert scrub(text, ["tok/en&x"]) == shown
+
+
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_a_secret_is_found_with_its_quotes_doubled(mark: str) -> None:
+    """As CSV and SQL write them."""
+    assert scrub(f"no: {mark}to{mark * 2}ken{mark}", [f"to{mark}ken"]) == f"no: {mark}***{mark}"
 
 
 @pytest.mark.parametrize("secret", ["abc%", "abc\\", "abc&", "50%25off", "a\\nb\\u0041", "a+b c+d"])

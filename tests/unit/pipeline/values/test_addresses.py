@@ -7,10 +7,12 @@ import pytest
 from sonda.pipeline.values.addresses import (
     Address,
     address_of,
+    check_addresses,
     check_host,
     is_loopback,
     parse_address,
     parse_http_url,
+    with_path,
     without_zone,
 )
 
@@ -89,6 +91,22 @@ def test_url_ports() -> None:
     assert parse_http_url("HTTPS://Loki:3100/x").port == 3100
     with pytest.raises(ValueError, match=A_PORT):
         parse_http_url("http://h:65536")
+
+
+@pytest.mark.parametrize("text", ["http://h/" + "a" * 65_000, "http://h/?" + "\u00e9" * 11_000])
+def test_a_url_leaves_room_for_what_is_appended(text: str) -> None:
+    """Its bytes count as they are sent."""
+    with pytest.raises(ValueError, match="a path and query have at most 65000 bytes"):
+        parse_http_url(text)
+    longest = parse_http_url("http://h/" + "a" * 64_999)
+    assert with_path(longest, "/loki/api/v1/push").raw_path.endswith(b"aa/loki/api/v1/push")
+
+
+def test_a_list_of_addresses_is_bounded() -> None:
+    """A thousand brokers bootstrap any cluster."""
+    assert check_addresses(",".join(["a:1"] * 1000))
+    with pytest.raises(ValueError, match=r"^expected at most 1000 addresses$"):
+        check_addresses(",".join(["a:1"] * 1001))
 
 
 def test_hosts_of_other_languages() -> None:
