@@ -6,8 +6,10 @@ It knows neither Falcon nor ASGI, so that middleware, resources and batches answ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
@@ -53,7 +55,15 @@ class Answer(Struct, frozen=True):
     media_type: str = JSON
 
 
-def accepts_problem_json(accept: str) -> bool:
+@lru_cache(32)  # of texts that may be as long as a head; most requests have the same
+def form_of(query: bytes, accept: bytes) -> Form:
+    """Return how a request wants its answer, by its query and its `Accept`, whatever is wrong with it."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
+    receipt = any(name == "receipt" and text in ("true", "1", "") for name, text in pairs)
+    return Form(receipt, _accepts_problem_json(accept.decode("latin-1")))
+
+
+def _accepts_problem_json(accept: str) -> bool:
     """Return whether the header `Accept` names `application/problem+json` itself (RFC 9110, 12.5.1)."""
     for item in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in item.split(";"))

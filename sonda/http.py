@@ -11,10 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-import falcon
 import falcon.asgi
 
 from sonda.answers import Answer
@@ -26,15 +24,30 @@ from sonda.rejections import (
     UnknownParameters,
 )
 from sonda.resources.auth import BearerAuth
-from sonda.resources.body import BODY, Body, Message, Receive, content_length
-from sonda.resources.errors import DELIVERY, Rejected, handle_bug, serialize_error, write
+from sonda.resources.errors import (
+    DELIVERY,
+    Rejected,
+    handle_bug,
+    requested_form,
+    serialize_error,
+    write,
+)
 from sonda.resources.exposition import Exposition
-from sonda.resources.headers import key_of, require_event_type
 from sonda.resources.idempotency import ClosesKeys, Idempotent, KeyStore, fingerprint
 from sonda.resources.ndjson import NDJSON, LineLimits
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Health, Readiness, Ready
-from sonda.resources.query import DRY_RUN, RECEIPT, form_of, parameters
+from sonda.resources.request import (
+    BODY,
+    DRY_RUN,
+    RECEIPT,
+    Body,
+    Message,
+    Receive,
+    event_headers,
+    parameters,
+)
+from sonda.resources.router import Router
 from sonda.resources.work import Asked, ManyEvents, OneEvent, many_events, refuse
 
 Request: TypeAlias = falcon.asgi.Request
@@ -81,23 +94,6 @@ async def _nothing_yet() -> Message:
     return {"type": "http.request", "body": b"", "more_body": True}
 
 
-class MethodCheck:
-    """Falcon middleware that refuses methods a resource lacks; Falcon would serve OPTIONS."""
-
-    async def process_resource(
-        self, req: Request, _resp: Response, resource: object, _params: object
-    ) -> None:
-        """Raise Falcon's 405 for every method that the resource does not have."""
-        allowed = _methods_of(resource)
-        if req.method not in allowed:
-            raise falcon.HTTPMethodNotAllowed(allowed)
-
-
-@lru_cache(maxsize=32)
-def _methods_of(resource: object) -> tuple[str, ...]:
-    return tuple(m for m in falcon.HTTP_METHODS if hasattr(resource, f"on_{m.lower()}"))
-
-
 class Events:
     """`POST /events`: one event or many, answered once their destinations have answered."""
 
@@ -115,40 +111,47 @@ class Events:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Check, read and deliver what the body holds."""
+        scope, limits = req.scope, self._limits
         caller = self._auth.check(req)
-        media_type = require_event_type(req)
-        key = key_of(req)
+        media_type, key = event_headers(req)
+        body: Body = scope[BODY]
+        most, flag = limits.max_body_bytes, "--max-body-bytes"
+        if media_type == NDJSON:
+            most, flag = limits.max_batch_bytes, "--max-batch-bytes"
+        length = req.get_header("Content-Length")
         try:
-            raw = await self._read(req, media_type)
+            raw = await body.read(length, most, limits.request_timeout_s, flag)
         except asyncio.CancelledError:  # the server's grace period is over
             raise Rejected(ShuttingDown()) from None
         req.context.raw = raw
-        asked_for = parameters(req.query_string, DRY_RUN, RECEIPT)
-        if isinstance(asked_for, UnknownParameters | InvalidParameter):
-            raise Rejected(asked_for)
-        until_s = Body.of(req).started_s + self._limits.request_timeout_s
-        asked = Asked(raw, form_of(req.scope), caller, until_s, req.scope.get(REQUEST_ID, ""))
+        wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
+        if isinstance(wanted, UnknownParameters | InvalidParameter):
+            raise Rejected(wanted)
+        until_s = body.started_s + limits.request_timeout_s
+        asked = Asked(raw, requested_form(scope), caller, until_s, scope.get(REQUEST_ID, ""))
+        if media_type == NDJSON:
+            work: OneEvent | ManyEvents = await self._lines(asked)
+        else:
+            delivery = Delivery(asked.request_id, origin="request", key_name=caller.name)
+            scope[DELIVERY] = delivery
+            work = OneEvent(self._pipeline, asked, delivery)
+        if wanted[DRY_RUN]:
+            answer = await work.preview()
+        elif key is None:
+            answer = await work.deliver()
+        else:
+            answer = await self._work_once(req, work, asked, key, media_type)
+        write(resp, answer)
+
+    async def _lines(self, asked: Asked) -> ManyEvents:
+        limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
         try:
-            work = await self._work(req, asked, media_type)
+            work = await many_events(self._pipeline, asked, limits)
         except asyncio.CancelledError:
             raise Rejected(ShuttingDown()) from None
-        if asked_for[DRY_RUN]:
-            write(resp, await work.preview())
-        elif key is None:
-            write(resp, await work.deliver())
-        else:
-            write(resp, await self._work_once(req, work, asked, key, media_type))
-
-    async def _work(self, req: Request, asked: Asked, media_type: str) -> OneEvent | ManyEvents:
-        if media_type != NDJSON:
-            delivery = Delivery(asked.request_id, origin="request", key_name=asked.caller.name)
-            req.scope[DELIVERY] = delivery
-            return OneEvent(self._pipeline, asked, delivery)
-        limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
-        work = await many_events(self._pipeline, asked, limits)
-        if isinstance(work, ManyEvents):
-            return work
-        raise Rejected(work)
+        if not isinstance(work, ManyEvents):
+            raise Rejected(work)
+        return work
 
     async def _work_once(
         self, req: Request, work: OneEvent | ManyEvents, asked: Asked, key: str, media_type: str
@@ -163,14 +166,6 @@ class Events:
         )
         return await once.answer(work.received_ns(), work.work, lambda why: refuse(why, asked.form))
 
-    async def _read(self, req: Request, media_type: str) -> bytes:
-        limits = self._limits
-        most, flag = limits.max_body_bytes, "--max-body-bytes"
-        if media_type == NDJSON:
-            most, flag = limits.max_batch_bytes, "--max-batch-bytes"
-        length = content_length(req)
-        return await Body.of(req).read(length, most, limits.request_timeout_s, flag)
-
 
 def create_app(
     pipeline: PipelineProtocol,
@@ -184,9 +179,9 @@ def create_app(
 
     *keys* keeps Idempotency-Keys; without it, requests that have one are 503.
     """
-    app = App()
+    app = App(router=Router())
     app.readiness = Readiness(pipeline)
-    app.add_middleware([app.readiness, MethodCheck()])
+    app.add_middleware(app.readiness)
     if keys is not None:
         app.add_middleware(ClosesKeys(keys))
     app.add_route("/events", Events(auth, limits, pipeline, keys))

@@ -6,6 +6,7 @@ what does not fit is dropped and counted.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -33,12 +34,28 @@ class LogWriter:
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
+        self._turn: list[bytes] = []  # lines of this turn of the event loop
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost = 0  # lines, since the last one that was written
         self._changed = threading.Condition()
         self._is_writing = False
         self._thread: threading.Thread | None = None
+
+    def add(self, text: str | bytes) -> None:
+        """Queue a line; those of one turn of the event loop are queued together."""
+        line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
+        self._turn.append(line + b"\n")
+        if len(self._turn) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._end_turn)
+            except RuntimeError:  # no loop, or not in this thread
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        lines = self._turn[:]
+        self._turn.clear()
+        self.write(lines)
 
     def write(self, lines: list[bytes]) -> None:
         """Queue lines, each with its line feed; drop those that the queue has no room for."""
@@ -59,6 +76,7 @@ class LogWriter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all lines are written; return whether they were within *timeout_s*."""
+        self._end_turn()
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._lines and not self._is_writing, timeout_s

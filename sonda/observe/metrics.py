@@ -1,9 +1,8 @@
 """What `GET /metrics` tells: counts of events, requests and connections, of all workers together.
 
-The counts are plain doubles in a sheet per worker, memory which the supervisor maps before it
-forks; alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up the sheets of all,
-and a worker that takes a dead one's place counts on where that stopped (docs/adr/0011).
-`prometheus_client` names, adds the types and writes the answer.
+The counts are doubles in a sheet per worker, memory which the supervisor maps before it forks;
+alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up
+all sheets, and a worker that takes a dead one's place counts on (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ import mmap
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, product
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -26,18 +23,15 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
+from sonda.observe.families import EVENTS, FAMILIES, SECONDS, Family, Labels
 from sonda.observe.record import (
-    ENCODERS,
+    DELIVERED,
     INVALID,
-    OUTCOMES,
-    SIGNALS,
-    SINKS,
     became,
-    is_event,
     names_of,
 )
 from sonda.observe.scenario_metrics import (
@@ -51,109 +45,7 @@ from sonda.pipeline.model import Receipt
 from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import Problem
 
-STAGES: Final = ("validation", "encoding", "waiting", "acknowledgement")
-STATUSES: Final = tuple(str(status) for status in CODES if status not in OUTCOMES)
-SECONDS: Final = (
-    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0),
-)
-EVENTS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
 Sheet: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.11 cannot index it
-Labels: TypeAlias = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: what it is called and means, its labels' values, and a histogram's buckets.
-
-    A histogram takes a cell for each bucket, one for what is above them all, and one for the sum.
-    """
-
-    kind: type[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]
-    name: str
-    help: str
-    labels: Mapping[str, tuple[str, ...]]
-    buckets: tuple[float, ...] = ()
-
-    @property
-    def width(self) -> int:
-        return len(self.buckets) + 2 if self.buckets else 1
-
-
-FAMILIES: Final = (
-    Family(
-        CounterMetricFamily,
-        "sonda_events",
-        "Events by what became of them: delivered, rejected by the destination or never there, "
-        "unknown, or invalid and not sent.",
-        {
-            "signal_type": SIGNALS,
-            "encoder": ENCODERS,
-            "sink": SINKS,
-            "outcome": (*OUTCOMES.values(), INVALID),
-        },
-    ),
-    Family(
-        HistogramMetricFamily,
-        "sonda_stage_duration_seconds",
-        "How long an event took in validation and encoding, waiting in line for a push, and until "
-        "the destination's acknowledgement.",
-        {"stage": STAGES, "sink": SINKS},
-        SECONDS,
-    ),
-    Family(
-        HistogramMetricFamily,
-        "sonda_push_events",
-        "Events per push: per write, request or call to a destination, whatever came of it.",
-        {"sink": SINKS},
-        EVENTS,
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_retries",
-        "Tries of an event after its first one.",
-        {"sink": SINKS},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_rejected_requests",
-        "Requests that were turned away before they were an event, by status and error code.",
-        {"status": STATUSES},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_connections_opened",
-        "Connections to destinations that were opened.",
-        {"sink": SINKS},
-    ),
-    Family(
-        GaugeMetricFamily,
-        "sonda_open_connections",
-        "Connections to destinations that are open, idle ones included.",
-        {"sink": SINKS},
-    ),
-    Family(
-        GaugeMetricFamily,
-        "sonda_inflight_requests",
-        "Requests under way, those that only ask how the server is left out.",
-        {},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_log_lines_dropped",
-        "Lines of the log that were dropped: standard error did not take them.",
-        {},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_worker_restarts",
-        "Workers that ended, and were replaced.",
-        {},
-    ),
-)
-
 
 _EVENT_FAMILY: Final = FAMILIES[0]
 
@@ -174,6 +66,7 @@ def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
 OFFSETS, CELLS = _layout()
 _EVENTS: Final = OFFSETS["sonda_events"]
 _STAGES: Final = OFFSETS["sonda_stage_duration_seconds"]
+_VISIBLE: Final = OFFSETS["sonda_visible_seconds"]
 _PUSHES: Final = OFFSETS["sonda_push_events"]
 _RETRIES: Final = OFFSETS["sonda_retries"]
 _REJECTED: Final = OFFSETS["sonda_rejected_requests"]
@@ -243,45 +136,44 @@ class Metrics(Observer):
         """Count the end of one."""
         self._sheet[_OPEN[(sink,)]] -= 1.0
 
-    def answered(self, status: int, delivery: Delivery | None) -> None:
-        """Count a request that was turned away; one that became an event has been counted as one."""
-        if delivery is None or not is_event(status, delivery):
-            refused = _REJECTED.get((str(status),))
-            if refused is not None:
-                self._sheet[refused] += 1.0
+    def answered(self, status: int) -> None:
+        """Count a request that was turned away before it was an event."""
+        refused = _REJECTED.get((str(status),))
+        if refused is not None:
+            self._sheet[refused] += 1.0
 
     def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Count an event, whoever has handed it in, unless it was not taken on."""
-        name = became(outcome)
+        name = DELIVERED if isinstance(outcome, Success) else became(outcome)
         if name is None:
             return
-        cells = _cells(*names_of(delivery))
-        self._sheet[cells.outcomes[name]] += 1.0
+        order, sheet = delivery.order, self._sheet
+        if order is None:
+            cells = _cells(*names_of(delivery.document))
+        else:
+            cells = _cells(order.event.signal_type, order.encoder.name, order.sink.name)
+        sheet[cells.outcomes[name]] += 1.0
+        spans_ns: list[tuple[int, int]] = []
         if delivery.prepared_ns:
-            self._time(cells.validation, delivery.prepared_ns - delivery.began_ns)
+            spans_ns.append((cells.validation, delivery.prepared_ns - delivery.began_ns))
         if delivery.encoded_ns:
-            self._time(cells.encoding, delivery.encoded_ns - delivery.prepared_ns)
+            spans_ns.append((cells.encoding, delivery.encoded_ns - delivery.prepared_ns))
         if name != INVALID:
-            self._push(delivery, cells)
-
-    def _push(self, delivery: Delivery, cells: _Cells) -> None:
-        """Count what followed encoding."""
-        sheet = self._sheet
-        waited_ns = delivery.waited_ns
-        began_ns = delivery.encoded_ns or delivery.began_ns
-        self._time(cells.waiting, waited_ns)
-        self._time(cells.acknowledgement, max(0, delivery.ended_ns - began_ns - waited_ns))
-        if delivery.tries > 1:
-            sheet[cells.retries] += delivery.tries - 1
-        for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
-            sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
-            sheet[cells.pushes + _EVENTS_SUM] += events
-
-    def _time(self, start: int, span_ns: int) -> None:
-        sheet = self._sheet
-        sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
-        if span_ns:
-            sheet[start + _SECONDS_SUM] += span_ns * 1e-9
+            waited_ns = delivery.waited_ns
+            sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
+            visible = _visible(cells, outcome)
+            spans_ns += visible
+            sent_ns -= sum(span_ns for _, span_ns in visible)
+            spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
+            if delivery.tries > 1:
+                sheet[cells.retries] += delivery.tries - 1
+            for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
+                sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
+                sheet[cells.pushes + _EVENTS_SUM] += events
+        for start, span_ns in spans_ns:
+            sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+            if span_ns:
+                sheet[start + _SECONDS_SUM] += span_ns * 1e-9
 
 
 class _Cells(NamedTuple):
@@ -292,8 +184,17 @@ class _Cells(NamedTuple):
     encoding: int
     waiting: int
     acknowledgement: int
+    visible: int
     pushes: int
     retries: int
+
+
+def _visible(cells: _Cells, outcome: Result[Receipt, Problem]) -> list[tuple[int, int]]:
+    """Return the time from the acknowledgement until the event was read back, if it was."""
+    if not isinstance(outcome, Success):
+        return []
+    receipt: Receipt = outcome.unwrap()
+    return [] if receipt.visible_us is None else [(cells.visible, receipt.visible_us * 1000)]
 
 
 @cache  # the names are the schemas': there are a few hundred combinations
@@ -305,6 +206,7 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
         _STAGES[("encoding", sink)],
         _STAGES[("waiting", sink)],
         _STAGES[("acknowledgement", sink)],
+        _VISIBLE[(sink,)],
         _PUSHES[(sink,)],
         _RETRIES[(sink,)],
     )

@@ -11,7 +11,7 @@ from sonda.rejections import InvalidParameter, UnknownParameters
 from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import Rejected, write
 from sonda.resources.probes import GetResource
-from sonda.resources.query import parameters
+from sonda.resources.request import parameters
 
 
 class Destinations(GetResource):

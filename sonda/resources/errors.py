@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import falcon
 import falcon.asgi
 
-from sonda.answers import Answer, failed, http_headers
+from sonda.answers import Answer, Form, failed, form_of, http_headers
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
 from sonda.rejections import Bug, MethodNotAllowed, NotFound, Rejection
-from sonda.resources.query import form_of
 from sonda.statuses import http_status
 
 Request: TypeAlias = falcon.asgi.Request
@@ -34,10 +34,19 @@ class Rejected(falcon.HTTPError):
         return str(self.rejection)
 
 
+def requested_form(scope: Mapping[str, Any]) -> Form:
+    """Return how the request of an ASGI scope wants its answer, problems included."""
+    accept = b""
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            accept += b"," + value
+    return form_of(scope["query_string"], accept)
+
+
 def serialize_error(req: Request, resp: Response, error: falcon.HTTPError) -> None:
     """Write an error of Falcon's or of ours in the form that the request asks for."""
     rejection = error.rejection if isinstance(error, Rejected) else _translated(req, error)
-    write(resp, failed(rejection, form_of(req.scope), req.scope.get(DELIVERY)))
+    write(resp, failed(rejection, requested_form(req.scope), req.scope.get(DELIVERY)))
 
 
 def _translated(req: Request, error: falcon.HTTPError) -> Rejection:
@@ -53,7 +62,9 @@ async def handle_bug(req: Request, resp: Response, error: Exception, _params: ob
     key = tuple(secrets_of_headers({"Authorization": req.get_header("Authorization") or ""}))
     extra = {"secrets": secrets + key}
     _LOG.error("a bug: this request is answered with 500", exc_info=error, extra=extra)
-    write(resp, failed(Bug(type(error).__name__), form_of(req.scope), req.scope.get(DELIVERY)))
+    write(
+        resp, failed(Bug(type(error).__name__), requested_form(req.scope), req.scope.get(DELIVERY))
+    )
 
 
 def write(resp: Response, answer: Answer) -> None:

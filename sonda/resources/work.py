@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from returns.result import Failure, Result, Success
 
@@ -32,8 +31,7 @@ from sonda.resources.pipeline import PipelineProtocol
 _LOG: Final = logging.getLogger("sonda")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a caller wants: the body, how it is answered, and until when."""
 
     raw: bytes
@@ -57,13 +55,12 @@ def refuse(why: UnderWay | OtherRequest | Unstorable, form: Form) -> Answer:
     return failed(rejection, form)
 
 
-class OneEvent:
+class OneEvent(NamedTuple):
     """A body with one event."""
 
-    def __init__(self, pipeline: PipelineProtocol, asked: Asked, delivery: Delivery) -> None:
-        self._pipeline = pipeline
-        self._asked = asked
-        self._delivery = delivery
+    pipeline: PipelineProtocol
+    asked: Asked
+    delivery: Delivery
 
     def received_ns(self) -> int:
         """Return the time of the event, if it has none of its own."""
@@ -71,43 +68,41 @@ class OneEvent:
 
     async def preview(self) -> Answer:
         """Return the answer to a dry run."""
-        asked = self._asked
-        outcome = await self._pipeline.preview(
-            asked.raw, until_s=asked.until_s, caller=asked.caller
-        )
+        asked = self.asked
+        outcome = await self.pipeline.preview(asked.raw, until_s=asked.until_s, caller=asked.caller)
         if isinstance(outcome, Success):
             return previewed(outcome.unwrap())
-        return failed(outcome.failure(), asked.form, self._delivery)
+        return failed(outcome.failure(), asked.form, self.delivery)
 
     async def deliver(self) -> Answer:
         """Deliver the event; a shutdown meanwhile is answered, too."""
-        asked = self._asked
+        asked = self.asked
         try:
-            outcome = await self._pipeline.deliver(
-                asked.raw, self._delivery, until_s=asked.until_s, caller=asked.caller
+            outcome = await self.pipeline.deliver(
+                asked.raw, self.delivery, until_s=asked.until_s, caller=asked.caller
             )
         except asyncio.CancelledError:  # the server's grace period is over
             return self._cut_off()
-        return self._answer(outcome)
+        if isinstance(outcome, Success):
+            return delivered(outcome.unwrap(), asked.form)
+        return self._failed(outcome.failure())
 
     def check(self) -> Answer | None:
         """Return the answer to an event that will not be sent, whatever its key; else `None`."""
-        prepared = self._pipeline.prepare(
-            self._asked.raw, self._delivery, caller=self._asked.caller
-        )
+        prepared = self.pipeline.prepare(self.asked.raw, self.delivery, caller=self.asked.caller)
         return None if isinstance(prepared, Success) else self._answer(Failure(prepared.failure()))
 
     async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the event with *time_ns* as its time of receipt, unless that was done before."""
-        asked, delivery = self._asked, self._delivery
-        prepared = self._pipeline.prepare(
+        asked, delivery = self.asked, self.delivery
+        prepared = self.pipeline.prepare(
             asked.raw, delivery, received_ns=time_ns, caller=asked.caller
         )
         is_cut_off = kept is not None and (kept.answer is None or kept.is_cut_off)
         if is_cut_off and (died := died_with(delivery)) is not None:
             return Worked(failed(died, asked.form, delivery), (False,), is_replayed=True)
         try:
-            (outcome,) = await self._pipeline.send_prepared(
+            (outcome,) = await self.pipeline.send_prepared(
                 [prepared], [delivery], until_s=asked.until_s, waits=False
             )
         except asyncio.CancelledError as exc:
@@ -119,20 +114,20 @@ class OneEvent:
         return Worked(self._answer(outcome), (safe,))
 
     def _cut_off(self) -> Answer:
-        outcome = self._delivery.outcome
+        outcome = self.delivery.outcome
         problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
         return self._failed(problem)
 
     def _answer(self, outcome: Result[Receipt, Problem]) -> Answer:
         if isinstance(outcome, Success):
-            return delivered(outcome.unwrap(), self._asked.form)
+            return delivered(outcome.unwrap(), self.asked.form)
         return self._failed(outcome.failure())
 
     def _failed(self, problem: Problem | Rejection) -> Answer:
         """Return the answer; a destination's failure is the operator's business, too."""
         if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
-            _LOG.warning("%s", problem, extra={"request_id": self._delivery.id})
-        return failed(problem, self._asked.form, self._delivery)
+            _LOG.warning("%s", problem, extra={"request_id": self.delivery.id})
+        return failed(problem, self.asked.form, self.delivery)
 
 
 class ManyEvents:

@@ -15,7 +15,6 @@ from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
 from sonda.resources.auth import BearerAuth
-from sonda.resources.body import Receive
 from sonda.resources.destinations import Destinations
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
@@ -24,14 +23,7 @@ from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
 from sonda.server.idempotency import IdempotencyStore
 from sonda.server.live_config import LiveConfig
-from sonda.server.middleware import (
-    AdmissionMiddleware,
-    AsgiApp,
-    HostMiddleware,
-    RequestLogMiddleware,
-    Scope,
-    Send,
-)
+from sonda.server.middleware import RequestMiddleware
 from sonda.server.scenarios.gateway import Gateway, RunnerHome
 from sonda.server.scenarios.probes import ScenarioExposition, ScenarioReady
 from sonda.server.scenarios.routes import add_scenarios
@@ -42,16 +34,10 @@ from sonda.statuses import http_status
 _WORTH_SHARING: Final = 16
 
 
-class ServerApp:
-    """An ASGI app, and whether the server behind it is ready for events."""
+class ServerApp(RequestMiddleware):
+    """The app of a server, and whether the server is ready for events."""
 
-    def __init__(self, app: AsgiApp, readiness: Readiness) -> None:
-        self._app = app
-        self.readiness = readiness
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope."""
-        await self._app(scope, receive, send)
+    readiness: Readiness
 
 
 def assemble(
@@ -102,12 +88,16 @@ def assemble(
     )
     inner.add_route("/metrics", ScenarioExposition(auth, metrics, gateway))  # in place of its own
     inner.add_route("/ready", ScenarioReady(inner.readiness, gateway))
-    app: AsgiApp = inner
-    if not config.keys() and all(is_loopback(address.host) for address in listening):
-        app = HostMiddleware(app, HostCheck(settings.allow_host))
-    limits = (settings.max_inflight_requests, settings.max_inflight_bytes)
-    app = AdmissionMiddleware(app, *limits, metrics)
-    return ServerApp(RequestLogMiddleware(app, metrics), inner.readiness)
+    is_private = not config.keys() and all(is_loopback(address.host) for address in listening)
+    app = ServerApp(
+        inner,
+        settings.max_inflight_requests,
+        settings.max_inflight_bytes,
+        metrics,
+        HostCheck(settings.allow_host) if is_private else None,
+    )
+    app.readiness = inner.readiness
+    return app
 
 
 def key_store(settings: Settings, folders: Sequence[Path]) -> IdempotencyStore | None:

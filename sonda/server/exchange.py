@@ -13,7 +13,7 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEve
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from sonda.envelope import envelope
-from sonda.server.request_id import HEADER, new_id
+from sonda.server.request_id import HEADER, request_id
 
 LINGER_S: Final = 5.0
 
@@ -146,7 +146,7 @@ class Cycle(RequestResponseCycle):
         self.keep_alive = False
         body = envelope(500, "runtime error: see the log")
         length = (b"content-length", b"%d" % len(body))
-        own_id = (HEADER, new_id().encode("ascii"))
+        own_id = (HEADER, request_id().encode("ascii"))
         headers = [(b"content-type", b"application/json"), length, own_id]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Plain ASGI middleware: a request's id and its line in the log, the `Host` check, and admission."""
+"""The plain ASGI middleware around the app: ids, admission, the check of `Host`, and the access log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias
 from sonda.answers import failed
 from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
+from sonda.observe.record import EVENT_STATUSES
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
-from sonda.resources.body import Message, Receive
-from sonda.resources.errors import DELIVERY, Rejected
-from sonda.resources.query import form_of
+from sonda.resources.errors import DELIVERY, Rejected, requested_form
+from sonda.resources.request import Message, Receive
 from sonda.server.host_check import HostCheck
 from sonda.server.request_id import HEADER, ID, request_id
 
@@ -25,136 +25,113 @@ PROBES: Final = frozenset({HEALTH, "/ready", "/metrics"})
 """The paths that are answered under any load: they say how the server is."""
 
 
-class RequestLogMiddleware:
-    """Middleware that sets each request's id, and writes its line in the log once its answer begins."""
+class RequestMiddleware:
+    """Gives each request its id, bounds how many there are, and writes a line of the log for each.
 
-    def __init__(self, app: AsgiApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        own_id = scope[ID] = request_id(scope["headers"])
-
-        async def send_logged(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER, own_id.encode("ascii"))]
-                self._log(scope, message["status"], own_id)
-            await send(message)
-
-        await self._app(scope, receive, send_logged)
-
-    def _log(self, scope: Scope, status: int, own_id: str) -> None:
-        host, port = scope.get("client") or ("", 0)
-        path = scope.get("raw_path") or scope["path"].encode()
-        query = scope["query_string"]
-        target = (path + b"?" + query if query else path).decode("latin-1")
-        delivery = scope.get(DELIVERY)
-        version = scope["http_version"]
-        log_access(f"{host}:{port}", scope["method"], target, version, status, own_id, delivery)
-        self._metrics.answered(status, delivery)
-
-
-class HostMiddleware:
-    """Refuses requests whose `Host` the check does not pass; `/health` is exempt."""
-
-    def __init__(self, app: AsgiApp, check: HostCheck) -> None:
-        self._app = app
-        self._check = check
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope."""
-        if scope["type"] == "http" and scope["path"] != HEALTH:
-            for name, value in scope["headers"]:
-                if name == b"host" and not self._check.passes(value):
-                    await _refuse(scope, send, ForbiddenHost(value.decode("latin-1")))
-                    return
-        await self._app(scope, receive, send)
-
-
-class AdmissionMiddleware:
-    """Bounds the requests whose bodies have arrived, in number and in bytes.
-
-    Bodies that are still arriving have as many bytes again: beyond them the one that has been
-    arriving for the longest is turned away, so that slow senders never keep a quick one out.
+    *max_requests* and *max_bytes* bound the requests whose bodies have arrived. Bodies that are
+    still arriving have as many bytes again: beyond them the one that has been arriving for the
+    longest is turned away, so that slow senders never keep a quick one out. With a *host_check* a
+    request whose `Host` does not pass it is refused, but for `/health`.
     """
 
-    def __init__(self, app: AsgiApp, max_requests: int, max_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        max_requests: int,
+        max_bytes: int,
+        metrics: Metrics,
+        host_check: HostCheck | None = None,
+    ) -> None:
         self._app = app
         self._max_requests = max_requests
         self._max_bytes = max_bytes
-        self._metrics = metrics
+        self._host_check = host_check
         self._requests = 0
         self._bytes = 0
-        self._arriving: dict[_Admission, None] = {}  # in the order of their first bytes
+        self._arriving: dict[_Request, None] = {}  # in the order of their first bytes
         self._arriving_bytes = 0
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope; probes are not counted."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        """Serve one ASGI scope; probes are answered under any load."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._requests >= self._max_requests:
-            await _refuse(scope, send, Busy(self._max_requests))
-            return
-        admission = _Admission(self, receive)
-        try:
-            await self._app(scope, admission.receive, send)
-        finally:
-            self.leave(admission)
+        request = _Request(self, scope, receive, send)
+        if (rejection := self._rejection(scope)) is not None:
+            await _refuse(scope, request.send, rejection)
+        elif scope["path"] in PROBES:
+            await self._app(scope, receive, request.send)
+        else:
+            try:
+                await self._app(scope, request.receive, request.send)
+            finally:
+                self.leave(request)
 
-    def grow(self, admission: _Admission, size_bytes: int) -> None:
+    def _rejection(self, scope: Scope) -> Rejection | None:
+        """Return why a request is turned away before anybody reads more than its head."""
+        path = scope["path"]
+        if self._requests >= self._max_requests and path not in PROBES:
+            return Busy(self._max_requests)
+        if self._host_check is not None and path != HEALTH:
+            for name, value in scope["headers"]:
+                if name == b"host" and not self._host_check.passes(value):
+                    return ForbiddenHost(value.decode("latin-1"))
+        return None
+
+    def grow(self, request: _Request, size_bytes: int) -> None:
         """Count bytes of a body that is still arriving; turn others away where they are too many."""
-        self._arriving[admission] = None
+        self._arriving[request] = None
         self._arriving_bytes += size_bytes
         while self._arriving_bytes > self._max_bytes and len(self._arriving) > 1:
-            oldest = next(other for other in self._arriving if other is not admission)
+            oldest = next(other for other in self._arriving if other is not request)
             self._forget(oldest)
             oldest.turn_away()
 
-    def admit(self, admission: _Admission) -> None:
+    def admit(self, request: _Request) -> None:
         """Count a request whose body has arrived; raise `Rejected` where there is no place for it."""
-        self._forget(admission)
+        if request in self._arriving:
+            self._forget(request)
         if self._requests >= self._max_requests:
             raise Rejected(Busy(self._max_requests))
-        if self._bytes and self._bytes + admission.size_bytes > self._max_bytes:
+        if self._bytes and self._bytes + request.size_bytes > self._max_bytes:
             raise Rejected(BusyBytes(self._max_bytes))
-        admission.is_admitted = True
+        request.is_admitted = True
         self._requests += 1
-        self._bytes += admission.size_bytes
-        self._metrics.inflight(self._requests)
+        self._bytes += request.size_bytes
+        self.metrics.inflight(self._requests)
 
-    def leave(self, admission: _Admission) -> None:
+    def leave(self, request: _Request) -> None:
         """Count a request no longer."""
-        self._forget(admission)
-        if admission.is_admitted:
+        if request.is_admitted:
             self._requests -= 1
-            self._bytes -= admission.size_bytes
-            self._metrics.inflight(self._requests)
+            self._bytes -= request.size_bytes
+            self.metrics.inflight(self._requests)
+        elif request in self._arriving:
+            self._forget(request)
 
     def busy(self) -> Rejected:
         """Return why a body that was arriving is turned away."""
         return Rejected(BusyBytes(self._max_bytes))
 
-    def _forget(self, admission: _Admission) -> None:
-        if admission in self._arriving:
-            del self._arriving[admission]
-            self._arriving_bytes -= admission.size_bytes
+    def _forget(self, request: _Request) -> None:
+        del self._arriving[request]
+        self._arriving_bytes -= request.size_bytes
 
 
-class _Admission:
-    """One request on its way in: its `receive`, and how many bytes have come by it."""
+class _Request:
+    """One request: its `receive`, which counts its bytes, and its `send`, which logs its answer."""
 
-    def __init__(self, gate: AdmissionMiddleware, receive: Receive) -> None:
+    def __init__(self, gate: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._gate = gate
+        self._scope = scope
         self._receive = receive
+        self._send = send
         self._reader: asyncio.Task[Any] | None = None
         self._is_turned_away = False
         self.is_admitted = False
         self.size_bytes = 0
+        scope[ID] = request_id(scope["headers"])
 
     async def receive(self) -> Message:
         """Receive a message; raise `Rejected` where the body is not taken."""
@@ -175,6 +152,22 @@ class _Admission:
                 self._gate.admit(self)
         return message
 
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a message; with its first one the answer gets the request's id, and is logged."""
+        if message["type"] == "http.response.start":
+            scope, status = self._scope, message["status"]
+            own_id = scope[ID]
+            message["headers"] = [*message["headers"], (HEADER, own_id.encode("ascii"))]
+            host, port = scope.get("client") or ("", 0)
+            path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+            target = (path + b"?" + query if query else path).decode("latin-1")
+            delivery = scope.get(DELIVERY) if status in EVENT_STATUSES else None
+            request = (f"{host}:{port}", scope["method"], target, scope["http_version"])
+            log_access(*request, status, own_id, delivery)
+            if delivery is None:
+                self._gate.metrics.answered(status)
+        await self._send(message)
+
     def turn_away(self) -> None:
         """End the wait for the rest of this body."""
         self._is_turned_away = True
@@ -184,7 +177,7 @@ class _Admission:
 
 async def _refuse(scope: Scope, send: Send, rejection: Rejection) -> None:
     """Answer in the place of the app."""
-    answer = failed(rejection, form_of(scope))
+    answer = failed(rejection, requested_form(scope))
     headers: Iterable[tuple[bytes, bytes]] = (
         *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
         (b"content-type", answer.media_type.encode()),

@@ -28,7 +28,7 @@ from sonda.server.request_head import (
     split_target,
     with_known_method,
 )
-from sonda.server.request_id import HEADER, new_id
+from sonda.server.request_id import HEADER, request_id
 
 PIPELINE_LIMIT: Final = 256
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
@@ -324,7 +324,7 @@ class EventProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = envelope(refusal.status, str(refusal))
-        own_id = new_id()  # the caller's may not have arrived
+        own_id = request_id()  # the caller's may not have arrived
         headers = [
             *self.server_state.default_headers,
             (HEADER, own_id.encode("ascii")),
@@ -337,7 +337,7 @@ class EventProtocol(HttpToolsProtocol):
         self.transport.close()
         self._log(f"{refusal.status} {refusal}", own_id)
         if self.metrics is not None:
-            self.metrics.answered(refusal.status, None)
+            self.metrics.answered(refusal.status)
 
 
 def configured(metrics: Metrics, head_timeout_s: float) -> type[EventProtocol]:

@@ -21,19 +21,16 @@ class _Series:
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
-        self._prefix = os.urandom(12).hex()
-        self._numbers = count()
-
-    def next(self) -> str:
-        return f"{self._prefix}{next(self._numbers):08x}"
+        self.prefix = os.urandom(12).hex()
+        self.numbers = count()
 
 
-new_id: Final = _Series().next
+_SERIES: Final = _Series()
 
 
-def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def request_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
     """Return the caller's own id if the headers have one that may be repeated; else a new one."""
     for name, value in headers:
         if name == HEADER and _GIVEN.fullmatch(value):
             return value.decode("ascii")
-    return new_id()
+    return f"{_SERIES.prefix}{next(_SERIES.numbers):08x}"

@@ -20,7 +20,8 @@ from typing import Final
 import uvicorn
 
 from sonda.config import ConfigError
-from sonda.observe.access_log import WRITER, configure_logging, flush_log, hide_in_tracebacks
+from sonda.observe.access_log import WRITER
+from sonda.observe.log_setup import configure_logging, flush_log, hide_in_tracebacks
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.values.addresses import Address
 from sonda.server.app import ServerApp, assemble

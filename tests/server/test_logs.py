@@ -13,9 +13,7 @@ WHEN: Final = r"20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}
 
 def logged(statements: str, level: str = "info") -> list[str]:
     """Run *statements* with the server's log, and give its lines, which all begin with a time."""
-    script = (
-        f"import logging; from sonda.observe.access_log import *; configure_logging({level!r})\n"
-    )
+    script = f"import logging; from sonda.observe.access_log import *; from sonda.observe.log_setup import *; configure_logging({level!r})\n"
     script += f"log = logging.getLogger('sonda')\n{statements}"
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert run.stdout == ""
@@ -56,7 +54,7 @@ def test_a_library_logs_what_is_wrong() -> None:
 def test_a_bad_log_call_ends_nothing() -> None:
     """What is wrong with a log call is said, and the program goes on."""
     script = (
-        "import logging; from sonda.observe.access_log import *; configure_logging('info')\n"
+        "import logging; from sonda.observe.access_log import *; from sonda.observe.log_setup import *; configure_logging('info')\n"
         "log = logging.getLogger('sonda'); log.info('%d', 'x'); log.info('goes on')"
     )
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
@@ -89,7 +87,7 @@ log_access("127.0.0.1:5", "GET", "/healthy", "1.1", 404)
 def test_a_closed_standard_error_ends_nothing() -> None:
     """A server whose log nobody can read any more serves on."""
     script = (
-        "import os; from sonda.observe.access_log import *; configure_logging('info'); os.close(2)\n"
+        "import os; from sonda.observe.access_log import *; from sonda.observe.log_setup import *; configure_logging('info'); os.close(2)\n"
         "log_access('127.0.0.1:5', 'POST', '/events', '1.1', 200); print('on')"
     )
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
@@ -98,7 +96,7 @@ def test_a_closed_standard_error_ends_nothing() -> None:
 
 def logged_as_json(statements: str) -> list[dict[str, Any]]:
     """Run *statements* with the server's log as JSON, and give its lines without their times."""
-    script = "import logging; from sonda.observe.access_log import *; configure_logging('info', 'json')\n"
+    script = "import logging; from sonda.observe.access_log import *; from sonda.observe.log_setup import *; configure_logging('info', 'json')\n"
     script += f"log = logging.getLogger('sonda')\n{statements}"
     run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert run.stdout == ""

@@ -22,8 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from returns.result import Failure
 
 from sonda.envelope import CODES
-from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
-from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS, AccessRecord, target_of
+from sonda.observe.access_log import AccessRecord, target_of
+from sonda.observe.families import FAMILIES, STAGES
+from sonda.observe.metrics import Metrics, replace_worker, slabs
+from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS
 from sonda.observe.scenario_metrics import scenario_families
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.problems import Invalid, Malformed, OutcomeUnknown
@@ -121,6 +123,18 @@ def test_every_outcome_is_counted() -> None:
     assert {stage: spans["http_push", stage] for stage in STAGES} == dict.fromkeys(STAGES, 2)
     assert spans["tcp", "validation"] == 2
     assert spans["tcp", "acknowledgement"] == 1
+
+
+def test_events_that_were_read_back_are_timed(tmp_path: Path) -> None:
+    """By their sink; those that nobody looked for are not in it."""
+    sink = {"type": "file", "path": "x.log"}
+    with serving("--file-root", str(tmp_path)) as server:
+        for more in ({}, {"verify": {"timeout": "5s"}}):
+            one = post(json.dumps({**LOG, "sink": sink, **more}).encode())
+            assert server.ask(one).status == 200
+        told = scraped(server)
+    assert found(told, "sonda_visible_seconds_count") == {("file",): 1}
+    assert found(told, "sonda_stage_duration_seconds_count")["file", "acknowledgement"] == 2
 
 
 def test_events_that_leave_together_are_one_push() -> None:
@@ -266,7 +280,7 @@ def test_label_values_are_bounded() -> None:
 def test_every_error_is_counted(status: int) -> None:
     """A request that did not become an event counts by its status and the contract's error code."""
     metrics = Metrics()
-    metrics.answered(status, None)
+    metrics.answered(status)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_rejected_requests_total")
     assert told == {(CODES[status], str(status)): 1}
 
@@ -335,6 +349,5 @@ def test_a_cut_off_event_is_unknown() -> None:
     metrics = Metrics()
     delivery.document = json.loads(json.dumps(STDOUT))
     metrics.finished(delivery, Failure(OutcomeUnknown("stdout", "(cut off)", 0)))
-    metrics.answered(504, delivery)
     told = found(counts(metrics.answer("")[0].decode()), "sonda_events_total")
     assert told == {("json_lines", "request", "unknown", "logs", "stdout"): 1}

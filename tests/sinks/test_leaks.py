@@ -16,7 +16,7 @@ import pytest
 from returns.result import Failure, Result
 
 from sonda import Log, encoders
-from sonda.observe.access_log import OneLine
+from sonda.observe.log_setup import OneLine
 from sonda.pipeline import sinks
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Receipt

@@ -18,9 +18,8 @@ from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.rejections import UnsupportedMediaType
 from sonda.resources.auth import BearerAuth
-from sonda.resources.body import Body, content_length
-from sonda.resources.errors import Rejected
-from sonda.resources.query import form_of
+from sonda.resources.errors import Rejected, requested_form
+from sonda.resources.request import BODY
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.query import drain_s, parameters, wait_s
 from sonda.server.scenarios.refusals import Refusal
@@ -104,7 +103,7 @@ def _write_error(req: Request, resp: Response, status: int, detail: str) -> None
     """Write the envelope of `/events`, in the form that the request asks for."""
     document: dict[str, object] = {"error": CODES[status], "detail": detail}
     resp.status, resp.content_type = status, falcon.MEDIA_JSON
-    if form_of(req.scope).problem_json:
+    if requested_form(req.scope).problem_json:
         document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
         resp.content_type = PROBLEM_JSON
     resp.data = compact(document) + b"\n"
@@ -128,8 +127,8 @@ class _Collection(_Resource):
         """Start a run."""
         caller = self._auth.check(req)
         media_type = _media_type(req)
-        raw = await Body.of(req).read(
-            content_length(req), MOST_BYTES, self._timeout_s, _DOCUMENT_LIMIT
+        raw = await req.scope[BODY].read(
+            req.get_header("Content-Length"), MOST_BYTES, self._timeout_s, _DOCUMENT_LIMIT
         )
         req.context.raw = raw
         asked = parameters(req.query_string, "dry_run")

@@ -20,7 +20,8 @@ from typing import Final
 
 import uvicorn
 
-from sonda.observe.access_log import configure_logging, hide_in_tracebacks, log_warning
+from sonda.observe.access_log import log_warning
+from sonda.observe.log_setup import configure_logging, hide_in_tracebacks
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.resolve import listening_on

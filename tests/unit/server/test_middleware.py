@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sonda.observe.metrics import Metrics
-from sonda.resources.body import Receive
 from sonda.resources.errors import Rejected
-from sonda.server.middleware import AdmissionMiddleware, Scope, Send
+from sonda.resources.request import Receive
+from sonda.server.middleware import RequestMiddleware, Scope, Send
 
 Feed = asyncio.Queue[dict[str, Any]]
 
@@ -20,7 +20,7 @@ class Requests:
     """Requests to a gate; each one's body is what a test feeds it, and its end is an event."""
 
     def __init__(self, max_requests: int, max_bytes: int) -> None:
-        self.gate = AdmissionMiddleware(self._serve, max_requests, max_bytes, Metrics())
+        self.gate = RequestMiddleware(self._serve, max_requests, max_bytes, Metrics())
         self.verdicts: dict[str, str] = {}
         self.end = asyncio.Event()
 
@@ -40,6 +40,8 @@ class Requests:
         feed: Feed = asyncio.Queue()
         scope: Scope = {
             "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
             "path": "/events",
             "name": name,
             "query_string": b"",

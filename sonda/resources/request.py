@@ -1,0 +1,155 @@
+"""What a request says beside its event: headers, query parameters, and the bytes of its body.
+
+What is read out of a text alone is memoized: the requests of one client say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import falcon
+import falcon.asgi
+
+from sonda.pipeline.schemas.issues import unknown_variant
+from sonda.rejections import (
+    CutShort,
+    InvalidKey,
+    InvalidParameter,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnknownParameters,
+    UnsupportedMediaType,
+)
+from sonda.resources.errors import Rejected
+from sonda.resources.idempotency import parse_key
+from sonda.resources.ndjson import NDJSON
+
+Message: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+BODY: Final = "sonda.body"
+"""Where a request's scope keeps its `Body`."""
+DRY_RUN: Final = "dry_run"
+RECEIPT: Final = "receipt"
+_BOOLEANS: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
+_MEMOIZED: Final = 32  # texts, each of which may be as long as a head: 2 MiB at most
+
+
+# Headers
+
+
+def event_headers(req: falcon.asgi.Request) -> tuple[str, str | None]:
+    """Return the body's media type, JSON or lines of it, and the request's `Idempotency-Key`.
+
+    Raise `Rejected` for every other media type, since no other origin's page can announce these
+    without a preflight, for a body with a coding, and for a key that is none, or several.
+    """
+    media_type = _media_type(req.content_type or "")
+    if media_type not in (falcon.MEDIA_JSON, NDJSON):
+        raise Rejected(
+            UnsupportedMediaType(
+                f"send the event as Content-Type: {falcon.MEDIA_JSON}, or many as {NDJSON}"
+            )
+        )
+    if req.get_header("Content-Encoding") is not None:
+        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+    header = req.get_header("Idempotency-Key")
+    if header is None:
+        return media_type, None
+    key = parse_key(header)
+    names = [name for name, _ in req.scope["headers"]]
+    if key is None or names.count(b"idempotency-key") > 1:  # Falcon keeps the last one alone
+        raise Rejected(InvalidKey())
+    return media_type, key
+
+
+@lru_cache(_MEMOIZED)
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+# Query parameters
+
+
+@lru_cache(_MEMOIZED)
+def parameters(
+    query: str, *allowed: str
+) -> Mapping[str, bool] | UnknownParameters | InvalidParameter:
+    """Return the values of the *allowed* parameters, or what is wrong with any of the query's."""
+    pairs = parse_qsl(query, keep_blank_values=True) if query else []
+    if unknown := tuple(name for name, _ in pairs if name not in allowed):
+        return UnknownParameters(unknown)
+    values: dict[str, bool] = dict.fromkeys(allowed, False)
+    for number, (name, text) in enumerate(pairs):
+        if name in (other for other, _ in pairs[:number]):
+            return InvalidParameter(name, "is given more than once")
+        if text not in _BOOLEANS:
+            return InvalidParameter(name, unknown_variant(text, ("true", "false")))
+        values[name] = _BOOLEANS[text]
+    return values
+
+
+# The body
+
+
+class Body:
+    """The body of a request that has not been read; *started_s* is the event loop's time."""
+
+    def __init__(self, receive: Receive, started_s: float) -> None:
+        self._receive = receive
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+        self.started_s = started_s
+
+    async def read(
+        self,
+        announced: str | None,
+        limit_bytes: int,
+        timeout_s: float,
+        flag: str = "--max-body-bytes",
+    ) -> bytes:
+        """Return the whole body, *timeout_s* after the start of its request at the latest.
+
+        *announced* is its `Content-Length`: a server lets only digits through, 64 bits' worth. Any
+        number of zeros may stand in front, but `int` takes no more than 4,300 digits. Raise
+        `Rejected` for a body that is over *limit_bytes*, has not its announced length, ends with a
+        disconnect, or does not arrive in time.
+        """
+        length = int(announced.lstrip("0") or "0") if announced else None
+        if length is not None and length > limit_bytes:
+            raise Rejected(PayloadTooLarge(limit_bytes, flag))
+        try:
+            async with asyncio.timeout_at(self.started_s + timeout_s):
+                await self._collect(limit_bytes, flag)
+        except TimeoutError:
+            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
+        raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        if length is not None and len(raw) != length:
+            raise Rejected(CutShort())
+        return raw
+
+    async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
+        """Take what arrived in the very turn of the loop in which the time was up."""
+        try:
+            async with asyncio.timeout(0):
+                await self._collect(limit_bytes, flag)
+        except TimeoutError:
+            raise Rejected(RequestTimeout(timeout_s)) from None
+
+    async def _collect(self, limit_bytes: int, flag: str) -> None:
+        """Receive until the end; Falcon's stream would take a disconnect for it."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Rejected(CutShort())
+            if chunk := message.get("body", b""):
+                self._chunks.append(chunk)
+                self._size_bytes += len(chunk)
+            if self._size_bytes > limit_bytes:
+                raise Rejected(PayloadTooLarge(limit_bytes, flag))
+            more = message.get("more_body", False)
