@@ -127,7 +127,7 @@ class WriteQueue:
         self.waiting[request] = None
 
     def wake(self) -> None:
-        """Have the thread look at what waits, started where there is none; raise `OSError`.
+        """Wake the thread to look at what waits, and start it where there is none; raise `OSError`.
 
         The caller holds the guard.
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,13 +16,12 @@ from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all, write_n
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
 from sonda.pipeline.problems import Problem, Unreachable
 
-DESTINATION = "here"
 YES = Success(Ack(Confirmed.HANDED_OFF))
 
 
 @dataclass(eq=False)
 class Notes:
-    """Notes what is written, and by which thread; a write waits until *gate* is open."""
+    """A destination: notes what is written, and by which thread; a write waits for its *gate*."""
 
     gate: threading.Event = field(default_factory=threading.Event)
     written: list[bytes] = field(default_factory=list)
@@ -44,13 +42,6 @@ class Notes:
         return Success(None)
 
 
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """Leave no queue behind."""
-    yield
-    blocking_writers._queues.pop(DESTINATION, None)
-
-
 def write(notes: Notes, *bodies: bytes) -> list[Verdict]:
     """Write events one after the other, each in this thread if that can be."""
 
@@ -58,7 +49,7 @@ def write(notes: Notes, *bodies: bytes) -> list[Verdict]:
         verdicts = []
         for body in bodies:
             request = WriteRequest(notes, body, 1)
-            write_now(request, DESTINATION)
+            write_now(request, notes)
             asyncio.get_running_loop().call_soon(notes.gate.set)
             verdicts.append(await request.verdict(Deadline.within(30)))
         return verdicts
@@ -98,7 +89,7 @@ def test_an_error_before_the_first_byte_is_the_verdict() -> None:
     notes = Notes(error=BrokenPipeError(32, "Broken pipe"))
     notes.gate.set()
     assert write(notes, b"a") == [Failure(Unreachable("write to here", "Broken pipe"))]
-    assert blocking_writers._queues[DESTINATION].waiting == {}
+    assert blocking_writers._queues[notes].waiting == {}
 
 
 def test_where_events_wait_nobody_overtakes_them() -> None:
@@ -107,8 +98,8 @@ def test_where_events_wait_nobody_overtakes_them() -> None:
 
     async def main() -> list[Verdict]:
         first, second = (WriteRequest(notes, body, 1) for body in (b"a", b"b"))
-        enqueue_all((first,), DESTINATION)
-        write_now(second, DESTINATION)
+        enqueue_all((first,), notes)
+        write_now(second, notes)
         notes.gate.set()
         return [await one.verdict(Deadline.within(30)) for one in (first, second)]
 
@@ -127,5 +118,5 @@ def test_where_no_thread_can_be_started_nothing_waits(monkeypatch: pytest.Monkey
     notes = Notes()
     (verdict,) = write(notes, b"a")
     assert verdict == Failure(Unreachable("write to here", "Resource temporarily unavailable"))
-    assert blocking_writers._queues[DESTINATION].waiting == {}
+    assert blocking_writers._queues[notes].waiting == {}
     assert notes.written == []
