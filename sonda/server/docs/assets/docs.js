@@ -342,9 +342,7 @@ $("example").value = isExample ? asked : examples[0][0];
 start($("example").value);
 if (!isExample && last?.signal_type) {
   // It may be of another version of the page.
-  try {
-    refill(last);
-  } catch { start(examples[0][0]); }
+  try { refill(last); } catch { start(examples[0][0]); }
 }
 showHistory(refill);
 await names();
