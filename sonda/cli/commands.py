@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "check": ("sonda.cli.check", "check"),
     "completion": ("sonda.cli.completion", "completion"),
     "emit": ("sonda.cli.emit", "emit"),
+    "ledger": ("sonda.cli.ledger", "ledger"),
     "run": ("sonda.cli.run", "run"),
     "schema": ("sonda.cli.schema", "schema"),
     "serve": ("sonda.server", "serve_command"),

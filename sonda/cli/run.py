@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
     from sonda.pipeline.problems import Problem
+    from sonda.pipeline.scenarios.plan import Scenario
     from sonda.pipeline.scenarios.reading import Document
+    from sonda.pipeline.scenarios.states import Shard
 
 _EXAMPLES: Final = """\b
 sonda run demo.yaml
@@ -24,6 +27,7 @@ sonda run demo.yaml --to loki=http://localhost:3100 --rate 100
 sonda run demo.yaml --dry-run
 """
 _MOST_DRAIN_S: Final = 300
+_SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})", re.ASCII)
 
 
 class Span(click.ParamType[str, str]):
@@ -39,6 +43,20 @@ class Span(click.ParamType[str, str]):
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
         return value
+
+
+class ShardOption(click.ParamType[Any, str]):
+    """Which shard: `I/N`, I from 0."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from sonda.pipeline.scenarios.states import Shard
+
+        match = _SHARD.fullmatch(value)
+        if match is None or int(match[1]) >= int(match[2]):
+            self.fail("expected I/N with I from 0 to N - 1, such as 0/4", param, ctx)
+        return Shard(int(match[1]), int(match[2]))
 
 
 def _override(*names: str, **settings: Any) -> Any:
@@ -93,6 +111,11 @@ _OVERRIDES: Final = (
     "--drain", type=Span(), default="10s", show_default=True, help="How long a stop waits."
 )
 @click.option(
+    "--shard",
+    type=ShardOption(),
+    help="Run part I of N of the plan: metrics by series, logs by tick.",
+)
+@click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with named destinations.  [default: the nearest sonda.toml]",
@@ -103,6 +126,7 @@ def run(
     as_json: bool,
     failed: Path | None,
     drain: str,
+    shard: Shard | None,
     config: Path | None,
     **overrides: Any,
 ) -> None:
@@ -127,10 +151,21 @@ def run(
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
+    if shard is not None:
+        scenario = _part(scenario, shard)
     if dry_run:
         sys.exit(show_plan(scenario, secrets, as_json=as_json))
     drain_s = _drain_s(drain)
     sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
+
+
+def _part(scenario: Scenario, shard: Shard) -> Scenario:
+    from sonda.pipeline.scenarios.shards import shard_of
+
+    try:
+        return shard_of(scenario, shard)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="'--shard'") from None
 
 
 def _drain_s(drain: str) -> float:

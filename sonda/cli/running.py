@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -80,6 +81,8 @@ def run_scenario(
     with suppress(BrokenPipeError):
         if as_json:
             document = redact(report.document(), secrets)
+            if scenario.shard is not None:
+                document["shard"] = asdict(scenario.shard)
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             for line in str(redact(str(report), secrets)).split("\n"):

@@ -26,6 +26,7 @@ from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
+from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.scenarios.timing import Timing
 
 _CHUNK: Final = 256
@@ -274,6 +275,8 @@ class Scenario:
     entries: tuple[Entry, ...]
     document: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    shard: Shard | None = None
+    """Which part of a larger plan it is."""
 
     @property
     def planned(self) -> int | None:
