@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "emit": ("sonda.cli.emit", "emit"),
     "ledger": ("sonda.cli.ledger", "ledger"),
     "run": ("sonda.cli.run", "run"),
+    "scenarios": ("sonda.cli.scenarios", "scenarios"),
     "schema": ("sonda.cli.schema", "schema"),
     "serve": ("sonda.server", "serve_command"),
     "wrap": ("sonda.cli.wrap", "wrap"),

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -116,6 +117,11 @@ _OVERRIDES: Final = (
     help="Run part I of N of the plan: metrics by series, logs by tick.",
 )
 @click.option(
+    "--server",
+    metavar="URL",
+    help="Let this server run it; its key is SONDA_API_KEY in the environment.",
+)
+@click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with named destinations.  [default: the nearest sonda.toml]",
@@ -127,6 +133,7 @@ def run(
     failed: Path | None,
     drain: str,
     shard: Shard | None,
+    server: str | None,
     config: Path | None,
     **overrides: Any,
 ) -> None:
@@ -147,6 +154,12 @@ def run(
     document = _read(file, as_json=as_json)
     secrets: dict[str, str] = {}
     apply(document.tree, overrides, config, secrets)
+    if server is not None:
+        if shard is not None:
+            raise click.UsageError("--shard goes without --server, which runs the whole")
+        _drain_s(drain)
+        given = _OnServer(server, drain, failed, dry_run=dry_run, as_json=as_json)
+        sys.exit(given.run(document, secrets))
     compiled = _compile(document, config, secrets)
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
@@ -166,6 +179,32 @@ def _part(scenario: Scenario, shard: Shard) -> Scenario:
         return shard_of(scenario, shard)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="'--shard'") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _OnServer:
+    """How a server is to run a scenario."""
+
+    url: str
+    drain: str
+    failed: Path | None
+    dry_run: bool
+    as_json: bool
+
+    def run(self, document: Document, secrets: Mapping[str, str]) -> int:
+        """Let the server run the document, or plan it; return the exit status."""
+        from sonda.cli.emit import trusted_context
+        from sonda.cli.remote_run import plan_on_server, run_on_server
+        from sonda.cli.server_runs import ScenarioServer
+        from sonda.pipeline.scenarios.reading import plain
+
+        asked = ScenarioServer(self.url, trusted_context(None))
+        tree = plain(document.tree)
+        if self.dry_run:
+            return plan_on_server(asked, tree, secrets, as_json=self.as_json)
+        return run_on_server(
+            asked, tree, drain=self.drain, failed=self.failed, as_json=self.as_json
+        )
 
 
 def _drain_s(drain: str) -> float:

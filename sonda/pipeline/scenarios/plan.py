@@ -212,7 +212,10 @@ class Entry:
     def event(self, tick: int) -> Event:
         """Return the event of one tick."""
         x = self.schedule.due(tick)
-        time_ns = self.start_ns + ceil_ns(x)
+        return self.event_at(tick, x, self.start_ns + ceil_ns(x))
+
+    def event_at(self, tick: int, x: Fraction, time_ns: int) -> Event:
+        """Return the event of one tick, which is due at *x* and has the stamp *time_ns*."""
         labels = self.labels.at(tick)
         if self.spikes:
             there = {one.label: one.value(tick) for one in self.spikes if one.is_there(x)}

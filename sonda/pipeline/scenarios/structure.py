@@ -180,7 +180,7 @@ def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[
         head = dict(_supported(head, (), issues))
     is_sound = _check("scenario", {**head, "scenarios": []}, (), issues)
     if not is_sound:
-        head = {name: value for name, value in head.items() if _is_sound_head(name, value)}
+        head = dict(_sound_parts(head))
     if not several:
         return head, [_entry(own, (), issues)]
     if not isinstance(written, list):
@@ -196,6 +196,21 @@ def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[
             _entry(entry, ("scenarios", place), issues) for place, entry in enumerate(written)
         ]
     return head, []
+
+
+def _sound_parts(head: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what of a head can be used to go on; of `defaults` each part by itself."""
+    for name, value in head.items():
+        if _is_sound_head(name, value):
+            yield name, value
+        elif name == "defaults" and isinstance(value, dict):
+            parts = {
+                part: inner for part, inner in value.items() if _is_sound_head(name, {part: inner})
+            }
+            yield (
+                name,
+                ({"rate": 1} if "rate" in value else {}) | parts,
+            )  # a wrong one is not missing
 
 
 def _is_sound_head(name: str, value: Any) -> bool:

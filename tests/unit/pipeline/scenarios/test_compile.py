@@ -276,3 +276,11 @@ def test_events_come_in_the_order_in_which_they_are_due() -> None:
         found.event("app", 3)
     with pytest.raises(KeyError):
         found.event("nobody", 0)
+
+
+def test_a_wrong_default_is_not_a_missing_one() -> None:
+    """What is wrong in `defaults` is said once, and nothing follows from it."""
+    tree = {"defaults": {"rate": 0, "count": 2}, "scenarios": [metric(rate=None)]}
+    found = compile_document(from_tree(tree).unwrap(), now_ns=NOW_NS).failure()
+    assert isinstance(found, Invalid)
+    assert [issue.path for issue in found.issues] == ["defaults.rate"]
