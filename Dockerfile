@@ -25,14 +25,16 @@ LABEL org.opencontainers.image.title="Sonda" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/sonda /opt/sonda
-RUN install --directory --owner 65532 --group 65532 /var/lib/sonda
+RUN install --directory --owner 65532 --group 65532 /var/lib/sonda \
+    && install --directory --owner 65532 --group 65532 --mode 0700 \
+        /var/lib/sonda/events /var/lib/sonda/state
 # `docker stop` kills after 10 seconds: be done before, with the 2 that closing may take.
 ENV PATH=/opt/sonda/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SONDA_BIND=0.0.0.0 \
     SONDA_FILE_ROOT=/var/lib/sonda \
     SONDA_SHUTDOWN_TIMEOUT=7
-# The only place that is written to, and only by the `file` sink.
+# The only place that is written to: by the `file` sink, and for the state where that is asked for.
 VOLUME /var/lib/sonda
 WORKDIR /var/lib/sonda
 # A number, so that Kubernetes can tell that it is not root.

@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
 NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_garbage.py
 
-.PHONY: docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
+.PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ docs: $(READY) ## build the site of the documents into build/docs/site
 
 docs-serve: $(READY) ## the same on http://localhost:8000
 	$(BIN)/python -m tools.docs_site --serve
+
+pictures: $(READY) ## take the pictures of the README anew, with the Chromium of `make backends`
+	$(BIN)/python -m tools.pictures
 
 reference: $(READY) ## write docs/reference from the schemas and the flags
 	$(BIN)/python -m tools.reference

@@ -16,6 +16,7 @@ from returns.result import Failure, Result
 from sonda.pipeline.model import Log
 from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.scenarios.compile import compile_document
+from sonda.pipeline.scenarios.local_files import read_rows
 from sonda.pipeline.scenarios.plan import Scenario as Plan
 from sonda.pipeline.scenarios.reading import from_tree, read_file
 from sonda.pipeline.scenarios.report import Report
@@ -38,7 +39,9 @@ def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any]) -> Result[
             reason = f"cannot read {os.fspath(source)}: {exc.strerror}"
             return Failure(Malformed((ValidationIssue("", reason),)))
         document = read_file(raw, os.environ)
-    return document.bind(lambda found: compile_document(found, now_ns=time.time_ns()))
+    return document.bind(
+        lambda found: compile_document(found, now_ns=time.time_ns(), read_text=read_rows)
+    )
 
 
 def Scenario(**keys: Any) -> Result[Plan, Problem]:  # noqa: N802  # reads as what it makes

@@ -26,6 +26,7 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions  # type: ignore[import-untyped]
 
+from sonda.server.config import read_source
 from sonda.server.settings import Settings, read_settings
 from tests.backends import install
 from tools import deploy_tools
@@ -212,14 +213,18 @@ def post(
 def known_variables() -> set[str]:
     """Return the variables that the server reads."""
     fields = (name.removesuffix("_s").upper() for name in Settings.__dataclass_fields__)
-    return {f"SONDA_{name}" for name in fields}
+    return {f"SONDA_{name}" for name in fields}  # the key's file is one of the fields
 
 
 def assert_server_reads(environment: dict[str, str]) -> Settings:
     """Every SONDA_ variable is one of the server's, with a value that it takes; gives the settings."""
     ours = {name: value for name, value in environment.items() if name.startswith("SONDA_")}
     assert set(ours) <= known_variables()
-    ours.pop("SONDA_FILE_ROOT", None)  # has to exist where it is read
+    root, state = ours.pop("SONDA_FILE_ROOT", None), ours.get("SONDA_STATE_DIR")
+    if root is not None and state is not None:
+        assert not Path(state).is_relative_to(root)  # no event reaches the state
+    for name in ("SONDA_FILE_ROOT", "SONDA_CONFIG", "SONDA_API_KEY_FILE"):
+        ours.pop(name, None)  # they have to exist where they are read
     return read_settings([], ours)
 
 
@@ -432,7 +437,7 @@ def test_compose_builds_this_checkout(compose: dict[str, Any]) -> None:
     sonda = compose["services"]["sonda"]
     assert sonda["build"] == {"context": str(CHECKOUT), "dockerfile": "Dockerfile"}
     settings = assert_server_reads(sonda["environment"])
-    assert settings.api_key == ""
+    assert "SONDA_API_KEY" not in sonda["environment"]
     assert [port["target"] for port in sonda["ports"]] == [settings.port]
 
 
@@ -443,21 +448,28 @@ def test_compose_services_annotate(
     compose: dict[str, Any],
     dashboard: dict[str, Any],
     data_source: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     """The documented commands work on Sonda and Loki as the file has them; Loki answers the panels."""
     services = compose["services"]
+    key = tmp_path / "deploy" / "sonda" / "api-key"
+    key.parent.mkdir(parents=True)
+    key.write_text("the-key\n", encoding="utf-8")
     with (
         engine.run(loki_image, *options(services["loki"], loki_image)) as loki,
-        engine.run(image, *options(services["sonda"], image)) as sonda,
+        engine.run(image, *options(services["sonda"], image, compose, key)) as sonda,
     ):
         loki.wait_until_healthy()
         sonda.wait_until_healthy()
 
-        sent = engine.shell(documented("compose.md", "compose demo: send"))
+        sent = engine.shell(f"cd {tmp_path}\n{documented('compose.md', 'compose demo: send')}")
         assert sent.returncode == 0, sent.stderr
         answer = json.loads(sent.stdout)
         assert answer.pop("latency_ms") >= 0
         assert answer == {"sent": True, "signal_type": "logs"}  # and no warnings
+
+        refused, said = post(engine, {"type": "stdout"})  # without the key
+        assert (refused, said["error"]) == (401, "unauthorized")
 
         found = engine.shell(documented("compose.md", "compose demo: find"))
         assert found.returncode == 0, found.stderr
@@ -491,7 +503,12 @@ def ask_loki(engine: Engine, query: str) -> list[Any]:
     return found
 
 
-def options(service: dict[str, Any], image: str) -> list[str]:  # noqa: C901 - a table
+def options(  # noqa: C901, PLR0912 - a table
+    service: dict[str, Any],
+    image: str,
+    project: dict[str, Any] | None = None,
+    secret_file: Path | None = None,
+) -> list[str]:
     """Translate a service to Podman's options; fails for a key that nobody has thought of here.
 
     The services share a loopback, so ports need no publishing and names are addresses of it.
@@ -513,6 +530,12 @@ def options(service: dict[str, Any], image: str) -> list[str]:  # noqa: C901 - a
                 words += [f"--cap-drop={name}" for name in value]
             case "security_opt":
                 words += [f"--security-opt={text.removesuffix(':true')}" for text in value]
+            case "secrets":
+                assert project is not None
+                for one in value:
+                    (known,) = project["secrets"].values()
+                    assert known["file"] == str(DEPLOY / "sonda" / "api-key")
+                    words += [f"--volume={secret_file}:/run/secrets/{one['source']}:ro"]
             case "volumes":
                 words += [f"--volume={mount(volume)}" for volume in value]
             case "healthcheck":
@@ -656,7 +679,7 @@ def the_container(rendered: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], 
 def test_manifests_fit_the_schemas(kubernetes: str, rendered: dict[str, dict[str, Any]]) -> None:
     """Each manifest is valid in every release from 1.30 on, and has no field that it does not know."""
     assert SUPPORTED[0] == "1.30"
-    assert set(rendered) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
+    assert set(rendered) == {"ConfigMap", "Deployment", "Service", "HorizontalPodAutoscaler"}
     for manifest in (*rendered.values(), secret()):
         kubernetes_validate.validate(manifest, kubernetes, strict=True)
 
@@ -714,23 +737,59 @@ def test_pods_have_the_time_they_need(rendered: dict[str, dict[str, Any]]) -> No
 
 def test_key_comes_from_the_secret(rendered: dict[str, dict[str, Any]]) -> None:
     """The Pod waits for a Secret of the template's name, and the template cannot be applied as it is."""
-    _, container = the_container(rendered)
-    (key,) = (entry for entry in container["env"] if entry["name"] == "SONDA_API_KEY")
-    reference = key["valueFrom"]["secretKeyRef"]
-    assert reference["name"] == secret()["metadata"]["name"]
-    assert "optional" not in reference
+    pod, container = the_container(rendered)
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    folder, _, name = environment["SONDA_API_KEY_FILE"].rpartition("/")
+    assert mounts["key"]["mountPath"] == folder
+    assert mounts["key"]["readOnly"] is True
+    assert volumes["key"]["secret"]["secretName"] == secret()["metadata"]["name"]
+    assert "optional" not in volumes["key"]["secret"]
+    assert "SONDA_API_KEY" not in environment
     with pytest.raises(binascii.Error):
-        base64.b64decode(secret()["data"][reference["key"]], validate=True)
+        base64.b64decode(secret()["data"][name], validate=True)
+
+
+def test_configuration_is_the_config_map(
+    rendered: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The file in the ConfigMap is where the server looks for it, and the server takes it."""
+    pod, container = the_container(rendered)
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    folder, _, name = environment["SONDA_CONFIG"].rpartition("/")
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "config")
+    assert mount["mountPath"] == folder
+    (volume,) = (one for one in pod["volumes"] if one["name"] == "config")
+    assert volume["configMap"]["name"] == rendered["ConfigMap"]["metadata"]["name"]
+    assert_names_destinations(rendered["ConfigMap"]["data"][name], tmp_path, {"loki"})
+    demonstrated = (DEPLOY / "sonda" / "sonda.toml").read_text(encoding="utf-8")
+    assert_names_destinations(demonstrated, tmp_path, {"loki", "audit"})
+
+
+def assert_names_destinations(text: str, folder: Path, names: set[str]) -> None:
+    """The server would take the file, and has these destinations of it."""
+    path = folder / "sonda.toml"
+    path.write_text(text, encoding="utf-8")
+    source = read_source(Settings(config=path), {})
+    assert source.faults == ()
+    assert source.names == names
 
 
 def test_pod_runs_and_answers_its_probes(
-    engine: Engine, image: str, rendered: dict[str, dict[str, Any]]
+    engine: Engine, image: str, rendered: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     """As the Deployment has it, the container serves its probes without the key, and events with it."""
     _, container = the_container(rendered)
-    environment = [f"--env={e['name']}={e.get('value', 'the-key')}" for e in container["env"]]
+    tmp_path.chmod(0o755)  # the container is another user
+    (tmp_path / "api-key").write_text("the-key", encoding="utf-8")
+    config = rendered["ConfigMap"]["data"]["sonda.toml"]
+    (tmp_path / "sonda.toml").write_text(config, encoding="utf-8")
+    environment = [f"--env={e['name']}={e['value']}" for e in container["env"]]
     volumes = [  # as an emptyDir is: everybody may write
-        f"--mount=type=tmpfs,destination={volume['mountPath']},tmpfs-mode=0777"
+        f"--volume={tmp_path}:{volume['mountPath']}:ro"
+        if volume.get("readOnly")
+        else f"--mount=type=tmpfs,destination={volume['mountPath']},tmpfs-mode=0777"
         for volume in container["volumeMounts"]
     ]
     # Who it is and what it may do: see test_pods_are_restricted.
@@ -746,6 +805,8 @@ def test_pod_runs_and_answers_its_probes(
             assert engine.shell(f"curl -sS --fail {url}").stdout == well
         assert post(engine, {"type": "file", "path": "x.log"})[0] == 401
         assert post(engine, {"type": "file", "path": "x.log"}, key="the-key")[0] == 200
+        state = {"type": "file", "path": "/var/lib/sonda/state/x"}
+        assert post(engine, state, key="the-key")[0] == 403
         assert sonda.stop() == 0
 
 

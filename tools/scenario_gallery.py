@@ -20,6 +20,7 @@ POINTS: Final = 240
 THEMES: Final = {"light": ("#1f6feb", "#57606a"), "dark": ("#58a6ff", "#8b949e")}
 SPANS_S: Final = {  # how much of each is shown; two periods where it has some
     "constant": 60,
+    "csv_replay": POINTS,
     "degradation": 600,
     "flap": 45,
     "leak": 7200,
@@ -123,6 +124,11 @@ def values(name: str) -> list[float]:
         "count": POINTS,
         "generator": GENERATORS["generator"][name]["examples"][0],
     }
+    if name == "csv_replay":  # its file sets the pace: each second has the row before it
+        del entry["rate"]
+        [plan] = load_scenario(entry).unwrap().entries
+        rows = [plan.schedule.ticks_before(Fraction(second) + 1) for second in range(POINTS)]
+        return [plan.value(row - 1) for row in rows]
     if name in ("sequence", "step"):  # these follow the tick
         entry["rate"], entry["count"] = 1, SPANS_S[name]
     [plan] = load_scenario(entry).unwrap().entries

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "completion": ("sonda.cli.completion", "completion"),
     "emit": ("sonda.cli.emit", "emit"),
     "run": ("sonda.cli.run", "run"),
+    "scenarios": ("sonda.cli.scenarios", "scenarios"),
     "schema": ("sonda.cli.schema", "schema"),
     "serve": ("sonda.server", "serve_command"),
     "wrap": ("sonda.cli.wrap", "wrap"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -9,14 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from sonda.pipeline.scenarios import report
-from sonda.pipeline.scenarios.plan import Scenario
 from sonda.pipeline.text.escape import escape
 
 
 class Bars:
     """Bars on standard error; an entry without an end has one that only moves."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, planned: Mapping[str, int | None]) -> None:
         self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -25,8 +25,8 @@ class Bars:
             console=self._console,
         )
         self._tasks: dict[str, TaskID] = {
-            entry.id: self._progress.add_task(escape(entry.id), total=entry.planned, counted="")
-            for entry in scenario.entries
+            entry: self._progress.add_task(escape(entry), total=count, counted="")
+            for entry, count in planned.items()
         }
 
     def __enter__(self) -> Self:

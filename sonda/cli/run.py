@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,6 +94,11 @@ _OVERRIDES: Final = (
     "--drain", type=Span(), default="10s", show_default=True, help="How long a stop waits."
 )
 @click.option(
+    "--server",
+    metavar="URL",
+    help="Let this server run it; its key is SONDA_API_KEY in the environment.",
+)
+@click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with named destinations.  [default: the nearest sonda.toml]",
@@ -103,6 +109,7 @@ def run(
     as_json: bool,
     failed: Path | None,
     drain: str,
+    server: str | None,
     config: Path | None,
     **overrides: Any,
 ) -> None:
@@ -123,6 +130,10 @@ def run(
     document = _read(file, as_json=as_json)
     secrets: dict[str, str] = {}
     apply(document.tree, overrides, config, secrets)
+    if server is not None:
+        _drain_s(drain)
+        given = _OnServer(server, drain, failed, dry_run=dry_run, as_json=as_json)
+        sys.exit(given.run(document, secrets))
     compiled = _compile(document, config, secrets)
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
@@ -131,6 +142,32 @@ def run(
         sys.exit(show_plan(scenario, secrets, as_json=as_json))
     drain_s = _drain_s(drain)
     sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class _OnServer:
+    """How a server is to run a scenario."""
+
+    url: str
+    drain: str
+    failed: Path | None
+    dry_run: bool
+    as_json: bool
+
+    def run(self, document: Document, secrets: Mapping[str, str]) -> int:
+        """Let the server run the document, or plan it; return the exit status."""
+        from sonda.cli.emit import trusted_context
+        from sonda.cli.remote_run import plan_on_server, run_on_server
+        from sonda.cli.server_runs import ScenarioServer
+        from sonda.pipeline.scenarios.reading import plain
+
+        asked = ScenarioServer(self.url, trusted_context(None))
+        tree = plain(document.tree)
+        if self.dry_run:
+            return plan_on_server(asked, tree, secrets, as_json=self.as_json)
+        return run_on_server(
+            asked, tree, drain=self.drain, failed=self.failed, as_json=self.as_json
+        )
 
 
 def _drain_s(drain: str) -> float:
@@ -163,9 +200,10 @@ def _compile(document: Document, config: Path | None, secrets: dict[str, str]) -
     from sonda.cli.overrides import named_destinations
     from sonda.pipeline.deliver import now_ns
     from sonda.pipeline.scenarios.compile import compile_document
+    from sonda.pipeline.scenarios.local_files import read_rows
 
     known = named_destinations(document.tree, config, secrets)
-    return compile_document(document, now_ns=now_ns(), destinations=known)
+    return compile_document(document, now_ns=now_ns(), destinations=known, read_text=read_rows)
 
 
 def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 import click
 
@@ -26,12 +26,17 @@ from sonda.pipeline.text.cards import lines_of_preview
 from sonda.pipeline.text.escape import escape
 
 _EVERY_S: Final = 5.0
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
 
 
 def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) -> Exit:
     """Print the plan; return the exit status."""
-    document = redact(plan_document(scenario, Network()), secrets)
+    return print_plan(redact(plan_document(scenario, Network()), secrets), as_json=as_json)
+
+
+def print_plan(document: Mapping[str, Any], *, as_json: bool) -> Exit:
+    """Print a plan as JSON has it; return the exit status."""
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         return Exit.DELIVERED
@@ -48,19 +53,24 @@ def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) 
             click.echo(f"  {escape(event.removesuffix(chr(10)))}")
         for line in lines_of_preview(one["preview"]):
             click.echo(f"    {line}")
-    _warn(document.get("warnings", ()))
+    warn(document.get("warnings", ()))
     return Exit.DELIVERED
 
 
-def _warn(warnings: Any) -> None:
+def warn(warnings: Any) -> None:
+    """Print advisories."""
     for warning in warnings:
         click.echo(f"{click.style('warning', fg='yellow')}: {escape(warning)}", err=True)
 
 
-class _Watcher(Protocol):
-    def show(self, progress: Progress) -> None: ...
+class Watcher(Protocol):
+    """What shows a run while it goes on."""
 
-    def notice(self, entry: str, text: str) -> None: ...
+    def show(self, progress: Progress) -> None:
+        """Show how far the run has got."""
+
+    def notice(self, entry: str, text: str) -> None:
+        """Show a problem of an entry's, whose text is new."""
 
 
 def run_scenario(
@@ -72,11 +82,18 @@ def run_scenario(
     as_json: bool,
 ) -> Exit:
     """Run a scenario to its end; print its ledger, and return the exit status."""
-    _warn(redact(scenario.warnings, secrets))
+    warn(redact(scenario.warnings, secrets))
     report = asyncio.run(_run(scenario, secrets, RunLimits(drain_s=drain_s)))
     started = scenario.starting(report.started_ns)
     if failed is not None:
         _write_undelivered(failed, started, report)
+    return print_report(report, secrets, as_json=as_json)
+
+
+def print_report(
+    report: Report, secrets: Mapping[str, str] = {}, *, as_json: bool
+) -> Exit:  # nobody writes to it
+    """Print a ledger; return the exit status."""
     with suppress(BrokenPipeError):
         if as_json:
             document = redact(report.document(), secrets)
@@ -96,7 +113,7 @@ def exit_status(report: Report) -> Exit:
 
 
 async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: RunLimits) -> Report:
-    with _watching(scenario) as watcher:
+    with watching({entry.id: entry.planned for entry in scenario.entries}) as watcher:
 
         def notice(entry: str, text: str) -> None:
             if text not in noticed:
@@ -123,19 +140,20 @@ def _drain_on_signals(run: Run) -> None:
         else:
             run.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop, number)
 
 
 @contextmanager
-def _watching(scenario: Scenario) -> Iterator[_Watcher]:
+def watching(planned: Mapping[str, int | None]) -> Iterator[Watcher]:
+    """Show a run on standard error, by bars on a terminal; *planned* has its entries' events."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
     from sonda.cli.progress_bars import Bars
 
-    with Bars(scenario) as bars:
+    with Bars(planned) as bars:
         yield bars
 
 
@@ -157,15 +175,20 @@ class _Lines:
         click.echo(f"{entry}: {escape(text)}", err=True)
 
 
+def open_private(path: Path) -> TextIO:
+    """Open a file to write, which nobody else may read."""
+    return open(  # pathlib knows no opener
+        path,
+        "w",
+        encoding="utf-8",
+        opener=lambda name, flags: os.open(name, flags, _FAILED_MODE),
+    )
+
+
 def _write_undelivered(path: Path, scenario: Scenario, report: Report) -> None:
     """Write the events that were not delivered, one a line, as `sonda emit` takes them."""
     try:
-        with open(  # pathlib knows no opener
-            path,
-            "w",
-            encoding="utf-8",
-            opener=lambda name, flags: os.open(name, flags, _FAILED_MODE),
-        ) as file:
+        with open_private(path) as file:
             for entry, found in zip(scenario.entries, report.entries, strict=True):
                 for ticks in (part for ranges in found.ticks.values() for part in ranges):
                     for tick in ticks:

@@ -11,13 +11,11 @@ import mmap
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate, product
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -29,13 +27,10 @@ from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
+from sonda.observe.families import EVENTS, FAMILIES, SECONDS, Family, Labels
 from sonda.observe.record import (
     DELIVERED,
-    ENCODERS,
     INVALID,
-    OUTCOMES,
-    SIGNALS,
-    SINKS,
     became,
     names_of,
 )
@@ -50,109 +45,7 @@ from sonda.pipeline.model import Receipt
 from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import Problem
 
-STAGES: Final = ("validation", "encoding", "waiting", "acknowledgement")
-STATUSES: Final = tuple(str(status) for status in CODES if status not in OUTCOMES)
-SECONDS: Final = (
-    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0),
-)
-EVENTS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-
 Sheet: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.11 cannot index it
-Labels: TypeAlias = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: what it is called and means, its labels' values, and a histogram's buckets.
-
-    A histogram takes a cell for each bucket, one for what is above them all, and one for the sum.
-    """
-
-    kind: type[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]
-    name: str
-    help: str
-    labels: Mapping[str, tuple[str, ...]]
-    buckets: tuple[float, ...] = ()
-
-    @property
-    def width(self) -> int:
-        return len(self.buckets) + 2 if self.buckets else 1
-
-
-FAMILIES: Final = (
-    Family(
-        CounterMetricFamily,
-        "sonda_events",
-        "Events by what became of them: delivered, rejected by the destination or never there, "
-        "unknown, or invalid and not sent.",
-        {
-            "signal_type": SIGNALS,
-            "encoder": ENCODERS,
-            "sink": SINKS,
-            "outcome": (*OUTCOMES.values(), INVALID),
-        },
-    ),
-    Family(
-        HistogramMetricFamily,
-        "sonda_stage_duration_seconds",
-        "How long an event took in validation and encoding, waiting in line for a push, and until "
-        "the destination's acknowledgement.",
-        {"stage": STAGES, "sink": SINKS},
-        SECONDS,
-    ),
-    Family(
-        HistogramMetricFamily,
-        "sonda_push_events",
-        "Events per push: per write, request or call to a destination, whatever came of it.",
-        {"sink": SINKS},
-        EVENTS,
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_retries",
-        "Tries of an event after its first one.",
-        {"sink": SINKS},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_rejected_requests",
-        "Requests that were turned away before they were an event, by status and error code.",
-        {"status": STATUSES},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_connections_opened",
-        "Connections to destinations that were opened.",
-        {"sink": SINKS},
-    ),
-    Family(
-        GaugeMetricFamily,
-        "sonda_open_connections",
-        "Connections to destinations that are open, idle ones included.",
-        {"sink": SINKS},
-    ),
-    Family(
-        GaugeMetricFamily,
-        "sonda_inflight_requests",
-        "Requests under way, those that only ask how the server is left out.",
-        {},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_log_lines_dropped",
-        "Lines of the log that were dropped: standard error did not take them.",
-        {},
-    ),
-    Family(
-        CounterMetricFamily,
-        "sonda_worker_restarts",
-        "Workers that ended, and were replaced.",
-        {},
-    ),
-)
-
 
 _EVENT_FAMILY: Final = FAMILIES[0]
 
@@ -173,6 +66,7 @@ def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
 OFFSETS, CELLS = _layout()
 _EVENTS: Final = OFFSETS["sonda_events"]
 _STAGES: Final = OFFSETS["sonda_stage_duration_seconds"]
+_VISIBLE: Final = OFFSETS["sonda_visible_seconds"]
 _PUSHES: Final = OFFSETS["sonda_push_events"]
 _RETRIES: Final = OFFSETS["sonda_retries"]
 _REJECTED: Final = OFFSETS["sonda_rejected_requests"]
@@ -265,6 +159,9 @@ class Metrics(Observer):
         if name != INVALID:
             waited_ns = delivery.waited_ns
             sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
+            visible = _visible(cells, outcome)
+            spans_ns += visible
+            sent_ns -= sum(span_ns for _, span_ns in visible)
             spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
             if delivery.tries > 1:
                 sheet[cells.retries] += delivery.tries - 1
@@ -285,8 +182,17 @@ class _Cells(NamedTuple):
     encoding: int
     waiting: int
     acknowledgement: int
+    visible: int
     pushes: int
     retries: int
+
+
+def _visible(cells: _Cells, outcome: Result[Receipt, Problem]) -> list[tuple[int, int]]:
+    """Return the time from the acknowledgement until the event was read back, if it was."""
+    if not isinstance(outcome, Success):
+        return []
+    receipt: Receipt = outcome.unwrap()
+    return [] if receipt.visible_us is None else [(cells.visible, receipt.visible_us * 1000)]
 
 
 @cache  # the names are the schemas': there are a few hundred combinations
@@ -298,6 +204,7 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
         _STAGES[("encoding", sink)],
         _STAGES[("waiting", sink)],
         _STAGES[("acknowledgement", sink)],
+        _VISIBLE[(sink,)],
         _PUSHES[(sink,)],
         _RETRIES[(sink,)],
     )

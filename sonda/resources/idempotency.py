@@ -86,6 +86,10 @@ class KeyStore(Protocol):
         """Let go of a key whose request was not worked."""
         ...
 
+    async def drain(self) -> None:
+        """Wait until no key is under way, for a second at the most."""
+        ...
+
     def close(self) -> None:
         """Finish what was begun."""
         ...
@@ -114,7 +118,8 @@ class ClosesKeys:
         self._store = store
 
     async def process_shutdown(self, _scope: object, _event: object) -> None:
-        """Close the store."""
+        """Close the store, once the requests that were cut off have kept their answers."""
+        await self._store.drain()
         self._store.close()
 
 

@@ -21,6 +21,8 @@ Job: TypeAlias = "tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]
 
 _BUSY_TIMEOUT_S: Final = 5.0  # for the transactions of other workers, which take milliseconds
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_PASSING: Final = (*_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_ERROR)
+"""What a connection outlives: without room for anything a new one could not even be opened."""
 _JOBS_PER_TRANSACTION: Final = 256
 
 
@@ -77,8 +79,9 @@ class Database:
             self._connection = self._connection or self._connect()
             _transact(self._connection, jobs)
         except (sqlite3.Error, OSError) as exc:
-            self._disconnect()  # the next job tries anew: the disk may have room again
-            if len(jobs) == 1 or getattr(exc, "sqlite_errorcode", None) in _BUSY:
+            if _code(exc) not in _PASSING:
+                self._disconnect()  # the next job tries anew
+            if len(jobs) == 1 or _code(exc) in _BUSY:
                 _fail(jobs, exc)
                 return
             for job in jobs:
@@ -121,6 +124,12 @@ def _transact(connection: sqlite3.Connection, jobs: list[Job]) -> None:
             connection.execute("ROLLBACK")
         raise
     _set_results(results)
+
+
+def _code(exc: Exception) -> int | None:
+    """Return SQLite's primary error code; `None` for what is no error of SQLite's own."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _fail(jobs: list[Job], exc: Exception) -> None:

@@ -61,6 +61,8 @@ _ABANDON: Final = (
 _FORGET: Final = ""
 """Stands for `_delete`, which is more than one statement."""
 _RETRY_S: Final = 1.0
+_DRAIN_S: Final = 1.0
+_ANSWER_S: Final = 0.01  # for the last answer to be written, once it is kept
 
 
 class Clock:
@@ -109,23 +111,34 @@ class IdempotencyStore:
         self._clock = clock or Clock()
         self._owner = owner
         self._lost: dict[tuple[str, str], str] = {}
-        self._settling: asyncio.Task[None] | None = None
+        self._under_way: set[tuple[str, str]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._writing_lost: asyncio.Task[None] | None = None
 
     async def begin(self, caller: str, key: str, fingerprint: bytes, time_ns: int) -> Found:
         """Take the key, and return what is known of an earlier request; `None` if there was none."""
         lost = self._lost.get((caller, key))
         job = partial(self._begin, caller=caller, key=key, fingerprint=fingerprint, time_ns=time_ns)
         try:
-            return await self._database.run(job)
+            found = await self._database.run(job)
         except (sqlite3.Error, OSError) as exc:
             if lost is not None:
                 self._lose(caller, key, lost)
             return Unstorable(str(exc))
+        if found is None or (
+            isinstance(found, EarlierRequest) and (found.answer is None or found.is_cut_off)
+        ):
+            self._taken(caller, key)
+        return found
 
     async def begin_again(self, caller: str, key: str) -> bool:
         """Take a key whose request was answered; return whether nobody was faster."""
         owner = self._owner or process_token()
-        return await self._write(_TAKE_AGAIN, (owner, caller, key))
+        is_taken = await self._write(_TAKE_AGAIN, (owner, caller, key))
+        if is_taken:
+            self._taken(caller, key)
+        return is_taken
 
     async def finish(self, caller: str, key: str, worked: Worked) -> None:
         """Keep the answer; where that cannot be done, the key is that of a server that died."""
@@ -134,11 +147,13 @@ class IdempotencyStore:
         values = (answer.status, answer.body, answer.media_type, safe, caller, key)
         if not await self._write(_FINISH, values):
             self._lose(caller, key, _ABANDON)
+        self._ended(caller, key)
 
     async def abandon(self, caller: str, key: str) -> None:
         """Let the key be that of a server that died."""
         if not await self._write(_ABANDON, (caller, key)):
             self._lose(caller, key, _ABANDON)
+        self._ended(caller, key)
 
     async def forget(self, caller: str, key: str) -> None:
         """Let go of a key whose request was not worked."""
@@ -146,23 +161,40 @@ class IdempotencyStore:
             await self._database.run(partial(_delete, caller=caller, key=key))
         except (sqlite3.Error, OSError):
             self._lose(caller, key, _FORGET)
+        self._ended(caller, key)
+
+    async def drain(self) -> None:
+        """Wait until no key is under way in this process, for a second at the most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._idle.wait()
+        await asyncio.sleep(_ANSWER_S)
+
+    def _taken(self, caller: str, key: str) -> None:
+        self._under_way.add((caller, key))
+        self._idle.clear()
+
+    def _ended(self, caller: str, key: str) -> None:
+        self._under_way.discard((caller, key))
+        if not self._under_way:
+            self._idle.set()
 
     def _lose(self, caller: str, key: str, statement: str) -> None:
         """Remember what is to be written of a key, and try to until it is."""
         self._lost[caller, key] = statement
-        if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._settle())
+        if self._writing_lost is None or self._writing_lost.done():
+            self._writing_lost = asyncio.create_task(self._write_lost())
 
-    async def _settle(self) -> None:
+    async def _write_lost(self) -> None:
         while self._lost:
             await asyncio.sleep(_RETRY_S)
             for (caller, key), statement in tuple(self._lost.items()):
-                job = partial(self._settle_one, caller=caller, key=key, statement=statement)
+                job = partial(self._write_lost_one, caller=caller, key=key, statement=statement)
                 with suppress(sqlite3.Error, OSError):
                     await self._database.run(job)
                     self._lost.pop((caller, key), None)
 
-    def _settle_one(
+    def _write_lost_one(
         self, connection: sqlite3.Connection, *, caller: str, key: str, statement: str
     ) -> None:
         if (caller, key) not in self._lost:
@@ -183,8 +215,8 @@ class IdempotencyStore:
 
     def close(self) -> None:
         """Finish what was begun."""
-        if self._settling is not None and not self._settling.get_loop().is_closed():
-            self._settling.cancel()
+        if self._writing_lost is not None and not self._writing_lost.get_loop().is_closed():
+            self._writing_lost.cancel()
         self._database.close()
 
     def _begin(

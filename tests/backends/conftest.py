@@ -35,6 +35,7 @@ from . import (
 from .ledger import Ledger
 from .loki import LokiConfig
 
+PAGE_PATIENCE_MS: Final = 20_000
 MODULES: Final = (
     loki,
     victorialogs,
@@ -117,6 +118,26 @@ def chromium() -> Iterator[Any]:
     """Run a browser for one module: as long as it runs, no other test can run an event loop."""
     with browser.start_chromium(installed("chromium")) as running:
         yield running
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A page that fails the test if it asks anybody but its own server, or breaks its own rules."""
+    page = chromium.new_page()
+    page.set_default_timeout(PAGE_PATIENCE_MS)
+    asked: list[str] = []
+    broken: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on(
+        "console",
+        lambda said: broken.append(said.text) if "Content Security" in said.text else None,
+    )
+    yield page
+    own = page.url.partition("/docs")[0]
+    page.close()
+    assert [url for url in asked if not url.startswith(f"{own}/")] == []
+    assert broken == []
 
 
 @pytest.fixture(name="logrotate")

@@ -17,26 +17,22 @@ from tests.support.serving import Serving, serving
 
 _WITNESS: Final = """
 import json
-import httpx
+from dataclasses import replace
 from sonda.pipeline.net import http1 as http
 
-class Seen(httpx.AsyncByteStream):
-    def __init__(self, stream):
-        self.stream, self.body = stream, b""
-    async def __aiter__(self):
-        self.body = b"".join([part async for part in self.stream])
-        yield self.body
-
-async def handle(self, request):
-    request.stream = seen = Seen(request.stream)
-    reply = await handle_async_request(self, request)
-    if reply.status_code == 204:
-        book.write(json.dumps(seen.body.decode()).encode() + b"\\n")
-    return reply
+async def witness(self, request):
+    bodies = []
+    def body():
+        bodies.append(request.body())
+        return bodies[-1]
+    answer = await exchange(self, replace(request, body=body))
+    if answer.status == 204:
+        book.write(json.dumps(bodies[-1].decode()).encode() + b"\\n")
+    return answer
 
 book = open({path!r}, "ab", buffering=0)
-handle_async_request = http.HttpTransport.handle_async_request
-http.HttpTransport.handle_async_request = handle
+exchange = http.HttpTransport.exchange
+http.HttpTransport.exchange = witness
 """
 
 

@@ -21,6 +21,7 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import loki
 from tests.support.events import record
+from tests.support.mock_http import MockHttp
 
 URL = "http://loki"
 POSTED = f"{URL}/loki/api/v1/push"
@@ -88,7 +89,7 @@ def push_all(events: Sequence[Sent], there: Loki) -> list[Result[Ack, Problem]]:
 
     async def main() -> list[Result[Ack, Problem]]:
         transport = Network()
-        transport.http = httpx.MockTransport(there.answer)
+        transport.http = MockHttp(there.answer)
         options = loki.Loki(url=URL, max_streams_per_push=2, batch_size=8)
         queue = loki.open_queue(options, transport)
 

@@ -21,6 +21,7 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import remote_write
 from tests.support.events import sample
+from tests.support.mock_http import MockHttp
 from tests.support.wire import unsnap, write_request
 
 URL = "http://prometheus/api/v1/write"
@@ -89,7 +90,7 @@ def push_all(sent: Sequence[Sent], there: Prometheus) -> list[Result[Ack, Proble
 
     async def main() -> list[Result[Ack, Problem]]:
         transport = Network()
-        transport.http = httpx.MockTransport(there.answer)
+        transport.http = MockHttp(there.answer)
         options = remote_write.RemoteWrite(url=URL, batch_size=3)
 
         async def send(number: int, one: Sent) -> Result[Ack, Problem]:

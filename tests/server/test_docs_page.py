@@ -33,6 +33,10 @@ def got(path: str) -> Reply:
         ("/docs", "text/html; charset=utf-8"),
         ("/docs/docs.css", "text/css; charset=utf-8"),
         ("/docs/docs.js", "text/javascript; charset=utf-8"),
+        ("/docs/answer.js", "text/javascript; charset=utf-8"),
+        ("/docs/dom.js", "text/javascript; charset=utf-8"),
+        ("/docs/history.js", "text/javascript; charset=utf-8"),
+        ("/docs/scenarios.js", "text/javascript; charset=utf-8"),
         ("/docs/icon.svg", "image/svg+xml"),
     ],
 )
@@ -54,10 +58,12 @@ def test_the_page_is_whole() -> None:
     referred = re.findall(r'(?:href|src)="([^"]+)"', ASSETS["docs.html"].decode())
     assert {*referred} == {"openapi.json", "docs/icon.svg", "docs/docs.css", "docs/docs.js"}
     assert all(got(f"/{path}").status == 200 for path in referred)
-    assert ASSETS.keys() == {"docs.html", "docs.css", "docs.js", "icon.svg"}
+    imported = re.findall(r'from "[.]/([^"]+)"', ASSETS["docs.js"].decode())
+    assert {*imported} == {"answer.js", "dom.js", "history.js", "scenarios.js"}
+    assert ASSETS.keys() == {"docs.html", "docs.css", "docs.js", "icon.svg", *imported}
 
 
-@pytest.mark.parametrize("name", ["docs.css", "docs.js", "docs.html"])
+@pytest.mark.parametrize("name", sorted(ASSETS.keys() - {"icon.svg"}))
 def test_assets_know_no_other_host(name: str) -> None:
     """No asset holds a URL of its own."""
     assert b"//" not in re.sub(rb"(?m)^\s*// .*$|/\*\*.*?\*/", b"", ASSETS[name])

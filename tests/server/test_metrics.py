@@ -23,7 +23,8 @@ from returns.result import Failure
 
 from sonda.envelope import CODES
 from sonda.observe.access_log import AccessRecord, target_of
-from sonda.observe.metrics import FAMILIES, STAGES, Metrics, replace_worker, slabs
+from sonda.observe.families import FAMILIES, STAGES
+from sonda.observe.metrics import Metrics, replace_worker, slabs
 from sonda.observe.record import ENCODERS, OUTCOMES, SIGNALS, SINKS
 from sonda.observe.scenario_metrics import scenario_families
 from sonda.pipeline.delivery import Delivery
@@ -122,6 +123,18 @@ def test_every_outcome_is_counted() -> None:
     assert {stage: spans["http_push", stage] for stage in STAGES} == dict.fromkeys(STAGES, 2)
     assert spans["tcp", "validation"] == 2
     assert spans["tcp", "acknowledgement"] == 1
+
+
+def test_events_that_were_read_back_are_timed(tmp_path: Path) -> None:
+    """By their sink; those that nobody looked for are not in it."""
+    sink = {"type": "file", "path": "x.log"}
+    with serving("--file-root", str(tmp_path)) as server:
+        for more in ({}, {"verify": {"timeout": "5s"}}):
+            one = post(json.dumps({**LOG, "sink": sink, **more}).encode())
+            assert server.ask(one).status == 200
+        told = scraped(server)
+    assert found(told, "sonda_visible_seconds_count") == {("file",): 1}
+    assert found(told, "sonda_stage_duration_seconds_count")["file", "acknowledgement"] == 2
 
 
 def test_events_that_leave_together_are_one_push() -> None:

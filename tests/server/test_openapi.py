@@ -6,10 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate as validate_openapi
@@ -24,8 +26,9 @@ from sonda.pipeline.schemas.validators import REGISTRY
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
 from sonda.rejections import Rejection
+from sonda.resources.idempotency import parse_key
 from sonda.server.app import assemble
-from sonda.server.docs.examples import EVENTS, refusals, situations
+from sonda.server.docs.examples import EVENTS, NAMED, refusals, situations
 from sonda.server.settings import Settings
 from sonda.statuses import http_status
 from tests.property.strategies import unhurried
@@ -105,13 +108,16 @@ NEAR_MISSES: Final = {
     "no URL": changed(LOKI, sink__url="loki:3100"),
     "duration": changed(LOKI, sink__timeout="10"),
     "half a retry": changed(LOKI, sink__retry={"initial_backoff": "1s"}),
-    "tls without https": changed(LOKI, sink__tls={}),
     "another sink's option": changed(LOKI, sink__address="h:1"),
-    "no fit": changed(METRIC, encoder={"type": "remote_write"}),
-    "another signal": changed(
-        LOG,
-        encoder={"type": "otlp"},
-        sink={"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"},
+    "both ways": changed(LOG, destination="a"),
+    "neither way": changed(LOG, sink=MISSING),
+    "a destination and its encoder": changed(LOG, sink=MISSING, destination="a"),
+    "where to ask a destination": {
+        **changed(LOG, encoder=MISSING, sink=MISSING, destination="a"),
+        "verify": {"url": "http://loki:3100"},
+    },
+    "logs to a sink of metrics": changed(
+        LOG, sink={"type": "remote_write", "url": "http://prometheus:9090/api/v1/write"}
     ),
 }
 
@@ -121,8 +127,80 @@ def test_near_misses_are_not_valid(name: str) -> None:
     """What is nearly an event is none for the document, and none for the server."""
     body = NEAR_MISSES[name]
     assert not allows(BODY["schema"], body)
+    assert isinstance(validate(body, received_ns=1), Failure)
+
+
+BEYOND: Final = {
+    "tls without https": changed(LOKI, sink__tls={}),
+    "no fit": changed(METRIC, encoder={"type": "remote_write"}),
+    "another signal": changed(
+        LOG,
+        encoder={"type": "otlp"},
+        sink={"type": "otlp_grpc", "endpoint": "http://c:4317", "signal_type": "metrics"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_only_a_condition_could_say_is_refused_by_the_server(name: str) -> None:
+    """Generators of clients cannot read conditions: the document allows it, and the server does not."""
+    assert allows(BODY["schema"], BEYOND[name])
     if name != "another signal" or "otlp" not in UNUSABLE:
-        assert isinstance(validate(body, received_ns=1), Failure)
+        assert isinstance(validate(BEYOND[name], received_ns=1), Failure)
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from nodes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nodes(inner)
+
+
+def test_every_reference_is_a_component_and_nothing_depends_on_a_condition() -> None:
+    """What generators of clients stumble over is not there."""
+    referring = [node for node in nodes(DOCUMENT) if "$ref" in node]
+    assert len(referring) > 100
+    for node in referring:
+        assert node.keys() == {"$ref"}
+        _, components, section, name = node["$ref"].split("/")
+        assert components == "components"
+        assert name in DOCUMENT["components"][section]
+    for node in nodes(DOCUMENT["components"]["schemas"]):
+        assert not node.keys() & {"allOf", "if", "then", "else"}
+
+
+@pytest.mark.parametrize("document", [NAMED["value"], EVENTS["loki"]["value"]])
+def test_a_destination_is_named_or_described(document: dict[str, Any]) -> None:
+    """Both ways are events; `verify` may stand in each."""
+    assert allows(BODY["schema"], {**document, "verify": {"timeout": "5s"}})
+
+
+def test_a_scenario_of_the_examples_is_valid_and_a_misspelt_one_is_not() -> None:
+    """Several entries, or one at the top level; an unknown key is an error at every level."""
+    content = DOCUMENT["paths"]["/scenarios"]["post"]["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
+    several = content["application/json"]["examples"]["demo"]["value"]
+    single = yaml.safe_load(content["application/yaml"]["examples"]["wave"]["value"])
+    for document in (several, single):
+        assert allows(schema, document)
+        assert not allows(schema, {**document, "rat": 1})
+    entry = {**several["scenarios"][0], "generator": {"type": "sine", "amplitud": 1}}
+    assert not allows(schema, {**several, "scenarios": [entry]})
+
+
+def test_the_header_of_a_key_is_described() -> None:
+    """The pattern takes what the server takes, bare or quoted."""
+    described = next(one for one in POST["parameters"] if one["name"] == "Idempotency-Key")
+    for key in ("k", "a b", '"k"', '"a \\" b"', "k" * 255):
+        assert allows(described["schema"], key)
+        assert parse_key(key) is not None
+    for key in ("", '"', "é", '"a', "k" * 256):
+        assert not allows(described["schema"], key)
+        assert parse_key(key) is None
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if can_run(case)], ids=lambda c: c["name"])
@@ -170,7 +248,7 @@ def test_every_status_is_described() -> None:
     responses = DOCUMENT["components"]["responses"]
     assert list(responses) == list(CODES.values())
     elsewhere = {404, 405}  # another path, another method
-    assert {int(status) for status in POST["responses"]} == {200, *CODES} - elsewhere
+    assert {int(status) for status in POST["responses"]} == {200, 207, *CODES} - elsewhere
 
 
 @pytest.mark.parametrize("code", CODES.values())

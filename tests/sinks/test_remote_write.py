@@ -28,6 +28,7 @@ from tests.support.destinations import (
     run,
 )
 from tests.support.faulty import Peer, answering, faulty, serving
+from tests.support.mock_http import MockHttp
 from tests.support.wire import Series, unsnap, write_request
 
 TIME_MS = TIME_NS // 1_000_000
@@ -202,7 +203,7 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     event = event_to("http://prom/api/v1/write", retry=retry)
 
     async def work(pipeline: Pipeline) -> Outcome:
-        pipeline._transport.http = httpx.MockTransport(answer)
+        pipeline._transport.http = MockHttp(answer)
         return await outcome(pipeline, event)
 
     assert run(work) == accepted(tries=3)

@@ -18,6 +18,7 @@ from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.problems import Forbidden, Refused
 from tests.support.bodies import LOG, changed, raw
+from tests.support.mock_http import MockHttp
 
 LOKI = changed(LOG, sink={"type": "loki", "url": "http://loki"}, verify={"timeout": "2s"})
 
@@ -44,7 +45,7 @@ def deliver(loki: Loki, body: dict[str, Any], **how: Any) -> Any:
 
     async def main() -> Any:
         async with Pipeline(**how) as pipeline:
-            pipeline._transport.http = httpx.MockTransport(loki.answer)
+            pipeline._transport.http = MockHttp(loki.answer)
             return await pipeline.deliver(raw(body))
 
     return asyncio.run(main())
@@ -141,7 +142,7 @@ def test_a_shutdown_meanwhile_leaves_a_yes_a_yes(in_server: bool) -> None:
     async def main() -> Receipt | None:
         async with Pipeline(in_server=in_server) as pipeline:
             loki = Loki(lambda _: [])
-            pipeline._transport.http = httpx.MockTransport(loki.answer)
+            pipeline._transport.http = MockHttp(loki.answer)
             task = asyncio.create_task(pipeline.deliver(raw(LOKI)))
             while not loki.queries:  # noqa: ASYNC110  # a mock has no event for it
                 await asyncio.sleep(0)
@@ -169,7 +170,7 @@ def test_a_shutdown_meanwhile_leaves_the_yes_of_each_of_a_group_a_yes() -> None:
     async def main() -> list[Any]:
         async with Pipeline(in_server=True) as pipeline:
             loki = Loki(lambda _: [])
-            pipeline._transport.http = httpx.MockTransport(loki.answer)
+            pipeline._transport.http = MockHttp(loki.answer)
             prepared = [pipeline.prepare(raw(changed(LOKI, log__message=m))) for m in "ab"]
             task = asyncio.create_task(pipeline.send_prepared(prepared))
             while not loki.queries:  # noqa: ASYNC110  # a mock has no event for it
@@ -218,7 +219,7 @@ def test_failures_are_values() -> None:
     class Broken(Loki):
         async def answer(self, request: httpx.Request) -> httpx.Response:
             if request.method == "GET":
-                raise httpx.ReadError("torn")
+                raise ConnectionResetError("torn")
             return await super().answer(request)
 
     receipt = deliver(Broken(), changed(LOKI, verify={"timeout": "60ms"})).unwrap()

@@ -20,9 +20,8 @@ from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.policy.destinations import Policy
 
 if TYPE_CHECKING:
-    import httpx
-
     from sonda.pipeline.model import PluginRef
+    from sonda.pipeline.net.http1 import HttpTransport
 
 
 KEPT_DESTINATIONS: Final = 256
@@ -139,8 +138,8 @@ class Network:
         task.add_done_callback(self._tasks.discard)
 
     @cached_property
-    def http(self) -> httpx.AsyncBaseTransport:
-        """What carries HTTP requests; a test may put `httpx.MockTransport` in its place."""
+    def http(self) -> HttpTransport:
+        """What carries HTTP requests; a test may put one of its own in its place."""
         from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
 
         return HttpTransport(self.streams, self.proxies)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
+from returns.result import Failure
+
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
@@ -57,10 +59,10 @@ class Group:
     ) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = len(payloads)
-        self.entries = [
-            Entry(payload, deadline, stream_of(payload) if stream_of else None, self)
-            for payload in payloads
-        ]
+        self.entries: list[Entry] = []
+        for payload in payloads:
+            stream = stream_of(payload) if stream_of else None
+            self.entries.append(Entry(payload, deadline, stream, self))
 
     def settled(self) -> None:
         """Count one more entry that has its outcome."""
@@ -77,17 +79,19 @@ class Group:
         """Return what has become of each entry, in their order; all must have been settled."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
 
-    def record_timings(self, delivery: Delivery, since_ns: int) -> None:
-        """Record how long the first event waited, and the sizes of batches that are not counted."""
-        first = self.entries[0]
-        delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
-        for entry in self.entries:
-            if entry.batch and (events := entry.batch.count()):
-                delivery.pushes.append(events)
+    def finish(self, delivery: Delivery | None, since_ns: int) -> None:
+        """Record how long the first event waited, and the sizes of batches that are not counted.
 
-    def release(self) -> None:
-        """Let go of what leads back here: circles that only the collector could free."""
+        Then let go of what leads back here: circles that only the collector could free.
+        """
+        first = self.entries[0]
+        if delivery is not None:
+            delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
         for entry in self.entries:
+            batch = entry.batch
+            if delivery is not None and batch is not None and not batch.is_counted:
+                batch.is_counted = True
+                delivery.pushes.append(len(batch.events))
             entry.batch = entry.group = None
 
 
@@ -120,7 +124,7 @@ class Entry:
     def set_result(self, outcome: Outcome) -> None:
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is None:
-            self.outcome = outcome.alt(self._dated)
+            self.outcome = outcome.alt(self._dated) if isinstance(outcome, Failure) else outcome
             if self.group is not None:
                 self.group.settled()
 
@@ -183,10 +187,12 @@ class Batch:
         self.events = events
         self.began_ns = perf_counter_ns()
         self.journey = Attempt()
-        self._counted = False
-        self.deadline = max((event.deadline for event in events), key=lambda it: it.at_s)
+        self.is_counted = False  # whether a delivery has recorded its size
+        self.deadline = events[0].deadline
         for event in events:
             event.batch = self
+            if event.deadline.at_s > self.deadline.at_s:
+                self.deadline = event.deadline
 
     def freeze(self) -> list[Payload]:
         """Return what travels, right before the first byte leaves; raise `AllWithdrawn`.
@@ -194,13 +200,18 @@ class Batch:
         Until then an event whose deadline ends, or whose caller gives up, stays behind. A push
         that starts anew, because a kept connection has died, freezes the batch anew.
         """
+        remaining: list[Entry] = []
+        payloads: list[Payload] = []
         for event in self.events:
             if event.outcome is not None:
                 event.batch = None  # what leaves now leaves without it
-        self.events = [event for event in self.events if event.batch is self]
-        if not self.events:
+            elif event.batch is self:
+                remaining.append(event)
+                payloads.append(event.payload)
+        self.events = remaining
+        if not remaining:
             raise AllWithdrawn
-        return [event.payload for event in self.events]
+        return payloads
 
     def set_result(self, outcome: Outcome) -> None:
         """Set one outcome for all events."""
@@ -211,11 +222,6 @@ class Batch:
         """Set the outcome of each event, in their order."""
         for event, outcome in zip(self.events, outcomes, strict=True):
             event.set_result(outcome)
-
-    def count(self) -> int:
-        """Return the number of events at the first call, and 0 at later ones."""
-        counted, self._counted = self._counted, True
-        return 0 if counted else len(self.events)
 
     def split(self) -> None:
         """Prepare a second push of the events in smaller batches: a few one by one, many in halves.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession
+from sonda.pipeline.net.sockets import Socket, TlsSession
 
 _CLOSE_NOTIFY_S: Final = 0.2
 _ACKED_WITHIN_S: Final = 2.0
@@ -42,6 +42,9 @@ class Connection:
     ) -> None:
         self._socket = sock
         self._tls = tls
+        carrier = tls or sock
+        self.send = carrier.send  # each is called for every event: no hop between
+        self.receive = carrier.receive
         self._on_close = on_close
         self.reused = False
         self.closed = False
@@ -53,17 +56,9 @@ class Connection:
         """Bytes that the operating system has taken so far, TLS's own included."""
         return self._socket.sent_bytes
 
-    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
-        """Hand *data* to the operating system, or stop where *meanwhile* is done; tells if it is all."""
-        return await (self._tls or self._socket).send(data, meanwhile)
-
     async def wait_for_room(self) -> None:
         """Wait until the operating system takes some bytes at once, or none ever again."""
         await self._socket.wait_for_room()
-
-    async def receive(self) -> bytes:
-        """Wait for some bytes; none at the end of the stream."""
-        return await (self._tls or self._socket).receive()
 
     def alive(self, *, peer_may_talk: bool = False) -> bool:
         """Return whether the peer is still there, as far as this machine has seen.

@@ -1,8 +1,7 @@
-"""HTTP/1.1 for one event at a time, under httpx's transport interface.
+"""HTTP/1.1 for one request at a time, on a kept connection.
 
-Where httpx's own transport leaves it open whether bytes have left, this one does not: a
-`ConnectError`, `ConnectTimeout` or `PoolTimeout` means that none has; any other `TransportError`
-means that some may have. It follows no redirect, keeps no cookie and reads no proxy variable.
+Where ready-made clients leave it open whether bytes have left, the `Attempt` of a request says it,
+at any time. No redirect is followed, no cookie kept and no variable of the environment read.
 """
 
 from __future__ import annotations
@@ -10,77 +9,96 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final, cast
+from typing import Final
 
 import httpx
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
-from sonda.pipeline.net.http1_response import Answer
+from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
-from sonda.pipeline.net.proxies import Proxies, Proxy, Tunnel
-from sonda.pipeline.net.sockets import is_late, reason
+from sonda.pipeline.net.proxies import Proxies, Tunnel
 from sonda.pipeline.values.addresses import address_of, without_zone
 
 _KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
 
 
-class HttpTransport(httpx.AsyncBaseTransport):
-    """Sends a request on a kept connection and reads the answer whole.
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where requests go, and what the head of each begins with: worked out once for them all."""
 
-    A request's extensions say how: `deadline` (a `Deadline`), `secure` (a `TlsParameters` or `None`) and
-    the kind of `sink`, and how many `answer_bytes` of a body to read; in `journey` (a `Attempt`) it notes how far it has got. The body is put
-    together once there is a connection for it, and anew if that one turns out to be dead.
+    key: ConnectionKey
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request: its *body* is put together once there is a connection for it.
+
+    It is put together anew if that connection turns out to be dead. *attempt* tells how far it has
+    got. At most *answer_bytes* of the answer's body are read.
     """
+
+    resource: Resource
+    body: Callable[[], bytes]
+    attempt: Attempt
+    deadline: Deadline
+    is_yes: Callable[[int], bool]
+    answer_bytes: int = ANSWER_BYTES
+
+
+class HttpTransport:
+    """Sends requests, each on a connection that no other one uses, and reads the answers whole."""
 
     def __init__(self, streams: ConnectionPool, proxies: Proxies | None = None) -> None:
         self._streams = streams
         self._proxies = proxies
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send and wait for the answer, all within the deadline.
+    def resource(
+        self,
+        sink: str,
+        method: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        secure: TlsParameters | None,
+    ) -> Resource:
+        """Return where requests of a kind of *sink* go, through a proxy where one is due.
 
-        Raises `DestinationNotAllowed` where the operator does not allow the destination.
+        The headers tell connections apart, all of them: which say who is asking only the
+        destination knows.
         """
-        deadline: Deadline = request.extensions["deadline"]
-        secure: TlsParameters | None = request.extensions["secure"]
-        journey: Attempt = request.extensions["journey"]
-        sink, credentials = request.extensions["sink"], _credentials(request.headers)
-        address = address_of(request.url)
-        route = ConnectionKey(sink, address, secure, credentials)
-        proxy = None if self._proxies is None else self._proxies.find(request.url)
-        if proxy is not None:
-            tunnel = Tunnel(address, proxy.authorization) if secure else None
-            route = ConnectionKey(sink, proxy.address, secure, credentials, tunnel)
-            request.extensions["proxy"] = None if secure else proxy
-        try:
-            async with asyncio.timeout_at(deadline.at_s):
-                return await self._streams.use(route, partial(_exchange, request), journey)
-        except OSError as exc:
-            failed: type[httpx.TransportError] = (
-                httpx.ReadError if journey.left else httpx.ConnectError
-            )
-            if is_late(exc):
-                failed = httpx.ReadTimeout if journey.left else httpx.ConnectTimeout
-            raise failed(reason(exc, deadline), request=request) from exc
+        address, credentials = address_of(url), tuple(headers.raw)
+        proxy = None if self._proxies is None else self._proxies.find(url)
+        if proxy is None:
+            key = ConnectionKey(sink, address, secure, credentials)
+            return Resource(key, head(method, url, headers))
+        tunnel = Tunnel(address, proxy.authorization) if secure else None
+        key = ConnectionKey(sink, proxy.address, secure, credentials, tunnel)
+        if secure:
+            return Resource(key, head(method, url, headers))
+        return Resource(key, head(method, url, headers, proxy_authorization=proxy.authorization))
+
+    async def exchange(self, request: HttpRequest) -> Answer:
+        """Send a request and wait for the answer, all within the deadline.
+
+        Raises `OSError`, a `TimeoutError` without a number once the deadline is over, and
+        `DestinationNotAllowed` where the operator does not allow the destination.
+        """
+        async with asyncio.timeout_at(request.deadline.at_s):
+            step = partial(_exchange, request)
+            return await self._streams.use(request.resource.key, step, request.attempt)
 
 
-def _credentials(headers: httpx.Headers) -> Hashable:
-    """All of the headers: which of them say who is asking only the destination knows."""
-    return tuple(headers.raw)
-
-
-async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Response:
+async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
     """Send the request and read the answer, which may come before all of the request is sent.
 
     A no counts at once; after a yes the rest is sent all the same.
     """
-    body = b"".join([part async for part in cast("httpx.AsyncByteStream", request.stream)])
-    answer_bytes: int = request.extensions["answer_bytes"]
-    is_yes: Callable[[int], bool] = request.extensions["is_yes"]
+    body, is_yes = request.body(), request.is_yes
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
     refused: asyncio.Future[None] | None = None
@@ -89,18 +107,19 @@ async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Respons
         """Return what is done once no more need be sent."""
         nonlocal answering, refused
         if answering is None or refused is None:
-            answering = asyncio.create_task(_answer(stream, answer_bytes))
+            answering = asyncio.create_task(_answer(stream, request.answer_bytes))
             refused = asyncio.get_running_loop().create_future()
             answering.add_done_callback(partial(_stop_unless_yes, refused, is_yes))
         return refused
 
     try:
         try:
-            sent_all = await stream.send(head(request, len(body)) + body, meanwhile=listen)
+            length = b"Content-Length: %d\r\n\r\n" % len(body)
+            sent_all = await stream.send(request.resource.head + length + body, listen)
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
         came_early = answering is not None and answering.done()
-        answer = await (answering or _answer(stream, answer_bytes))
+        answer = await (answering or _answer(stream, request.answer_bytes))
         if failed is not None and is_yes(answer.status):
             raise failed  # a yes to a part of the event is none
     except ssl.SSLError:
@@ -114,21 +133,25 @@ async def _exchange(request: httpx.Request, stream: Connection) -> httpx.Respons
     stream.idle_s = idle_s(answer.headers)
     if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
         stream.close()
-    return _response(answer)
+    return answer
 
 
-def head(request: httpx.Request, body_bytes: int) -> bytes:
-    """Write all that comes before a body of *body_bytes*."""
-    target, ours = request.url.raw_path, []
-    proxy: Proxy | None = request.extensions.get("proxy")
-    if proxy is not None:  # in absolute form (RFC 9112, section 3.2.2)
-        target = b"http://%b%b" % (without_zone(request.url.netloc.decode()).encode(), target)
-        if proxy.authorization:
-            ours = [b"Proxy-Authorization: %b" % proxy.authorization.encode("ascii")]
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target), *ours]
-    lines += [b"%b: %b" % pair for pair in request.headers.raw]
-    lines.append(b"Content-Length: %d\r\n\r\n" % body_bytes)
-    return b"\r\n".join(lines)
+def head(
+    method: str, url: httpx.URL, headers: httpx.Headers, *, proxy_authorization: str | None = None
+) -> bytes:
+    """Write all that comes before `Content-Length`.
+
+    To a proxy, which may ask for no authorization (""), the target is in absolute form (RFC 9112,
+    section 3.2.2).
+    """
+    target, ours = url.raw_path, []
+    if proxy_authorization is not None:
+        target = b"http://%b%b" % (without_zone(url.netloc.decode()).encode(), target)
+        if proxy_authorization:
+            ours = [b"Proxy-Authorization: %b" % proxy_authorization.encode("ascii")]
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target), *ours]
+    lines += [b"%b: %b" % pair for pair in headers.raw]
+    return b"\r\n".join([*lines, b""])
 
 
 def idle_s(headers: Sequence[tuple[bytes, bytes]]) -> float:
@@ -136,7 +159,10 @@ def idle_s(headers: Sequence[tuple[bytes, bytes]]) -> float:
 
     A server that says `Keep-Alive: timeout=5` closes it after 5 s: it is given up a second before.
     """
-    said = b",".join(value for name, value in headers if name.lower() == b"keep-alive")
+    said = b""
+    for name, value in headers:
+        if name.lower() == b"keep-alive":
+            said += value + b","
     found = _KEEP_ALIVE.search(said)
     return inf if found is None else max(0.0, int(found[1]) - 1.0)
 
@@ -155,12 +181,3 @@ async def _answer(stream: Connection, answer_bytes: int) -> Answer:
     while not answer.complete:
         answer.feed(await stream.receive())
     return answer
-
-
-def _response(answer: Answer) -> httpx.Response:
-    return httpx.Response(
-        answer.status,
-        headers=answer.headers,
-        stream=httpx.ByteStream(bytes(answer.body)),
-        extensions={"reason_phrase": answer.phrase, "whole": answer.whole},
-    )

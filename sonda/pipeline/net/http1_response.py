@@ -90,7 +90,9 @@ class Answer:
         return False
 
     def _read_head(self) -> bool:
-        self._check_prefix()
+        start = bytes(self._buffer[: len(_PREFIX)])
+        if start != _PREFIX:
+            self._check_prefix(start)
         found = _END_OF_HEAD.search(self._buffer, max(0, self._scanned - 2))
         self._scanned = len(self._buffer)
         if (found.end() if found else self._scanned) > ANSWER_BYTES:
@@ -103,7 +105,7 @@ class Answer:
         if found.end() - found.start() == len(b"\n\n"):
             self._flawless = False
         first, *lines = head.split(b"\n")
-        is_1_1 = self._parse_status_line(self._without_cr(first))
+        is_1_1 = self._parse_status_line(first)
         self._parse_fields(lines)
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS:
             raise BadAnswer("the protocol was switched instead of an answer")
@@ -113,9 +115,8 @@ class Answer:
         self._frame_body(is_1_1=is_1_1)
         return True
 
-    def _check_prefix(self) -> None:
+    def _check_prefix(self, start: bytes) -> None:
         """Raise `BadAnswer` at the first bytes that are no HTTP/1.x: the rest may never come."""
-        start = bytes(self._buffer[: len(_PREFIX)])
         if start.startswith(_TLS_ALERT):
             raise BadAnswer("it answered in TLS: try https://")
         if not _PREFIX.startswith(start):
@@ -129,7 +130,9 @@ class Answer:
         return line
 
     def _parse_status_line(self, line: bytes) -> bool:
-        match = _STATUS_LINE.fullmatch(line)
+        if not line.endswith(b"\r"):
+            self._flawless = False
+        match = _STATUS_LINE.fullmatch(line.removesuffix(b"\r"))
         if match is None:
             raise BadAnswer("it is no answer of HTTP/1.0 or HTTP/1.1")
         minor, blank, status, phrase = match.groups()
@@ -145,7 +148,9 @@ class Answer:
         """Parse header fields; the last line's end was removed with the end of the head."""
         last = len(lines) - 1
         for number, raw in enumerate(lines):
-            line = raw.removesuffix(b"\r") if number == last else self._without_cr(raw)
+            line = raw.removesuffix(b"\r")
+            if len(line) == len(raw) and number != last:
+                self._flawless = False
             if line.startswith((b" ", b"\t")):  # obs-fold: RFC 9112, section 5.2
                 self._flawless = False
                 if self.headers:
@@ -166,21 +171,22 @@ class Answer:
                 value = value.translate(_DANGEROUS)
             self.headers.append((name, value.strip(b" \t")))
 
-    def _values(self, name: bytes) -> list[bytes]:
-        """Return the members of a list field, in lower case."""
-        return [
-            member.strip(b" \t").lower()
-            for found, value in self.headers
-            if found.lower() == name
-            for member in value.split(b",")
-        ]
-
     def _frame_body(self, *, is_1_1: bool) -> None:
         """Choose the step that reads the body; spec: RFC 9112, section 6.3."""
-        connection = self._values(b"connection")
+        connection: list[bytes] = []
+        codings: list[bytes] = []
+        lengths: list[bytes] = []
+        framing = {
+            b"connection": connection,
+            b"transfer-encoding": codings,
+            b"content-length": lengths,
+        }
+        for name, value in self.headers:
+            members = framing.get(name.lower())
+            if members is not None:
+                members += [member.strip(b" \t").lower() for member in value.split(b",")]
         self._persists = b"close" not in connection and (is_1_1 or b"keep-alive" in connection)
-        codings = [coding for coding in self._values(b"transfer-encoding") if coding]
-        lengths = self._values(b"content-length")
+        codings = list(filter(None, codings))
         if self.status in _WITHOUT_BODY:
             self._finish(whole=True)
         elif any(coding != b"identity" for coding in codings):

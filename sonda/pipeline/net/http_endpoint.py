@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, cast
 
 import httpx
 from returns.result import Failure, Result, Success
@@ -20,15 +19,16 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, Labels, StreamOrder
 from sonda.pipeline.net.batching import Queue
 from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.http1 import HttpRequest, Resource, head
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_outcome import outcome_of, own_words
 from sonda.pipeline.net.http_verdict import Judge, status_is_enough
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.scheme_hint import scheme_hint
+from sonda.pipeline.net.sockets import is_late, reason, words
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
-from sonda.pipeline.result import then
 from sonda.pipeline.text.escape import QUOTED_CHARACTERS, shown
 from sonda.pipeline.text.redact import mask
 from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
@@ -122,15 +122,79 @@ def headers_for(
     return raw(with_defaults(where.headers, ours))
 
 
-class Body(httpx.AsyncByteStream):
-    """A request's body, which is put together when there is a connection for it."""
+class Poster:
+    """Posts to an endpoint, always with the same headers."""
 
-    def __init__(self, make: Callable[[], bytes]) -> None:
-        self._make = make
+    def __init__(self, where: Endpoint, headers: httpx.Headers, network: Network) -> None:
+        self.where = where
+        self._headers = headers
+        self._network = network
+        self._address = address_of(where.url)
+        self._plain: Resource | None = None  # of `http://`: one for all requests
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield it in one piece."""
-        yield self._make()
+    async def post(
+        self,
+        body: Callable[[], bytes],
+        attempt: Attempt,
+        deadline: Deadline,
+        *,
+        time_ns: int,
+        count: Callable[[], int] = lambda: 1,
+    ) -> Outcome:
+        """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too.
+
+        *body* is called when there is a connection; *count* returns how many events the request
+        has held, once it has left.
+        """
+        where = self.where
+        try:
+            resource = self._plain or await self._resource()
+            if not isinstance(resource, Resource):
+                return Failure(AttemptFailure(resource, reached=False))
+            asked = HttpRequest(resource, body, attempt, deadline, where.is_yes, where.answer_bytes)
+            answer = await self._network.http.exchange(asked)
+        except DestinationNotAllowed as exc:
+            return Failure(AttemptFailure(exc.problem, reached=attempt.reached))
+        except OSError as exc:
+            return Failure(self._failure(exc, attempt, deadline, time_ns))
+        except asyncio.CancelledError as exc:
+            unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
+            unsent = Unreachable(where.names.connect, WHILE_UNSENT)
+            explain(exc, unknown if attempt.left else unsent)
+            raise
+        return outcome_of(where, answer, time_ns=time_ns, count=count)
+
+    async def _resource(self) -> Resource | Problem:
+        """Return where to post to, if the operator allows it and the TLS files can be read."""
+        where, network = self.where, self._network
+        permitted = network.destinations.permit(where.sink, self._address)
+        if not isinstance(permitted, Success):
+            return permitted.failure()
+        if where.url.scheme != "https":
+            plain = network.http.resource(where.sink, "POST", where.url, self._headers, None)
+            self._plain = plain
+            return plain
+        context = await network.tls.load(where.tls)
+        if not isinstance(context, Success):
+            return context.failure()
+        secure = TlsParameters(context.unwrap(), _server_name(where))
+        return network.http.resource(where.sink, "POST", where.url, self._headers, secure)
+
+    def _failure(
+        self, exc: OSError, attempt: Attempt, deadline: Deadline, time_ns: int
+    ) -> AttemptFailure:
+        """Return what a try has come to that got no answer: nothing has left, or it is unknown."""
+        names, scheme = self.where.names, self.where.url.scheme
+        if not attempt.left:
+            hint = scheme_hint(scheme, exc, connected=attempt.reached)
+            unreachable = Unreachable(names.connect, reason(exc, deadline) + hint)
+            return AttemptFailure(unreachable, retryable=True, reached=attempt.reached)
+        if is_late(exc):
+            return AttemptFailure(OutcomeUnknown(names.target, f"within {deadline}", time_ns))
+        is_first = scheme == "http" and not attempt.reused
+        hint = scheme_hint("http", exc, connected=True) if is_first else ""
+        cause = own_words(self.where, words(exc), QUOTED_CHARACTERS) + hint
+        return AttemptFailure(OutcomeUnknown(names.target, f"({cause})", time_ns), retryable=True)
 
 
 def line(
@@ -143,18 +207,16 @@ def line(
     *,
     retry: Retry | None,
 ) -> Queue:
-    """Make the line of a destination whose requests can hold several events.
+    """Make the queue of a destination whose requests can hold several events.
 
     Where a refusal may be about one of them, each has a second try alone.
     """
+    poster = Poster(where, headers, transport)
 
     async def push(batch: Batch) -> bool:
-        outcome = await post(
-            where,
-            headers,
-            Body(lambda: compose(batch.freeze())),
+        outcome = await poster.post(
+            lambda: compose(batch.freeze()),
             batch.journey,
-            transport,
             batch.deadline,
             time_ns=batch.events[0].payload.event.time_ns,
             count=lambda: len(batch.events),
@@ -168,81 +230,12 @@ def line(
     return Queue(push, where.names, limits, transport.start, order, retry=retry)
 
 
-async def post(
-    where: Endpoint,
-    headers: httpx.Headers,
-    body: httpx.AsyncByteStream,
-    journey: Attempt,
-    transport: Network,
-    deadline: Deadline,
-    *,
-    time_ns: int,
-    count: Callable[[], int] = lambda: 1,
-) -> Outcome:
-    """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too.
-
-    *count* returns how many events the request has held, once it has left.
-    """
-    try:
-        return await _post_once(where, headers, body, journey, transport, deadline, time_ns, count)
-    except asyncio.CancelledError as exc:
-        unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
-        explain(exc, unknown if journey.left else Unreachable(where.names.connect, WHILE_UNSENT))
-        raise
-
-
-async def _post_once(
-    where: Endpoint,
-    headers: httpx.Headers,
-    body: httpx.AsyncByteStream,
-    journey: Attempt,
-    transport: Network,
-    deadline: Deadline,
-    time_ns: int,
-    count: Callable[[], int],
-) -> Outcome:
-    permitted = transport.destinations.permit(where.sink, address_of(where.url))
-    secure = await then(permitted, lambda _: _secure(where, transport))
-    if not isinstance(secure, Success):
-        return Failure(AttemptFailure(secure.failure(), reached=False))
-    extensions = {
-        "sink": where.sink,
-        "deadline": deadline,
-        "secure": secure.unwrap(),
-        "journey": journey,
-        "answer_bytes": where.answer_bytes,
-        "is_yes": where.is_yes,
-    }
-    request = _request(where, headers, body, extensions)
-    try:
-        reply = await transport.http.handle_async_request(request)
-        answer = b"".join([part async for part in cast("httpx.AsyncByteStream", reply.stream)])
-    except DestinationNotAllowed as exc:
-        return Failure(AttemptFailure(exc.problem, reached=journey.reached))
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-        hint = scheme_hint(where.url.scheme, exc.__cause__, connected=journey.reached)
-        unreachable = Unreachable(where.names.connect, str(exc) + hint)
-        return Failure(AttemptFailure(unreachable, retryable=True, reached=journey.reached))
-    except httpx.TimeoutException:
-        late = OutcomeUnknown(where.names.target, f"within {deadline}", time_ns)
-        return Failure(AttemptFailure(late))
-    except httpx.TransportError as exc:
-        is_first = where.url.scheme == "http" and not journey.reused
-        hint = scheme_hint("http", exc.__cause__, connected=True) if is_first else ""
-        cause = own_words(where, str(exc), QUOTED_CHARACTERS) + hint
-        unknown = OutcomeUnknown(where.names.target, f"({cause})", time_ns)
-        return Failure(AttemptFailure(unknown, retryable=True))
-    return outcome_of(where, reply, answer, time_ns=time_ns, count=count)
-
-
 def describe(
     where: Endpoint, headers: httpx.Headers, body: bytes, transport: Network, *, framing: str
 ) -> Result[WirePreview, Problem]:
     """Return what would be posted; fail with `Forbidden` for the destination or a TLS file."""
-    from sonda.pipeline.net.http1 import head  # as `Transport.http` loads it: when it is used
-
-    request = _request(where, headers, httpx.ByteStream(body), {})
-    line, *fields = head(request, len(body)).decode().removesuffix("\r\n\r\n").split("\r\n")
+    written = head("POST", where.url, headers) + b"Content-Length: %d" % len(body)
+    line, *fields = written.decode().split("\r\n")
     pairs = ((name, value) for name, _, value in (field.partition(": ") for field in fields))
     tls = {} if where.url.scheme != "https" else {"tls": _server_name(where)}
     departure = WirePreview(
@@ -250,22 +243,6 @@ def describe(
     )
     permitted = transport.destinations.permit(where.sink, address_of(where.url))
     return permitted.bind(lambda _: transport.tls.permit(where.tls)).map(lambda _: departure)
-
-
-def _request(
-    where: Endpoint,
-    headers: httpx.Headers,
-    body: httpx.AsyncByteStream,
-    extensions: dict[str, Any],
-) -> httpx.Request:
-    return httpx.Request("POST", where.url, headers=headers, stream=body, extensions=extensions)
-
-
-async def _secure(where: Endpoint, transport: Network) -> Result[TlsParameters | None, Problem]:
-    if where.url.scheme != "https":
-        return Success(None)
-    context = await transport.tls.load(where.tls)
-    return context.map(lambda loaded: TlsParameters(loaded, _server_name(where)))
 
 
 def _server_name(where: Endpoint) -> str:

@@ -13,8 +13,15 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed
+from sonda.pipeline.net.http1_response import Answer
 from sonda.pipeline.net.http_content import TEXT_BYTES, decode, text_of
-from sonda.pipeline.net.http_verdict import Accepted, HttpAnswer, Rejected, Unreadable
+from sonda.pipeline.net.http_verdict import (
+    Accepted,
+    HttpAnswer,
+    Rejected,
+    Unreadable,
+    status_is_enough,
+)
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, QUOTED_CHARACTERS, excerpt
@@ -33,26 +40,23 @@ _MAY_BE_STORED: Final = (HTTPStatus.REQUEST_TIMEOUT, *range(200, 300))
 
 
 def outcome_of(
-    where: Endpoint,
-    reply: httpx.Response,
-    body: bytes,
-    *,
-    time_ns: int,
-    count: Callable[[], int],
+    where: Endpoint, answer: Answer, *, time_ns: int, count: Callable[[], int]
 ) -> Outcome:
-    """Return the outcome of a request that was answered; *count* as in `http_endpoint.post`."""
-    status = reply.status_code
+    """Return the outcome of a request that was answered; *count* as in `Poster.post`."""
+    status = answer.status
+    if where.judge is status_is_enough and where.is_yes(status):
+        return Success(Ack(Confirmed.ACCEPTED, status=status))
+    headers, body = httpx.Headers(answer.headers), bytes(answer.body)
     if not where.is_yes(status):
-        words = _content_words(where, reply, body)
+        words = _content_words(where, headers, body, whole=answer.whole)
         stored = status in _MAY_BE_STORED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        refused = Refused(where.posted, _status_line(where, reply), words, stored)
+        refused = Refused(where.posted, _status_line(where, answer), words, stored)
         per_event = status not in _WHATEVER_THE_EVENT
-        wait_s = _retry_after_s(reply)
+        wait_s = _retry_after_s(headers)
         return Failure(
             AttemptFailure(refused, where.is_retryable(status), wait_s, per_event=per_event)
         )
-    whole = reply.extensions.get("whole", True)
-    verdict = where.judge(HttpAnswer(status, reply.headers, body, whole), count())
+    verdict = where.judge(HttpAnswer(status, headers, body, answer.whole), count())
     match verdict:
         case Accepted(message):
             if not message:  # as nearly always: there is nothing that secrets could stand in
@@ -61,30 +65,30 @@ def outcome_of(
             said = f"{where.names.target} accepted the event and said: {words}"
             return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
         case Rejected(what, message, per_event, stored):
-            answered = f"{_status_line(where, reply)}, {own_words(where, what)}"
+            answered = f"{_status_line(where, answer)}, {own_words(where, what)}"
             refused = Refused(where.posted, answered, own_words(where, message), stored)
             return Failure(AttemptFailure(refused, per_event=per_event))
         case Unreadable(why):
-            reason = f"(it answered {_status_line(where, reply)}, but {why})"
+            reason = f"(it answered {_status_line(where, answer)}, but {why})"
             return Failure(AttemptFailure(OutcomeUnknown(where.names.target, reason, time_ns)))
         case _:
             assert_never(verdict)
 
 
-def _status_line(where: Endpoint, reply: httpx.Response) -> str:
-    phrase = own_words(where, reply.extensions.get("reason_phrase", b""), QUOTED_CHARACTERS)
-    phrase = phrase or httpx.codes.get_reason_phrase(reply.status_code)
-    return f"{reply.status_code} {phrase}".rstrip()
+def _status_line(where: Endpoint, answer: Answer) -> str:
+    phrase = own_words(where, answer.phrase, QUOTED_CHARACTERS)
+    phrase = phrase or httpx.codes.get_reason_phrase(answer.status)
+    return f"{answer.status} {phrase}".rstrip()
 
 
-def _content_words(where: Endpoint, reply: httpx.Response, body: bytes) -> str:
+def _content_words(where: Endpoint, headers: httpx.Headers, body: bytes, *, whole: bool) -> str:
     """Return what a destination says in the body of its answer."""
-    content = decode(body, reply.headers, TEXT_BYTES)
+    content = decode(body, headers, TEXT_BYTES)
     if content is None:
-        coding = excerpt(reply.headers.get("content-encoding", ""), QUOTED_CHARACTERS)
+        coding = excerpt(headers.get("content-encoding", ""), QUOTED_CHARACTERS)
         return f"({len(body)} bytes, coded as {coding})"
-    is_cut = not reply.extensions.get("whole", True) or len(content.body) >= TEXT_BYTES
-    return own_words(where, text_of(content.body, reply.headers), whole=not is_cut)
+    is_cut = not whole or len(content.body) >= TEXT_BYTES
+    return own_words(where, text_of(content.body, headers), whole=not is_cut)
 
 
 def own_words(
@@ -102,9 +106,9 @@ def own_words(
     return quote_words(text, secrets, limit, whole=whole)
 
 
-def _retry_after_s(reply: httpx.Response) -> float | None:
+def _retry_after_s(headers: httpx.Headers) -> float | None:
     """Return the wait that `Retry-After` asks for; spec: RFC 9110, section 10.2.3."""
-    text = reply.headers.get("retry-after", "")
+    text = headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return float(text)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import httpx
 from returns.result import Failure, Result, Success
@@ -12,8 +12,10 @@ from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.http1 import HttpRequest
 from sonda.pipeline.net.http_content import decode
 from sonda.pipeline.net.resolve import DestinationNotAllowed
+from sonda.pipeline.net.sockets import reason
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.values.addresses import address_of, basic_auth
 
@@ -47,32 +49,18 @@ async def get(
             return Failure(str(context.failure()))
         name = (tls and tls.server_name) or url.raw_host.decode("ascii")
         secure = TlsParameters(context.unwrap(), name.rstrip("."))
-    extensions = {
-        "sink": sink,
-        "deadline": deadline,
-        "secure": secure,
-        "journey": Attempt(),
-        "answer_bytes": ANSWER_BYTES,
-        "is_yes": lambda _: True,
-    }
-    request = httpx.Request(
-        "GET",
-        url,
-        headers=_headers(url, headers),
-        stream=httpx.ByteStream(b""),
-        extensions=extensions,
-    )
+    resource = network.http.resource(sink, "GET", url, _headers(url, headers), secure)
+    request = HttpRequest(resource, bytes, Attempt(), deadline, bool, ANSWER_BYTES)
     try:
-        reply = await network.http.handle_async_request(request)
-        body = b"".join([part async for part in cast("httpx.AsyncByteStream", reply.stream)])
+        answer = await network.http.exchange(request)
     except DestinationNotAllowed as exc:
         return Failure(str(exc.problem))
-    except httpx.TransportError as exc:
-        return Failure(str(exc))
-    content = decode(body, reply.headers, ANSWER_BYTES)
-    if content is None or not content.whole or not reply.extensions.get("whole", True):
+    except OSError as exc:
+        return Failure(reason(exc, deadline))
+    content = decode(bytes(answer.body), httpx.Headers(answer.headers), ANSWER_BYTES)
+    if content is None or not content.whole or not answer.whole:
         return Failure(f"an answer that is torn or longer than {ANSWER_BYTES} bytes")
-    return Success(Answered(reply.status_code, content.body))
+    return Success(Answered(answer.status, content.body))
 
 
 def _headers(url: httpx.URL, headers: Mapping[str, str]) -> httpx.Headers:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
-from sonda.pipeline.net.hang_ups import HangUps
 from sonda.pipeline.net.proxies import Tunnel, open_tunnel
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, TlsSession, connect_tcp
@@ -22,6 +21,9 @@ CONNECTIONS_PER_DESTINATION: Final = 64
 _HUNG_UP_WITHIN_S: Final = 1.0  # a peer that closes later than this does so because nothing came
 IDLE_CONNECTIONS: Final = 256  # of all destinations together; beyond them the oldest is closed
 _LATE_REJECTION_S: Final = 0.25
+HANG_UP_S: Final = 60.0
+"""So long after a hang-up a destination's connections are not kept."""
+_HANG_UPS_REMEMBERED: Final = 1024
 
 T = TypeVar("T")
 
@@ -51,6 +53,32 @@ class _Destination:
     idle: dict[Connection, asyncio.TimerHandle] = field(default_factory=dict)  # the oldest first
 
 
+class HangUps:
+    """The latest hang-ups, by destination.
+
+    Between a peer's close and the moment this machine sees it, an event may be written to nobody.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[Hashable, float] = {}  # the oldest first
+
+    def note(self, destination: Hashable) -> None:
+        """Record a hang-up."""
+        self._since_s.pop(destination, None)
+        self._since_s[destination] = asyncio.get_running_loop().time()
+        if len(self._since_s) > _HANG_UPS_REMEMBERED:
+            del self._since_s[next(iter(self._since_s))]
+
+    def is_recent(self, destination: Hashable) -> bool:
+        """Return whether a destination has hung up within the last `HANG_UP_S`."""
+        if (since_s := self._since_s.get(destination)) is None:
+            return False
+        if asyncio.get_running_loop().time() - since_s < HANG_UP_S:
+            return True
+        del self._since_s[destination]
+        return False
+
+
 class ConnectionPool:
     """The connections to all destinations."""
 
@@ -60,38 +88,6 @@ class ConnectionPool:
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
-
-    @asynccontextmanager
-    async def lease(
-        self,
-        route: ConnectionKey,
-        attempt: Attempt,
-        *,
-        peer_may_talk: bool = False,
-        fresh: bool = False,
-    ) -> AsyncIterator[Connection]:
-        """Borrow a live connection, a kept one unless it must be *fresh*; raises `OSError`.
-
-        A fresh one's destination is looked up and judged, which may raise `DestinationNotAllowed`. The
-        connection is kept afterwards, unless the block fails or closes it.
-        """
-        destination = self._destinations.setdefault(route, _Destination())
-        destination.wanted += 1
-        try:
-            async with destination.places:
-                reuse = partial(self._reuse, route, destination, peer_may_talk=peer_may_talk)
-                stream = None if fresh else reuse()
-                stream = stream or await _open(route, self._doors, attempt)
-                try:
-                    yield stream
-                except BaseException:
-                    stream.close()
-                    raise
-                if not stream.closed:
-                    self._put_back(route, destination, stream)
-        finally:
-            destination.wanted -= 1
-            self._forget_unused(route, destination)
 
     async def use(
         self,
@@ -103,22 +99,38 @@ class ConnectionPool:
     ) -> T:
         """Do *step* on a kept connection, or on a fresh one; raises `OSError` or `DestinationNotAllowed`.
 
-        A kept connection that breaks before a byte has left is replaced by a fresh one, once.
+        A fresh one's destination is looked up and judged. A kept connection that breaks before a
+        byte has left is replaced by a fresh one, once. The connection is kept afterwards, unless
+        *step* fails or closes it.
         """
-        for fresh in (False, True):
-            async with self.lease(
-                route, attempt, peer_may_talk=peer_may_talk, fresh=fresh
-            ) as stream:
-                attempt.attach(stream)
-                try:
-                    return await step(stream)
-                except OSError as exc:
-                    if stream.reused and isinstance(exc, ConnectionError):
-                        self._hang_ups.note(route)
-                    if attempt.left or not stream.reused:
-                        raise
-                    stream.close()
-        raise AssertionError("a fresh connection is never a reused one")
+        destination = self._destinations.get(route)
+        if destination is None:
+            destination = self._destinations[route] = _Destination()
+        destination.wanted += 1
+        try:
+            async with destination.places:
+                stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
+                while True:
+                    if stream is None:
+                        stream = await _open(route, self._doors, attempt)
+                    attempt.attach(stream)
+                    try:
+                        done = await step(stream)
+                    except BaseException as exc:
+                        stream.close()
+                        if stream.reused and isinstance(exc, ConnectionError):
+                            self._hang_ups.note(route)
+                        if attempt.left or not stream.reused or not isinstance(exc, OSError):
+                            raise
+                        stream = None
+                        continue
+                    if not stream.closed:
+                        self._put_back(route, destination, stream)
+                    return done
+        finally:
+            destination.wanted -= 1
+            if not destination.wanted and not destination.idle:
+                self._destinations.pop(route, None)
 
     async def probe(self, route: ConnectionKey) -> None:
         """Connect and hang up; raise `OSError` or `DestinationNotAllowed` if that cannot be done."""
@@ -164,17 +176,14 @@ class ConnectionPool:
         route = self._idle.pop(stream)
         destination = self._destinations[route]
         destination.idle.pop(stream).cancel()
-        self._forget_unused(route, destination)
+        if not destination.wanted and not destination.idle:
+            self._destinations.pop(route, None)
         self._close_gently(stream)
 
     def _close_gently(self, stream: Connection) -> None:
         closing = asyncio.get_running_loop().create_task(stream.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
-
-    def _forget_unused(self, route: ConnectionKey, destination: _Destination) -> None:
-        if not destination.wanted and not destination.idle:
-            self._destinations.pop(route, None)
 
 
 async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> Connection:

@@ -20,7 +20,7 @@ from sonda.pipeline.interruption import (
     outcomes_of_group,
 )
 from sonda.pipeline.model import Ack
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.values.durations import seconds
 
 T = TypeVar("T")
@@ -45,7 +45,12 @@ async def deliver_with_retries(
     delivery = next(iter(under_way()), None) or Delivery()
     while True:
         delivery.tries += 1
-        outcome = await _attempt(attempt, delivery.unknown)
+        try:
+            outcome = await attempt()
+        except asyncio.CancelledError as exc:
+            if delivery.unknown is not None:  # an earlier try may have come through
+                exc.__cause__ = Interrupted(delivery.unknown)
+            raise
         if isinstance(outcome, Success):
             return delivery.acknowledged(outcome.unwrap())
         delivery.failed(outcome.failure())
@@ -142,18 +147,6 @@ class _Group:
     def verdicts(self) -> list[Result[Ack, Problem]]:
         """Return the verdicts in the order of the group."""
         return [self._verdicts[place] for place in range(len(self._deliveries))]
-
-
-async def _attempt(
-    attempt: Callable[[], Awaitable[Outcome]], unknown: OutcomeUnknown | None
-) -> Outcome:
-    """Try once; cancelled, the outcome is that of an earlier try if that one is *unknown*."""
-    try:
-        return await attempt()
-    except asyncio.CancelledError as exc:
-        if unknown is not None:
-            exc.__cause__ = Interrupted(unknown)
-        raise
 
 
 def wait_before_next(

@@ -153,7 +153,13 @@ class Socket:
 
     def has_input(self) -> bool:
         """Return whether there is anything to read, the end of the stream included."""
-        return bool(self._poll())
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # it is broken
+        return True
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""

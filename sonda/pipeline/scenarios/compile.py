@@ -19,6 +19,7 @@ from sonda.pipeline.hiding import hide_advisories
 from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.after import resolve_after
+from sonda.pipeline.scenarios.compile_csv import ReadText, ReplayReader, is_replay, no_files
 from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
 from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
@@ -61,10 +62,12 @@ def compile_document(
     now_ns: int,
     destinations: Mapping[str, KnownDestination] | None = None,
     in_server: bool = False,
+    read_text: ReadText = no_files,
 ) -> Result[Scenario, Problem]:
     """Compile a document into a frozen plan; fails with `Malformed` or `Invalid`.
 
     *now_ns* is what `start_time: now` means. *destinations* are those that have a name.
+    *read_text* reads the files that are replayed.
     """
     issues = Issues()
     for path in document.bad_numbers:
@@ -72,6 +75,7 @@ def compile_document(
     head, pieces = examine(document.tree, issues)
     addressing = _Addressing(issues, head, now_ns, destinations or {}, in_server)
     merged = [addressing.with_defaults(piece) for piece in pieces]
+    merged = ReplayReader(issues, read_text).expand(merged)
     ids = _ids(merged, issues)
     routes = [addressing.route(piece, of) for piece, of in zip(merged, ids, strict=True)]
     if (problem := issues.problem()) is not None and issues.structural:
@@ -94,6 +98,15 @@ def compile_document(
     name = head.get("scenario_name", entries[0].name)
     found = tuple(dict.fromkeys(warnings))
     return Success(Scenario(name, seed, tuple(entries), plain(document.tree), found))
+
+
+def _paced(written: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    """Return what cannot be written where something else sets the pace, and why."""
+    if is_replay(written):
+        return ("rate", "stages"), "the times of csv_replay set the pace"
+    if "stages" in written:
+        return ("rate", "duration"), "stages stand in its place"
+    return (), ""
 
 
 def _ids(pieces: Sequence[Piece], issues: Issues) -> list[str]:
@@ -140,20 +153,17 @@ class _Addressing:
         if "destination" in own:
             defaults.pop("encoder", None)
             defaults.pop("sink", None)
-        if "stages" in own:
-            defaults = {
-                name: defaults[name] for name in defaults if name not in ("rate", "duration")
-            }
-            for name in ("rate", "duration"):
-                if name in own:
-                    reason = f"unknown field '{name}': stages stand in its place"
-                    self.issues.structure(piece.path, reason)
-                    return replace(piece, is_sound=False)
+        paced, why = _paced(own)
+        defaults = {name: value for name, value in defaults.items() if name not in paced}
+        for name in paced:
+            if name in own:
+                self.issues.structure(piece.path, f"unknown field '{name}': {why}")
+                return replace(piece, is_sound=False)
         merged = {**defaults, **own}
         labels = [of.get("labels") for of in (defaults, own)]
         if all(isinstance(one, dict) for one in labels):
             merged["labels"] = {**defaults["labels"], **own["labels"]}
-        if "rate" not in merged and "stages" not in merged and piece.written:
+        if "rate" not in merged and not paced and piece.written:
             self.issues.structure(piece.path, "missing field 'rate'")
             return replace(piece, written=merged, is_sound=False)
         return replace(piece, written=merged)

@@ -16,8 +16,10 @@ from returns.result import Failure
 from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
 from sonda.pipeline.scenarios import generators, log_generators
+from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
 from sonda.pipeline.scenarios.compile_series import (
     ContentOf,
+    are_labels,
     check_rate,
     check_spread,
     fleet,
@@ -26,6 +28,7 @@ from sonda.pipeline.scenarios.compile_series import (
 )
 from sonda.pipeline.scenarios.compile_spikes import SpikeReader
 from sonda.pipeline.scenarios.compile_stages import read_stages
+from sonda.pipeline.scenarios.csv_replay import ReplayedMessages
 from sonda.pipeline.scenarios.draw import draw
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
@@ -45,7 +48,6 @@ from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.structure import Issues, Piece
 from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
 
@@ -79,7 +81,7 @@ class EntryCompiler:
         if schedule is None or labels is None:
             return None
         start = self._start(piece)
-        self._check_pace(piece)
+        self._check_pace(piece, schedule)
         seed, written = self.seed, piece.written
         own_labels = read_series(written, piece.path, labels, self.issues)
         spikes = SpikeReader(piece.path, self.issues, seed, entry_id).read(
@@ -131,6 +133,8 @@ class EntryCompiler:
 
     def _schedule(self, piece: Piece) -> Timing | None:
         written = piece.written
+        if piece.replay is not None:
+            return replay_schedule(piece, piece.replay, self.issues)
         if "stages" in written:
             return read_stages(written, piece.path, self.issues)
         rate = fraction(written["rate"])
@@ -178,13 +182,8 @@ class EntryCompiler:
                 return None
         fixed = dict(piece.written.get("labels", {}))
         labels = Labels(fixed, tuple(dynamic))
-        if dynamic:
-            checked = validate(
-                _bare_event(piece.written["signal_type"], labels.at(0)), received_ns=0
-            )
-            if isinstance(checked, Failure):
-                add_problem(self.issues, piece.path, checked.failure())
-                return None
+        if dynamic and not are_labels(labels.at(0), (*piece.path, "labels"), self.issues):
+            return None
         return labels
 
     def _start(self, piece: Piece) -> Start | None:
@@ -202,10 +201,10 @@ class EntryCompiler:
             self.issues.value((*piece.path, "start_time"), reason)
             return None
 
-    def _check_pace(self, piece: Piece) -> None:
+    def _check_pace(self, piece: Piece, schedule: Timing) -> None:
         written = piece.written
         if written.get("pace") == "max":
-            if not any(name in written for name in ("duration", "count", "stages")):
+            if schedule.planned is None:
                 self.issues.value((*piece.path, "pace"), "max needs a duration or a count")
             if "max_lag" in written:
                 self.issues.value(
@@ -224,7 +223,7 @@ class EntryCompiler:
         parameters = read_parameters("generator", written["generator"], where, self.issues)
         if parameters is None:
             return None, None
-        generator = generators.load(name)
+        generator = replaying(piece) or generators.load(name)
         jitter, jitter_seed = written.get("jitter"), written.get("jitter_seed")
         noise = None if jitter is None else fraction(jitter)
         if (wrong := generator.check(parameters)) is not None:
@@ -274,6 +273,9 @@ class EntryCompiler:
         parameters = read_parameters("log_generator", written, where, self.issues)
         if parameters is None:
             return None
+        if piece.replay is not None:
+            messages = ReplayedMessages(piece.replay.messages or ())
+            return lambda _: messages
         generator = log_generators.load(written["type"])
         wrong = list(islice(generator.check(parameters), 3 * MAX_ISSUES))
         for inside, reason in wrong:
@@ -299,7 +301,8 @@ class EntryCompiler:
                 f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
                 f"so at most {_STAMPS_A_SECOND:,} would stay apart"
             )
-            name = "stages" if "stages" in piece.written else "rate"
+            names = ("stages", "rate")
+            name = next((one for one in names if one in piece.written), "generator")
             self.issues.value((*piece.path, name), reason)
             return False
         return True
@@ -312,16 +315,6 @@ class EntryCompiler:
             add_problem(self.issues, piece.path, rendered.failure())
             return False
         return True
-
-
-def _bare_event(signal: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    content: dict[str, Any] = (
-        {"metric": {"name": "name", "value": 0.0}}
-        if signal == "metrics"
-        else {"log": {"severity": "info", "message": ""}}
-    )
-    plugins = {"encoder": {"type": "json_lines"}, "sink": {"type": "stdout"}}
-    return {"signal_type": signal, "labels": dict(labels), **content, **plugins}
 
 
 def _stamps_in_ms(route: Route) -> bool:

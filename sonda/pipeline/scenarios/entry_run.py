@@ -28,6 +28,7 @@ _FIRST_CHUNK: Final = 32
 _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
+_DRAIN_LOOK_S: Final = 0.25
 _SAMPLES: Final = 64  # latencies that stand for those of a whole group
 
 
@@ -263,7 +264,8 @@ class EntryRun:
             if left_s <= 0:
                 self.cut_off()
                 left_s = _WAKE_S
-            await asyncio.wait(self._tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            look_s = min(left_s, _DRAIN_LOOK_S)  # another stop may have made the drain shorter
+            await asyncio.wait(self._tasks, timeout=look_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _sleep(self, span_s: float, event: asyncio.Event) -> None:
         """Sleep, or be woken: by a stop (all three events), by a verdict, by what never left."""

@@ -6,11 +6,11 @@ problem lists, so that a hostile document costs no more than an honest one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
 from sonda.pipeline.scenarios.reading import Path, plain
@@ -23,6 +23,9 @@ from sonda.pipeline.schemas.registry import (
     compile_fast,
 )
 from sonda.pipeline.text.escape import at, kind_of, quote
+
+if TYPE_CHECKING:
+    from sonda.pipeline.scenarios.log_generators import Message
 
 MOST_ENTRIES: Final = 1000
 NOT_YET: Final = "not supported yet"
@@ -42,7 +45,6 @@ _NOT_YET_KEYS: Final = (
     "help",
 )
 _NOT_YET_SIGNALS: Final = ("histogram", "summary")
-_NOT_YET_GENERATORS: Final = ("csv_replay",)
 _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "metrics": "generator",
     "logs": "log_generator",
@@ -98,12 +100,22 @@ def _inside(path: Path, issue: ValidationIssue, structural: bool) -> ValidationI
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """Rows of a file: when each is, in nanoseconds after the first, and what it says."""
+
+    times_ns: Sequence[int]
+    values: Sequence[float] | None = None
+    messages: Sequence[Message] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """One entry as written, and where it stands in the document."""
+    """One entry as written, where it stands in the document, and the rows that it replays."""
 
     path: Path
     written: dict[str, Any]
     is_sound: bool = True
+    replay: Replay | None = field(default=None, repr=False)
 
 
 @cache
@@ -168,7 +180,7 @@ def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[
         head = dict(_supported(head, (), issues))
     is_sound = _check("scenario", {**head, "scenarios": []}, (), issues)
     if not is_sound:
-        head = {name: value for name, value in head.items() if _is_sound_head(name, value)}
+        head = dict(_sound_parts(head))
     if not several:
         return head, [_entry(own, (), issues)]
     if not isinstance(written, list):
@@ -184,6 +196,21 @@ def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[
             _entry(entry, ("scenarios", place), issues) for place, entry in enumerate(written)
         ]
     return head, []
+
+
+def _sound_parts(head: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what of a head can be used to go on; of `defaults` each part by itself."""
+    for name, value in head.items():
+        if _is_sound_head(name, value):
+            yield name, value
+        elif name == "defaults" and isinstance(value, dict):
+            parts = {
+                part: inner for part, inner in value.items() if _is_sound_head(name, {part: inner})
+            }
+            yield (
+                name,
+                ({"rate": 1} if "rate" in value else {}) | parts,
+            )  # a wrong one is not missing
 
 
 def _is_sound_head(name: str, value: Any) -> bool:
@@ -241,9 +268,6 @@ def _generator(kind: GeneratorKind, written: dict[str, Any], path: Path, issues:
     name = written.get("type")
     if not isinstance(name, str):
         return False  # the entry's schema has said so
-    if name in _NOT_YET_GENERATORS:
-        issues.value((*path, "type"), f"{name}: {NOT_YET}")
-        return False
     if name not in GENERATORS[kind]:
         issues.structure((*path, "type"), unknown_variant(name, GENERATORS[kind]))
         return False

@@ -54,51 +54,46 @@ class HttpPush:
     __repr__ = repr_without_secrets
 
 
-class _Targets:
-    """The endpoints for events with the same options, one for each encoder and signal type."""
+class Posters:
+    """What events with the same options have in common, for each encoder and signal type."""
 
-    def __init__(self, options: HttpPush) -> None:
+    def __init__(self, options: HttpPush, network: Network) -> None:
         self.options = options
-        self._known: dict[tuple[str, Signal], tuple[_post.Endpoint, httpx.Headers]] = {}
+        self._network = network
+        self._known: dict[tuple[str, Signal], _post.Poster] = {}
 
-    def of(self, payload: Payload) -> tuple[_post.Endpoint, httpx.Headers]:
-        """Return where and with which headers a payload is posted."""
+    def find(self, payload: Payload) -> _post.Poster:
+        """Return what posts payloads like this one."""
         kind = payload.encoder, payload.event.signal_type
-        known = self._known.get(kind)
-        if known is None:
-            known = self._known[kind] = _target(self.options, payload)
-        return known
-
-
-def open_targets(options: HttpPush, _network: Network) -> _Targets:
-    """Return what events with these options have in common."""
-    return _Targets(options)
+        if kind not in self._known:
+            where, headers = _target(self.options, payload)
+            self._known[kind] = _post.Poster(where, headers, self._network)
+        return self._known[kind]
 
 
 async def push(
-    payload: Payload, targets: _Targets, transport: Network, deadline: Deadline
+    payload: Payload, posters: Posters, _network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Post the encoder's bytes, as they are or as their format packs them for HTTP."""
-    where, headers = targets.of(payload)
-    body = httpx.ByteStream(payload.packing.pack(payload.body))
+    poster = posters.find(payload)
+    body = partial(payload.packing.pack, payload.body)
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
-        journey = Attempt()
-        return await _post.post(where, headers, body, journey, transport, deadline, time_ns=time_ns)
+        return await poster.post(body, Attempt(), deadline, time_ns=time_ns)
 
-    return Success(partial(deliver_with_retries, attempt, targets.options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, posters.options.retry, deadline))
 
 
 async def send_many(
-    payloads: Sequence[Payload], targets: _Targets, transport: Network, deadline: Deadline
+    payloads: Sequence[Payload], posters: Posters, transport: Network, deadline: Deadline
 ) -> list[Result[Ack, Problem]]:
     """Post a group, joined, one request after the other; return the verdict on each event.
 
     A joined request that is refused is halved until each refused event has been posted alone.
     """
-    where, headers = targets.of(payloads[0])
-    options = targets.options
+    options = posters.options
+    where, headers = _target(options, payloads[0])
     limits = BatchLimits(events=len(payloads), size_bytes=options.batch_size or 0, pushes=1)
     # A queue for this group alone: single events and other groups are never joined with it.
     queue = _post.line(where, headers, _compose, limits, transport, retry=options.retry)
@@ -155,6 +150,4 @@ def describe(
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 
-SINK: Final = Sink(
-    HttpPush, push, describe, send_many=send_many, can_join=_can_join, open=open_targets
-)
+SINK: Final = Sink(HttpPush, push, describe, send_many=send_many, can_join=_can_join, open=Posters)

@@ -68,21 +68,27 @@ def _is_yes(status: int) -> bool:
     return status in (HTTPStatus.NO_CONTENT, HTTPStatus.OK)
 
 
+class _Stream(msgspec.Struct):
+    """The entries of one label set, as a push has them."""
+
+    stream: Mapping[str, str]
+    values: list[tuple[str, str]]
+
+
 def _stream(payload: Payload) -> Hashable:
     return frozenset(payload.event.labels.items())
 
 
 def _compose(payloads: Sequence[Payload]) -> bytes:
     """Write the push: one stream per label set, each line without its last line feed."""
-    streams: dict[Hashable, tuple[Mapping[str, str], list[tuple[str, str]]]] = {}
+    streams: dict[Hashable, _Stream] = {}
     for payload in payloads:
-        stream, event = _stream(payload), payload.event
-        if stream not in streams:
-            streams[stream] = (event.labels, [])
-        line = payload.body.decode().removesuffix("\n")
-        streams[stream][1].append((str(event.time_ns), line))
-    pushed = [{"stream": labels, "values": values} for labels, values in streams.values()]
-    return msgspec.json.encode({"streams": pushed})
+        key, event = frozenset(payload.event.labels.items()), payload.event
+        stream = streams.get(key)
+        if stream is None:
+            stream = streams[key] = _Stream(event.labels, [])
+        stream.values.append((str(event.time_ns), payload.body.decode().removesuffix("\n")))
+    return msgspec.json.encode({"streams": list(streams.values())})
 
 
 def describe(payload: Payload, options: Loki, transport: Network) -> Result[WirePreview, Problem]:

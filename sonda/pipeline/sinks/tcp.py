@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, zip_longest
 from math import inf
@@ -51,22 +51,23 @@ def open_queue(options: Tcp, network: Network) -> Queue:
     """Return the queue for all events with these options; each event is written as one frame."""
     target, address = options.address, parse_address(options.address)
     names = Labels(target, f"TCP connect to {target}", f"TCP write to {target}")
-    write = partial(_push, options=options, address=address, names=names, network=network)
+    key = ConnectionKey("tcp", address)
+    write = partial(_push, options=options, key=key, names=names, network=network)
     limits = BatchLimits(events=FRAMES_PER_WRITE)
     return Queue(write, names, limits, network.start, retry=options.retry)
 
 
 async def _push(
-    batch: Batch, *, options: Tcp, address: Address, names: Labels, network: Network
+    batch: Batch, *, options: Tcp, key: ConnectionKey, names: Labels, network: Network
 ) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
-    route = await _route(address, options.tls, network)
-    if not isinstance(route, Success):
-        batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
-        return False
     writing = _Writing(batch, options)
     try:
         async with asyncio.timeout_at(batch.deadline.at_s):
+            route = await _route(key, options.tls, network)
+            if not isinstance(route, Success):
+                batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
+                return False
             await network.streams.use(
                 route.unwrap(), writing.run, batch.journey, peer_may_talk=True
             )
@@ -92,18 +93,18 @@ def _outcomes(batch: Batch, writing: _Writing, names: Labels, exc: OSError) -> I
 
 
 async def _route(
-    address: Address, tls: Tls | None, network: Network
+    key: ConnectionKey, tls: Tls | None, network: Network
 ) -> Result[ConnectionKey, Problem]:
     """Return the key of the connection; fail with `Forbidden`, or as the TLS files do."""
-    permitted = network.destinations.permit("tcp", address)
-    if tls is None or not isinstance(permitted, Success):
-        return permitted.map(partial(ConnectionKey, "tcp"))
-    name = _server_name(tls, address)
+    permitted = network.destinations.permit("tcp", key.address)
+    if not isinstance(permitted, Success):
+        return Failure(permitted.failure())
+    if tls is None:
+        return Success(key)
+    name = _server_name(tls, key.address)
     context = await network.tls.load(tls)
     return context.map(
-        lambda loaded: ConnectionKey(
-            "tcp", address, TlsParameters(loaded, name, awaits_rejection=True)
-        )
+        lambda loaded: replace(key, secure=TlsParameters(loaded, name, awaits_rejection=True))
     )
 
 
@@ -124,7 +125,10 @@ class _Writing:
     async def run(self, stream: Connection) -> None:
         """Write all frames; raises `OSError`."""
         await stream.wait_for_room()
-        frames = [_frame(payload.body, self._framing) for payload in self._batch.freeze()]
+        frames: list[bytes] = []
+        for payload in self._batch.freeze():
+            has_length = self._framing == "octet_counting"
+            frames.append(_with_length(payload.body) if has_length else payload.body)
         if self._secure:  # encrypted, a frame is longer, and only afterwards it is known how much
             self._ends = []
             for frame in frames:
@@ -145,9 +149,8 @@ class _Writing:
             start = end
 
 
-def _frame(body: bytes, framing: str) -> bytes:
-    if framing == "lf":
-        return body
+def _with_length(body: bytes) -> bytes:
+    """Return a frame of RFC 6587's octet counting."""
     message = body.removesuffix(b"\n")
     return b"%d %b" % (len(message), message)
 
@@ -163,7 +166,7 @@ def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WireP
     departure = WirePreview(
         options.address,
         framing,
-        _frame(payload.body, options.framing),
+        payload.body if _ends_with_lf(options) else _with_length(payload.body),
         {} if tls is None else {"tls": _server_name(tls, address)},
     )
     permitted = transport.destinations.permit("tcp", address)

@@ -26,6 +26,7 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.values.timestamps import rfc3339
 from sonda.rejections import (
     Bug,
     Busy,
@@ -147,6 +148,17 @@ EVENTS: Final[Mapping[str, Json]] = {
     ),
 }
 
+NAMED: Final[Json] = {
+    "summary": "For a destination that the operator has named, read back",
+    "value": {
+        "signal_type": "logs",
+        "labels": _LABELS,
+        "log": _LOG,
+        "destination": "prod-loki",
+        "verify": {"timeout": "5s"},
+    },
+}
+
 REASONS: Final[Mapping[int, str]] = {
     400: "Nothing was sent: the body's structure is wrong. The detail names every flaw.",
     401: "Nothing was sent: the server has a key, and it is missing or wrong.",
@@ -156,7 +168,7 @@ REASONS: Final[Mapping[int, str]] = {
     408: "Nothing was sent: the body did not arrive in time.",
     409: "Nothing was sent: another request stands in the way; see `Retry-After`.",
     413: "Nothing was sent: the body is too long.",
-    415: "Nothing was sent: the body is not announced as plain JSON.",
+    415: "Nothing was sent: the body is not announced as JSON, or as another type that is taken here.",
     422: "Nothing was sent: a value is not possible, or an extra is not installed.",
     429: "Nothing was started: a limit on scenarios is reached.",
     431: "Nothing was sent: the request's line and headers are too long.",
@@ -174,6 +186,22 @@ def sent() -> Json:
     warnings = fold(advised, lambda order: list(order.warnings), _unexpected)
     return {
         "acknowledged": {"value": {"sent": True, "signal_type": "logs", "latency_ms": 7}},
+        "with_a_receipt": {
+            "value": {
+                "sent": True,
+                "signal_type": "logs",
+                "latency_ms": 7,
+                "verified": True,
+                "visible_ms": 12,
+                "receipt": {
+                    "confirmed": "queryable",
+                    "timestamp": rfc3339(_TIME_NS),
+                    "tries": 1,
+                    "latency_us": 7123,
+                    "status": 204,
+                },
+            }
+        },
         "with_a_warning": {
             "value": {
                 "sent": True,

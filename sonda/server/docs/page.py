@@ -34,6 +34,10 @@ _ASSETS: Final = {
     "/docs": ("docs.html", "text/html; charset=utf-8"),
     "/docs/docs.css": ("docs.css", "text/css; charset=utf-8"),
     "/docs/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/docs/answer.js": ("answer.js", "text/javascript; charset=utf-8"),
+    "/docs/dom.js": ("dom.js", "text/javascript; charset=utf-8"),
+    "/docs/history.js": ("history.js", "text/javascript; charset=utf-8"),
+    "/docs/scenarios.js": ("scenarios.js", "text/javascript; charset=utf-8"),
     "/docs/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 

@@ -18,9 +18,11 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.hiding import hide_refusal
 from sonda.pipeline.model import NamedDestination
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.read_below import read_text
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
+from sonda.pipeline.scenarios.csv_table import MOST_BYTES
 from sonda.pipeline.scenarios.plan import Scenario
 from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.reading import Document, from_tree
@@ -79,6 +81,9 @@ class Registry:
 
     # Starting
 
+    def _read_rows(self, path: str) -> str:
+        return read_text(path, self._network.confinement, MOST_BYTES)
+
     def compile(
         self, document: Result[Document, Problem], caller: Caller, directory: Directory
     ) -> Scenario:
@@ -89,7 +94,13 @@ class Registry:
             if caller.may_use(name)
         }
         compiled = document.bind(
-            partial(compile_document, now_ns=time.time_ns(), destinations=known, in_server=True)
+            partial(
+                compile_document,
+                now_ns=time.time_ns(),
+                destinations=known,
+                in_server=True,
+                read_text=self._read_rows,
+            )
         )
         if isinstance(compiled, Failure):
             raise Refusal.of(compiled.failure())
@@ -224,7 +235,12 @@ class Registry:
             known = {name: KnownDestination.of(named) for name, named in directory.items()}
             document = from_tree(kept.final["document"])
             compiled = document.bind(
-                partial(compile_document, now_ns=kept.started_ns, destinations=known)
+                partial(
+                    compile_document,
+                    now_ns=kept.started_ns,
+                    destinations=known,
+                    read_text=self._read_rows,
+                )
             )
             if isinstance(compiled, Failure):
                 problem = compiled.failure()

@@ -29,6 +29,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from tests.support.bodies import LOG, changed, raw
+from tests.support.mock_http import MockHttp
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ def run(work: Callable[[Pipeline, Destination], Awaitable[T]], *, share: int | N
     async def main() -> T:
         async with Pipeline(share=share) as pipeline:
             there = Destination()
-            pipeline._transport.http = httpx.MockTransport(there.answer)
+            pipeline._transport.http = MockHttp(there.answer)
             return await work(pipeline, there)
 
     return asyncio.run(main())

@@ -264,8 +264,8 @@ def test_another_worker_learns_of_a_verdict_that_was_lost(
             await store.finish("me", "k", DONE)
             await store.forget("me", "unsent")
         other = IdempotencyStore(tmp_path / "sonda.sqlite3", ttl_s=60.0, most_keys=100)
-        assert store._settling is not None
-        await store._settling
+        assert store._writing_lost is not None
+        await store._writing_lost
         assert await other.begin("me", "k", b"f", 2) == EarlierRequest(1)
         assert await other.begin("me", "unsent", b"f", 2) is None
         other.close()

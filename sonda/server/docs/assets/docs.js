@@ -1,18 +1,14 @@
 // The form is drawn from openapi.json: an option that a schema gains is here without a change.
 
-const $ = (id) => document.getElementById(id);
+import { ask, reference } from "./answer.js";
+import { $, coloured, make, marked, recall, remember, withKey } from "./dom.js";
+import { keep, shareable, showHistory } from "./history.js";
+import { scenarios } from "./scenarios.js";
+
 let api;
 let event;
-
-function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
+let named = [];
+let spelled = { encoder: { type: "json_lines" }, sink: { type: "stdout" } };
 
 // --- schemas and values --------------------------------------------------------------------------
 
@@ -24,7 +20,7 @@ function resolve(schema) {
   return { ...resolve(find($ref)), ...beside };
 }
 
-const shape = (signal = event.signal_type) => find(resolve(api.components.schemas.Event).discriminator.mapping[signal]);
+const shape = (signal = event.signal_type) => find(resolve(api.components.schemas.InlineEvent).discriminator.mapping[signal]);
 const choices = (kind, signal) => shape(signal).properties[kind].discriminator.mapping;
 const fits = (encoder, sink) => find(choices("sink")[sink])["x-encoders"].includes(encoder);
 const get = (path) => path.reduce((node, name) => node?.[name], event);
@@ -49,15 +45,37 @@ function initial(schema) {
 
 function draw() {
   const { log, metric, labels, timestamp, encoder, sink } = shape().properties;
-  const signals = resolve(api.components.schemas.Event).discriminator.mapping;
+  const signals = resolve(api.components.schemas.InlineEvent).discriminator.mapping;
   $("form").replaceChildren(
+    where(sink),
     part("What happened", "",
       tiles("signal_type", "Signal", signals, (ref) => find(ref).title, chooseSignal),
       fields(log ? ["log"] : ["metric"], resolve(log ?? metric)),
       make("div", { className: "fields" }, field(["labels"], labels, true), field(["timestamp"], timestamp, false))),
-    plugin("encoder", "How it is rendered", encoder),
-    plugin("sink", "Where it goes", sink));
+    event.destination ? "" : plugin("encoder", "How it is rendered", encoder));
+  $("verify").checked = event.verify !== undefined;
   show();
+}
+
+/** The destinations that the operator has named, and the sinks for one that is spelled out. */
+function where(sink) {
+  if (!named.length) return plugin("sink", "Where it goes", sink);
+  const options = { "": "another", ...Object.fromEntries(named.map(({ name, sink: type }) => [name, `${name} (${type})`])) };
+  const chosen = (name) => {
+    const { encoder: _, sink: __, destination: ___, ...rest } = event;
+    event = { ...rest, ...(name ? { destination: name } : structuredClone(spelled)) };
+    agree("sink");
+  };
+  if (!event.destination) spelled = { encoder: event.encoder, sink: event.sink };
+  const tile = ([name, text]) => make("label", {},
+    make("input", { type: "radio", name: "destination", id: `destination=${name}`, value: name, checked: name === (event.destination ?? ""), onchange: () => chosen(name) }),
+    make("span", {}, text));
+  const offered = make("fieldset", { className: "tiles", id: "destination" }, make("legend", {}, "Destination"),
+    ...Object.entries(options).sort(([a], [b]) => (a === "") - (b === "")).map(tile), flawLine("destination"));
+  const box = part("Where it goes", "Named by the operator of this server; its credentials stay there.", offered);
+  if (!event.destination) box.append(...plugin("sink", "", sink).children);
+  box.querySelectorAll("h2:empty").forEach((empty) => empty.remove());
+  return box;
 }
 
 function plugin(kind, title, choice) {
@@ -175,33 +193,41 @@ function group(path, schema, required) {
 
 const flawLine = (id) => make("p", { className: "flaw", id: `${id}:flaw` });
 
-/** Text with `code` in it. */
-const marked = (text) => text.split("`").map((piece, index) => (index % 2 ? make("code", {}, piece) : piece));
-
 // --- choosing: an encoder, a sink and a signal that go together -----------------------------------
 
 function choose(kind, name) {
   event[kind] = initial({ $ref: choices(kind)[name] });
+  for (const field of ["url", "endpoint", "address", "brokers"]) {
+    // A server on this machine is given destinations on this machine: no container's names.
+    if (isLocal && event[kind][field]) event[kind][field] = event[kind][field].replace(/^([a-z]+:..)?[a-z]+(?=:)/, "$1localhost");
+  }
   agree(kind);
 }
 
 function chooseSignal(signal) {
   const body = signal === "logs" ? "log" : "metric";
-  const { encoder, sink, labels, timestamp } = event;
-  event = { signal_type: signal, labels, [body]: initial(shape(signal).properties[body]), ...(timestamp ? { timestamp } : {}), encoder, sink };
-  if (!choices("encoder")[encoder.type]) event.encoder = initial({ $ref: Object.values(choices("encoder"))[0] });
+  const { encoder, sink, labels, timestamp, destination, verify } = event;
+  event = { signal_type: signal, labels, [body]: initial(shape(signal).properties[body]), ...(timestamp && { timestamp }), ...(destination ? { destination } : { encoder, sink }), ...(verify && { verify }) };
   agree("encoder");
 }
 
 /** Let what was not chosen just now follow what was. */
 function agree(kept) {
-  if (!fits(event.encoder.type, event.sink.type)) {
-    const other = kept === "sink" ? "encoder" : "sink";
-    const names = Object.keys(choices(other));
-    const fitting = names.find((name) => (other === "sink" ? fits(event.encoder.type, name) : fits(name, event.sink.type)));
-    if (fitting) event[other] = initial({ $ref: choices(other)[fitting] });
+  if (!event.destination) {
+    for (const kind of ["encoder", "sink"]) {  // what this signal cannot have
+      if (!choices(kind)[event[kind].type]) event[kind] = initial({ $ref: Object.values(choices(kind))[0] });
+    }
+    if (!fits(event.encoder.type, event.sink.type)) {
+      const other = kept === "sink" ? "encoder" : "sink";
+      const fitting = Object.keys(choices(other)).find((name) => (other === "sink" ? fits(event.encoder.type, name) : fits(name, event.sink.type)));
+      if (fitting) event[other] = initial({ $ref: choices(other)[fitting] });
+    }
+    if ("signal_type" in event.sink) event.sink.signal_type = event.signal_type;
   }
-  if ("signal_type" in event.sink) event.sink.signal_type = event.signal_type;
+  redraw();
+}
+
+function redraw() {
   const focused = document.activeElement?.id;
   draw();
   if (focused) $(focused)?.focus();
@@ -212,19 +238,8 @@ function agree(kept) {
 function show() {
   $("preview").replaceChildren(...coloured(JSON.stringify(event, null, 2)));
   $("curl").textContent = curl();
-  $("send").textContent = `Send to ${find(choices("sink")[event.sink.type]).title}`;
-}
-
-function coloured(json) {
-  const token = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
-  const pieces = [];
-  let end = 0;
-  for (const match of json.matchAll(token)) {
-    const kind = match[2] ? "name" : match[1] ? "string" : "literal";
-    pieces.push(json.slice(end, match.index), make("span", { className: kind }, match[1] ?? match[0]), match[2] ?? "");
-    end = match.index + match[0].length;
-  }
-  return [...pieces, json.slice(end)];
+  $("send").textContent = `Send to ${event.destination ?? find(choices("sink")[event.sink.type]).title}`;
+  remember("event", shareable(event));
 }
 
 function curl() {
@@ -233,141 +248,79 @@ function curl() {
   return `curl -sS -X POST ${new URL("events", location.href)} \\\n  -H "Content-Type: application/json"${key} \\\n  -d '${quoted}'`;
 }
 
-async function send(submitted) {
-  submitted.preventDefault();
+async function send(dryRun) {
   if ($("send").disabled) return;
-  $("send").disabled = true;
-  const key = $("key").value;
-  const began = performance.now();
-  const stopped = new AbortController();
-  const clock = wait(stopped, began);
-  let status = 0;
-  let text = "";
-  try {
-    const reply = await fetch("events", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) },
-      body: JSON.stringify(event),
-      signal: stopped.signal,
-    });
-    status = reply.status;
-    text = await reply.text();
-    tell(status, envelope(text), Math.round(performance.now() - began));
-  } catch (error) {
-    const why = stopped.signal.aborted
-      ? "you have stopped waiting; the event may or may not have been delivered"
-      : error instanceof SyntaxError
-        ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
-        : `the connection ended without an answer (${error}); the event may or may not have been delivered`;
-    tell(status, { error: "no answer", detail: why }, Math.round(performance.now() - began), true);
-  } finally {
-    clearInterval(clock);
-    $("send").disabled = false;
-  }
+  const asked = structuredClone(event);
+  const verdict = await ask(asked, { dryRun, resend: (time) => { event.timestamp = time; draw(); send(false); } });
+  keep(verdict, asked);
+  showHistory(refill);
 }
 
-/** Return an answer of Sonda's; raise `SyntaxError` for anything that a proxy may have said instead. */
-function envelope(text) {
-  const answer = JSON.parse(text);
-  if (answer?.sent !== true && typeof answer?.detail !== "string") throw new SyntaxError("no answer of Sonda's");
-  return answer;
-}
-
-/** Replace the last answer by what is waited for, how long, and a way to stop. */
-function wait(stopped, began) {
-  pin([]);
-  const sink = event.sink;
-  const target = sink.url ?? sink.endpoint ?? sink.address ?? sink.brokers ?? sink.path ?? "";
-  const seconds = make("b", { id: "seconds" }, "0 s");
-  const stop = make("button", { type: "button", className: "quiet", id: "stop", onclick: () => stopped.abort() }, "Stop waiting");
-  $("answer").className = "unsure";
-  $("answer").replaceChildren(
-    make("div", { className: "bar" }, make("h2", {}, "Waiting"), seconds),
-    make("p", { className: "help" }, `waiting for ${[sink.type, target].filter(Boolean).join(" ")}`),
-    stop);
-  $("answer").hidden = false;
-  return setInterval(() => { seconds.textContent = `${Math.round((performance.now() - began) / 1000)} s`; }, 250);
-}
-
-function tell(status, answer, took_ms, isUnknown = false) {
-  const general = pin(answer.sent ? [] : answer.detail.split(FLAW_BEGINS));
-  const verdict = answer.sent ? "Delivered" : isUnknown ? "Unknown" : { 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
-  const time = answer.sent ? `acknowledged in ${answer.latency_ms} ms, answered in ${took_ms} ms` : `answered in ${took_ms} ms`;
-  const lines = answer.sent ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
-  $("answer").className = answer.sent ? "good" : verdict === "Unknown" ? "unsure" : "bad";
-  $("answer").replaceChildren(
-    make("div", { className: "bar" }, make("h2", {}, verdict), make("b", { id: "status" }, status ? `${status}` : "—")),
-    make("p", { className: "help" }, answer.sent ? time : `${answer.error}, ${time}`),
-    make("ul", {}, ...lines.map((line) => make("li", {}, ...marked(line)))),
-    status === 504 ? again(answer.detail) : "",
-    make("pre", { id: "body", tabIndex: 0 }, ...coloured(JSON.stringify(answer, null, 2))));
-  $("answer").hidden = false;
-}
-
-/** Offer to send an event whose outcome is unknown once more, as the same event. */
-function again(detail) {
-  const time = detail.match(/\(timestamp (\S+)\)/)?.[1];
-  const resend = () => { event.timestamp = time; draw(); $("form").requestSubmit(); };
-  return time ? make("button", { type: "button", className: "quiet", onclick: resend }, "Send it again as the same event") : "";
-}
-
-// A reason may have a semicolon of its own; what follows one is a flaw if it begins as flaws do.
-const FLAW_BEGINS = /; (?=[a-z_][\w.-]*(?:\[.*?\])?: |(?:unknown|missing) field |invalid (?:metric|label) name |retry max_attempts |(?:encoder|sink) type )/;
-// These details name their subject in words; all others begin with a path.
-const SUBJECTS = [[/^invalid metric name/, "metric.name"], [/^invalid label name/, "labels"], [/^retry max_attempts/, "sink.retry.max_attempts"]];
-
-/** Put each flaw beside its field; gives those that belong to none. */
-function pin(flaws) {
-  document.querySelectorAll(".flaw").forEach((line) => { line.textContent = ""; });
-  document.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
-  const left = flaws.filter((flaw) => {
-    const [, path, reason] = flaw.match(/^([a-z_][\w.-]*)(?:\[.*?\])?: (.*)$/s) ?? [null, "", flaw];
-    const missing = reason.match(/^missing field '(\w+)'/)?.[1];
-    const subject = SUBJECTS.find(([words]) => words.test(flaw))?.[1];
-    const line = nearest(subject ?? [path, missing].filter(Boolean).join("."));
-    if (!line) return true;
-    line.append(make("span", {}, reason));
-    $(line.id.replace(/:flaw$/, ""))?.setAttribute("aria-invalid", "true");
-    line.closest("details")?.setAttribute("open", "");
-    return false;
-  });
-  document.querySelector("[aria-invalid]")?.scrollIntoView({ block: "center", behavior: "smooth" });
-  return left;
-}
-
-/** The line for flaws of a field, or of the object around it. */
-function nearest(path) {
-  for (const steps = path.split("."); steps[0]; steps.pop()) {
-    const line = $(`${steps.join(".")}:flaw`);
-    if (line) return line;
-  }
-  return null;
+function refill(was) {
+  event = was;
+  draw();
 }
 
 // --- the rest of the page ------------------------------------------------------------------------
-
-function answers() {
-  const refusals = Object.entries(api.paths["/events"].post.responses).filter(([, { $ref }]) => $ref);
-  return refusals.map(([status, { $ref }]) => {
-    const { description, content } = find($ref);
-    const examples = Object.values(content["application/json"].examples).map(({ value }) => make("li", {}, value.detail));
-    const title = [make("b", {}, status), " ", make("code", {}, $ref.split("/").at(-1)), " ", make("span", {}, ...marked(description))];
-    return make("details", {}, make("summary", {}, ...title), make("ul", {}, ...examples));
-  });
-}
 
 function start(name) {
   event = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples[name].value);
   draw();
 }
 
+/** Names come by key: without the right one there are none. */
+async function names() {
+  try {
+    const reply = await fetch("destinations", { headers: withKey() });
+    named = reply.ok ? (await reply.json()).destinations : [];
+  } catch {
+    named = [];
+  }
+  draw();
+}
+
+function tab(name) {
+  for (const one of ["send", "scenarios"]) {
+    $(`tab-${one}`).setAttribute("aria-selected", String(one === name));
+    $(`tab-${one}`).tabIndex = one === name ? 0 : -1;
+    $(`panel-${one}`).hidden = one !== name;
+  }
+  runs.watch(name === "scenarios");
+}
+
+/** The first step: a deploy as an annotation, filled in, looked at, sent and read back. */
+function guide() {
+  const known = named.find(({ sink }) => sink === "loki");
+  const loki = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples.loki.value);
+  const { encoder, sink, ...rest } = loki;
+  event = known ? { ...rest, destination: known.name, verify: { timeout: "5s" } } : { ...loki, verify: { timeout: "5s" } };
+  if (isLocal && event.sink) event.sink.url = "http:" + "//localhost:3100";
+  draw();
+  $("dry").focus();
+}
+
+const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 api = await (await fetch("openapi.json")).json();
-const examples = Object.entries(api.paths["/events"].post.requestBody.content["application/json"].examples);
+const examples = Object.entries(api.paths["/events"].post.requestBody.content["application/json"].examples)
+  .filter(([, { value }]) => !value.destination);
+const runs = scenarios(api.paths["/scenarios"].post.requestBody.content);
 $("version").textContent = api.info.version;
 $("example").append(...examples.map(([name, { summary }]) => make("option", { value: name }, summary)));
 $("example").onchange = (e) => { history.replaceState(null, "", `#${e.target.value}`); start(e.target.value); };
 $("key").oninput = show;
-$("form").onsubmit = send;
+$("key").onchange = names;
+$("form").onsubmit = (e) => { e.preventDefault(); send(false); };
+$("dry").onclick = () => send(true);
+$("verify").onchange = (e) => put(["verify"], e.target.checked ? { timeout: "5s" } : undefined);
+$("guide-fill").onclick = guide;
+for (const one of ["send", "scenarios"]) {
+  $(`tab-${one}`).onclick = () => tab(one);
+  $(`tab-${one}`).onkeydown = (e) => {
+    if (!["ArrowLeft", "ArrowRight"].includes(e.key)) return;
+    tab(one === "send" ? "scenarios" : "send");
+    document.querySelector('[role="tab"][aria-selected="true"]').focus();
+  };
+}
 $("copy").onclick = async () => {
   // A page that came by plain HTTP from another machine has no clipboard.
   if (!navigator.clipboard) {
@@ -380,7 +333,18 @@ $("copy").onclick = async () => {
   setTimeout(() => { $("copy").textContent = "Copy as curl"; }, 1500);
 };
 document.onkeydown = (e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) $("form").requestSubmit(); };
-$("answers").append(...answers());
+$("answers").append(...reference(api.paths["/events"].post.responses, find));
 const asked = location.hash.slice(1);
-$("example").value = examples.some(([name]) => name === asked) ? asked : examples[0][0];
+const isExample = examples.some(([name]) => name === asked);
+const last = recall("event", null);
+$("example").value = isExample ? asked : examples[0][0];
 start($("example").value);
+if (!isExample && last?.signal_type) {
+  try {
+    event = last;
+    draw();
+  } catch { start(examples[0][0]); }  // of another version of the page
+}
+showHistory(refill);
+await names();
+tab(asked === "scenarios" ? "scenarios" : "send");

@@ -19,6 +19,7 @@ from sonda.pipeline.net import KEPT_DESTINATIONS, Network
 from sonda.pipeline.net import batching as batches
 from tests.support.bodies import LOG, METRIC, changed, raw
 from tests.support.extras import is_usable
+from tests.support.mock_http import MockHttp
 
 
 class Receiver:
@@ -46,7 +47,7 @@ def deliver_all(receiver: Receiver, bodies: list[dict[str, Any]]) -> None:
 
     async def main() -> None:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = httpx.MockTransport(receiver.answer)
+            pipeline._transport.http = MockHttp(receiver.answer)
             outcomes = await asyncio.gather(*(pipeline.deliver(raw(body)) for body in bodies))
         assert all(isinstance(outcome, Success) for outcome in outcomes)
 
@@ -127,7 +128,7 @@ def test_any_number_of_destinations_changes_nothing() -> None:
 
     async def main() -> None:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = httpx.MockTransport(receiver.answer)
+            pipeline._transport.http = MockHttp(receiver.answer)
             first = changed(LOG, sink={"type": "loki", "url": "http://first"})
             deliveries = [asyncio.create_task(pipeline.deliver(raw(first)))]
             await asyncio.sleep(0)

@@ -69,10 +69,6 @@ VALUES = [
         _in(signal_type="histogram", generator=None, buckets=[1]),
         "scenarios[1].signal_type: histogram: not supported yet",
     ),
-    (
-        _in(generator={"type": "csv_replay", "file": "x"}),
-        "scenarios[1].generator.type: csv_replay: not supported yet",
-    ),
     (_in(rate=0), "scenarios[1].rate: invalid value 0: expected a number above 0"),
     (_in(rate=1_000_001), "scenarios[1].rate: must be at most 1,000,000"),
     (
@@ -280,3 +276,11 @@ def test_events_come_in_the_order_in_which_they_are_due() -> None:
         found.event("app", 3)
     with pytest.raises(KeyError):
         found.event("nobody", 0)
+
+
+def test_a_wrong_default_is_not_a_missing_one() -> None:
+    """What is wrong in `defaults` is said once, and nothing follows from it."""
+    tree = {"defaults": {"rate": 0, "count": 2}, "scenarios": [metric(rate=None)]}
+    found = compile_document(from_tree(tree).unwrap(), now_ns=NOW_NS).failure()
+    assert isinstance(found, Invalid)
+    assert [issue.path for issue in found.issues] == ["defaults.rate"]

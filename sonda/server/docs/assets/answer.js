@@ -1,0 +1,139 @@
+// A request, what is waited for, and its answer: verdict, receipt, and each flaw beside its field.
+
+import { $, coloured, make, marked, withKey } from "./dom.js";
+
+/** Send *event*; *resend* is called with the time of one whose outcome is unknown. Return the verdict. */
+export async function ask(event, { dryRun, resend }) {
+  const buttons = [$("send"), $("dry")];
+  buttons.forEach((button) => { button.disabled = true; });
+  const began = performance.now();
+  const stopped = new AbortController();
+  const clock = wait(event, stopped, began);
+  let status = 0;
+  let text = "";
+  try {
+    const reply = await fetch(`events?receipt=true${dryRun ? "&dry_run=true" : ""}`, {
+      method: "POST",
+      headers: withKey({ "Content-Type": "application/json" }),
+      body: JSON.stringify(event),
+      signal: stopped.signal,
+    });
+    status = reply.status;
+    text = await reply.text();
+    return tell(status, envelope(text), Math.round(performance.now() - began), resend);
+  } catch (error) {
+    const why = stopped.signal.aborted
+      ? "you have stopped waiting; the event may or may not have been delivered"
+      : error instanceof SyntaxError
+        ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
+        : `the connection ended without an answer (${error}); the event may or may not have been delivered`;
+    return tell(0, { error: "no answer", detail: why }, Math.round(performance.now() - began), resend);
+  } finally {
+    clearInterval(clock);
+    buttons.forEach((button) => { button.disabled = false; });
+  }
+}
+
+/** Return an answer of Sonda's; raise `SyntaxError` for anything that a proxy may have said instead. */
+function envelope(text) {
+  const answer = JSON.parse(text);
+  if (typeof answer?.sent !== "boolean" && typeof answer?.detail !== "string") throw new SyntaxError("no answer of Sonda's");
+  return answer;
+}
+
+/** Replace the last answer by what is waited for, how long, and a way to stop. */
+function wait(event, stopped, began) {
+  pin([]);
+  const sink = event.sink ?? {};
+  const target = sink.url ?? sink.endpoint ?? sink.address ?? sink.brokers ?? sink.path ?? "";
+  const seconds = make("b", { id: "seconds" }, "0 s");
+  const stop = make("button", { type: "button", className: "quiet", id: "stop", onclick: () => stopped.abort() }, "Stop waiting");
+  $("answer").className = "unsure";
+  $("answer").replaceChildren(
+    make("div", { className: "bar" }, make("h2", {}, "Waiting"), seconds),
+    make("p", { className: "help" }, `waiting for ${[event.destination ?? sink.type, target].filter(Boolean).join(" ")}`),
+    stop);
+  $("answer").scrollIntoView({ block: "nearest" });
+  return setInterval(() => { seconds.textContent = `${Math.round((performance.now() - began) / 1000)} s`; }, 250);
+}
+
+function verdictOf(status, answer) {
+  if (answer.sent) return answer.verified ? "Delivered and read back" : "Delivered";
+  if (answer.preview) return "Dry run";
+  return { 0: "Unknown", 500: "Unknown", 504: "Unknown", 502: "Not delivered" }[status] ?? "Not sent";
+}
+
+function tell(status, answer, took_ms, resend) {
+  const isGood = "sent" in answer;
+  const general = pin(isGood ? [] : answer.issues?.length ? answer.issues : [{ path: "", reason: answer.detail }]);
+  const verdict = verdictOf(status, answer);
+  const lines = isGood ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
+  $("answer").className = answer.sent ? "good" : answer.preview ? "dry" : verdict === "Unknown" ? "unsure" : "bad";
+  $("answer").replaceChildren(
+    make("div", { className: "bar" }, make("h2", {}, verdict), make("b", { id: "status" }, status ? `${status}` : "—")),
+    make("p", { className: "help" }, said(answer, took_ms)),
+    make("ul", {}, ...lines.map((line) => make("li", {}, ...marked(line)))),
+    ...facts(answer),
+    answer.outcome === "unknown" && answer.timestamp
+      ? make("button", { type: "button", className: "quiet", onclick: () => resend(answer.timestamp) }, "Send it again as the same event")
+      : "",
+    make("details", { id: "whole", open: true }, make("summary", {}, "The whole answer"),
+      make("pre", { id: "body", tabIndex: 0 }, ...coloured(JSON.stringify(answer, null, 2)))));
+  return { status, verdict, sent: answer.sent === true, dry: Boolean(answer.preview) };
+}
+
+const said = (answer, took_ms) =>
+  answer.sent ? `acknowledged in ${answer.latency_ms} ms, answered in ${took_ms} ms`
+    : answer.preview ? "nothing was opened, nothing was sent" : `${answer.error}, answered in ${took_ms} ms`;
+
+/** What proves the answer: the receipt of a yes, the consequences of anything else. */
+function facts(answer) {
+  const { receipt, verified, visible_ms: visible, outcome, timestamp, resend, preview } = answer;
+  const shown = Object.entries({
+    ...(receipt && { confirmed: receipt.confirmed.replace("_", " "), timestamp: receipt.timestamp, tries: receipt.tries }),
+    ...(receipt?.status && { "destination's status": receipt.status }),
+    ...(receipt?.place && { place: Object.entries(receipt.place).map((pair) => pair.join(" ")).join(", ") }),
+    ...(verified !== undefined && { "read back": verified ? `visible after ${visible} ms` : "not seen in time" }),
+    ...(outcome && { outcome: outcome.replace("_", " "), ...(timestamp && { timestamp }), "sent again": resend === "safe" ? "safe" : "may be there twice" }),
+    ...(preview && { target: preview.target, bytes: preview.bytes, framing: preview.framing }),
+  });
+  if (!shown.length) return [];
+  return [make("dl", { id: "receipt" }, ...shown.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]))];
+}
+
+/** Put each flaw beside its field; gives the reasons of those that belong to none. */
+export function pin(issues) {
+  document.querySelectorAll(".flaw").forEach((line) => { line.textContent = ""; });
+  document.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
+  const left = issues.filter(({ path, reason }) => {
+    const missing = reason.match(/^missing field '(\w+)'/)?.[1];
+    const line = nearest([path, missing].filter(Boolean).join("."));
+    if (!line) return true;
+    line.append(make("span", {}, reason));
+    $(line.id.replace(/:flaw$/, ""))?.setAttribute("aria-invalid", "true");
+    line.closest("details")?.setAttribute("open", "");
+    return false;
+  });
+  document.querySelector("[aria-invalid]")?.scrollIntoView({ block: "center", behavior: "smooth" });
+  return left.map(({ path, reason }) => (path ? `${path}: ${reason}` : reason));
+}
+
+/** The line for flaws of a field, or of the object around it. */
+function nearest(path) {
+  for (const steps = path.split(/[.[]/); steps[0]; steps.pop()) {
+    const line = $(`${steps.join(".")}:flaw`);
+    if (line) return line;
+  }
+  return null;
+}
+
+/** What else sending can be answered, from the document. */
+export function reference(responses, find) {
+  const refusals = Object.entries(responses).filter(([, { $ref }]) => $ref);
+  return refusals.map(([status, { $ref }]) => {
+    const { description, content } = find($ref);
+    const examples = Object.values(content["application/json"].examples).map(({ value }) => make("li", {}, value.detail));
+    const title = [make("b", {}, status), " ", make("code", {}, $ref.split("/").at(-1)), " ", make("span", {}, ...marked(description))];
+    return make("details", {}, make("summary", {}, ...title), make("ul", {}, ...examples));
+  });
+}

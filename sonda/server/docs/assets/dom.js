@@ -1,0 +1,59 @@
+// What the modules of the page share: elements, text with `code` in it, JSON in colours, requests.
+
+export const $ = (id) => document.getElementById(id);
+
+export function make(tag, properties = {}, ...children) {
+  return filled(document.createElement(tag), properties, children);
+}
+
+/** An element of a drawing. */
+export function svg(tag, properties = {}, ...children) {
+  const element = document.createElementNS($("plan").namespaceURI, tag);
+  for (const [name, value] of Object.entries(properties)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+function filled(element, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+/** Text with `code` in it. */
+export const marked = (text) => text.split("`").map((piece, index) => (index % 2 ? make("code", {}, piece) : piece));
+
+export function coloured(json) {
+  const token = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
+  const pieces = [];
+  let end = 0;
+  for (const match of json.matchAll(token)) {
+    const kind = match[2] ? "name" : match[1] ? "string" : "literal";
+    pieces.push(json.slice(end, match.index), make("span", { className: kind }, match[1] ?? match[0]), match[2] ?? "");
+    end = match.index + match[0].length;
+  }
+  return [...pieces, json.slice(end)];
+}
+
+export const withKey = (headers = {}) => {
+  const key = $("key").value;
+  return key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+};
+
+/** Read what was kept in this browser; a page without storage has nothing. */
+export function recall(name, otherwise) {
+  try {
+    return JSON.parse(localStorage.getItem(`sonda.${name}`)) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+export function remember(name, value) {
+  try {
+    localStorage.setItem(`sonda.${name}`, JSON.stringify(value));
+  } catch { /* a private window, or full: the page works without */ }
+}

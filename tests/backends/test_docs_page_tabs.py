@@ -1,0 +1,122 @@
+"""`/docs` in a real browser: named destinations, what it remembers, its sizes, and scenarios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.test_docs_page import GRACELESS, field, opened, preview, send
+from tests.support.serving import Serving, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CONFIG = """
+[destinations.audit]
+encoder = { type = "json_lines" }
+sink = { type = "file", path = "audit.log" }
+
+[keys.all]
+key = "a-key"
+"""
+
+
+def test_a_named_destination_is_offered_sent_to_and_read_back(page: Page, tmp_path: Path) -> None:
+    """Names come with the key; a dry run sends nothing, the receipt is shown, the last sends are kept."""
+    config = tmp_path / "sonda.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    flags = ("--file-root", str(tmp_path), "--config", str(config), *GRACELESS)
+    with serving(*flags) as server:
+        opened(page, server)
+        assert page.locator('[id="destination=audit"]').count() == 0
+        page.locator("#key").fill("a-key")
+        page.locator("#key").press("Tab")
+        page.locator('[id="destination=audit"]').check(force=True)
+        assert "sink" not in preview(page)
+        page.locator("#dry").click()
+        page.get_by_role("heading", name="Dry run").wait_for()
+        page.locator("#send:enabled").wait_for()
+        assert not (tmp_path / "audit.log").exists()
+        page.locator("#verify").check()
+        assert send(page)[0] == 200
+        page.get_by_role("heading", name="Delivered and read back").wait_for()
+        assert "queryable" in page.locator("#receipt").inner_text()
+        assert page.locator("#history li").count() == 2
+        page.locator("#key").fill("")
+        page.reload()
+        page.locator("#history li").first.wait_for()
+        kept = page.evaluate("JSON.stringify(localStorage)")
+    assert json.loads((tmp_path / "audit.log").read_text(encoding="utf-8"))["severity"] == "info"
+    assert "audit" in kept
+    assert "a-key" not in kept
+
+
+def test_what_is_remembered_has_no_secret(page: Page, server: Serving) -> None:
+    """Neither a header's value nor a password in a URL outlives the page."""
+    opened(page, server, "loki")
+    field(page, "sink.url").fill("http://user:hunter2@127.0.0.1:1")
+    page.locator("#form details:not([open]) summary").first.click()
+    page.get_by_role("button", name="+ header").click()
+    page.locator('[id="sink.headers"] input').first.fill("X-Token")
+    page.locator('[id="sink.headers"] input').last.fill("s3cret")
+    send(page)
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    assert "127.0.0.1:1" in kept
+    assert "hunter2" not in kept
+    assert "s3cret" not in kept
+
+
+def test_the_guide_fills_in_a_deployment(page: Page, server: Serving) -> None:
+    """On this machine it is for a Loki on this machine, and is read back."""
+    opened(page, server)
+    page.get_by_role("button", name="Fill in").press("Enter")
+    body = preview(page)
+    assert body["sink"] == {"type": "loki", "url": "http://localhost:3100"}
+    assert body["verify"] == {"timeout": "5s"}
+    assert body["labels"]["event"] == "deploy_start"
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (820, 1180), (390, 844)])
+def test_nothing_is_wider_than_the_screen(
+    page: Page, server: Serving, size: tuple[int, int]
+) -> None:
+    """On a laptop the answer is in sight without scrolling; nowhere is there a sideways scroll."""
+    width, height = size
+    page.set_viewport_size({"width": width, "height": height})
+    opened(page, server)
+    assert send(page)[0] == 200
+    for tab in ("send", "scenarios"):
+        page.locator(f"#tab-{tab}").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#tab-send").click()
+    verdict = page.get_by_role("heading", name="Delivered").bounding_box()
+    assert verdict is not None
+    if width > 940:
+        assert 0 < verdict["y"] < height
+
+
+def test_a_scenario_is_planned_started_watched_and_stopped(page: Page) -> None:
+    """By the keyboard alone: the plan is drawn, the ledger moves, and the run stops."""
+    with serving(*GRACELESS) as server:
+        opened(page, server)
+        page.locator("#tab-send").press("ArrowRight")
+        page.locator("#document").fill(
+            "{signal_type: metrics, name: wave, rate: 20, duration: 10m,"
+            " generator: {type: sine, amplitude: 1, period_secs: 60}}"
+        )
+        page.locator("#plan-button").press("Enter")
+        page.locator("#plan rect").first.wait_for()
+        assert "wave: 12,000 events, ends at 600 s, 1 series" in str(
+            page.locator("#plan").text_content()
+        )
+        page.locator("#start").press("Enter")
+        page.locator("#runs .run", has_text="delivered").wait_for()
+        page.locator("#runs button").first.press("Enter")
+        page.locator("#runs .state", has_text="stopped").wait_for()
+        page.locator("#document").fill("{nonsense: 1}")
+        page.locator("#start").press("Enter")
+        page.locator("#plan-answer.bad").wait_for()
+        assert "nonsense" in page.locator("#plan-said").inner_text()
