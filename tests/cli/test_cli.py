@@ -706,7 +706,7 @@ def test_what_the_environment_lacks(config: Path) -> None:
     """A secret that is not there is a mistake, found before anything is sent."""
     result = typed("emit", "log", "x", "--to", "staging")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "sink.url is 'env:HOOK', and the environment has no HOOK" in result.stderr
+    assert "sink.url is 'env:HOOK': the variable \"HOOK\" is not set" in result.stderr
 
 
 def test_the_nearest_file_wins(home: Path, config: Path, tmp_path: Path) -> None:
