@@ -96,13 +96,16 @@ def _emit_one(
     from sonda.cli.printing import show
     from sonda.cli.reading import item
     from sonda.cli.sending import send_all
+    from sonda.cli.utf8 import as_utf8
     from sonda.cli.wording import as_typed
     from sonda.pipeline.deliver import now_ns
 
     if not to:
         raise click.MissingParameter(param_hint="'--to'", param_type="option")
     stamp = {} if timestamp is None else {"timestamp": timestamp}
-    one = item("", {**event, "labels": labels, **stamp}, now_ns).event.unwrap()
+    described = as_utf8({**event, "labels": dict(labels), **stamp})
+    one = item("", described, now_ns).event.unwrap()
+    to, given = as_utf8(to), as_utf8(given)
     how = Options(**given, names_are_servers=server is not None)
     addressed = [
         replace(address(one, chosen, how), words=as_typed(chosen.spoken, how))
