@@ -129,42 +129,53 @@ class _Reading:
 
     def _text(self, text: str, place: str) -> str:
         try:
-            if text.startswith(_ENVIRONMENT):
-                found = self._variable(text.removeprefix(_ENVIRONMENT))
-            elif text.startswith(_FILE):
-                found = self._content(text.removeprefix(_FILE))
-            else:
-                return text
+            found = resolve(text, self._environ, self._folder)
         except ValueError as exc:
             self.faults.append(f"{place}: {exc}")
             return text
+        if found is None:
+            return text
+        if text.startswith(_FILE):
+            self.files.append(self._folder / text.removeprefix(_FILE))
         self.secrets[found] = text
         return found
 
-    def _variable(self, name: str) -> str:
-        found = self._environ.get(name)
-        if found is None:
-            raise ValueError(f"the variable {quote(name)} is not set")
-        if not found:
-            raise ValueError(f"the variable {quote(name)} is empty")
-        return _utf8(found.encode(errors="surrogateescape"), f"the variable {quote(name)}")
 
-    def _content(self, name: str) -> str:
-        what = f"the file {quote(name)}"
-        if "\0" in name:  # each Python has words of its own for it
-            raise ValueError(f"{what} cannot be read: embedded null byte")
-        try:
-            path = self._folder / name
-            raw = _read_regular(path, _LARGEST_SECRET_BYTES)
-        except (OSError, ValueError) as exc:
-            raise ValueError(
-                f"{what} cannot be read: {getattr(exc, 'strerror', None) or exc}"
-            ) from None
-        self.files.append(path)
-        text = _utf8(raw, what).removesuffix("\n").removesuffix("\r")
-        if not text:
-            raise ValueError(f"{what} is empty")
-        return text
+def resolve(text: str, environ: Mapping[str, str], folder: Path) -> str | None:
+    """Return what `env:NAME` or `file:PATH` (relative to *folder*) stands for; `None` for other texts.
+
+    Raise `ValueError` where the variable is not set, the file cannot be read, or either is empty.
+    """
+    if text.startswith(_ENVIRONMENT):
+        return _variable(text.removeprefix(_ENVIRONMENT), environ)
+    if text.startswith(_FILE):
+        return _content(text.removeprefix(_FILE), folder)
+    return None
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    found = environ.get(name)
+    if found is None:
+        raise ValueError(f"the variable {quote(name)} is not set")
+    if not found:
+        raise ValueError(f"the variable {quote(name)} is empty")
+    return _utf8(found.encode(errors="surrogateescape"), f"the variable {quote(name)}")
+
+
+def _content(name: str, folder: Path) -> str:
+    what = f"the file {quote(name)}"
+    if "\0" in name:  # each Python has words of its own for it
+        raise ValueError(f"{what} cannot be read: embedded null byte")
+    try:
+        raw = _read_regular(folder / name, _LARGEST_SECRET_BYTES)
+    except (OSError, ValueError) as exc:
+        raise ValueError(
+            f"{what} cannot be read: {getattr(exc, 'strerror', None) or exc}"
+        ) from None
+    text = _utf8(raw, what).removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ValueError(f"{what} is empty")
+    return text
 
 
 def _utf8(raw: bytes, what: str) -> str:

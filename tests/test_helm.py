@@ -94,7 +94,10 @@ def test_pods_are_those_of_the_manifests() -> None:
     alike = ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "resources")
     for name in (*alike, "securityContext"):
         assert here[name] == there[name], name
-    assert there["env"][0] == here["env"][0]  # the key, out of the Secret
+    config = {"name": "config", "mountPath": "/etc/sonda", "readOnly": True}
+    assert [*here["volumeMounts"], config] == there["volumeMounts"]
+    variables = [variable for variable in there["env"] if variable["name"] != "SONDA_CONFIG"]
+    assert [one for one in here["env"] if one in variables] == variables
 
 
 def test_a_key_is_needed() -> None:
@@ -116,7 +119,7 @@ def test_variables_are_flags() -> None:
     """Each variable of the container is one that the server knows."""
     container = container_of(rendered(*VARIANTS["everything"]))
     names = {variable["name"] for variable in container["env"]}
-    assert names <= {str(flag.envvar) for flag in FLAGS}
+    assert names <= {str(flag.envvar) for flag in FLAGS} | {"SONDA_API_KEY_FILE"}
 
 
 def test_versions_are_the_projects() -> None:

@@ -6,16 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from sonda.cli.destinations import Destination, Options, named_destination, target
+from sonda.config import resolve
 from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.schemas.registry import PLUGINS
-
-_FROM_ENVIRONMENT: Final = "env:"
-_FROM_FILE: Final = "file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +97,13 @@ def _reveal(value: Any, path: str, secrets: dict[str, str], folder: Path) -> Any
         return [_reveal(inner, path, secrets, folder) for inner in value]
     if not isinstance(value, str):
         return value
-    if value.startswith(_FROM_ENVIRONMENT):
-        name = value.removeprefix(_FROM_ENVIRONMENT)
-        if name not in os.environ:
-            raise _bad(f"{path} is {value!r}, and the environment has no {name}")
-        secrets[value] = os.environ[name]
-    elif value.startswith(_FROM_FILE):
-        secrets[value] = _secret_of_file(value, path, folder)
-    return secrets.get(value, value)
-
-
-def _secret_of_file(value: str, path: str, folder: Path) -> str:
-    """Return the content of a secret's file, less a final line feed."""
     try:
-        text = (folder / value.removeprefix(_FROM_FILE)).read_text(encoding="utf-8")
-    except OSError as exc:
-        raise _bad(f"{path} is {value!r}, which cannot be read: {exc.strerror}") from None
-    except ValueError:
-        raise _bad(f"{path} is {value!r}, which is not UTF-8") from None
-    return text.removesuffix("\n")
+        found = resolve(value, os.environ, folder)
+    except ValueError as exc:
+        raise _bad(f"{path} is {value!r}: {exc}") from None
+    if found is not None:
+        secrets[value] = found
+    return value if found is None else found
 
 
 def _revealed_text(

@@ -96,13 +96,16 @@ def _emit_one(
     from sonda.cli.printing import show
     from sonda.cli.reading import item
     from sonda.cli.sending import send_all
+    from sonda.cli.utf8 import as_utf8
     from sonda.cli.wording import as_typed
     from sonda.pipeline.deliver import now_ns
 
     if not to:
         raise click.MissingParameter(param_hint="'--to'", param_type="option")
     stamp = {} if timestamp is None else {"timestamp": timestamp}
-    one = item("", {**event, "labels": labels, **stamp}, now_ns).event.unwrap()
+    described = as_utf8({**event, "labels": dict(labels), **stamp})
+    one = item("", described, now_ns).event.unwrap()
+    to, given = as_utf8(to), as_utf8(given)
     how = Options(**given, names_are_servers=server is not None)
     addressed = [
         replace(address(one, chosen, how), words=as_typed(chosen.spoken, how))
@@ -283,7 +286,7 @@ def choose_way(
         return sending.local(read_proxies() if proxy_from_env else None)
     from sonda.cli import through_server
 
-    api_key = os.environ.get("SONDA_API_KEY", "")
+    api_key = _api_key()
     try:
         header_value(api_key)
     except ValueError as exc:
@@ -306,6 +309,21 @@ def read_proxies() -> Proxies:
         return Proxies()
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="'--proxy-from-env'") from None
+
+
+def _api_key() -> str:
+    """Return the server's key: `SONDA_API_KEY`, or what the file holds that `SONDA_API_KEY_FILE` names."""
+    from sonda.config import resolve
+
+    key, path = (os.environ.get(f"SONDA_API_KEY{end}", "") for end in ("", "_FILE"))
+    if not path:
+        return key
+    if key:
+        raise click.UsageError("give SONDA_API_KEY or SONDA_API_KEY_FILE, not both")
+    try:
+        return resolve(f"file:{path}", {}, Path()) or ""
+    except ValueError as exc:
+        raise click.UsageError(f"SONDA_API_KEY_FILE: {exc}") from None
 
 
 def trusted_context(ca_cert: Path | None) -> SSLContext:

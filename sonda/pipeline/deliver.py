@@ -130,12 +130,15 @@ class Pipeline:
         find = partial(self._find, caller)
         validated = document.bind(partial(validate, received_ns=time_ns, destinations=find))
         order = validated.bind(self._preflight)
-        is_named = isinstance(order, Success) and order.unwrap().destination is not None
+        valid = order.value_or(None)
+        is_named = valid is not None and valid.destination is not None
         if is_named:
             order = order.map(hide_advisories)
         if delivery is not None:
             delivery.prepared(document, order, time_ns)
-        encoded = order.bind(encode).bind(partial(admit, caller=caller, network=self._transport))
+        encoded = order.bind(encode)
+        if caller.allowed is not None or (valid is not None and valid.verify is not None):
+            encoded = encoded.bind(partial(admit, caller=caller, network=self._transport))
         if is_named:
             encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
@@ -180,12 +183,9 @@ class Pipeline:
         destination is full the group waits within it, or fails at once with `DestinationBusy`
         (*waits* is false). Labels are taken as valid: validation is for bodies.
         """
-        encoded = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
-        return await self.send_prepared(
-            [self._preflight(order).bind(encode) for order in encoded],
-            until_s=until_s,
-            waits=waits,
-        )
+        orders = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
+        prepared = [self._preflight(order).bind(encode) for order in orders]
+        return await self.send_prepared(prepared, until_s=until_s, waits=waits)
 
     async def send_prepared(
         self,

@@ -227,7 +227,7 @@ def test_a_proxys_answer_is_unknown(page: Page) -> None:
     with serving() as server:
         opened(page, server)
         html = "<html>502 Bad Gateway</html>"
-        page.route("**/events", lambda route: route.fulfill(status=502, body=html))
+        page.route("**/events?*", lambda route: route.fulfill(status=502, body=html))
         page.locator("#send").click()
         page.get_by_role("heading", name="Unknown").wait_for()
         said = page.locator("#answer").inner_text()

@@ -379,7 +379,10 @@ def test_a_secret_in_a_file(home: Path, destination: HttpDestination) -> None:
     (home / "token").unlink()
     missing = typed("emit", "log", "x", "--to", "hook")
     assert missing.exit_code == 2
-    assert "is 'file:token', which cannot be read: No such file or directory" in missing.stderr
+    assert (
+        "is 'file:token': the file \"token\" cannot be read: No such file or directory"
+        in missing.stderr
+    )
 
 
 @pytest.mark.parametrize("words", [["emit", "log", "x", "--to", "NAME"], ["--help"]])

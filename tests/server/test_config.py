@@ -147,7 +147,9 @@ def test_no_secret_is_seen_anywhere(
     """Neither in answers of any kind nor in the log, the metrics, the documents, the process list."""
     port, _ = destination
     seen: list[str] = []
-    with started(configure(tmp_path, port), "--log-format", log_format) as server:
+    state = tmp_path / "state"
+    flags = ("--log-format", log_format, "--state-dir", str(state))
+    with started(configure(tmp_path, port), *flags) as server:
         for name, status in (("loki", 200), ("no", 502), ("gone", 502)):
             for path in ("/events", "/events?receipt=true"):
                 reply = ask(server, event(destination=name), path=path)
@@ -164,9 +166,34 @@ def test_no_secret_is_seen_anywhere(
         ]
         seen.append(Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode())
         seen.append(ask(server, event(destination="no"), key="x").body.decode())
+        seen += answers_to_a_scenario(server)
     seen.append(server.log)
+    seen += [path.read_bytes().decode("latin-1") for path in state.iterdir()]
     assert "127.0.0.1:1" in "".join(seen)
     assert [leaks(text) for text in seen] == [[]] * len(seen)
+
+
+def answers_to_a_scenario(server: Serving) -> list[str]:
+    """Plan and run one for a destination that refuses all; return every answer that shows it."""
+    scenario = {
+        "scenario_name": "hidden",
+        "signal_type": "logs",
+        "name": "a",
+        "rate": 100,
+        "count": 2,
+        "destination": "no",
+        "log_generator": {"type": "template", "templates": ["x"]},
+    }
+    planned = ask(server, scenario, path="/scenarios?dry_run=true")
+    begun = ask(server, scenario, path="/scenarios")
+    assert (planned.status, begun.status) == (200, 201), (planned.body, begun.body)
+    run = begun.document["id"]
+    shown = ask(server, path=f"/scenarios/{run}?wait=20s")
+    assert shown.document["ledger"]["rejected"] == 2
+    again = ask(server, path=f"/scenarios/{run}/events")
+    assert b"400 Bad Request" in again.body
+    answers = (planned, begun, shown, again, ask(server, path="/scenarios"))
+    return [answer.body.decode() for answer in answers]
 
 
 def test_no_path_of_a_request_reaches_the_servers_own_files(

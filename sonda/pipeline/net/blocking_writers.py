@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from functools import partial
 from threading import Condition, Lock
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from typing import Final, Protocol
 
 from returns.result import Failure, Result, Success
@@ -23,11 +22,17 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
+_SLOW_S: Final = 0.01  # what the event loop can be kept by a write
+_SLOW_FOR_S: Final = 60.0
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
 
 
 class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
     """No event is left that could be written."""
+
+
+class WouldWait(Exception):  # noqa: N818  # no error: a thread has to do it
+    """A write that must not wait would have to."""
 
 
 class Torn(Exception):  # noqa: N818  # it is the event that is torn
@@ -61,10 +66,10 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
     """
     try:
         with _guard:
-            if destination not in _queues:
-                _queues[destination] = WriteQueue(destination)
+            queue = _queue(destination)
+            queue.wake()  # first: nothing may wait where no thread can be started
             for request in requests:
-                request.join(_queues[destination])
+                request.join(queue)
     except OSError as exc:
         for request in requests:
             failed = Unreachable(f"write to {request.writer.target}", words(exc))
@@ -72,23 +77,64 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
             request.deliver_result()
 
 
+def write_now(request: WriteRequest, destination: Hashable) -> None:
+    """Write an event in this thread, if the destination is idle and nothing would have to wait.
+
+    Else it is put into the queue, as `enqueue_all` does. Where a write has taken long all the same,
+    as with a disk that is slow, a thread does the next ones.
+    """
+    began_s = monotonic()
+    with _guard:
+        queue = _queue(destination)
+        is_idle = not queue.waiting and not queue.is_writing and began_s >= queue.slow_until_s
+        if is_idle:
+            queue.is_writing = True
+            request.join(queue)
+    if not is_idle:
+        enqueue_all((request,), destination)
+        return
+    WriteBatch(queue, [request], may_wait=False).run()
+    now_s = monotonic()
+    try:
+        with _guard:
+            queue.is_writing = False
+            if now_s - began_s > _SLOW_S:
+                queue.slow_until_s = now_s + _SLOW_FOR_S
+            if queue.waiting:
+                queue.wake()
+    except OSError as exc:
+        failed = Unreachable(f"write to {request.writer.target}", words(exc))
+        deliver_results(queue.take_these([request]), Failure(failed))
+
+
 class WriteQueue:
     """Those who wait for one destination, and the daemon thread that serves them.
 
     One that hangs, on a full pipe or on a dead file system, holds up its own line only, and never
-    the exit of the process.
+    the exit of the process. Whoever *is_writing* has the destination for itself.
     """
 
     def __init__(self, destination: Hashable) -> None:
         self.waiting: dict[WriteRequest, None] = {}
+        self.is_writing = False
+        self.slow_until_s = 0.0
+        self._destination = destination
+        self._has_thread = False
         self._arrival = Condition(_guard)
-        start_daemon(partial(self._serve, destination))
 
     def join(self, request: WriteRequest) -> None:
-        """Add a request, and wake the thread if it has nothing to do; the caller holds the guard."""
-        if not self.waiting:
-            self._arrival.notify()
+        """Add a request; the caller holds the guard."""
         self.waiting[request] = None
+
+    def wake(self) -> None:
+        """Wake the thread to look at what waits, and start it where there is none; raise `OSError`.
+
+        The caller holds the guard.
+        """
+        if not self._has_thread:
+            start_daemon(self._serve)
+            self._has_thread = True
+        self._arrival.notify()
 
     def withdraw(self, request: WriteRequest) -> bool:
         """Forget a request; return whether it was in time: behind a write that hangs they pile up."""
@@ -128,23 +174,33 @@ class WriteQueue:
                 request: None for request in requests if not request.abandoned
             } | self.waiting
 
-    def _serve(self, destination: Hashable) -> None:
-        while batch := self._next_batch(destination):
+    def _serve(self) -> None:
+        while batch := self._next_batch():
             batch.run()
+            self.is_writing = False
 
-    def _next_batch(self, destination: Hashable) -> WriteBatch | None:
+    def _next_batch(self) -> WriteBatch | None:
         with self._arrival:
             idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
-            if not self._arrival.wait_for(lambda: self.waiting, idle_s):
-                del _queues[destination]
+            if not self._arrival.wait_for(self._has_work, idle_s):
+                self._has_thread = False
+                if not self.is_writing:
+                    del _queues[self._destination]
                 return None
+            self.is_writing = True
             return WriteBatch(self, list(self.waiting))
+
+    def _has_work(self) -> bool:
+        return bool(self.waiting) and not self.is_writing
 
 
 class WriteBatch:
     """One go at a destination, for all that wait for it and whose ways are that of the first."""
 
-    def __init__(self, line: WriteQueue, waiting: list[WriteRequest]) -> None:
+    def __init__(
+        self, line: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
+    ) -> None:
+        self.may_wait = may_wait  # whether it may block: it has a thread of its own
         self._queue = line
         self._writer = waiting[0].writer
         self._waiting = waiting  # when the turn came
@@ -156,6 +212,8 @@ class WriteBatch:
             outcome = self._writer.write(self)
         except Withdrawn:
             return
+        except WouldWait:
+            pass  # what has not begun still waits
         except OSError as exc:
             self._fail(Failure(Unreachable(f"write to {self._writer.target}", words(exc))))
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
@@ -166,7 +224,12 @@ class WriteBatch:
         self._queue.put_back(self._begun)
 
     def check(self) -> None:
-        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case."""
+        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.
+
+        Raise `WouldWait` where nothing may wait.
+        """
+        if not self.may_wait:
+            raise WouldWait
         if not self._begun and not self._queue.has(self._writer):
             raise Withdrawn
 
@@ -225,7 +288,14 @@ class WriteBatch:
 
 
 _guard: Final = Lock()
-_queues: Final[dict[Hashable, WriteQueue]] = {}  # no entry without a thread
+_queues: Final[dict[Hashable, WriteQueue]] = {}
+
+
+def _queue(destination: Hashable) -> WriteQueue:
+    """Return the queue of a destination, made now if there is none; the caller holds the guard."""
+    if destination not in _queues:
+        _queues[destination] = WriteQueue(destination)
+    return _queues[destination]
 
 
 def _forget_threads() -> None:

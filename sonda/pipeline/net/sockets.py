@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
@@ -243,17 +244,27 @@ class TlsSession:
             self._received, self._unsent, server_hostname=server_name.encode("ascii")
         )
         self._flushing = asyncio.Lock()
+        self._early = b""  # what the peer said with the end of the handshake: it may be a refusal
 
     async def shake_hands(self) -> None:
         """Begin; raises `OSError` if one side is not content with the other."""
         try:
             await self._finish(self._tls.do_handshake)
             await self._flush()
-            began = self.is_alive(peer_may_talk=True)  # it may end with what has come so far
+            began = self._hear()  # it may end with what has come so far
         except ssl.SSLEOFError:
-            began = False
+            began = bool(self._early)
         if not began:
             raise ConnectionResetError("the peer hung up")
+
+    def _hear(self) -> bool:
+        """Keep what has come in for `receive`; return whether that is something, or more may come."""
+        self._received.write(self._socket.take_input())
+        with suppress(ssl.SSLWantReadError):
+            while said := self._tls.read(_CHUNK_BYTES):
+                self._early += said
+            return bool(self._early)
+        return True
 
     async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
         """Encrypt *data*, and send it as `Socket.send` does."""
@@ -262,6 +273,9 @@ class TlsSession:
 
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream, announced or not."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         try:
             return await self._finish(partial(self._tls.read, _CHUNK_BYTES))
         except ssl.SSLEOFError:
@@ -269,6 +283,9 @@ class TlsSession:
 
     def is_alive(self, *, peer_may_talk: bool) -> bool:
         """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
+        if self._early and not peer_may_talk:
+            return False
+        self._early = b""
         self._received.write(self._socket.take_input())
         try:
             while self._tls.read(_CHUNK_BYTES):

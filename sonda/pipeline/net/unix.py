@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+from typing import Final
 
 try:
     import fcntl
@@ -12,6 +14,10 @@ except ImportError:  # Windows has neither
     IS_UNIX = False
 else:
     IS_UNIX = True
+
+_MUCH_ROOM_BYTES: Final = (
+    32768  # twice a text stream's buffer of 8 KiB and a binary one's, an event
+)
 
 
 def lock_inode(fd: int) -> None:
@@ -41,6 +47,17 @@ def unlock_for_process(fd: int) -> None:
 def is_appending(fd: int) -> bool:
     """Return whether every write goes to the end of the file."""
     return IS_UNIX and bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
+
+
+def has_much_room(fd: int) -> bool:
+    """Return whether a pipe has room for an event, and for all that a program may have buffered.
+
+    Pages that are read or written in part count for full ones.
+    """
+    if not IS_UNIX or not hasattr(fcntl, "F_GETPIPE_SZ"):  # Linux has it
+        return False
+    (unread,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return bool(2 * unread + _MUCH_ROOM_BYTES <= fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
 
 
 def has_unsent(sock: socket.socket) -> bool:

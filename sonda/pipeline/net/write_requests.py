@@ -63,8 +63,10 @@ class WriteRequest:
         When the wait ends too soon, an event that has not begun is withdrawn: `Unreachable`. One
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
-        expiry = self.loop.call_at(deadline.at_s, self.expire, deadline)
         since_ns = perf_counter_ns()
+        expiry: asyncio.TimerHandle | None = None
+        if not self._told.done():
+            expiry = self.loop.call_at(deadline.at_s, self.expire, deadline)
         try:
             return await self._told
         except asyncio.CancelledError as exc:
@@ -72,7 +74,8 @@ class WriteRequest:
                 explain(exc, outcome.failure())
             raise
         finally:
-            expiry.cancel()
+            if expiry is not None:
+                expiry.cancel()
             for delivery in under_way():
                 self.record(delivery, since_ns)
 
@@ -132,8 +135,18 @@ def notify(requests: list[WriteRequest]) -> None:
     for request in requests:
         by_loop.setdefault(request.loop, []).append(request)
     for loop, notified in by_loop.items():
+        if loop is _running_loop():  # it was written in the loop's own thread
+            _deliver_each(notified)
+            continue
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_deliver_each, notified)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _deliver_each(requests: list[WriteRequest]) -> None:

@@ -15,10 +15,11 @@ from typing import Final
 
 from sonda.pipeline.net.blocking_writers import Torn, WriteBatch
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.net.unix import is_appending
+from sonda.pipeline.net.unix import has_much_room, is_appending
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
 _PAUSE_S: Final = 0.002
+_MOST_BYTES_AT_ONCE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
 
 
@@ -43,7 +44,8 @@ def claim(lock: Callable[[int], object], fd: int) -> bool:
 
 def pause(batch: WriteBatch) -> None:
     """Wait a little before the next try."""
-    time.sleep(_PAUSE_S)
+    if batch.may_wait:
+        time.sleep(_PAUSE_S)
     batch.check()
 
 
@@ -51,8 +53,19 @@ def wait_for_room(fd: int, batch: WriteBatch) -> None:
     """Wait until a pipe takes `PIPE_BUF` bytes without blocking; what has begun waits forever."""
     room = select.poll()
     room.register(fd, select.POLLOUT)
-    while not room.poll(_SLICE_MS):
+    while not room.poll(_SLICE_MS if batch.may_wait else 0):
         batch.check()
+
+
+def writes_at_once(fd: int, size_bytes: int) -> bool:
+    """Return whether so many bytes are sure to be written whole without waiting.
+
+    A regular file takes them into the system's cache.
+    """
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return size_bytes <= _MOST_BYTES_AT_ONCE
+    return stat.S_ISFIFO(mode) and size_bytes <= select.PIPE_BUF and has_much_room(fd)
 
 
 def is_regular(fd: int) -> bool:

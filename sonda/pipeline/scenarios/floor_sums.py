@@ -13,26 +13,23 @@ def floor_sums(last: int, a: int, b: int, c: int) -> tuple[int, int, int]:
     """
     if last < 0:
         return 0, 0, 0
+    (steps, a), (base, b) = divmod(a, c), divmod(b, c)
+    top = (a * last + b) // c
+    total = weighted = squared = 0  # of what is left of f once *steps* and *base* are taken out
+    if top:
+        under, under_weighted, under_squared = floor_sums(top - 1, c, c - b - 1, a)
+        total = last * top - under
+        weighted = (top * last * (last + 1) - under_squared - under) // 2
+        squared = last * top * (top + 1) - 2 * under_weighted - 2 * under - total
+    if not steps and not base:
+        return total, weighted, squared
     count, line = last + 1, last * (last + 1) // 2
     squares = line * (2 * last + 1) // 3
-    if a >= c or b >= c:
-        (steps, a), (base, b) = divmod(a, c), divmod(b, c)
-        plain, weighted, squared = floor_sums(last, a, b, c)
-        return (
-            plain + steps * line + base * count,
-            weighted + steps * squares + base * line,
-            squared
-            + steps * steps * squares
-            + base * base * count
-            + 2 * (steps * base * line + base * plain + steps * weighted),
-        )
-    top = (a * last + b) // c
-    if top == 0:
-        return 0, 0, 0
-    plain, weighted, squared = floor_sums(top - 1, c, c - b - 1, a)
-    total = last * top - plain
     return (
-        total,
-        (top * last * count - squared - plain) // 2,
-        last * top * (top + 1) - 2 * weighted - 2 * plain - total,
+        total + steps * line + base * count,
+        weighted + steps * squares + base * line,
+        squared
+        + steps * steps * squares
+        + base * base * count
+        + 2 * (steps * base * line + base * total + steps * weighted),
     )

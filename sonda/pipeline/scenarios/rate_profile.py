@@ -18,6 +18,9 @@ from typing import Final, NamedTuple
 from sonda.pipeline.scenarios.floor_sums import floor_sums
 
 _MOST_SEGMENTS: Final = 4096  # of a table
+_NEAR: Final = 12  # short cycles that are walked through
+_ASIDE: Final = 4
+_BISECTED: Final = 4  # of so many steps one halves, however the weight grows
 
 
 class Cycle(NamedTuple):
@@ -74,8 +77,11 @@ class Profile:
             yield Segment(0, None, 0, self.plain)
             return
         if self._table is None:
-            begin = self._cycle_before(above, below)
-            weight = self._weight(begin)
+            goal = above // below
+            for segment in self._segments(*self._cycle_before(goal)):
+                begin, end, weight, slope = segment
+                if end is None or weight + slope * (end - begin) > goal:
+                    break
         else:
             times, weights = self._table
             full, rest = divmod(above, below * weights[-1])
@@ -91,16 +97,22 @@ class Profile:
         return self.raised if in_burst else self.plain
 
     def _segments(self, begin: int, weight: int) -> Iterator[Segment]:
+        """Yield the segments from *begin* on; a gap is one, whatever bursts it hides."""
+        cycle, rest, burst_cycle, burst = self.cycle, self.rest, self.burst_cycle, self.burst
         while True:
-            ends = [
-                begin - place + (length if place < length else cycle)
-                for cycle, length in ((self.cycle, self.rest), (self.burst_cycle, self.burst))
-                if cycle
-                for place in (begin % cycle,)
-            ]
-            segment = Segment(begin, end := min(ends), weight, self._slope(begin))
-            yield segment
-            weight += segment.slope * (end - begin)
+            slope, ends = self.plain, []
+            if burst_cycle:
+                place = begin % burst_cycle
+                slope = self.raised if place < burst else self.plain
+                ends.append(begin - place + (burst if place < burst else burst_cycle))
+            if cycle:
+                place = begin % cycle
+                if place >= rest:
+                    slope, ends = 0, []
+                ends.append(begin - place + (rest if place < rest else cycle))
+            end = min(ends)
+            yield Segment(begin, end, weight, slope)
+            weight += slope * (end - begin)
             begin = end
 
     @cached_property
@@ -156,24 +168,38 @@ class Profile:
         bent = every * (iq - ip) + shift * (q - p)
         return line + bent + cycle * (pp - qq - q - p) // 2 + rest * p
 
-    def _cycle_before(self, above: int, below: int) -> int:
-        """Return the start of a short cycle, the last one at which the weight is at most above / below."""
+    def _cycle_before(self, goal: int) -> tuple[int, int]:
+        """Return the start of a short cycle near which the weight reaches *goal*, and its weight.
+
+        That is at most *goal*, no more than `_NEAR` short cycles before. The first guess is mostly
+        near enough. Else, between a number of cycles that is too low and one that is too high, aim
+        a little beside the one that is interpolated, at the side which is farther.
+        """
         short = min(self.cycle, self.burst_cycle)
-
-        def is_before(number: int) -> bool:
-            return self._weight(number * short) * below <= above
-
-        guess = above * self._sample[0] // (below * self._sample[1] * short)
-        low, high, stride = guess, guess + 1, 1
-        while low > 0 and not is_before(low):
-            high, low, stride = low, max(0, low - stride), stride * 2
-        stride = 1
-        while is_before(high):
-            low, high, stride = high, high + stride, stride * 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if is_before(middle) else (low, middle)
-        return low * short
+        time, weight = self._sample
+        least = min(self.plain, self.raised) * (self.rest if short == self.cycle else short)
+        low, weight_low = 0, 0
+        high, weight_high = 0, 0  # of which nothing is known yet
+        number, stride, tries = max(0, goal * time // (weight * short) - _ASIDE), _ASIDE, 0
+        while not high or high - low > _NEAR:
+            found, was_low = self._weight(number * short), False
+            if found <= goal:
+                low, weight_low, was_low = number, found, True
+                if goal - found <= _NEAR * least:
+                    break
+            else:
+                high, weight_high = number, found
+            tries += 1
+            if not high:
+                number = low + (goal - weight_low) * time // (weight * short) + stride
+                stride *= 2
+            elif tries % _BISECTED == 0:
+                number = (low + high) // 2
+            else:
+                ahead = (goal - weight_low) * (high - low) // (weight_high - weight_low)
+                number = low + ahead + (_ASIDE if was_low else -_ASIDE)
+                number = min(max(number, low + 1), high - 1)
+        return low * short, weight_low
 
     @cached_property
     def _sample(self) -> tuple[int, int]:

@@ -214,7 +214,8 @@ function chooseSignal(signal) {
 /** Let what was not chosen just now follow what was. */
 function agree(kept) {
   if (!event.destination) {
-    for (const kind of ["encoder", "sink"]) {  // what this signal cannot have
+    // What this signal cannot have.
+    for (const kind of ["encoder", "sink"]) {
       if (!choices(kind)[event[kind].type]) event[kind] = initial({ $ref: Object.values(choices(kind))[0] });
     }
     if (!fits(event.encoder.type, event.sink.type)) {
@@ -294,7 +295,7 @@ function guide() {
   const loki = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples.loki.value);
   const { encoder, sink, ...rest } = loki;
   event = known ? { ...rest, destination: known.name, verify: { timeout: "5s" } } : { ...loki, verify: { timeout: "5s" } };
-  if (isLocal && event.sink) event.sink.url = "http:" + "//localhost:3100";
+  if (isLocal && event.sink) event.sink.url = event.sink.url.replace("loki:", "localhost:");
   draw();
   $("dry").focus();
 }
@@ -340,10 +341,8 @@ const last = recall("event", null);
 $("example").value = isExample ? asked : examples[0][0];
 start($("example").value);
 if (!isExample && last?.signal_type) {
-  try {
-    event = last;
-    draw();
-  } catch { start(examples[0][0]); }  // of another version of the page
+  // It may be of another version of the page.
+  try { refill(last); } catch { start(examples[0][0]); }
 }
 showHistory(refill);
 await names();

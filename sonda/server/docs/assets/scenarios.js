@@ -42,7 +42,8 @@ async function post(dryRun) {
   const text = $("document").value;
   remember("scenario", text);
   const { ok, answer } = await call("POST", `scenarios${dryRun ? "?dry_run=true" : ""}`, {
-    headers: { "Content-Type": "application/yaml" },  // JSON is YAML, too
+    // JSON is YAML, too.
+    headers: { "Content-Type": "application/yaml" },
     body: text,
   });
   $("plan-answer").className = ok ? "" : "bad";

@@ -1,0 +1,122 @@
+"""Writes that may block: who does them, the event loop's thread or one of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+from returns.result import Failure, Result, Success
+
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.model import Ack, Confirmed
+from sonda.pipeline.net import blocking_writers
+from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all, write_now
+from sonda.pipeline.net.write_requests import Verdict, WriteRequest
+from sonda.pipeline.problems import Problem, Unreachable
+
+YES = Success(Ack(Confirmed.HANDED_OFF))
+
+
+@dataclass(eq=False)
+class Notes:
+    """A destination: notes what is written, and by which thread; a write waits for its *gate*."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    written: list[bytes] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+    target: str = "here"
+    confirmed: Confirmed = Confirmed.HANDED_OFF
+    error: OSError | None = None
+
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
+        if not self.gate.is_set():
+            batch.check()
+            self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.written.append(batch.begin(1000))
+        self.threads.append(threading.current_thread())
+        batch.set_result(1000)
+        return Success(None)
+
+
+def write(notes: Notes, *bodies: bytes) -> list[Verdict]:
+    """Write events one after the other, each in this thread if that can be."""
+
+    async def main() -> list[Verdict]:
+        verdicts = []
+        for body in bodies:
+            request = WriteRequest(notes, body, 1)
+            write_now(request, notes)
+            asyncio.get_running_loop().call_soon(notes.gate.set)
+            verdicts.append(await request.verdict(Deadline.within(30)))
+        return verdicts
+
+    return asyncio.run(main())
+
+
+def test_a_write_that_does_not_wait_needs_no_thread() -> None:
+    """An idle destination's event is written by its caller."""
+    notes = Notes()
+    notes.gate.set()
+    assert write(notes, b"a", b"b") == [YES, YES]
+    assert notes.written == [b"a", b"b"]
+    assert notes.threads == [threading.current_thread()] * 2
+
+
+def test_a_write_that_would_wait_is_done_by_a_thread() -> None:
+    """The loop goes on meanwhile: it is what ends the wait."""
+    notes = Notes()
+    assert write(notes, b"a") == [YES]
+    assert notes.written == [b"a"]
+    assert notes.threads[0] is not threading.current_thread()
+
+
+def test_after_a_slow_write_a_thread_does_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has kept the loop once does not keep it again."""
+    monkeypatch.setattr(blocking_writers, "_SLOW_S", 0.0)
+    notes = Notes()
+    notes.gate.set()
+    assert write(notes, b"a", b"b") == [YES, YES]
+    assert notes.threads[0] is threading.current_thread()
+    assert notes.threads[1] is not threading.current_thread()
+
+
+def test_an_error_before_the_first_byte_is_the_verdict() -> None:
+    """It is told as it is where a thread has it, and nothing stays in the queue."""
+    notes = Notes(error=BrokenPipeError(32, "Broken pipe"))
+    notes.gate.set()
+    assert write(notes, b"a") == [Failure(Unreachable("write to here", "Broken pipe"))]
+    assert blocking_writers._queues[notes].waiting == {}
+
+
+def test_where_events_wait_nobody_overtakes_them() -> None:
+    """An event that could be written at once goes behind those of a write under way."""
+    notes = Notes()
+
+    async def main() -> list[Verdict]:
+        first, second = (WriteRequest(notes, body, 1) for body in (b"a", b"b"))
+        enqueue_all((first,), notes)
+        write_now(second, notes)
+        notes.gate.set()
+        return [await one.verdict(Deadline.within(30)) for one in (first, second)]
+
+    assert asyncio.run(main()) == [YES, YES]
+    assert b"".join(notes.written) == b"ab"
+    assert threading.current_thread() not in notes.threads
+
+
+def test_where_no_thread_can_be_started_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event that would need one was not sent, and never will be."""
+
+    def refuse(_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(blocking_writers, "start_daemon", refuse)
+    notes = Notes()
+    (verdict,) = write(notes, b"a")
+    assert verdict == Failure(Unreachable("write to here", "Resource temporarily unavailable"))
+    assert blocking_writers._queues[notes].waiting == {}
+    assert notes.written == []
