@@ -75,6 +75,10 @@ def _accepts_problem_json(accept: str) -> bool:
 
 def delivered(receipt: Receipt, form: Form) -> Answer:
     """Return the answer 200 to an event that its destination has acknowledged."""
+    is_plain = receipt.verified is None and not form.receipt and not receipt.warnings
+    if is_plain:
+        known = (receipt.signal_type.encode(), receipt.latency_us // 1000)
+        return Answer(200, b'{"sent":true,"signal_type":"%b","latency_ms":%d}\n' % known)
     document: dict[str, object] = {
         "sent": True,
         "signal_type": receipt.signal_type,

@@ -23,7 +23,6 @@ from sonda.rejections import (
     ShuttingDown,
     UnknownParameters,
 )
-from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import (
     DELIVERY,
     Rejected,
@@ -41,6 +40,7 @@ from sonda.resources.request import (
     BODY,
     DRY_RUN,
     RECEIPT,
+    BearerAuth,
     Body,
     Message,
     Receive,

@@ -11,7 +11,7 @@ import mmap
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate, product
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -109,6 +109,8 @@ class Metrics(Observer):
     def __init__(self, all_sheets: Sequence[Sheet] = (), number: int = 0) -> None:
         self._all = all_sheets or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
         self._sheet = self._all[number]
+        self.inflight: Callable[[float], None] = partial(self._sheet.__setitem__, _INFLIGHT)
+        """Sets how many requests are under way."""
         self._registry = CollectorRegistry(auto_describe=False)
         self.scenarios: Mapping[str, Any] = {}
         """What the runner of scenarios last said of all runs, if there is one."""
@@ -118,10 +120,6 @@ class Metrics(Observer):
         """Write all counts in the format that the header `Accept` prefers; gives its type, too."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
-
-    def inflight(self, requests: int) -> None:
-        """Set how many requests are under way."""
-        self._sheet[_INFLIGHT] = requests
 
     def log_lines_dropped(self, lines: int) -> None:
         """Count lines that the log has lost."""

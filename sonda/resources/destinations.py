@@ -8,10 +8,9 @@ from sonda.answers import Answer
 from sonda.envelope import compact
 from sonda.pipeline.policy.callers import Directory
 from sonda.rejections import InvalidParameter, UnknownParameters
-from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import Rejected, write
 from sonda.resources.probes import GetResource
-from sonda.resources.request import parameters
+from sonda.resources.request import BearerAuth, parameters
 
 
 class Destinations(GetResource):

@@ -9,10 +9,9 @@ import falcon.asgi
 from prometheus_client.exposition import gzip_accepted
 
 from sonda.rejections import InvalidParameter, UnknownParameters
-from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import Rejected
 from sonda.resources.probes import GetResource
-from sonda.resources.request import parameters
+from sonda.resources.request import BearerAuth, parameters
 
 
 class Exposition(GetResource):

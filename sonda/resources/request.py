@@ -1,4 +1,4 @@
-"""What a request says beside its event: headers, query parameters, and the bytes of its body.
+"""What a request says beside its event: who sends it, headers, query parameters, the body's bytes.
 
 What is read out of a text alone is memoized: the requests of one client say the same.
 """
@@ -6,14 +6,15 @@ What is read out of a text alone is memoized: the requests of one client say the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
 import falcon
 import falcon.asgi
 
+from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller, caller_of
 from sonda.pipeline.schemas.issues import unknown_variant
 from sonda.rejections import (
     CutShort,
@@ -21,6 +22,7 @@ from sonda.rejections import (
     InvalidParameter,
     PayloadTooLarge,
     RequestTimeout,
+    Unauthorized,
     UnknownParameters,
     UnsupportedMediaType,
 )
@@ -36,6 +38,41 @@ DRY_RUN: Final = "dry_run"
 RECEIPT: Final = "receipt"
 _BOOLEANS: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 _MEMOIZED: Final = 32  # texts, each of which may be as long as a head: 2 MiB at most
+
+
+# Who sends it (RFC 6750)
+
+
+class _WithKeys(Protocol):
+    @property
+    def keys(self) -> Sequence[ApiKey]: ...
+
+
+class Configured(Protocol):
+    """What has the configuration that is in force."""
+
+    @property
+    def current(self) -> _WithKeys: ...
+
+
+class BearerAuth:
+    """Lets requests pass that carry a key of the configuration; where it has none, lets all pass."""
+
+    def __init__(self, config: Configured) -> None:
+        self._config = config
+
+    def check(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls; raise `Rejected` with `Unauthorized` unless the request has a key."""
+        keys = self._config.current.keys
+        if not keys:
+            return ANYBODY
+        scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not given.strip(" "):
+            raise Rejected(Unauthorized("missing or malformed Authorization header"))
+        caller = caller_of(keys, given.strip(" ").encode("latin-1"))
+        if caller is None:
+            raise Rejected(Unauthorized("invalid API key"))
+        return caller
 
 
 # Headers

@@ -14,10 +14,10 @@ from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.resolve import listening_on
 from sonda.pipeline.policy.destinations import Policy
 from sonda.pipeline.values.addresses import Address, is_loopback
-from sonda.resources.auth import BearerAuth
 from sonda.resources.destinations import Destinations
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Readiness
+from sonda.resources.request import BearerAuth
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
@@ -61,7 +61,7 @@ def assemble(
         folder for folder in (settings.state_dir, runner_home and runner_home.folder) if folder
     ]
     config = config or LiveConfig(build(Source(settings.api_key)))
-    auth = BearerAuth(config.keys)
+    auth = BearerAuth(config)
     inner = create_app(
         pipeline or confined_pipeline(settings, listening, metrics, config, state),
         RequestLimits(

@@ -1,21 +1,49 @@
-"""One request and its answer on a connection, and how the connection is closed after it.
+"""One request and its answer on a connection, its id, and how the connection is closed after it.
 
-Both override uvicorn 0.54: each docstring says what uvicorn would do.
+The classes override uvicorn 0.54: each docstring says what uvicorn would do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, Final
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from sonda.envelope import envelope
-from sonda.server.request_id import HEADER, request_id
 
 LINGER_S: Final = 5.0
+HEADER: Final = b"x-request-id"
+ID: Final = "sonda.id"  # where a request's scope keeps it
+_GIVEN: Final = re.compile(rb"[!-~]{1,128}")  # printable ASCII without blanks
+
+
+class _Series:
+    """Ids that no other process has: random where they begin, and then counted."""
+
+    def __init__(self) -> None:
+        self._start_anew()
+        os.register_at_fork(after_in_child=self._start_anew)
+
+    def _start_anew(self) -> None:
+        self.prefix = os.urandom(12).hex()
+        self.numbers = count()
+
+
+_SERIES: Final = _Series()
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
+    """Return the caller's own id if the headers have one that may be repeated; else a new one."""
+    for name, value in headers:
+        if name == HEADER and _GIVEN.fullmatch(value):
+            return value.decode("ascii")
+    return f"{_SERIES.prefix}{next(_SERIES.numbers):08x}"
 
 
 class LingeringTransport(asyncio.Transport):
@@ -37,11 +65,13 @@ class LingeringTransport(asyncio.Transport):
         self._loop = loop
         self._expects_input = expects_input
         self._deadline: asyncio.TimerHandle | None = None
+        self.is_lingering = False
 
     def close(self) -> None:
         if self._deadline is not None:
             self._transport.close()
             return
+        self.is_lingering = True
         self._deadline = self._loop.call_later(LINGER_S, self._transport.abort)
         if self._expects_input() and not self._transport.is_closing():
             self._transport.write_eof()
@@ -50,7 +80,7 @@ class LingeringTransport(asyncio.Transport):
             self._transport.close()
 
     def is_closing(self) -> bool:
-        return self._deadline is not None or self._transport.is_closing()
+        return self.is_lingering or self._transport.is_closing()
 
     def lost(self) -> None:
         """Note that the connection is gone."""
@@ -62,7 +92,7 @@ class LingeringTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write, unless nobody listens: uvicorn tells only the newest request that they left."""
-        if not self.is_closing():
+        if not (self.is_lingering or self._transport.is_closing()):
             self._transport.write(data)
 
     def pause_reading(self) -> None:

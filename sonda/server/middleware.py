@@ -13,8 +13,8 @@ from sonda.observe.record import EVENT_STATUSES
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
 from sonda.resources.errors import DELIVERY, Rejected, requested_form
 from sonda.resources.request import Message, Receive
+from sonda.server.exchange import HEADER, ID, request_id
 from sonda.server.host_check import HostCheck
-from sonda.server.request_id import HEADER, ID, request_id
 
 Scope: TypeAlias = dict[str, Any]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
@@ -153,7 +153,7 @@ class _Request:
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send a message; with its first one the answer gets the request's id, and is logged."""
+        """Send a message; the answer gets the request's id, and is logged before it begins."""
         if message["type"] == "http.response.start":
             scope, status = self._scope, message["status"]
             own_id = scope[ID]

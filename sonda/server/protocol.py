@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from sonda.envelope import envelope
 from sonda.observe.metrics import Metrics
-from sonda.server.exchange import Cycle, LingeringTransport
+from sonda.server.exchange import HEADER, Cycle, LingeringTransport, request_id
 from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
     STAND_IN_METHOD,
@@ -28,7 +28,6 @@ from sonda.server.request_head import (
     split_target,
     with_known_method,
 )
-from sonda.server.request_id import HEADER, request_id
 
 PIPELINE_LIMIT: Final = 256
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
@@ -55,6 +54,7 @@ class EventProtocol(HttpToolsProtocol):
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
     _head_bytes = 0  # of what the parser has told
+    _hosts = 0  # headers of that name
     _growing_bytes = 0  # of whole reads within one head: the parser only tells what is complete
     _deaf = False  # what still arrives is thrown away
     _ended = False  # nothing will arrive
@@ -128,7 +128,7 @@ class EventProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse within limits; uvicorn has none, and answers 400 in plain text."""
         self._unset_keepalive_if_required()
-        if self._deaf or self.transport.is_closing():
+        if self._deaf or self._connection.is_lingering:
             self._discard(data)
             return
         in_head = self._phase is _Phase.HEAD
@@ -194,7 +194,7 @@ class EventProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Refuse to queue requests without end."""
         self._phase = _Phase.HEAD
-        self._head_bytes = self._growing_bytes = 0
+        self._head_bytes = self._growing_bytes = self._hosts = 0
         if len(self.pipeline) >= PIPELINE_LIMIT:
             raise Refusal(400, f"over {PIPELINE_LIMIT} requests wait on this connection")
         super().on_message_begin()
@@ -208,11 +208,15 @@ class EventProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count the head's bytes; leave out trailers, which uvicorn takes for headers."""
+        name = name.lower()
+        self._hosts += name == b"host"
         self._head_bytes += len(name) + len(value) + len(b": \r\n")
         if self._head_bytes > HEAD_LIMIT_BYTES:
             raise head_too_large()
         if self._phase is _Phase.HEAD:
-            super().on_header(name, value)
+            self.headers.append((name, value))
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
 
     def on_headers_complete(self) -> None:
         """Start the request, unless it will be read again without its offer of an upgrade.
@@ -225,12 +229,12 @@ class EventProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
-        self._check_host(version)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1: ignored in HTTP/1.0
         self._describe(version)
         self._phase = _Phase.BODY
-        self._unwatch_head()
+        if self._head_timer is not None:
+            self._unwatch_head()
         waiting = self._answer_is_due()
         self.cycle = Cycle(
             scope=self.scope,
@@ -251,16 +255,15 @@ class EventProtocol(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
 
-    def _check_host(self, version: str) -> None:
-        """Raise `Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2)."""
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1:
-            raise Refusal(400, "the request has more than one Host header")
-        if hosts == 0 and version == "1.1":
-            raise Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
-
     def _describe(self, version: str) -> None:
-        """Put the request line into the scope."""
+        """Put the request line into the scope.
+
+        Raise `Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2).
+        """
+        if self._hosts > 1:
+            raise Refusal(400, "the request has more than one Host header")
+        if self._hosts == 0 and version == "1.1":
+            raise Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
         target = split_target(self.url)
         if target is None:
             raise Refusal(400, "the request target has no path")

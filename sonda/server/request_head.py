@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
 import httptools
-
-from sonda.pipeline.values.memoize import memoize
 
 HEAD_LIMIT_BYTES: Final = 65536
 STAND_IN_METHOD: Final = b"PROPFIND"
@@ -23,7 +22,7 @@ class Refusal(Exception):  # noqa: N818  # raised through the parser to end a re
         self.status = status
 
 
-@memoize
+@lru_cache(32)  # of targets that may be as long as a head: 2 MiB at most
 def split_target(target: bytes) -> tuple[str, bytes, bytes] | None:
     """Split a request's target into its path, once more as it is written, and the query."""
     try:

@@ -13,7 +13,7 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder, LogValue
-from sonda.pipeline.model import Event, Log, Metric
+from sonda.pipeline.model import Event, Log
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms
 
@@ -49,17 +49,14 @@ _WRITER: Final = msgspec.json.Encoder(order="deterministic")  # sorts the names 
 
 def encode(event: Event, options: JsonLines) -> Result[bytes, Problem]:
     """Render one object, LF-terminated, time in milliseconds; it never fails."""
-    return Success(_WRITER.encode(_line(event, options)) + b"\n")
-
-
-def _line(event: Event, options: JsonLines) -> _LogLine | _MetricLine:
     timestamp = rfc3339_ms(event.time_ns)
-    match event:
-        case Log():
-            return _LogLine(timestamp, event.severity, event.message, event.labels, event.fields)
-        case Metric():
-            written = msgspec.Raw(_number(event.value, options.precision).encode())
-            return _MetricLine(event.name, written, event.labels, timestamp)
+    line: _LogLine | _MetricLine
+    if isinstance(event, Log):
+        line = _LogLine(timestamp, event.severity, event.message, event.labels, event.fields)
+    else:
+        written = msgspec.Raw(_number(event.value, options.precision).encode())
+        line = _MetricLine(event.name, written, event.labels, timestamp)
+    return Success(_WRITER.encode(line) + b"\n")
 
 
 def _number(value: float, precision: int | None) -> str:

@@ -29,9 +29,11 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     Spec: https://www.rfc-editor.org/rfc/rfc8259
     """
     if raw.count(b"[") + raw.count(b"{") < _MANY_CONTAINERS:
-        return _parse(raw)
+        plain = _decode_plain(raw)
+        return _decode_strictly(raw) if plain is None else Success(plain)
     with _collector_paused():
-        return _parse(raw)
+        plain = _decode_plain(raw)
+        return _decode_strictly(raw) if plain is None else Success(plain)
 
 
 @contextmanager
@@ -49,9 +51,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _parse(raw: bytes) -> Result[dict[str, Any], Problem]:
-    if (plain := _decode_plain(raw)) is not None:
-        return Success(plain)
+def _decode_strictly(raw: bytes) -> Result[dict[str, Any], Problem]:
     try:
         text = raw.decode()
         document = _decoder(raw).decode(text)

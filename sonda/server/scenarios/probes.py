@@ -7,10 +7,10 @@ import falcon.asgi
 from sonda.answers import Answer
 from sonda.envelope import compact
 from sonda.observe.metrics import Metrics
-from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import write
 from sonda.resources.exposition import Exposition
 from sonda.resources.probes import Readiness, Ready
+from sonda.resources.request import BearerAuth
 from sonda.server.scenarios.gateway import Gateway
 
 

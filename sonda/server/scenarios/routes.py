@@ -17,9 +17,8 @@ from sonda.envelope import CODES, compact
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.rejections import UnsupportedMediaType
-from sonda.resources.auth import BearerAuth
 from sonda.resources.errors import Rejected, requested_form
-from sonda.resources.request import BODY
+from sonda.resources.request import BODY, BearerAuth
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.query import drain_s, parameters, wait_s
 from sonda.server.scenarios.refusals import Refusal
