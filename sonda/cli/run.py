@@ -165,14 +165,14 @@ def run(
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
     if shard is not None:
-        scenario = _part(scenario, shard)
+        scenario = _shard_of(scenario, shard)
     if dry_run:
         sys.exit(show_plan(scenario, secrets, as_json=as_json))
     drain_s = _drain_s(drain)
     sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
 
 
-def _part(scenario: Scenario, shard: Shard) -> Scenario:
+def _shard_of(scenario: Scenario, shard: Shard) -> Scenario:
     from sonda.pipeline.scenarios.shards import shard_of
 
     try:

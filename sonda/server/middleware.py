@@ -26,7 +26,7 @@ PROBES: Final = frozenset({HEALTH, "/ready", "/metrics"})
 
 
 class RequestMiddleware:
-    """Gives each request its id, bounds how many there are, and writes a line of the log for each.
+    """Assigns request ids, bounds the requests in flight, and logs a line for each request.
 
     *max_requests* and *max_bytes* bound the requests whose bodies have arrived. Bodies that are
     still arriving have as many bytes again: beyond them the one that has been arriving for the

@@ -16,15 +16,13 @@ from typing import Final
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
 from sonda.pipeline.scenarios.ledger import Ledger, runs
+from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
 from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from sonda.pipeline.scenarios.unsent import Unsent
 
 _WAKE_S: Final = 0.01
-_CHUNK_S: Final = 0.005  # of work between two turns of the event loop
-_LARGEST_CHUNK: Final = 500
-_FIRST_CHUNK: Final = 32
 _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
@@ -61,7 +59,7 @@ class EntryRun:
         self._loop = asyncio.get_running_loop()
         self._begin_s = 0.0
         self._due_at_stop: int | None = None
-        self._chunk = _FIRST_CHUNK
+        self._chunk = ChunkSize(limits.window)
         self._sending: dict[Group, Sequence[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent = Unsent(random or Random())  # noqa: S311  # only back-off jitter
@@ -117,7 +115,7 @@ class EntryRun:
     async def run(self, begin_s: float) -> None:
         """Run the entry from loop time *begin_s* on, plus its phase, until all has its verdict."""
         self._begin_s = begin_s + float(self.entry.phase)
-        await self._sleep(self._begin_s - self._loop.time(), self._stopped)
+        await sleep_or_wake(self._begin_s - self._loop.time(), self._stopped, self._stopped)
         self.state = State.STOPPING if self._stopped.is_set() else State.RUNNING
         while self._has_work:
             self._skip_late()
@@ -194,7 +192,7 @@ class EntryRun:
         while not self._stopped.is_set() and (ticks := self._take()):
             began_s = perf_counter()
             group = self._sender.group(self.entry, ticks)
-            self._adapt(perf_counter() - began_s, len(ticks))
+            self._chunk.adapt(perf_counter() - began_s, len(ticks))
             self._sending[group] = ticks
             task = asyncio.create_task(self._deliver(group, ticks))
             self._tasks.add(task)
@@ -208,20 +206,14 @@ class EntryRun:
         """
         if self._unsent.ticks:
             is_time = self._loop.time() >= self._unsent.retry_at_s
-            return self._unsent.take(self._chunk) if is_time else ()
+            return self._unsent.take(self._chunk.events) if is_time else ()
         end = self._due() if self._is_paced else self.entry.planned or 0
         end = end if self.reserved is None else min(end, self.reserved)
         room = self._limits.window - self.account.in_flight
-        size = min(room, end - self.account.handed_over, self._chunk)
+        size = min(room, end - self.account.handed_over, self._chunk.events)
         if size <= 0:
             return ()
         return self.account.hand_over(size)
-
-    def _adapt(self, took_s: float, size: int) -> None:
-        if took_s > _CHUNK_S:
-            self._chunk = max(1, size // 2)
-        elif took_s < _CHUNK_S / 3 and size == self._chunk:
-            self._chunk = min(2 * size, _LARGEST_CHUNK, self._limits.window)
 
     @property
     def _awaits_reservation(self) -> bool:
@@ -234,15 +226,17 @@ class EntryRun:
         has_room = self.account.in_flight < self._limits.window and not self.account.is_handed_over
         if self._unsent.ticks:
             span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
-            await self._sleep(min(span_s, _LOOK_AGAIN_S), self._attention)
+            await sleep_or_wake(min(span_s, _LOOK_AGAIN_S), self._attention, self._stopped)
         elif self._is_paced and has_room:
             due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
             least_s = _RESERVED_SOON_S if self._awaits_reservation else _WAKE_S
-            await self._sleep(max(least_s, due_s - self._loop.time()), self._attention)
+            await sleep_or_wake(
+                max(least_s, due_s - self._loop.time()), self._attention, self._stopped
+            )
         elif self._awaits_reservation:
-            await self._sleep(_RESERVED_SOON_S, self._attention)
+            await sleep_or_wake(_RESERVED_SOON_S, self._attention, self._stopped)
         elif self.account.in_flight:
-            await self._sleep(_LOOK_AGAIN_S, self._wake)
+            await sleep_or_wake(_LOOK_AGAIN_S, self._wake, self._stopped)
 
     def _is_hopeless(self) -> bool:
         """Return whether the plan is over and nothing has left for a drain's length."""
@@ -266,19 +260,6 @@ class EntryRun:
                 left_s = _WAKE_S
             look_s = min(left_s, _DRAIN_LOOK_S)  # another stop may have made the drain shorter
             await asyncio.wait(self._tasks, timeout=look_s, return_when=asyncio.FIRST_COMPLETED)
-
-    async def _sleep(self, span_s: float, event: asyncio.Event) -> None:
-        """Sleep, or be woken: by a stop (all three events), by a verdict, by what never left."""
-        if event is not self._stopped:
-            event.clear()
-        if self._stopped.is_set() or span_s <= 0:
-            await asyncio.sleep(0)
-            return
-        try:
-            async with asyncio.timeout(span_s):
-                await event.wait()
-        except TimeoutError:
-            pass
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

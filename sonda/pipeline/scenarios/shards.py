@@ -137,14 +137,14 @@ def shard_of(scenario: Scenario, shard: Shard) -> Scenario:
             members = Members(entry.turning, range(first, entry.turning, shard.count))
             series += entry.turning
         if members.places and ShardSchedule(entry.schedule, members).planned != 0:
-            entries.append(_part(entry, members))
+            entries.append(_shard_entry(entry, members))
     if not entries:
         reason = f"shard {shard} would have no event: there are only {series:,} series of metrics"
         raise ValueError(reason)
     return replace(scenario, entries=tuple(entries), shard=shard)
 
 
-def _part(entry: Entry, members: Members) -> ShardEntry:
+def _shard_entry(entry: Entry, members: Members) -> ShardEntry:
     shared = {of.name: getattr(entry, of.name) for of in fields(Entry)}
     schedule = ShardSchedule(entry.schedule, members)
     return ShardEntry(**{**shared, "schedule": schedule}, whole=entry, members=members)

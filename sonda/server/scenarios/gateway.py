@@ -68,7 +68,7 @@ class RunnerHome:
         self._owner_pid = os.getpid()
 
     def end(self) -> None:
-        """Tell the runner that the server ends, so that it drains its runs meanwhile."""
+        """Let the runner know that the server ends, so that it drains its runs meanwhile."""
         with suppress(OSError):
             os.write(self._held_fd, b"!")
 
