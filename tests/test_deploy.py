@@ -680,8 +680,32 @@ def test_manifests_fit_the_schemas(kubernetes: str, rendered: dict[str, dict[str
     """Each manifest is valid in every release from 1.30 on, and has no field that it does not know."""
     assert SUPPORTED[0] == "1.30"
     assert set(rendered) == {"ConfigMap", "Deployment", "Service", "HorizontalPodAutoscaler"}
-    for manifest in (*rendered.values(), secret()):
+    for manifest in (*rendered.values(), secret(), *scenario_job().values()):
         kubernetes_validate.validate(manifest, kubernetes, strict=True)
+
+
+def scenario_job() -> dict[str, dict[str, Any]]:
+    """Return the manifests of a scenario in shards, by kind."""
+    text = (DEPLOY / "kubernetes" / "scenario-job.yaml").read_text(encoding="utf-8")
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
+
+
+def test_the_job_runs_every_shard_of_its_scenario() -> None:
+    """As many pods as shards, none twice; together they are the whole plan."""
+    from sonda.pipeline.scenarios.shards import shard_of
+    from sonda.pipeline.scenarios.states import Shard
+    from sonda.scenarios import load_scenario
+
+    manifests = scenario_job()
+    spec = manifests["Job"]["spec"]
+    count = spec["completions"]
+    assert (spec["completionMode"], spec["backoffLimit"]) == ("Indexed", 0)
+    [container] = spec["template"]["spec"]["containers"]
+    assert container["args"][2:4] == ["--shard", f"$(JOB_COMPLETION_INDEX)/{count}"]
+    document = yaml.safe_load(manifests["ConfigMap"]["data"]["scenario.yaml"])
+    plan = load_scenario(document).unwrap()
+    parts = [shard_of(plan, Shard(index, count)).planned for index in range(count)]
+    assert sum(part or 0 for part in parts) == plan.planned == 6_000_000
 
 
 def test_schemas_refuse_a_wrong_manifest(rendered: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "check": ("sonda.cli.check", "check"),
     "completion": ("sonda.cli.completion", "completion"),
     "emit": ("sonda.cli.emit", "emit"),
+    "ledger": ("sonda.cli.ledger", "ledger"),
     "run": ("sonda.cli.run", "run"),
     "scenarios": ("sonda.cli.scenarios", "scenarios"),
     "schema": ("sonda.cli.schema", "schema"),

@@ -286,7 +286,7 @@ def choose_way(
         return sending.local(read_proxies() if proxy_from_env else None)
     from sonda.cli import through_server
 
-    api_key = os.environ.get("SONDA_API_KEY", "")
+    api_key = _api_key()
     try:
         header_value(api_key)
     except ValueError as exc:
@@ -309,6 +309,21 @@ def read_proxies() -> Proxies:
         return Proxies()
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="'--proxy-from-env'") from None
+
+
+def _api_key() -> str:
+    """Return the server's key: `SONDA_API_KEY`, or what the file holds that `SONDA_API_KEY_FILE` names."""
+    from sonda.config import resolve
+
+    key, path = (os.environ.get(f"SONDA_API_KEY{end}", "") for end in ("", "_FILE"))
+    if not path:
+        return key
+    if key:
+        raise click.UsageError("give SONDA_API_KEY or SONDA_API_KEY_FILE, not both")
+    try:
+        return resolve(f"file:{path}", {}, Path()) or ""
+    except ValueError as exc:
+        raise click.UsageError(f"SONDA_API_KEY_FILE: {exc}") from None
 
 
 def trusted_context(ca_cert: Path | None) -> SSLContext:

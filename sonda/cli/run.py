@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
     from sonda.pipeline.problems import Problem
+    from sonda.pipeline.scenarios.plan import Scenario
     from sonda.pipeline.scenarios.reading import Document
+    from sonda.pipeline.scenarios.states import Shard
 
 _EXAMPLES: Final = """\b
 sonda run demo.yaml
@@ -25,6 +28,7 @@ sonda run demo.yaml --to loki=http://localhost:3100 --rate 100
 sonda run demo.yaml --dry-run
 """
 _MOST_DRAIN_S: Final = 300
+_SHARD: Final = re.compile(r"([0-9]{1,5})/([0-9]{1,5})", re.ASCII)
 
 
 class Span(click.ParamType[str, str]):
@@ -40,6 +44,20 @@ class Span(click.ParamType[str, str]):
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
         return value
+
+
+class ShardOption(click.ParamType[Any, str]):
+    """Which shard: `I/N`, I from 0."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from sonda.pipeline.scenarios.states import Shard
+
+        match = _SHARD.fullmatch(value)
+        if match is None or int(match[1]) >= int(match[2]):
+            self.fail("expected I/N with I from 0 to N - 1, such as 0/4", param, ctx)
+        return Shard(int(match[1]), int(match[2]))
 
 
 def _override(*names: str, **settings: Any) -> Any:
@@ -94,6 +112,11 @@ _OVERRIDES: Final = (
     "--drain", type=Span(), default="10s", show_default=True, help="How long a stop waits."
 )
 @click.option(
+    "--shard",
+    type=ShardOption(),
+    help="Run part I of N of the plan: metrics by series, logs by tick.",
+)
+@click.option(
     "--server",
     metavar="URL",
     help="Let this server run it; its key is SONDA_API_KEY in the environment.",
@@ -109,6 +132,7 @@ def run(
     as_json: bool,
     failed: Path | None,
     drain: str,
+    shard: Shard | None,
     server: str | None,
     config: Path | None,
     **overrides: Any,
@@ -131,6 +155,8 @@ def run(
     secrets: dict[str, str] = {}
     apply(document.tree, overrides, config, secrets)
     if server is not None:
+        if shard is not None:
+            raise click.UsageError("--shard goes without --server, which runs the whole")
         _drain_s(drain)
         given = _OnServer(server, drain, failed, dry_run=dry_run, as_json=as_json)
         sys.exit(given.run(document, secrets))
@@ -138,10 +164,21 @@ def run(
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
+    if shard is not None:
+        scenario = _part(scenario, shard)
     if dry_run:
         sys.exit(show_plan(scenario, secrets, as_json=as_json))
     drain_s = _drain_s(drain)
     sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
+
+
+def _part(scenario: Scenario, shard: Shard) -> Scenario:
+    from sonda.pipeline.scenarios.shards import shard_of
+
+    try:
+        return shard_of(scenario, shard)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="'--shard'") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol, TextIO
 
@@ -21,7 +22,7 @@ from sonda.pipeline.scenarios.plan import Scenario, public
 from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.report import Progress, Report
 from sonda.pipeline.scenarios.run import Run
-from sonda.pipeline.scenarios.states import RunLimits
+from sonda.pipeline.scenarios.states import RunLimits, Shard
 from sonda.pipeline.text.cards import lines_of_preview
 from sonda.pipeline.text.escape import escape
 
@@ -87,16 +88,22 @@ def run_scenario(
     started = scenario.starting(report.started_ns)
     if failed is not None:
         _write_undelivered(failed, started, report)
-    return print_report(report, secrets, as_json=as_json)
+    return print_report(report, secrets, as_json=as_json, shard=scenario.shard)
 
 
 def print_report(
-    report: Report, secrets: Mapping[str, str] = {}, *, as_json: bool
+    report: Report,
+    secrets: Mapping[str, str] = {},
+    *,
+    as_json: bool,
+    shard: Shard | None = None,
 ) -> Exit:  # nobody writes to it
     """Print a ledger; return the exit status."""
     with suppress(BrokenPipeError):
         if as_json:
             document = redact(report.document(), secrets)
+            if shard is not None:
+                document["shard"] = asdict(shard)
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             for line in str(redact(str(report), secrets)).split("\n"):

@@ -183,12 +183,9 @@ class Pipeline:
         destination is full the group waits within it, or fails at once with `DestinationBusy`
         (*waits* is false). Labels are taken as valid: validation is for bodies.
         """
-        encoded = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
-        return await self.send_prepared(
-            [self._preflight(order).bind(encode) for order in encoded],
-            until_s=until_s,
-            waits=waits,
-        )
+        orders = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
+        prepared = [self._preflight(order).bind(encode) for order in orders]
+        return await self.send_prepared(prepared, until_s=until_s, waits=waits)
 
     async def send_prepared(
         self,

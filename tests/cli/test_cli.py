@@ -857,6 +857,23 @@ def test_a_key_that_is_no_header(monkeypatch: pytest.MonkeyPatch, key: str) -> N
     assert "SONDA_API_KEY: a header value" in result.stderr
 
 
+def test_the_servers_key_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """`SONDA_API_KEY_FILE` names it; a file that cannot be used, or both given, is a mistake."""
+    (home / "key").write_text(f"{KEY}\n", encoding="utf-8")
+    monkeypatch.setenv("SONDA_API_KEY_FILE", "key")
+    with serving("--file-root", str(home), environ={"SONDA_API_KEY": KEY}) as server:
+        words = ("emit", "log", "hello", "--to", "file=x.log", "--server", server.url)
+        assert typed(*words).exit_code == 0
+        monkeypatch.setenv("SONDA_API_KEY", KEY)
+        both = typed(*words)
+        monkeypatch.delenv("SONDA_API_KEY")
+        monkeypatch.setenv("SONDA_API_KEY_FILE", "nothing")
+        missing = typed(*words)
+    assert (both.exit_code, missing.exit_code) == (2, 2)
+    assert "give SONDA_API_KEY or SONDA_API_KEY_FILE, not both" in both.stderr
+    assert 'SONDA_API_KEY_FILE: the file "nothing" cannot be read' in missing.stderr
+
+
 # Everything else
 
 

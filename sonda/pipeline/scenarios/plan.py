@@ -26,6 +26,7 @@ from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
+from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.scenarios.timing import Timing
 
 _CHUNK: Final = 256
@@ -211,7 +212,10 @@ class Entry:
     def event(self, tick: int) -> Event:
         """Return the event of one tick."""
         x = self.schedule.due(tick)
-        time_ns = self.start_ns + ceil_ns(x)
+        return self.event_at(tick, x, self.start_ns + ceil_ns(x))
+
+    def event_at(self, tick: int, x: Fraction, time_ns: int) -> Event:
+        """Return the event of one tick, which is due at *x* and has the stamp *time_ns*."""
         labels = self.labels.at(tick)
         if self.spikes:
             there = {one.label: one.value(tick) for one in self.spikes if one.is_there(x)}
@@ -274,6 +278,8 @@ class Scenario:
     entries: tuple[Entry, ...]
     document: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    shard: Shard | None = None
+    """Which part of a larger plan it is."""
 
     @property
     def planned(self) -> int | None:

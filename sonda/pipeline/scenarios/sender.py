@@ -15,6 +15,7 @@ from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
 from sonda.pipeline.model import Event, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.rendering import as_one, is_written_in_lines
 from sonda.pipeline.stages.encode import encode
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class PipelineSender:
         self._pipeline = pipeline
 
     def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
+        if isinstance(ticks, range) and is_written_in_lines(entry):
+            return _PieceGroup(self._pipeline, entry, ticks)
         events = (
             entry.events(ticks)
             if isinstance(ticks, range)
@@ -103,6 +106,43 @@ class _PipelineGroup:
                 Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, event.time_ns))
                 for event in self._events
             ]
+
+    def cut_off(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _PieceGroup:
+    """A group that is written as one piece: it has one verdict."""
+
+    def __init__(self, pipeline: Pipeline, entry: Entry, ticks: range) -> None:
+        self._pipeline = pipeline
+        self._target = entry.route.sink.target
+        self._size = len(ticks)
+        self._piece = as_one(entry, ticks)
+        self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
+
+    async def send(self) -> GroupVerdict:
+        self._task = asyncio.ensure_future(self._pipeline.send_prepared([self._piece]))
+        await asyncio.wait({self._task})
+        result = self._result(self._task)
+        if isinstance(result, Failure):
+            problem: Problem = result.failure()
+            return GroupVerdict(dict.fromkeys(range(self._size), problem))
+        return GroupVerdict(delivered_bytes=len(self._piece.unwrap().payload.body))
+
+    def _result(
+        self, task: asyncio.Future[list[Result[Receipt, Problem]]]
+    ) -> Result[Receipt, Problem]:
+        """Return what the task has come to; a cancellation says what has become of the piece."""
+        try:
+            (result,) = task.result()
+        except asyncio.CancelledError as exc:
+            outcomes = outcomes_of_group(exc)
+            return (
+                outcomes[0] if outcomes else Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, 0))
+            )
+        return result
 
     def cut_off(self) -> None:
         if self._task is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
+from typing import Final
 
 from sonda.pipeline.model import Event
 from sonda.pipeline.scenarios.generators import Ratios, Shape
@@ -17,9 +18,12 @@ from sonda.pipeline.scenarios.generators.sawtooth import Sawtooth
 from sonda.pipeline.scenarios.generators.sine import Sine
 from sonda.pipeline.scenarios.generators.spike import Spike
 from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.timing import Timing
+
+_FEW: Final = 8  # turns: for fewer it does not pay to work out a stretch of each series
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,27 @@ class FleetEntry(Entry):
         return [self.value(tick) for tick in ticks]
 
     def events(self, ticks: range) -> list[Event]:
-        count, made = len(self.own_labels), {}
+        count, made = len(self.own_labels), dict[int, Event]()
+        if len(ticks) < _FEW * count:
+            return self._by_turn(ticks)
         for tick in ticks[:count]:
             place = tick % count
             turns = range(tick // count, -((place - ticks.stop) // count))
             for turn, event in zip(turns, self._one(place).events(turns), strict=True):
                 made[turn * count + place] = event
         return [made[tick] for tick in ticks]
+
+    def _by_turn(self, ticks: range) -> list[Event]:
+        """Return events, with the arithmetic of each turn's time done once."""
+        count, made = len(self.own_labels), list[Event]()
+        turn, x, time_ns = -1, Fraction(0), 0
+        for tick in ticks:
+            if tick // count != turn:
+                turn = tick // count
+                x = self.each.due(turn)
+                time_ns = self.start_ns + ceil_ns(x)
+            made.append(self._one(tick % count).event_at(turn, x, time_ns))
+        return made
 
     def stamps_ns(self, ticks: range) -> Sequence[int]:
         count = len(self.own_labels)

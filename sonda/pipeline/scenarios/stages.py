@@ -11,16 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import isqrt
-from typing import Final
+from math import isqrt, lcm
+from typing import NamedTuple
 
 from sonda.pipeline.scenarios.numbers import NS_PER_S, ceil_ns
 from sonda.pipeline.scenarios.schedule import Progression
 
-_EXTRA_BITS: Final = 96  # of a root, before it is rounded to a nanosecond
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage:
     """A stretch of the plan: from *begin* to *end* the rate goes from *first* to *last*, evenly.
 
@@ -55,31 +53,56 @@ class Stage:
         """Return when *tick*, which is due in this stage, is due."""
         if not self.is_ramp:
             return self.begin + (tick - self.before) / self.first
-        time_ns = ceil_ns(self.begin + self._root(tick - self.before))
-        while self._is_reached(tick, time_ns - 1):
-            time_ns -= 1
-        while not self._is_reached(tick, time_ns):
-            time_ns += 1
-        return Fraction(time_ns, NS_PER_S)
+        return Fraction(self._quadratic.root_ns(tick), NS_PER_S)
 
-    def _is_reached(self, tick: int, time_ns: int) -> bool:
-        time_s = Fraction(time_ns, NS_PER_S)
-        if time_s < self.begin:
-            return False
-        return time_s >= self.end or self.reached(time_s) >= tick
-
-    def _root(self, grown: Fraction) -> Fraction:
-        """Return about when N has *grown* so much, from the stage's begin.
-
-        Of a·t² + first·t = grown it is 2·grown / (first + √(first² + 4·a·grown)).
-        """
-        if not grown:
-            return Fraction(0)
+    @cached_property
+    def _quadratic(self) -> _Quadratic:
+        begin, unit = self.begin, NS_PER_S * self.begin.denominator
         steep = (self.last - self.first) / (self.end - self.begin)
-        square = self.first**2 + 2 * steep * grown
-        above = isqrt(square.numerator * square.denominator << 2 * _EXTRA_BITS)
-        root = Fraction(above, square.denominator << _EXTRA_BITS)
-        return 2 * grown / (self.first + root)
+        common = lcm(steep.denominator, self.first.denominator, self.before.denominator)
+        per_tick = 2 * unit**2 * common
+        return _Quadratic(
+            square=int(steep * common),
+            linear=int(2 * unit * self.first * common),
+            per_tick=per_tick,
+            before=int(per_tick * self.before),
+            begin=begin.numerator * NS_PER_S,
+            per_ns=begin.denominator,
+            end_ns=ceil_ns(self.end),
+        )
+
+
+class _Quadratic(NamedTuple):
+    """When a ramp reaches a tick, in integers: where square·m² + linear·m >= per_tick·tick - before.
+
+    m is the time from the stage's begin, m = per_ns·time_ns - begin.
+    """
+
+    square: int
+    linear: int
+    per_tick: int
+    before: int
+    begin: int
+    per_ns: int
+    end_ns: int
+
+    def root_ns(self, tick: int) -> int:
+        """Return the first nanosecond at which *tick* is reached."""
+        wanted = self.per_tick * tick - self.before
+        root = isqrt(self.linear**2 + 4 * self.square * wanted)
+        near = (root - self.linear) // (2 * self.square)
+        time_ns = -(-(near + self.begin) // self.per_ns)
+        while self._is_reached(wanted, time_ns - 1):
+            time_ns -= 1
+        while not self._is_reached(wanted, time_ns):
+            time_ns += 1
+        return time_ns
+
+    def _is_reached(self, wanted: int, time_ns: int) -> bool:
+        since = self.per_ns * time_ns - self.begin
+        if since < 0:
+            return False
+        return time_ns >= self.end_ns or (self.square * since + self.linear) * since >= wanted
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,14 @@ class RunLimits:
 
     window: int = WINDOW
     drain_s: float = DRAIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of *count* parts of a plan; *index* counts from 0."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"

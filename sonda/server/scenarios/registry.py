@@ -138,6 +138,8 @@ class Registry:
             raise Refusal(503, f"the run cannot be recorded: {exc} (--state-dir)") from None
         self._spawn(self._live(kept, run, log))
         log.began(len(scenario.entries), scenario.planned)
+        for warning in scenario.warnings:
+            _LOG.warning("%s", warning)
         states = [State.PENDING if entry.phase else State.RUNNING for entry in scenario.entries]
         entries = [
             {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(state)}
