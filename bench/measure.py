@@ -182,7 +182,7 @@ class _Run:
 
     def _cell(self, clients: int, counts: Counts) -> Cell:
         """Measure at so many clients; *counts* has what is to be counted with it."""
-        answers = counts.events
+        answers = counts.events // self._row.events
         measured, counted = self._post(clients, seconds=self._plan.warm_up_s, check=True)
         counts, answers = counts + counted, answers + measured.load.answers
         rounds: list[_Round] = []
@@ -206,8 +206,9 @@ class _Run:
             self._request, self._server.pid, clients=clients, seconds=seconds, check=check
         )
         counted, answers = self._counts() - before, measured.load.answers
-        if self._destination.counts and counted.events < answers and not self._row.may_lose:
-            raise BenchError(f"{answers} times 200, but only {counted.events} events arrived")
+        expected = answers * self._row.events
+        if self._destination.counts and counted.events < expected and not self._row.may_lose:
+            raise BenchError(f"200 to {expected} events, but only {counted.events} arrived")
         return measured, counted
 
     def _direct(self, clients: int, *, seconds: int, check: bool = False) -> Load | None:
@@ -221,19 +222,20 @@ class _Run:
     def _summed_up(
         self, clients: int, rounds: Sequence[_Round], counts: Counts, answers: int
     ) -> Cell:
-        of_direct = [one.load.per_s / one.direct.per_s for one in rounds if one.direct]
+        events = self._row.events
+        of_direct = [events * one.load.per_s / one.direct.per_s for one in rounds if one.direct]
         counted = self._destination.counts is not None
         return Cell(
             clients,
-            per_s=median(one.load.per_s for one in rounds),
+            per_s=events * median(one.load.per_s for one in rounds),
             p50_ms=median(one.load.p50_ms for one in rounds),
             p99_ms=median(one.load.p99_ms for one in rounds),
-            of_echo=median(one.of_echo for one in rounds),
+            of_echo=events * median(one.of_echo for one in rounds),
             p50_of_echo=median(one.p50_of_echo for one in rounds),
-            cpu_us=median(one.cpu_us for one in rounds),
+            cpu_us=median(one.cpu_us for one in rounds) / events,
             of_direct=median(of_direct) if of_direct else None,
             counts=counts if counted else None,
-            arrived=counts.events / answers if counted else None,
+            arrived=counts.events / (answers * events) if counted else None,
         )
 
 

@@ -26,6 +26,9 @@ from .stand_in.running import run_stand_in
 Document: TypeAlias = Mapping[str, object]
 
 
+KEY: Final = "<<NANOSECONDS_19>>_"  # no two requests have the same, in any round
+
+
 class AbsentError(BenchError):
     """What a row needs is not there; the row stays blank."""
 
@@ -48,10 +51,17 @@ class Row:
     event: Document
     start: Callable[[Path], AbstractContextManager[Destination]]  # gets a folder to make
     may_lose: bool = False  # a 200 does not say that the destination has it
+    events: int = 1  # in each request
+    has_key: bool = False  # each request has an `Idempotency-Key` of its own
 
     def request(self, url: str, destination: Destination) -> Request:
         """Return the request to the server at *url*."""
-        return Request(f"{url}/events", _body(self.event, destination.sink))
+        body = _body(self.event, destination.sink)
+        media_type = "application/json" if self.events == 1 else "application/x-ndjson"
+        headers = {"Content-Type": media_type}
+        if self.has_key:
+            headers["Idempotency-Key"] = KEY
+        return Request(f"{url}/events", b"\n".join([body] * self.events), headers)
 
 
 def _body(event: Document, sink: Document) -> bytes:
@@ -223,6 +233,8 @@ ROWS: Final = (
     Row("http_push", _LINES, partial(_http, _push)),
     Row("http_push/rules", _LINES, partial(_http, _push, options=Options(rules=100))),
     Row("loki", _LINES, partial(_http, _loki)),
+    Row("loki/key", _LINES, partial(_http, _loki), has_key=True),
+    Row("loki/ndjson", _LINES, partial(_http, _loki), events=1000),
     Row("loki/tls", _LINES, partial(_http, _loki, options=Options(tls=True))),
     Row("loki/5ms", _LINES, partial(_http, _loki, options=Options(delay_ms=5))),
     Row("loki/real", _LINES, partial(_real, "loki", lambda running: _loki(running.url))),

@@ -62,7 +62,7 @@ _LOG: Final = {
     "message": "Deploy started",
     "fields": {"version": "1.2.2"},
 }
-_METRIC: Final = {"name": "deploy_events_total", "value": 1.0}
+_METRIC: Final = {"name": "deploy_timestamp_seconds", "value": 1_795_420_800}
 _TIME_NS: Final = 1_795_420_800_123_456_789
 
 
