@@ -48,7 +48,6 @@ def post_events() -> Json:
                     "schema": {
                         "description": "One event to a line, each a value of the schema `Event`.",
                         "type": "string",
-                        "minLength": 2,
                     },
                     "examples": {"two_events": _two_events()},
                 },

@@ -163,7 +163,7 @@ def _list_runs() -> Json:
                 "description": "A page.",
                 "content": _json("ScenarioList", {"scenarios": [run]}),
             },
-            **refused(400, 401, 403, 422, 431, 500, 503),
+            **refused(400, 401, 403, 404, 422, 431, 500, 503),
         },
     )
 
