@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +60,8 @@ class Revealed:
 
 def read_document(path: Path) -> ConfigDocument:
     """Return the tables of a file; raise `ConfigError` if it cannot be read or is no TOML."""
+    import tomllib  # one event of the command line needs none
+
     try:
         text = _read_regular(path, _LARGEST_FILE_BYTES).decode()
         document = tomllib.loads(text)

@@ -31,7 +31,7 @@ from .play import until
 
 TRIES: Final = 5
 KILLS: Final = 2
-CUTS: Final = {2: True, 4: False}
+CUTS: Final = {1: True, 3: False}
 """The pushes that are not answered, and whether the destination has stored what was in them."""
 EVENTS_A_ROUND: Final = 400 if IS_FULL else 120
 ROUNDS: Final = 9 if IS_FULL else 1
