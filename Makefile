@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 BARE   := .venv-bare
 PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
-NOT_BARE := backends conformance faults test_bench.py test_deploy.py test_docs_site.py test_garbage.py \
+NOT_BARE := backends conformance faults fuzz property test_bench.py test_deploy.py test_docs_site.py test_garbage.py \
 	test_helm.py test_packaging.py
 
 .PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
