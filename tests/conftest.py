@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from types import ModuleType
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 from sonda.pipeline.plugins import extras
 from sonda.pipeline.stages import validate
 from tests.support.extras import REQUIRED, UNUSABLE
+
+# A job in the background ignores these two, and so would every program that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 collect_ignore_glob = [f"*test_*{name}*.py" for name in UNUSABLE]
 

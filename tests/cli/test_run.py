@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sonda.cli.commands import sonda
+from tests.support.extras import needs
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -93,6 +94,7 @@ def test_to_replaces_the_sinks() -> None:
     )
 
 
+@needs("sink", "remote_write")
 def test_an_encoder_that_does_not_fit_gives_way() -> None:
     """The target decides where the entry's own encoder cannot go there."""
     one = "{signal_type: metrics, name: u, rate: 1, encoder: {type: influx_lp}, generator: {type: constant, value: 1}}"

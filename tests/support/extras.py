@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import pytest
+
 from sonda.pipeline.schemas.registry import PLUGINS, Kind
 
 PLUGIN_NAMES = [(kind, name) for kind, schemas in PLUGINS.items() for name in schemas]
@@ -17,6 +19,11 @@ def is_usable(kind: Kind, name: str) -> bool:
     """Say whether a plug-in has its module, and all that this requires; a built-in always has."""
     required = PLUGINS[kind][name].get("x-requires", ())
     return not required or all(map(_is_there, (f"sonda.pipeline.{kind}s.{name}", *required)))
+
+
+def needs(kind: Kind, name: str) -> pytest.MarkDecorator:
+    """Return a mark that skips a test where a plug-in cannot be used."""
+    return pytest.mark.skipif(not is_usable(kind, name), reason=f"{name}: no extra")
 
 
 def _is_there(module: str) -> bool:

@@ -10,6 +10,7 @@ from sonda.config import ConfigError
 from sonda.pipeline.policy.callers import Caller, caller_of
 from sonda.server.config import Config, load_config
 from sonda.server.settings import Settings
+from tests.support.extras import needs
 
 PROD = """
 [destinations.prod]
@@ -48,8 +49,16 @@ def test_a_destination_is_read_with_its_secrets(tmp_path: Path) -> None:
     ("sink", "encoder"),
     [
         ('{ type = "stdout" }', "json_lines"),
-        ('{ type = "remote_write", url = "http://p/api/v1/write" }', "remote_write"),
-        ('{ type = "otlp_grpc", endpoint = "http://o:4317", signal_type = "metrics" }', "otlp"),
+        pytest.param(
+            '{ type = "remote_write", url = "http://p/api/v1/write" }',
+            "remote_write",
+            marks=needs("sink", "remote_write"),
+        ),
+        pytest.param(
+            '{ type = "otlp_grpc", endpoint = "http://o:4317", signal_type = "metrics" }',
+            "otlp",
+            marks=needs("sink", "otlp_grpc"),
+        ),
     ],
 )
 def test_without_an_encoder_one_that_fits_is_taken(tmp_path: Path, sink: str, encoder: str) -> None:

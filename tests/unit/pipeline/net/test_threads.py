@@ -18,6 +18,7 @@ from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.problems import Problem, Unreachable
 from tests.support.bodies import LOG, raw
 from tests.support.destinations import deliver, log_event
+from tests.support.extras import needs
 
 NO_THREAD = "Resource temporarily unavailable"
 
@@ -76,8 +77,14 @@ def test_a_preview_without_a_thread() -> None:
         {"type": "tcp", "address": "127.0.0.1:1", "tls": {}},
         {"type": "loki", "url": "https://127.0.0.1:1"},
         {"type": "http_push", "url": "http://name.invalid"},
-        {"type": "kafka", "brokers": "name.invalid:1", "topic": "t", "timeout": "1s"},
-        {"type": "kafka", "brokers": "127.0.0.1:1", "topic": "t", "tls": {}, "timeout": "1s"},
+        pytest.param(
+            {"type": "kafka", "brokers": "name.invalid:1", "topic": "t", "timeout": "1s"},
+            marks=needs("sink", "kafka"),
+        ),
+        pytest.param(
+            {"type": "kafka", "brokers": "127.0.0.1:1", "topic": "t", "tls": {}, "timeout": "1s"},
+            marks=needs("sink", "kafka"),
+        ),
     ],
     ids=lambda sink: "-".join(map(str, sink.values())),
 )

@@ -9,6 +9,7 @@ import pytest
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from tests.support.bodies import LOG, METRIC, changed
+from tests.support.extras import needs
 
 
 def warnings(body: dict[str, Any], *, in_server: bool = True) -> tuple[str, ...]:
@@ -105,6 +106,7 @@ def test_an_event_without_labels_is_lost_in_loki() -> None:
     assert warnings(changed(bare, sink={"type": "http_push", "url": "http://loki"})) == ()
 
 
+@needs("sink", "kafka")
 def test_the_first_20_brokers_and_how_many_more() -> None:
     """A list of brokers that all lead to loopback is not repeated whole."""
     listed = ",".join([*(f"127.0.0.{n}:1" for n in range(1, 26)), "kafka:1", "[::1]:2"])
