@@ -38,9 +38,9 @@ class Prometheus:
         """Where samples are posted to."""
         return f"{self.web.url}/api/v1/write"
 
-    def stored(self, name: str, *, until_s: float | None = None) -> list[Series]:
-        """Return the raw samples of a metric, of the two hours until now or *until_s*."""
-        query = f'{{__name__="{name}"}}[2h]'
+    def stored(self, name: str, *, until_s: float | None = None, hours: int = 2) -> list[Series]:
+        """Return the raw samples of a metric, of so many *hours* until now or *until_s*."""
+        query = f'{{__name__="{name}"}}[{hours}h]'
         found = self.web.get("/api/v1/query", query=query, time=f"{until_s or time.time():.3f}")
         answer = read_json(found)
         return [_series(found) for found in answer["data"]["result"]]
