@@ -18,7 +18,7 @@ from tests.fuzz.scale import IS_FULL, STAGE_INPUTS
 from tests.fuzz.shapes import ENCODERS
 
 PROGRAMS: Final = 2
-PATIENCE_S: Final = 900
+PATIENCE_S: Final = 1_800  # a million inputs take 12 minutes on two cores
 MOST_GROWTH_MIB: Final = 64
 MOST_MEMORY_MIB: Final = 1024
 
