@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +14,6 @@ from sonda.cli import options, params
 from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from sonda.cli.addressing import Addressed
     from sonda.cli.destinations import Destination, Options
     from sonda.cli.outcomes import Outcome
@@ -278,19 +275,15 @@ def choose_way(
 ) -> Way:
     """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending
-    from sonda.pipeline.schemas.formats import header_value
 
     if server is None and dry_run:
         return sending.dry_run()
     if server is None:
         return sending.local(read_proxies() if proxy_from_env else None)
     from sonda.cli import through_server
+    from sonda.cli.server_access import read_api_key, trusted_context
 
-    api_key = _api_key()
-    try:
-        header_value(api_key)
-    except ValueError as exc:
-        raise click.UsageError(f"SONDA_API_KEY: {exc}") from None
+    api_key = read_api_key()
     try:
         connection = through_server.Connection(
             server, api_key, trusted_context(how.ca_cert), proxy_from_env=proxy_from_env
@@ -309,31 +302,6 @@ def read_proxies() -> Proxies:
         return Proxies()
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="'--proxy-from-env'") from None
-
-
-def _api_key() -> str:
-    """Return the server's key: `SONDA_API_KEY`, or what the file holds that `SONDA_API_KEY_FILE` names."""
-    from sonda.config import resolve
-
-    key, path = (os.environ.get(f"SONDA_API_KEY{end}", "") for end in ("", "_FILE"))
-    if not path:
-        return key
-    if key:
-        raise click.UsageError("give SONDA_API_KEY or SONDA_API_KEY_FILE, not both")
-    try:
-        return resolve(f"file:{path}", {}, Path()) or ""
-    except ValueError as exc:
-        raise click.UsageError(f"SONDA_API_KEY_FILE: {exc}") from None
-
-
-def trusted_context(ca_cert: Path | None) -> SSLContext:
-    """Return a context that trusts the system's authorities, `SSL_CERT_FILE` and *ca_cert*."""
-    import ssl
-
-    context = ssl.create_default_context()
-    if ca_cert is not None:
-        context.load_verify_locations(ca_cert)
-    return context
 
 
 def choose_stream(server: str | None, addressed: Sequence[Addressed], *, dry_run: bool) -> TextIO:

@@ -193,8 +193,8 @@ class _OnServer:
 
     def run(self, document: Document, secrets: Mapping[str, str]) -> int:
         """Let the server run the document, or plan it; return the exit status."""
-        from sonda.cli.emit import trusted_context
         from sonda.cli.remote_run import plan_on_server, run_on_server
+        from sonda.cli.server_access import trusted_context
         from sonda.cli.server_runs import ScenarioServer
         from sonda.pipeline.scenarios.reading import plain
 

@@ -113,7 +113,7 @@ def watch(run_id: str, server: str, proxy_from_env: bool, as_json: bool) -> None
 
 
 def _server(url: str, proxy_from_env: bool) -> ScenarioServer:
-    from sonda.cli.emit import trusted_context
+    from sonda.cli.server_access import trusted_context
     from sonda.cli.server_runs import ScenarioServer
 
     return ScenarioServer(url, trusted_context(None), proxy_from_env=proxy_from_env)

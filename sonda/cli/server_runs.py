@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from ssl import SSLContext
@@ -11,14 +10,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-import click
 import httpx
 
 from sonda.cli.outcomes import Exit, exit_status
+from sonda.cli.server_access import bearer, read_api_key
 from sonda.pipeline.scenarios.ledger import Ledger, ProblemCount
 from sonda.pipeline.scenarios.report import EntryProgress, Progress, Report
 from sonda.pipeline.scenarios.states import Outcome, State
-from sonda.pipeline.schemas.formats import header_value
 from sonda.pipeline.text.escape import escape
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
@@ -37,21 +35,15 @@ class ServerError(Exception):
 
 
 class ScenarioServer:
-    """A server's `/scenarios`; its key is `SONDA_API_KEY` in the environment.
+    """A server's `/scenarios`; its key is from the environment, as `read_api_key` says.
 
     Use it as an async context manager. A call raises `ServerError` for what is no success.
     """
 
     def __init__(self, url: str, trusted: SSLContext, *, proxy_from_env: bool = False) -> None:
         self._url = url.rstrip("/")
-        api_key = os.environ.get("SONDA_API_KEY", "")
-        try:
-            header_value(api_key)
-        except ValueError as exc:
-            raise click.UsageError(f"SONDA_API_KEY: {exc}") from None
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.AsyncClient(
-            headers=httpx.Headers(headers, encoding="utf-8"),
+            headers=bearer(read_api_key()),
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=proxy_from_env,
             verify=trusted,

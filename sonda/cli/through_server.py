@@ -31,6 +31,7 @@ from sonda.cli.outcomes import (
 )
 from sonda.cli.reading import compact
 from sonda.cli.sending import Senders
+from sonda.cli.server_access import bearer
 from sonda.pipeline.net.sockets import words
 
 CONNECT_S: Final = 10.0
@@ -100,10 +101,7 @@ async def remote(
 ) -> AsyncIterator[Senders]:
     """Deliver through a server, or ask it what it would send; *in_batches*, many in one request."""
     async with httpx.AsyncClient(
-        headers=httpx.Headers(
-            {"Authorization": f"Bearer {connection.api_key}"} if connection.api_key else {},
-            encoding="utf-8",
-        ),
+        headers=bearer(connection.api_key),
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
         trust_env=connection.proxy_from_env,
         verify=connection.trusted,

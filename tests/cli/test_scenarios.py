@@ -108,6 +108,15 @@ def test_a_wrong_key_and_no_server(server: Serving) -> None:
     assert "no answer from the server http://127.0.0.1:1" in result.stderr
 
 
+def test_the_key_may_be_in_a_file(server: Serving, tmp_path: Path) -> None:
+    """As `sonda emit --server` reads it: both ask one function."""
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    environ = {"SONDA_API_KEY": "", "SONDA_API_KEY_FILE": str(tmp_path / "key"), "COLUMNS": "200"}
+    words = ("scenarios", "list", "--server", server.url, "--json")
+    listed = CliRunner().invoke(sonda, words, env=environ)
+    assert (listed.exit_code, listed.stderr) == (0, "")
+
+
 def test_what_was_not_delivered_is_written(server: Serving, tmp_path: Path) -> None:
     """`--failed` has the events that the server makes again, and the status is 1."""
     failed = tmp_path / "failed.jsonl"
