@@ -6,20 +6,19 @@ server's processes lives.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+from sonda.server.file_lock import open_lock, wait_for_lock
 
 DATABASE: Final = "sonda.sqlite3"
 _LOCK: Final = "sonda.lock"
 _FOLDER_MODE: Final = 0o700
 PATIENCE_S: Final = 3.0
 """How long the workers of a server that was killed have to notice that before its folder is taken."""
-_PAUSE_S: Final = 0.05
 
 
 class StateDirError(Exception):
@@ -62,11 +61,11 @@ def _require_database(folder: Path) -> None:
 def _lock(folder: Path, patience_s: float) -> int:
     """Return a descriptor that holds the folder's lock; forked processes inherit it."""
     try:
-        fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_lock(folder / _LOCK)
     except OSError as exc:
         raise StateDirError(f"--state-dir {folder}: {exc.strerror}") from None
     try:
-        _wait_for_lock(fd, patience_s)
+        wait_for_lock(fd, patience_s)
     except BlockingIOError:
         os.close(fd)
         raise StateDirError(f"--state-dir {folder}: another server is using it") from None
@@ -76,17 +75,3 @@ def _lock(folder: Path, patience_s: float) -> int:
             f"--state-dir {folder}: {exc.strerror}; it must lie on a local disk"
         ) from None
     return fd
-
-
-def _wait_for_lock(fd: int, patience_s: float) -> None:
-    """Wait until nobody else holds the lock; raise `BlockingIOError` after *patience_s*."""
-    until_s = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until_s:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from sonda.server.file_lock import open_lock, wait_for_lock
+
 _LOCK: Final = "runner.lock"
-_LOOK_S: Final = 0.05
 
 
 def own(folder: Path, patience_s: float) -> int | None:
@@ -18,16 +17,13 @@ def own(folder: Path, patience_s: float) -> int | None:
 
     `None` where it does not; raise `OSError` where there can be no lock.
     """
-    fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until_s = time.monotonic() + patience_s
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        if time.monotonic() >= until_s:
-            os.close(fd)
-            return None
-        time.sleep(_LOOK_S)
+    fd = open_lock(folder / _LOCK)
+    try:
+        wait_for_lock(fd, patience_s)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
 
 
 def is_owned(folder: Path) -> bool:
