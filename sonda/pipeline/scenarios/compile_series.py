@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -113,9 +113,8 @@ def fleet(
             return replace(content, shape=Shifted(content.shape, period * place / count))
         return content
 
-    shared = {of.name: getattr(entry, of.name) for of in fields(Entry)}
     return FleetEntry(
-        **{**shared, "schedule": FleetSchedule(entry.schedule, count)},
+        **{**entry.parts(), "schedule": FleetSchedule(entry.schedule, count)},
         each=entry.schedule,
         own_labels=tuple(own_labels),
         content_of=content_at,

@@ -11,7 +11,7 @@ from functools import cached_property
 from sonda.pipeline.scenarios.generators import Ratios
 from sonda.pipeline.scenarios.log_generators import Message
 from sonda.pipeline.scenarios.numbers import NS_PER_S
-from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ class ReplaySchedule:
         return self._per_second / (ends - self.times_ns[place - 1])
 
     def progressions(self, ticks: range) -> Iterator[Progression]:
-        for tick in ticks:
-            due = self.due(tick)
-            yield Progression(range(tick, tick + 1), due.numerator, 1, due.denominator)
+        return one_by_one(ticks, self.due)
 
     @property
     def _per_second(self) -> Fraction:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from heapq import merge
@@ -164,6 +164,10 @@ class Entry:
     spikes: Spikes = ()
     after: str | None = None
     """The id of the entry that it waits for; its phase says how long."""
+
+    def parts(self) -> dict[str, Any]:
+        """Return what an entry is made of, by field, without what a kind of entry adds to it."""
+        return {of.name: getattr(self, of.name) for of in fields(Entry)}
 
     @property
     def planned(self) -> int | None:

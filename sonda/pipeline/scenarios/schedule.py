@@ -8,7 +8,7 @@ Times are integers in a unit in which every period and length is one; `rate_prof
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -47,6 +47,13 @@ class Progression:
             return range(begin, begin + len(self.ticks) * step, step)
         stop = first + len(self.ticks) * step
         return [start_ns - (-due // below) for due in range(first, stop, step)]
+
+
+def one_by_one(ticks: range, due: Callable[[int], Fraction]) -> Iterator[Progression]:
+    """Yield each tick alone, as *due* says: for ticks that are at no equal distances."""
+    for tick in ticks:
+        at = due(tick)
+        yield Progression(range(tick, tick + 1), at.numerator, 1, at.denominator)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from returns.result import Failure, Result
 
 from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
-from sonda.pipeline.model import Event, Receipt
+from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import as_one, is_written_in_lines
@@ -60,24 +60,25 @@ class PipelineSender:
 
     def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
         if isinstance(ticks, range) and is_written_in_lines(entry):
-            return _PieceGroup(self._pipeline, entry, ticks)
+            return _PieceGroup(self._pipeline, entry, [as_one(entry, ticks)], size=len(ticks))
         events = (
             entry.events(ticks)
             if isinstance(ticks, range)
             else [entry.event(tick) for tick in ticks]
         )
-        return _PipelineGroup(self._pipeline, entry, events)
+        encoded = [encode(entry.route.order(one)) for one in events]
+        return _PipelineGroup(self._pipeline, entry, encoded)
 
 
 class _PipelineGroup:
     """A group that the pipeline delivers as one, in its order and with one deadline."""
 
-    def __init__(self, pipeline: Pipeline, entry: Entry, events: Sequence[Event]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, entry: Entry, encoded: Sequence[Result[EncodedEvent, Problem]]
+    ) -> None:
         self._pipeline = pipeline
-        route = entry.route
-        self._target = route.sink.target
-        self._events = events
-        self._encoded = [encode(route.order(one)) for one in events]
+        self._target = entry.route.sink.target
+        self._encoded = encoded
         self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
 
     async def send(self) -> GroupVerdict:
@@ -100,53 +101,38 @@ class _PipelineGroup:
             return task.result()
         except asyncio.CancelledError as exc:
             outcomes = outcomes_of_group(exc)
-            if outcomes is not None:
-                return outcomes
-            return [
-                Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, event.time_ns))
-                for event in self._events
-            ]
+            return [self._unknown(one) for one in self._encoded] if outcomes is None else outcomes
+
+    def _unknown(self, one: Result[EncodedEvent, Problem]) -> Result[Receipt, Problem]:
+        """Return the verdict on an event of which nothing is known; one not encoded has its own."""
+        if isinstance(one, Failure):
+            return Failure(one.failure())
+        time_ns = one.unwrap().order.event.time_ns
+        return Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, time_ns))
 
     def cut_off(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
 
-class _PieceGroup:
-    """A group that is written as one piece: it has one verdict."""
+class _PieceGroup(_PipelineGroup):
+    """A group of *size* events that is written as one piece: it has one verdict."""
 
-    def __init__(self, pipeline: Pipeline, entry: Entry, ticks: range) -> None:
-        self._pipeline = pipeline
-        self._target = entry.route.sink.target
-        self._size = len(ticks)
-        self._piece = as_one(entry, ticks)
-        self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        entry: Entry,
+        encoded: Sequence[Result[EncodedEvent, Problem]],
+        *,
+        size: int,
+    ) -> None:
+        super().__init__(pipeline, entry, encoded)
+        self._size = size
 
     async def send(self) -> GroupVerdict:
-        self._task = asyncio.ensure_future(self._pipeline.send_prepared([self._piece]))
-        await asyncio.wait({self._task})
-        result = self._result(self._task)
-        if isinstance(result, Failure):
-            problem: Problem = result.failure()
-            return GroupVerdict(dict.fromkeys(range(self._size), problem))
-        return GroupVerdict(delivered_bytes=len(self._piece.unwrap().payload.body))
-
-    def _result(
-        self, task: asyncio.Future[list[Result[Receipt, Problem]]]
-    ) -> Result[Receipt, Problem]:
-        """Return what the task has come to; a cancellation says what has become of the piece."""
-        try:
-            (result,) = task.result()
-        except asyncio.CancelledError as exc:
-            outcomes = outcomes_of_group(exc)
-            return (
-                outcomes[0] if outcomes else Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, 0))
-            )
-        return result
-
-    def cut_off(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        verdict = await super().send()
+        problems = {place: one for one in verdict.problems.values() for place in range(self._size)}
+        return GroupVerdict(problems, verdict.delivered_bytes)
 
 
 class OwnPipeline:

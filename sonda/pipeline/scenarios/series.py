@@ -6,7 +6,7 @@ The ticks of its series take turns: of N series, tick k of series s is tick k·N
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -20,7 +20,7 @@ from sonda.pipeline.scenarios.generators.spike import Spike
 from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
-from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.timing import Timing
 
 _FEW: Final = 8  # turns: for fewer it does not pay to work out a stretch of each series
@@ -57,9 +57,7 @@ class FleetSchedule:
 
     def progressions(self, ticks: range) -> Iterator[Progression]:
         """Yield each tick alone: those of one turn are due at once, which is no distance."""
-        for tick in ticks:
-            due = self.due(tick)
-            yield Progression(range(tick, tick + 1), due.numerator, 1, due.denominator)
+        return one_by_one(ticks, self.due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +166,11 @@ class FleetEntry(Entry):
     def _one(self, place: int) -> Entry:
         """Return the entry that makes one series alone."""
         if place not in self._made:
-            shared = {of.name: getattr(self, of.name) for of in fields(Entry)}
             fixed = {**self.labels.fixed, **self.own_labels[place]}
             own = {
                 "schedule": self.each,
                 "labels": Labels(fixed, self.labels.dynamic),
                 "content": self.content_of(place),
             }
-            self._made[place] = Entry(**{**shared, **own})
+            self._made[place] = Entry(**{**self.parts(), **own})
         return self._made[place]

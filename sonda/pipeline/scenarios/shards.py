@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
 from sonda.pipeline.model import Event
 from sonda.pipeline.scenarios.plan import Entry, LabelSet, Scenario
-from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.scenarios.timing import Timing
 
@@ -69,9 +69,7 @@ class ShardSchedule:
         return self.whole.target_rate(time_s) * self._share
 
     def progressions(self, ticks: range) -> Iterator[Progression]:
-        for tick in ticks:
-            due = self.due(tick)
-            yield Progression(range(tick, tick + 1), due.numerator, 1, due.denominator)
+        return one_by_one(ticks, self.due)
 
     @property
     def _share(self) -> Fraction:
@@ -145,6 +143,5 @@ def shard_of(scenario: Scenario, shard: Shard) -> Scenario:
 
 
 def _shard_entry(entry: Entry, members: Members) -> ShardEntry:
-    shared = {of.name: getattr(entry, of.name) for of in fields(Entry)}
     schedule = ShardSchedule(entry.schedule, members)
-    return ShardEntry(**{**shared, "schedule": schedule}, whole=entry, members=members)
+    return ShardEntry(**{**entry.parts(), "schedule": schedule}, whole=entry, members=members)

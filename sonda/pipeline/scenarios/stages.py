@@ -15,7 +15,7 @@ from math import isqrt, lcm
 from typing import NamedTuple
 
 from sonda.pipeline.scenarios.numbers import NS_PER_S, ceil_ns
-from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class StageSchedule:
             due = self.due(tick)
             stage = self.stages[place]
             if stage.is_ramp:
-                yield Progression(range(tick, tick + 1), due.numerator, 1, due.denominator)
+                yield from one_by_one(range(tick, tick + 1), self.due)
                 tick += 1
                 continue
             stop = min(ticks.stop, self._first_ticks[place + 1])
