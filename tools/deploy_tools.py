@@ -115,16 +115,17 @@ def _probe_base(folder: Path) -> str:
     return f"{(folder / 'base.tar').stat().st_size} bytes"
 
 
-def _probe_compose(folder: Path) -> str:
-    return run(folder / "bin" / "docker-compose", "version").strip()
+def _go_tool(name: str, program: GoProgram, expect: str, *version: str) -> Backend:
+    """Return a tool that Go builds, and that prints its version when it is called with *version*."""
+    (binary,) = program.packages
 
+    def probe(folder: Path) -> str:
+        return run(folder / "bin" / binary, *version).strip()
 
-def _probe_kustomize(folder: Path) -> str:
-    return run(folder / "bin" / "kustomize", "version").strip()
-
-
-def _probe_helm(folder: Path) -> str:
-    return run(folder / "bin" / "helm", "version", "--short").strip()
+    build = partial(build_go, program)
+    return Backend(
+        name=name, version=program.version, tools=("go",), expect=expect, build=build, probe=probe
+    )
 
 
 def _probe_schema(folder: Path) -> str:
@@ -150,30 +151,14 @@ TOOLS: Final[dict[str, Backend]] = {
             build=build_base,
             probe=_probe_base,
         ),
-        Backend(
-            name="compose",
-            version=COMPOSE.version,
-            tools=("go",),
-            expect="about 2 minutes on two cores, for the time being 0.8 GB of disk",
-            build=partial(build_go, COMPOSE),
-            probe=_probe_compose,
+        _go_tool(
+            "compose",
+            COMPOSE,
+            "about 2 minutes on two cores, for the time being 0.8 GB of disk",
+            "version",
         ),
-        Backend(
-            name="kustomize",
-            version=KUSTOMIZE.version,
-            tools=("go",),
-            expect="about a minute on two cores",
-            build=partial(build_go, KUSTOMIZE),
-            probe=_probe_kustomize,
-        ),
-        Backend(
-            name="helm",
-            version=HELM.version,
-            tools=("go",),
-            expect="about 2 minutes on two cores",
-            build=partial(build_go, HELM),
-            probe=_probe_helm,
-        ),
+        _go_tool("kustomize", KUSTOMIZE, "about a minute on two cores", "version"),
+        _go_tool("helm", HELM, "about 2 minutes on two cores", "version", "--short"),
         Backend(
             name="grafana-schema",
             version=GRAFANA_VERSION,
