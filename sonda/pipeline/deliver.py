@@ -344,6 +344,6 @@ class Pipeline:
                 shown = await in_thread(partial(preview, parcel, transport=self._transport))
                 return hide_outcome(shown, parcel.order)
         except OSError as exc:  # no answer in time, or no thread to be had
-            why = "the file system did not answer in time"
-            why = why if isinstance(exc, TimeoutError) else words(exc)
+            is_late = isinstance(exc, TimeoutError)
+            why = "the file system did not answer in time" if is_late else words(exc)
             return Failure(Unreachable(f"look at the paths of sink {parcel.order.sink.name}", why))

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -95,9 +95,7 @@ class Network:
             return sink.options
         found = self._kept.pop(sink.key, None)
         if found is None:
-            found = sink.plugin.open(sink.options, self)
-            if len(self._kept) >= KEPT_DESTINATIONS:
-                self._drop_one()
+            return self.get_or_create(sink.key, partial(sink.plugin.open, sink.options, self))
         self._kept[sink.key] = found
         return found
 

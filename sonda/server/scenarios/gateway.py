@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from sonda.envelope import envelope
+from sonda.envelope import compact, envelope
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.ownership import is_owned
@@ -213,7 +213,7 @@ class Gateway:
             if body:
                 detail = json.loads(body)
                 is_over = detail["state"] == "finished"
-                line = json.dumps(detail["ledger"], separators=(",", ":")).encode()
+                line = compact(detail["ledger"])
                 yield (b"event: end\n" if is_over else b"") + b"data: " + line + b"\n\n"
                 if is_over:
                     return

@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from sonda.pipeline.scenarios.numbers import seconds
+from sonda.pipeline.scenarios.states import State
 from sonda.server.scenarios.refusals import Refusal
 
-STATES: Final = ("pending", "running", "stopping", "finished")
+STATES: Final = tuple(map(str, State))
 OUTCOMES: Final = ("rejected", "unknown", "skipped")
 MOST_DRAIN_S: Final = 300
 MOST_WAIT_S: Final = 60

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import pickle
 import sqlite3
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Any, Final
 
 import falcon
@@ -18,6 +16,7 @@ from sonda.envelope import compact, envelope
 from sonda.pipeline.events import to_json
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
+from sonda.resources.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
@@ -26,7 +25,6 @@ from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.submission import Submission, viewer_of
 
 _PAGE: Final = 100
-_TURN_S: Final = 0.004
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
 _LOG: Final = logging.getLogger("sonda")
 
@@ -110,7 +108,7 @@ class Events:
         scenario = self._registry.scenario_of(kept, self._config.destinations())
         shown = {one["id"].partition(".")[2]: one for one in kept.detail()["scenarios"]}
         lines: list[bytes] = []
-        turn_s = perf_counter()
+        turns = Turns()  # the runs go on meanwhile
         for entry in scenario.entries:
             if wanted not in (kept.id, f"{kept.id}.{entry.id}"):
                 continue
@@ -118,9 +116,7 @@ class Events:
                 if len(lines) == limit:
                     break
                 lines.append(line)
-                if perf_counter() - turn_s > _TURN_S:  # the runs go on meanwhile
-                    await asyncio.sleep(0)
-                    turn_s = perf_counter()
+                await turns.pause()
         resp.content_type = "application/x-ndjson"
         resp.data = b"".join(lines)
 
