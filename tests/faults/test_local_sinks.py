@@ -63,15 +63,23 @@ class Breaker:
     kept: dict[int, int] = field(default_factory=dict)
     fired: int = 0
 
-    def hold(self) -> None:
-        """Keep the file that is there now, so that it can be read whatever becomes of its name."""
-        with contextlib.suppress(OSError):
+    def hold(self) -> bool:
+        """Keep the file that is there now, so that it can be read whatever becomes of its name.
+
+        Return whether it is kept. Only what is kept may be broken: a file that the server
+        makes a moment later would be gone unread.
+        """
+        try:
             fd = os.open(self.path, os.O_RDONLY)
-            inode = os.fstat(fd).st_ino
-            if inode in self.kept or not self.path.is_file():
-                os.close(fd)
-            else:
-                self.kept[inode] = fd
+        except OSError:
+            return False
+        inode = os.fstat(fd).st_ino
+        is_file = self.path.is_file()
+        if inode in self.kept or not is_file:
+            os.close(fd)
+        else:
+            self.kept[inode] = fd
+        return is_file
 
     def contents(self) -> Iterator[bytes]:
         """Read everything."""
@@ -82,15 +90,13 @@ class Breaker:
 
 
 async def delete(breaker: Breaker, _: Serving) -> None:
-    breaker.hold()
-    with contextlib.suppress(FileNotFoundError):
+    if breaker.hold():
         breaker.path.unlink()
         breaker.fired += 1
 
 
 async def rotate(breaker: Breaker, _: Serving) -> None:
-    breaker.hold()
-    with contextlib.suppress(FileNotFoundError):
+    if breaker.hold():
         breaker.path.rename(breaker.path.with_name(f"old.{breaker.fired}"))
         breaker.fired += 1
 
