@@ -1,7 +1,6 @@
 """The values that the stages hand on: events, payloads, receipts. Frozen, no I/O.
 
-What is made anew for each event is a `Struct`: as frozen as a dataclass, and made in a tenth of the
-time.
+What is made anew for each event is a `Struct`: as frozen as a dataclass, made in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -173,13 +172,14 @@ IDENTITY_ENCODING: Final = ContentEncoding({}, bytes)
 
 
 class Payload(Struct, frozen=True):
-    """An encoded event: the bytes, what they are, and the event they came from."""
+    """An encoded event, or *count* of them: the bytes, what they are, and the event, or the first."""
 
     event: Event
     encoder: str
     content_type: str
     body: bytes
     packing: ContentEncoding = IDENTITY_ENCODING
+    count: int = 1
 
 
 class EncodedEvent(Struct, frozen=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
+from sonda.pipeline.pieces import TakesPieces, no_pieces
 from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Sink(Generic[O]):
     what a path leads to, and does no other I/O. *ends_with_lf* tells whether a line feed ends a
     frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
-    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
+    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false). *pieces*
+    returns how it takes many events as one payload, which *push* and *send_many* deliver as any other.
     """
 
     options: type[O]
@@ -72,6 +74,7 @@ class Sink(Generic[O]):
     send_many: SendMany | None = None
     can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
+    pieces: TakesPieces = no_pieces
     open: Callable[[O, Network], Any] | None = None
 
 

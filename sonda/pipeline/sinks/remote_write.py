@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from returns.result import Result
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Ack, Metric, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
-from sonda.pipeline.net.batching import Queue, push_to, send_many_to
+from sonda.pipeline.net.batching import BATCH_BYTES, Queue, push_to, send_many_to
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import Pieces
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -123,4 +125,14 @@ def describe(
     )
 
 
-SINK: Final = Sink(RemoteWrite, push, describe, send_many=send_many)
+def _pieces(options: RemoteWrite, encoder: Encoder[Any, Any]) -> Pieces:
+    """Return how samples share a request: those of a series in their order, as receivers want them."""
+    return Pieces(
+        events=options.batch_size,
+        size_bytes=BATCH_BYTES,
+        join=lambda streams: b"".join(stream.body for stream in streams),
+        ascending=True,
+    )
+
+
+SINK: Final = Sink(RemoteWrite, push, describe, send_many=send_many, pieces=_pieces)
