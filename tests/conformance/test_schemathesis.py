@@ -17,7 +17,9 @@ pytest.importorskip("schemathesis")
 
 HERE = Path(__file__).parent
 EXAMPLES = 100 if os.environ.get("CI") else 10  # a number, not a time: a busy machine tries as many
-SEED = os.environ.get("FUZZ_SEED", "2026")  # the same requests each time, unless one asks for others
+SEED = os.environ.get(
+    "FUZZ_SEED", "2026"
+)  # the same requests each time, unless one asks for others
 PATIENCE_S = 600
 
 

@@ -120,7 +120,9 @@ def _event(signal: str) -> tuple[Json, Json]:
 
 def _names(*schemas: Schema) -> Json:
     """Return `propertyNames` with the rules of each schema, where one has any."""
-    rules = {key: value for schema in schemas for key, value in schema.get("propertyNames", {}).items()}
+    rules = {
+        key: value for schema in schemas for key, value in schema.get("propertyNames", {}).items()
+    }
     return {"propertyNames": rules} if rules else {}
 
 

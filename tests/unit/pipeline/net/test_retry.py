@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, Delivery, delivering
@@ -19,7 +19,7 @@ from sonda.pipeline.net.retry import (
     deliver_with_retries,
     wait_before_next,
 )
-from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from tests.support.virtual_time import run_virtually
 
 ACK = Ack(Confirmed.ACCEPTED)
@@ -148,7 +148,7 @@ def test_of_a_group_only_the_failed_go_again() -> None:
         asked.append(items)
         return [plan[item].pop(0) for item in items]
 
-    async def main() -> object:
+    async def main() -> tuple[list[Result[Ack, Problem]], list[int], float]:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         deliveries = [Delivery() for _ in plan]
@@ -159,7 +159,7 @@ def test_of_a_group_only_the_failed_go_again() -> None:
         tries = [delivery.tries for delivery in deliveries]
         return verdicts, tries, loop.time() - began_s
 
-    verdicts, tries, took_s = run_virtually(main())  # type: ignore[misc]
+    verdicts, tries, took_s = run_virtually(main())
     twice, fourth = Ack(Confirmed.ACCEPTED, tries=2), Ack(Confirmed.ACCEPTED, tries=4)
     assert verdicts == [Success(ACK), Success(twice), Failure(REFUSED), Success(fourth)]
     assert asked == [["a", "b", "c", "d"], ["b", "d"], ["d"], ["d"]]
