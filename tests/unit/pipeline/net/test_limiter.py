@@ -14,7 +14,7 @@ def test_many_give_up_in_the_turn_in_which_places_come_free() -> None:
         async with limiter.acquire("d", 1, until_s) as taken:
             return taken
 
-    async def main() -> list[bool]:
+    async def main() -> list[bool | BaseException]:
         limiter = DestinationLimiter(1)
         assert limiter.take("d")
         until_s = asyncio.get_running_loop().time()
