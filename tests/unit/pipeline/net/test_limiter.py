@@ -78,3 +78,27 @@ def test_who_gives_up_holds_up_nobody(is_cancelled: bool) -> None:
         assert not limiter._under_way
 
     run_virtually(main())
+
+
+def test_many_give_up_in_the_turn_in_which_places_come_free() -> None:
+    """Those that were passed over are no bug, and leave nothing behind."""
+
+    async def waits(limiter: DestinationLimiter, until_s: float) -> bool:
+        async with limiter.acquire("d", 1, until_s) as taken:
+            return taken
+
+    async def main() -> list[bool | BaseException]:
+        limiter = DestinationLimiter(1)
+        assert limiter.take("d")
+        until_s = asyncio.get_running_loop().time()
+        waiting = [asyncio.ensure_future(waits(limiter, until_s)) for _ in range(5)]
+        await asyncio.sleep(0)
+        # Each one's time is up: the first to notice makes the limiter look at the others.
+        for one in waiting:
+            one.cancel()
+        limiter.release("d")
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert limiter.take("d")
+        return [outcome for outcome in outcomes if not isinstance(outcome, asyncio.CancelledError)]
+
+    assert all(outcome is False for outcome in asyncio.run(main()))
