@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
+from sonda.pipeline.scenarios.compile_series import apart
 from sonda.pipeline.scenarios.generators import Shape
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns
 from sonda.pipeline.scenarios.plan import Entry, Route
@@ -25,7 +26,7 @@ def ends_too_late(entry: Entry) -> str | None:
 
 def stamps_too_close(entry: Entry) -> str | None:
     """Return what is wrong with an entry two of whose samples would have one stamp."""
-    peak = entry.schedule.peak_rate / entry.turning
+    peak = entry.schedule.peak_rate * entry.labels.count / (entry.turning * apart(entry.labels))
     if peak <= _STAMPS_A_SECOND or not _stamps_in_ms(entry.route):
         return None
     return (
