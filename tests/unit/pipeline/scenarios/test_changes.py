@@ -52,7 +52,7 @@ def _changed_at(
                 assert run.progress.ledger.due >= run.progress.ledger.delivered
             report = (await run.report()).unwrap()
             assert report.outcome is Outcome.COMPLETED
-            return report.document()["scenarios"][0]
+            return dict(report.document()["scenarios"][0])
 
     return run_virtually(main()), sender
 
