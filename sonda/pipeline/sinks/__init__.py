@@ -63,8 +63,9 @@ class Sink(Generic[O]):
     what a path leads to, and does no other I/O. *ends_with_lf* tells whether a line feed ends a
     frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
-    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false). *pieces*
-    returns how it takes many events as one payload, which *push* and *send_many* deliver as any other.
+    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
+    Where *headers_name_tenant*, events with other headers have an order of their own. *pieces* returns
+    how it takes many events as one payload, which *push* and *send_many* deliver as any other.
     """
 
     options: type[O]
@@ -75,6 +76,7 @@ class Sink(Generic[O]):
     can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
     pieces: TakesPieces = no_pieces
+    headers_name_tenant: bool = False
     open: Callable[[O, Network], Any] | None = None
 
 

@@ -139,4 +139,12 @@ def _texts(lines: bytes) -> list[str]:
     return lines.decode().split("\n")[:-1]
 
 
-SINK: Final = Sink(Loki, push_to, describe, send_many=send_many_to, open=open_queue, pieces=_pieces)
+SINK: Final = Sink(
+    Loki,
+    push_to,
+    describe,
+    send_many=send_many_to,
+    open=open_queue,
+    headers_name_tenant=True,
+    pieces=_pieces,
+)
