@@ -16,7 +16,7 @@ from msgspec import structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.hiding import hide_advisories
-from sonda.pipeline.model import NamedDestination, ValidatedEvent
+from sonda.pipeline.model import NamedDestination, Signal, ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.after import resolve_after
 from sonda.pipeline.scenarios.compile_csv import ReadText, ReplayReader, is_replay, no_files
@@ -34,6 +34,13 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
+EVENTS_OF: Final[Mapping[str, Signal]] = {
+    "metrics": "metrics",
+    "logs": "logs",
+    "histogram": "metrics",
+    "summary": "metrics",
+}
+"""What an entry's events are to sinks, by its `signal_type`."""
 DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
@@ -172,7 +179,7 @@ class _Addressing:
         """Check what the entry has of an event, as an event's body is; return where it leads."""
         if not piece.is_sound or self.issues.full:
             return None
-        written, signal = piece.written, piece.written["signal_type"]
+        written, signal = piece.written, EVENTS_OF[piece.written["signal_type"]]
         labels = written.get("labels", {})
         encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
@@ -233,8 +240,8 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
         if entry.signal_type != "metrics":
             continue
         where = entry.route.sink.identity
-        for labels in entry.label_sets():
-            made = (where, entry.name, frozenset(labels.items()))
+        for name, labels in entry.identities():
+            made = (where, name, frozenset(labels.items()))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")
                 break

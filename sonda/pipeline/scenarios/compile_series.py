@@ -13,16 +13,16 @@ from returns.result import Failure
 
 from sonda.pipeline.problems import Invalid, Malformed
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
-from sonda.pipeline.scenarios.log_generators import Messages
-from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.series import FleetEntry, FleetSchedule, Shifted, period_of
 from sonda.pipeline.scenarios.structure import Issues
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
-ContentOf: TypeAlias = Callable[[LabelSet], Values | Messages]
-"""Returns where the values or messages of the series with these labels of its own come from."""
+ContentOf: TypeAlias = Callable[[LabelSet], Content]
+"""Returns where the content of the series with these labels of its own comes from."""
 
 
 def is_spread(written: Mapping[str, Any]) -> bool:
@@ -82,9 +82,7 @@ def are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
     return True
 
 
-def check_spread(
-    written: Mapping[str, Any], path: Path, content: Values | Messages, issues: Issues
-) -> None:
+def check_spread(written: Mapping[str, Any], path: Path, content: Content, issues: Issues) -> None:
     """Check that what is to be spread over a period has one."""
     has_period = isinstance(content, Values) and period_of(content.shape) is not None
     if is_spread(written) and not has_period:
@@ -105,7 +103,7 @@ def fleet(
     """Return the fleet of which *entry* is a series without labels of its own."""
     count = len(own_labels)
 
-    def content_at(place: int) -> Values | Messages:
+    def content_at(place: int) -> Content:
         content = content_of(own_labels[place])
         if isinstance(content, Values) and is_spread:
             period = period_of(content.shape)

@@ -17,7 +17,7 @@ from typing import Final
 from returns.result import Result
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Metric, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Log, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
@@ -106,7 +106,7 @@ def _series(payload: Payload) -> Hashable:
     """Return what identifies a series to Prometheus, for which an empty label is none."""
     sample = payload.event
     labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
-    return (sample.name, labels) if isinstance(sample, Metric) else labels
+    return labels if isinstance(sample, Log) else (sample.name, labels)
 
 
 def describe(
