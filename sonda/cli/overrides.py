@@ -107,7 +107,7 @@ def _send_to(
     """Replace an entry's sink; its encoder stays where it fits and the target asks for no other."""
     from sonda.cli.addressing import address
     from sonda.cli.destinations import Options, destination
-    from sonda.pipeline.scenarios.compile import EVENTS_OF
+    from sonda.pipeline.scenarios.structure import EVENTS_OF
 
     options = Options(config=config)
     signal = entry.get("signal_type")
@@ -127,8 +127,9 @@ def _send_to(
 
 def _set(entry: dict[str, Any], tree: Mapping[str, Any], settings: tuple[str, ...]) -> None:
     from sonda.cli import settings_by_path
-    from sonda.pipeline.scenarios.compile import DEFAULT_ENCODERS, EVENTS_OF
+    from sonda.pipeline.scenarios.compile import DEFAULT_ENCODERS
     from sonda.pipeline.scenarios.reading import plain
+    from sonda.pipeline.scenarios.structure import EVENTS_OF
 
     signal = EVENTS_OF.get(str(entry.get("signal_type")), "")
     encoder = _effective(entry, tree, "encoder") or {"type": DEFAULT_ENCODERS.get(signal)}

@@ -31,6 +31,11 @@ from sonda.pipeline.scenarios.compile_spikes import SpikeReader
 from sonda.pipeline.scenarios.compile_stages import read_stages
 from sonda.pipeline.scenarios.csv_replay import ReplayedMessages
 from sonda.pipeline.scenarios.draw import draw
+from sonda.pipeline.scenarios.entry_limits import (
+    ends_too_late,
+    stamps_too_close,
+    values_in_range,
+)
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
 from sonda.pipeline.scenarios.observations import Observed
@@ -44,11 +49,8 @@ from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.text.escape import quote
-from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
+from sonda.pipeline.values.timestamps import parse_rfc3339
 
-_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
-_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
-_STAMPS_A_SECOND: Final = 1000  # of encoders that identify a sample in milliseconds
 _OFFSET: Final = re.compile(r"([+-])(.+)")
 _PARTS: Final = {"metric.name": "name", "metric.value": "generator", "log.message": "log_generator"}
 
@@ -170,6 +172,10 @@ class EntryCompiler:
         for place, label in enumerate(piece.written.get("dynamic_labels", ())):
             where = (*piece.path, "dynamic_labels", place, "key")
             key, values = label["key"], tuple(label.get("values", ()))
+            if not are_labels(
+                {key: ""}, piece.written["signal_type"], where, self.issues, by_name=False
+            ):
+                return None
             if key in known:
                 self.issues.value(where, f"{quote(key)} is another dynamic label's, too")
                 return None
@@ -182,10 +188,7 @@ class EntryCompiler:
                 )
                 return None
         fixed = dict(piece.written.get("labels", {}))
-        labels = Labels(fixed, tuple(dynamic))
-        if dynamic and not are_labels(labels.at(0), (*piece.path, "labels"), self.issues):
-            return None
-        return labels
+        return Labels(fixed, tuple(dynamic))
 
     def _start(self, piece: Piece) -> Start | None:
         written = piece.written.get("start_time", "now")
@@ -236,19 +239,19 @@ class EntryCompiler:
                 if is_spread(written):
                     reason = f"spread would let {name} begin again: leave it out, or use saturation"
                     self.issues.value((*piece.path, "series_phase"), reason)
-                self._check_reset(where, generator.rewrite(parameters).parameters, schedule)
+                self._check_reset(piece, generator.rewrite(parameters).parameters, schedule)
             stands_for = generator.rewrite(parameters)
             parameters = dict(stands_for.parameters)
             if noise is None:
-                noise, jitter_seed = stands_for.jitter, stands_for.jitter_seed
+                noise = stands_for.jitter
+                jitter_seed = stands_for.jitter_seed if jitter_seed is None else jitter_seed
             rewritten = _rewritten(stands_for, noise, jitter_seed)
             generator = generators.load(stands_for.type)
         assert isinstance(generator, generators.Generator)  # noqa: S101  # an alias stands for a plain one
         own = parameters.get("seed", seed)
         shape = generator.build(parameters, draw(own, entry_id, "value"))
         noise = noise or Fraction(0)
-        reached = schedule.planned if schedule.planned is not None else _MOST_TICKS
-        if any(abs(bound) + noise > _MOST_DOUBLE for bound in shape.bounds(reached)):
+        if not values_in_range(shape, noise, schedule.planned):
             self.issues.value(where, "makes values beyond the range of a double")
             return None, None
         noise_seed = seed if jitter_seed is None else int(jitter_seed)
@@ -260,11 +263,13 @@ class EntryCompiler:
 
         return values_of, rewritten
 
-    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+    def _check_reset(self, piece: Piece, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+        where = (*piece.path, "generator")
         planned, period = schedule.planned, sawtooth["period_secs"]
+        ends = None if "count" in piece.written else schedule.duration
         if planned is None:
             self.issues.value(where, "leak needs an end: a duration or a count")
-        elif schedule.due(planned - 1) >= period:
+        elif schedule.due(planned - 1) >= period or (ends is not None and period < ends):
             reason = f"leak would begin again after {as_number(period)} s, before the entry ends"
             self.issues.value(where, reason)
 
@@ -292,16 +297,10 @@ class EntryCompiler:
         if entry.start_ns < 0:
             self.issues.value((*piece.path, "start_time"), "is before 1970")
             return False
-        last = 0 if entry.planned is None else entry.schedule.due(entry.planned - 1)
-        if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
-            self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
+        if (reason := ends_too_late(entry)) is not None:
+            self.issues.value(piece.path, reason)
             return False
-        peak = entry.schedule.peak_rate / entry.turning
-        if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
-            reason = (
-                f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
-                f"so at most {_STAMPS_A_SECOND:,} would stay apart"
-            )
+        if (reason := stamps_too_close(entry)) is not None:
             names = ("stages", "rate")
             name = next((one for one in names if one in piece.written), "generator")
             self.issues.value((*piece.path, name), reason)
@@ -316,16 +315,6 @@ class EntryCompiler:
             add_problem(self.issues, piece.path, rendered.failure())
             return False
         return True
-
-
-def _stamps_in_ms(route: Route) -> bool:
-    match route.encoder.name:
-        case "remote_write":
-            return True
-        case "prometheus_text":
-            return bool(route.encoder.options.timestamp)
-        case _:
-            return False
 
 
 def _rewritten(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Final
@@ -22,10 +21,8 @@ from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.schemas.registry import SCENARIO
 from sonda.pipeline.text.escape import quote
 
+_BEYOND: Final = "makes values beyond the range of a double"
 _PROPERTIES: Final = SCENARIO["$defs"]["entry"]["properties"]
-_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
-_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
-_MOST_SECONDS: Final = Fraction(10**10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,6 @@ class ObservedReader:
         if not all(float(one) < float(other) for one, other in pairwise(bounds)):
             self.issues.value((*self.path, listed), "must ascend, each number once")
             return None
-        if _largest_sum(levels, per_tick, shift, timing) > _MOST_DOUBLE:
-            reason = "makes values beyond the range of a double"
-            self.issues.value((*self.path, "distribution"), reason)
-            return None
         seed = int(written.get("seed", self.seed))
 
         def observed(series: LabelSet) -> Observed:
@@ -62,6 +55,9 @@ class ObservedReader:
             of = Observations(levels, per_tick, shift, dealer)
             return HistogramOf(of, bounds) if listed == "buckets" else SummaryOf(of, (), bounds)
 
+        if not observed({}).fits(timing):
+            self.issues.value((*self.path, "distribution"), _BEYOND)
+            return None
         return observed
 
     def _levels(self, written: Mapping[str, Any]) -> Levels | None:
@@ -78,7 +74,7 @@ class ObservedReader:
         except (OverflowError, ZeroDivisionError):
             values = ()
         if not values or not all(map(isfinite, values)):
-            self.issues.value(where, "makes values beyond the range of a double")
+            self.issues.value(where, _BEYOND)
             return None
         return Levels(values)
 
@@ -100,13 +96,3 @@ class ObservedReader:
 
 def _given(written: Mapping[str, Any], name: str) -> Any:
     return written.get(name, _PROPERTIES[name]["default"])
-
-
-def _largest_sum(levels: Levels, per_tick: int, shift: Fraction, timing: Timing) -> Fraction:
-    """Return what the sum of all observations cannot exceed."""
-    planned, last = timing.planned, _MOST_SECONDS
-    if planned:
-        last = Fraction(timing.due(planned - 1))
-    count = (_MOST_TICKS if planned is None else planned) * per_tick
-    largest = max(abs(Fraction(levels.values[0])), abs(Fraction(levels.values[-1])))
-    return count * (largest + abs(shift) * last)

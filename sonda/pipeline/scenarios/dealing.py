@@ -42,6 +42,11 @@ class Levels:
         """The sum of all values, over `denominator`."""
         return sum(self.numerators)
 
+    @property
+    def largest(self) -> Fraction:
+        """The largest distance of a value from 0."""
+        return max(abs(Fraction(self.values[0])), abs(Fraction(self.values[-1])))
+
     def up_to(self, bound: Fraction) -> int:
         """Return how many of the values are at most *bound*."""
         above, below = bound.numerator, bound.denominator

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from sonda.pipeline.aggregates import Histogram, Summary
@@ -21,6 +22,9 @@ from sonda.pipeline.scenarios.dealing import Dealer, Dealt, Levels
 from sonda.pipeline.scenarios.distributions import LEVELS
 from sonda.pipeline.scenarios.timing import Timing
 
+_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
+_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
+_MOST_SECONDS: Final = Fraction(10**10)
 _FIRST_DISTANCE: Final = 64  # ticks between two checkpoints
 _MOST_CHECKPOINTS: Final = 64  # then every other is dropped, and the distance doubled
 
@@ -39,13 +43,17 @@ class Totals(NamedTuple):
     """What all observations before a tick come to.
 
     *counts* has how many were at most each bound, *numerator* their sum without the shift, over the
-    levels' denominator, *times* the sum of the times of those ticks, in seconds.
+    levels' denominator, *times* the sum of the times of those ticks, in seconds, *last* the last.
     """
 
     stop: int
     counts: Sequence[int]
     numerator: int
     times: Fraction
+    last: Fraction
+
+
+_BY_STOP: Final = attrgetter("stop")
 
 
 class Checkpoints:
@@ -56,11 +64,19 @@ class Checkpoints:
         self._latest = first
         self._distance = _FIRST_DISTANCE
 
-    def nearest(self, stop: int) -> Totals:
-        """Return the last totals that are not after *stop*."""
-        if self._latest.stop <= stop:
-            return self._latest
-        return self._kept[bisect_right(self._kept, stop, key=lambda one: one.stop) - 1]
+    def nearest(self, stop: int, timing: Timing | None = None) -> Totals:
+        """Return the last totals that are not after *stop*, and, if given, of the ticks of *timing*.
+
+        A plan that was changed has other ticks from some time on.
+        """
+        place = bisect_right(self._kept, stop, key=_BY_STOP)
+        known = self._kept[place - 1]
+        if known.stop <= self._latest.stop <= stop:
+            known = self._latest
+        while timing is not None and known.stop and known.last != timing.due(known.stop - 1):
+            place -= 1
+            known = self._kept[place]
+        return known
 
     def add(self, totals: Totals) -> None:
         """Keep totals as the latest, and as a checkpoint where the last one is far away."""
@@ -133,14 +149,25 @@ class Observed(ABC):
     def event(self, head: Head, x: Fraction, timing: Timing) -> Histogram | Summary:
         """Return the event of a tick that is due at *x*; all before are due as *timing* says."""
 
+    def fits(self, timing: Timing) -> bool:
+        """Return whether a double can hold the sum at every tick."""
+        planned, last = timing.planned, _MOST_SECONDS
+        if planned:
+            last = timing.due(planned - 1)
+        count = (_MOST_TICKS if planned is None else planned) * self.observations.per_tick
+        largest = self.observations.levels.largest + abs(self.observations.shift) * last
+        return count * largest <= _MOST_DOUBLE
+
     def totals(self, stop: int, timing: Timing) -> Totals:
         """Return the totals of all ticks before *stop*, which are due as *timing* says."""
-        observations, known = self.observations, self._checkpoints.nearest(stop)
+        observations = self.observations
         if observations.shift:
+            known = self._checkpoints.nearest(stop, timing)
             for tick in range(known.stop, stop):
                 known = self._next(known, tick, timing.due(tick))
                 self._checkpoints.add(known)
             return known
+        known = self._checkpoints.nearest(stop)
         first, last = known.stop * observations.per_tick, stop * observations.per_tick
         if last - first >= LEVELS:
             known, first = self._none, 0
@@ -150,7 +177,7 @@ class Observed(ABC):
 
     @property
     def _none(self) -> Totals:
-        return Totals(0, [0] * len(self.bounds), 0, Fraction(0))
+        return Totals(0, [0] * len(self.bounds), 0, Fraction(0), Fraction(0))
 
     @cached_property
     def _checkpoints(self) -> Checkpoints:
@@ -163,12 +190,12 @@ class Observed(ABC):
     def _next(self, known: Totals, tick: int, x: Fraction) -> Totals:
         dealt = self.observations.at(tick)
         found = self._sum(known, dealt, self.observations.limits(self.bounds, x), tick + 1)
-        return found._replace(times=known.times + x)
+        return found._replace(times=known.times + x, last=x)
 
     def _sum(self, known: Totals, dealt: Dealt, limits: Sequence[int], stop: int) -> Totals:
         counts = [old + new for old, new in zip(known.counts, dealt.below(limits), strict=True)]
         numerator = known.numerator + dealt.numerator(self.observations.levels)
-        return Totals(stop, counts, numerator, known.times)
+        return Totals(stop, counts, numerator, known.times, known.last)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from sonda.pipeline.model import Signal
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
 from sonda.pipeline.scenarios.reading import Path, plain
 from sonda.pipeline.schemas.issues import find_issues, unknown_variant
 from sonda.pipeline.schemas.registry import (
+    CHANGE,
     ENTRY,
     GENERATORS,
     SCENARIO,
@@ -45,6 +47,13 @@ _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "histogram": "distribution",
     "summary": "distribution",
 }
+EVENTS_OF: Final[Mapping[str, Signal]] = {
+    "metrics": "metrics",
+    "logs": "logs",
+    "histogram": "metrics",
+    "summary": "metrics",
+}
+"""What an entry's events are to sinks, by its `signal_type`."""
 _OBSERVED: Final = ("observations_per_tick", "mean_shift_per_sec", "seed")
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": ("jitter", "jitter_seed"),
@@ -53,7 +62,7 @@ _OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "summary": ("quantiles", *_OBSERVED),
 }
 """Fields that not every signal has."""
-_BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO}
+_BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}
 
 
 @dataclass(slots=True)
@@ -75,7 +84,7 @@ class Issues:
     def extend(self, path: Path, issues: Iterable[ValidationIssue], *, structural: bool) -> None:
         """Add issues whose paths begin at *path*."""
         known = self.structural if structural else self.values
-        known += [_inside(path, issue, structural) for issue in issues]
+        known += [_inside(path, issue) for issue in issues]
 
     @property
     def full(self) -> bool:
@@ -92,15 +101,15 @@ class Issues:
         return None
 
 
-def _inside(path: Path, issue: ValidationIssue, structural: bool) -> ValidationIssue:
+def _inside(path: Path, issue: ValidationIssue) -> ValidationIssue:
     """Return the issue of a piece as one of the document.
 
-    A value's issue without a path is one of the contract's exact texts, which name their subject.
+    A reason that names its subject says enough only where the document is a single entry.
     """
-    if not issue.path:
-        return ValidationIssue(at(*path), issue.reason, issue.names_subject or not structural)
-    where = f"{at(*path)}.{issue.path}" if path else issue.path
-    return ValidationIssue(where, issue.reason, issue.names_subject)
+    if not path:
+        return issue
+    inner = issue.path if issue.path[:1] in ("", "[") else f".{issue.path}"
+    return ValidationIssue(f"{at(*path)}{inner}", issue.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +174,11 @@ def _check(name: str, value: Any, path: Path, issues: Issues) -> bool:
         else:
             issues.extend(path, [found.issue], structural=found.structural)
     return False
+
+
+def check_change(written: dict[str, Any], issues: Issues) -> None:
+    """Check what is asked of an entry that runs."""
+    _check("change", written, (), issues)
 
 
 def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[Piece]]:

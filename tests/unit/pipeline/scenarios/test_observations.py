@@ -20,6 +20,7 @@ from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.model import Metric
 from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios import distributions
+from sonda.pipeline.scenarios.changes import PlanChange, change_entry
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.shards import shard_of
 from sonda.pipeline.scenarios.states import Shard
@@ -336,3 +337,17 @@ def test_what_is_refused(document: dict[str, Any], detail: str) -> None:
 def test_a_summary_may_have_a_label_le() -> None:
     """Only the label that tells its own samples apart is taken."""
     assert isinstance(compiled(_summary(labels={"le": "1"})), Success)
+
+
+def test_a_changed_plan_has_its_own_totals() -> None:
+    """What was worked out for ticks that a change has moved is not used after it."""
+    entry = _entry(mean_shift_per_sec=0.1, count=2000)
+    before = entry.events(range(600))
+    change = PlanChange(rate=Fraction(7))
+    later = change_entry(entry, change, Fraction(99), 100).unwrap()
+    again = change_entry(
+        _entry(mean_shift_per_sec=0.1, count=2000), change, Fraction(99), 100
+    ).unwrap()
+    assert later.events(range(100)) == before[:100]
+    assert later.event(599) == again.event(599)
+    assert later.event(599) != before[599]
