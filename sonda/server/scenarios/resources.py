@@ -19,7 +19,7 @@ from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
-from sonda.resources.turns import Turns
+from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
