@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.model import IDENTITY_ENCODING, ContentEncoding, Event, Severity
 from sonda.pipeline.plugins.option_classes import options_class
+from sonda.pipeline.samples import samples
 
 if TYPE_CHECKING:
     from returns.result import Result
@@ -58,8 +60,10 @@ class Encoder(Generic[E, O]):
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
     are no text, those of an event, back into JSON values for people. *encode_many* renders many
-    events of one series as one body, whose names and labels it writes once; see `encode_series`.
-    *lines* is whether each event is one line: a line feed ends it, and none stands inside.
+    events of one series as one body, whose names and labels it writes once; see `encode_series`. A
+    histogram or a summary is rendered by *encode_aggregate*, or else as its samples, one after the
+    other. *lines* is whether each event is one line (a histogram's samples are one each): a line feed
+    ends it, and none stands inside.
     """
 
     options: type[O]
@@ -71,6 +75,7 @@ class Encoder(Generic[E, O]):
         None
     )
     lines: bool = False
+    encode_aggregate: Callable[[Histogram | Summary, O], Result[bytes, Problem]] | None = None
 
 
 def encode_series(
@@ -96,6 +101,21 @@ def encode_series(
             return Failure(body.failure())
         bodies.append(body.unwrap())
     return Success(joined(b"".join(bodies)))
+
+
+def encode_aggregate(
+    encoder: Encoder[Any, Any], event: Histogram | Summary, options: Any
+) -> Result[bytes, Problem]:
+    """Render a histogram or a summary; fails as `encode` does, for its first sample that fails."""
+    if encoder.encode_aggregate is not None:
+        return encoder.encode_aggregate(event, options)
+    bodies: list[bytes] = []
+    for sample in samples(event):
+        body = encoder.encode(sample, options)
+        if not isinstance(body, Success):
+            return Failure(body.failure())
+        bodies.append(body.unwrap())
+    return Success(b"".join(bodies))
 
 
 def load(name: str) -> Encoder[Any, Any]:

@@ -11,6 +11,7 @@ from returns.result import Success
 from sonda.pipeline.encoders import Joined, encode_series
 from sonda.pipeline.model import EncodedEvent, Event, Payload
 from sonda.pipeline.pieces import Pieces, Stream
+from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.vectors import Vector, vectors
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -29,7 +30,9 @@ class Piece:
 
 
 def how_pieces_go(entry: Entry) -> Pieces | None:
-    """Return how the entry's sink takes pieces, if it does."""
+    """Return how the entry's sink takes pieces, if it does; histograms and summaries go alone."""
+    if isinstance(entry.content, Observed):
+        return None
     route = entry.route
     takes: Pieces | None = route.sink.plugin.pieces(route.sink.options, route.encoder.plugin)
     return takes

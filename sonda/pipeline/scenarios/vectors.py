@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from sonda.pipeline.encoders import LogValue
 from sonda.pipeline.model import Event, Log, Metric
-from sonda.pipeline.scenarios.plan import Entry, Values
+from sonda.pipeline.scenarios.observations import Observed
+from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.series import FEW, FleetEntry
+from sonda.pipeline.scenarios.values import Values
 
 
 class Vector(NamedTuple):
@@ -24,9 +26,9 @@ class Vector(NamedTuple):
 
 
 def vectors(entry: Entry, ticks: range) -> list[Vector]:
-    """Return the events of *ticks*, whose step is 1, by series; the first event's series is first.
+    """Return the events of *ticks*, whose step is 1, by series; that of the first event is first.
 
-    They are those of `Entry.events`.
+    They are those of `Entry.events`; histograms and summaries have no vectors.
     """
     found: list[Vector] = []
     if isinstance(entry, FleetEntry):
@@ -48,6 +50,7 @@ def _turning(entry: Entry, ticks: range) -> Iterator[Vector]:
     """Yield the vectors of series that take turns tick by tick."""
     times_ns = entry.stamps_ns(ticks)
     content = entry.content
+    assert not isinstance(content, Observed)  # noqa: S101  # it goes alone
     values: Sequence[Any] = (
         entry.values(ticks) if isinstance(content, Values) else content.over(ticks, times_ns)
     )
@@ -96,4 +99,5 @@ def _grouped(events: Sequence[Event]) -> list[Vector]:
 def _value(event: Event) -> float | LogValue:
     if isinstance(event, Metric):
         return event.value
+    assert isinstance(event, Log)  # noqa: S101  # the others go alone
     return LogValue(event.severity, event.message, event.fields)

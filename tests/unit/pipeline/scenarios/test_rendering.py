@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from sonda.pipeline.model import Confirmed, EncodedEvent, Receipt
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import Piece, how_pieces_go, pieces
+from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.sender import GroupVerdict, PipelineSender
 from sonda.pipeline.stages.encode import encode
 from tests.unit.pipeline.scenarios.support import compiled, log, metric
@@ -129,13 +132,19 @@ def _same_pushes(entry: Entry, most: int) -> None:
         metric(sink=PUSH, encoder={"type": "remote_write"}),
         log(sink=LOKI, encoder={"type": "syslog"}),
         log(sink=FILE, encoder={"type": "syslog"}),
-        metric(sink=WRITE, encoder={"type": "remote_write"}, rate=2000, dynamic_labels=TWICE),
         log(sink=LOKI, labels={"long": "x" * 2_000_000}),
     ],
 )
 def test_where_each_event_goes_alone(document: dict[str, Any]) -> None:
     """Sinks and formats that know no pieces, and events that a sink cannot take together."""
     assert not _pieces(_entry(document), range(50))
+
+
+def test_two_samples_of_a_series_in_a_millisecond_do_not_go_together() -> None:
+    """A receiver would take both and keep one."""
+    entry = _entry(metric(sink=WRITE, encoder={"type": "remote_write"}, rate=1000))
+    assert len(_pieces(entry, range(50))) == 1
+    assert not _pieces(replace(entry, schedule=Schedule(Fraction(1001))), range(2000))
 
 
 class _Pipeline:
