@@ -7,14 +7,14 @@ destination costs no memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from random import Random
 from time import perf_counter
 from typing import Final
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem
-from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
+from sonda.pipeline.scenarios.account import EntryCounts, never_left, sampled, text_of
 from sonda.pipeline.scenarios.ledger import Ledger, runs
 from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from sonda.pipeline.scenarios.plan import Entry
@@ -27,7 +27,6 @@ _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
 _DRAIN_LOOK_S: Final = 0.25
-_SAMPLES: Final = 64  # latencies that stand for those of a whole group
 
 
 Noticed = Callable[[str, str], object]
@@ -274,7 +273,7 @@ class EntryRun:
         handed_s = self._loop.time()
         verdict = await group.send()
         del self._sending[group]
-        unsent = self._count_verdicts(ticks, verdict)
+        unsent = self._count_verdicts(ticks, verdict, handed_s)
         if unsent:
             text = text_of(next(filter(never_left, verdict.problems.values())))
             self._unsent.postpone(unsent, text, handed_s, self._loop.time())
@@ -282,11 +281,13 @@ class EntryRun:
             self._attention.set()
         self._wake.set()
 
-    def _count_verdicts(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
+    def _count_verdicts(
+        self, ticks: Sequence[int], verdict: GroupVerdict, handed_s: float
+    ) -> Sequence[int]:
         """Count the verdicts of a group; return the ticks of events that never left."""
         self.account.pushed(verdict.pushes, verdict.delivered_bytes)
         if not verdict.problems:
-            self._deliver_all(ticks)
+            self._deliver_all(ticks, handed_s)
             return ()
         sunk: dict[tuple[str, str], list[int]] = {}
         unsent: list[int] = []
@@ -300,7 +301,7 @@ class EntryRun:
             else:
                 column = "unknown" if isinstance(problem, OutcomeUnknown) else "rejected"
                 sunk.setdefault((column, text_of(problem)), []).append(tick)
-        self._deliver_all(delivered)
+        self._deliver_all(delivered, handed_s)
         for (column, text), of in sunk.items():
             self.account.close(column, text, of)
         self._unsent.note(has_left=len(unsent) < len(ticks), now_s=self._loop.time())
@@ -313,22 +314,16 @@ class EntryRun:
         can_leave = never_left(problem) and self.entry.route.sink.name != "udp"
         return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
 
-    def _deliver_all(self, ticks: Sequence[int]) -> None:
+    def _deliver_all(self, ticks: Sequence[int], handed_s: float) -> None:
         if not ticks:
             return
         now_s = self._loop.time()
         self._unsent.note(has_left=True, now_s=now_s)
-        self.account.deliver(len(ticks), now_s, self._latencies(ticks, now_s))
-
-    def _latencies(self, ticks: Sequence[int], now_s: float) -> Iterator[tuple[float, int]]:
-        """Yield latencies and how many events have about each; a few stand for a large group."""
-        if not self._is_paced:
-            yield 0.0, len(ticks)
-            return
-        step = -(-len(ticks) // _SAMPLES)
-        for place in range(0, len(ticks), step):
-            due_s = self._begin_s + float(self.entry.schedule.due(ticks[place]))
-            yield max(0.0, now_s - due_s), min(step, len(ticks) - place)
+        latencies: Iterable[tuple[float, int]] = ((now_s - handed_s, len(ticks)),)
+        if self._is_paced:  # else an event is due when it is handed over
+            due, since_s = self.entry.schedule.due, now_s - self._begin_s
+            latencies = sampled(ticks, lambda tick: since_s - float(due(tick)))
+        self.account.deliver(len(ticks), now_s, latencies)
 
     # Skipping
 
