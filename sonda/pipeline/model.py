@@ -113,8 +113,8 @@ class PluginRef:
     identity: str = field(repr=False)
     target: str = ""
     """Where a sink leads to, as the client wrote it and fit to be shown."""
-    destination: str = field(default="", repr=False)
-    """Its name that all options have in common that lead to the same place."""
+    destination: str = field(default="", repr=False)  # equal for all options that lead there
+    receiver: str = field(default="", repr=False)  # whose events keep their order
     key: tuple[str, bytes] = field(default=("", b""), repr=False)  # the value of the options
     timeout_s: float = inf
 

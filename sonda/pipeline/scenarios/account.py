@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.scenarios.ledger import Latencies, Ledger, Problems, TickRanges, runs
 from sonda.pipeline.scenarios.rate_meter import RateMeter
-
-_SAMPLES: Final = 64  # latencies that stand for those of a whole group
 
 Noticed = Callable[[str], object]
 """Hears of the first problem of each text."""
@@ -88,13 +85,6 @@ class EntryCounts:
             self.ticks[column].add(first, stop)
         if self.problems.add(text, ticks[0], ticks[-1], len(ticks)):
             self._noticed(text)
-
-
-def sampled(ticks: Sequence[int], latency_s: Callable[[int], float]) -> Iterator[tuple[float, int]]:
-    """Yield latencies and how many events have about each; a few stand for a large group."""
-    step = -(-len(ticks) // _SAMPLES)
-    for place in range(0, len(ticks), step):
-        yield max(0.0, latency_s(ticks[place])), min(step, len(ticks) - place)
 
 
 def text_of(problem: Problem) -> str:

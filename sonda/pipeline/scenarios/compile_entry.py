@@ -19,7 +19,6 @@ from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
 from sonda.pipeline.scenarios.compile_series import (
     ContentOf,
-    apart,
     are_labels,
     check_rate,
     check_spread,
@@ -31,6 +30,11 @@ from sonda.pipeline.scenarios.compile_spikes import SpikeReader
 from sonda.pipeline.scenarios.compile_stages import read_stages
 from sonda.pipeline.scenarios.csv_replay import ReplayedMessages
 from sonda.pipeline.scenarios.draw import draw
+from sonda.pipeline.scenarios.entry_limits import (
+    ends_too_late,
+    stamps_too_close,
+    values_in_range,
+)
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
 from sonda.pipeline.scenarios.parameters import read_parameters
@@ -50,11 +54,8 @@ from sonda.pipeline.scenarios.structure import Issues, Piece
 from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.text.escape import quote
-from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
+from sonda.pipeline.values.timestamps import parse_rfc3339
 
-_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
-_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
-_STAMPS_A_SECOND: Final = 1000  # of encoders that identify a sample in milliseconds
 _OFFSET: Final = re.compile(r"([+-])(.+)")
 _PARTS: Final = {"metric.name": "name", "metric.value": "generator", "log.message": "log_generator"}
 
@@ -249,8 +250,7 @@ class EntryCompiler:
         own = parameters.get("seed", seed)
         shape = generator.build(parameters, draw(own, entry_id, "value"))
         noise = noise or Fraction(0)
-        reached = schedule.planned if schedule.planned is not None else _MOST_TICKS
-        if any(abs(bound) + noise > _MOST_DOUBLE for bound in shape.bounds(reached)):
+        if not values_in_range(shape, noise, schedule.planned):
             self.issues.value(where, "makes values beyond the range of a double")
             return None, None
         noise_seed = seed if jitter_seed is None else int(jitter_seed)
@@ -296,16 +296,10 @@ class EntryCompiler:
         if entry.start_ns < 0:
             self.issues.value((*piece.path, "start_time"), "is before 1970")
             return False
-        last = 0 if entry.planned is None else entry.schedule.due(entry.planned - 1)
-        if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
-            self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
+        if (reason := ends_too_late(entry)) is not None:
+            self.issues.value(piece.path, reason)
             return False
-        peak = entry.schedule.peak_rate * entry.labels.count / (entry.turning * apart(entry.labels))
-        if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
-            reason = (
-                f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
-                f"so at most {_STAMPS_A_SECOND:,} would stay apart"
-            )
+        if (reason := stamps_too_close(entry)) is not None:
             names = ("stages", "rate")
             name = next((one for one in names if one in piece.written), "generator")
             self.issues.value((*piece.path, name), reason)
@@ -320,16 +314,6 @@ class EntryCompiler:
             add_problem(self.issues, piece.path, rendered.failure())
             return False
         return True
-
-
-def _stamps_in_ms(route: Route) -> bool:
-    match route.encoder.name:
-        case "remote_write":
-            return True
-        case "prometheus_text":
-            return bool(route.encoder.options.timestamp)
-        case _:
-            return False
 
 
 def _rewritten(

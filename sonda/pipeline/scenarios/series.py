@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import lcm
 from typing import Final
 
 from sonda.pipeline.model import Event
@@ -71,19 +70,13 @@ class Shifted:
         return self.shape.exact(tick, x + self.ahead)
 
     def ratios(self, x: Progression) -> Ratios:
-        return self.shape.ratios(self._shifted(x))
+        return self.shape.ratios(x.later(self.ahead))
 
     def doubles(self, x: Progression) -> list[float]:
-        return self.shape.doubles(self._shifted(x))
+        return self.shape.doubles(x.later(self.ahead))
 
     def bounds(self, ticks: int) -> tuple[Fraction, Fraction]:
         return self.shape.bounds(ticks)
-
-    def _shifted(self, x: Progression) -> Progression:
-        below = lcm(x.denominator, self.ahead.denominator)
-        scale = below // x.denominator
-        ahead = self.ahead.numerator * (below // self.ahead.denominator)
-        return Progression(x.ticks, x.numerator * scale + ahead, x.step * scale, below)
 
 
 def period_of(shape: Shape) -> Fraction | None:

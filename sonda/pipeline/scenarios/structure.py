@@ -16,6 +16,7 @@ from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIs
 from sonda.pipeline.scenarios.reading import Path, plain
 from sonda.pipeline.schemas.issues import find_issues, unknown_variant
 from sonda.pipeline.schemas.registry import (
+    CHANGE,
     ENTRY,
     GENERATORS,
     SCENARIO,
@@ -49,7 +50,7 @@ _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "metrics": "generator",
     "logs": "log_generator",
 }
-_BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO}
+_BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}
 
 
 @dataclass(slots=True)
@@ -161,6 +162,11 @@ def _check(name: str, value: Any, path: Path, issues: Issues) -> bool:
         else:
             issues.extend(path, [found.issue], structural=found.structural)
     return False
+
+
+def check_change(written: dict[str, Any], issues: Issues) -> None:
+    """Check what is asked of an entry that runs."""
+    _check("change", written, (), issues)
 
 
 def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[Piece]]:

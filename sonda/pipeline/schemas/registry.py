@@ -58,6 +58,8 @@ _ENVELOPE: Final = _read(_folder())
 REQUEST: Final = _ENVELOPE["request"]
 COMMON: Final = _ENVELOPE["common"]
 SCENARIO: Final = _ENVELOPE["scenario"]
+CHANGE: Final = _ENVELOPE["scenario_change"]
+"""What is asked of a scenario that runs."""
 ENTRY: Final[Schema] = {
     "$id": "https://sonda.invalid/schemas/scenario/entry",
     "$ref": f"{SCENARIO['$id']}#/$defs/entry",

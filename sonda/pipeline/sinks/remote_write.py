@@ -109,5 +109,10 @@ def describe(
 
 
 SINK: Final = Sink(
-    RemoteWrite, push_by_kind, describe, send_many=send_many_by_kind, open=open_queues
+    RemoteWrite,
+    push_by_kind,
+    describe,
+    send_many=send_many_by_kind,
+    open=open_queues,
+    headers_name_tenant=True,
 )

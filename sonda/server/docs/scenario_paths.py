@@ -75,7 +75,7 @@ def scenario_paths() -> Json:
     of_one = {"parameters": [_identifier()]}
     return {
         "/scenarios": {"get": _list_runs(), "post": _start()},
-        "/scenarios/{id}": {**of_one, "get": _show(), "delete": _stop()},
+        "/scenarios/{id}": {**of_one, "get": _show(), "patch": _change(), "delete": _stop()},
         "/scenarios/{id}/events": {**of_one, "get": _events()},
         "/scenarios/{id}/progress": {**of_one, "get": _progress()},
     }
@@ -182,15 +182,49 @@ def _show() -> Json:
             )
         ],
         responses={
-            "200": {
-                "description": "What is known of it now.",
-                "content": {
-                    "application/json": {
-                        "schema": {"anyOf": [ref("ScenarioDetail"), ref("EntryDetail")]}
-                    }
-                },
-            },
+            "200": _detail(),
             **refused(400, 401, 403, 404, 422, 431, 500, 503),
+        },
+    )
+
+
+def _detail() -> Json:
+    """Return the answer that shows a run, or an entry of it."""
+    schema = {"anyOf": [ref("ScenarioDetail"), ref("EntryDetail")]}
+    return {
+        "description": "What is known of it now.",
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _change() -> Json:
+    asked = {
+        "schema": ref("ScenarioChange"),
+        "examples": {
+            "rate": {"summary": "Another rate", "value": {"rate": 50}},
+            "pause": {"summary": "A pause", "value": {"paused": True}},
+        },
+    }
+    yaml = {
+        "schema": {
+            "description": "A value of the schema `ScenarioChange`, in YAML 1.2.",
+            "type": "string",
+        },
+        "examples": {"pause": {"summary": "A pause", "value": "paused: true\n"}},
+    }
+    return _operation(
+        "changeScenario",
+        "Change a run, or an entry of it",
+        "The plan goes on from now, with another rate or after a pause; what was due stays. All of the "
+        "run's entries that are not over, or none. A run that is over is 409, a rate beyond the "
+        "server's limit 429.",
+        requestBody={
+            "required": True,
+            "content": {"application/json": asked, **dict.fromkeys(_YAML_TYPES, yaml)},
+        },
+        responses={
+            "200": _detail(),
+            **refused(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 500, 503),
         },
     )
 

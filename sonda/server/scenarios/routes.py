@@ -46,7 +46,7 @@ def add_scenarios(
     shared = (gateway, auth)
     app.add_middleware(_Lifespan(gateway))
     app.add_route("/scenarios", _Collection(*shared, timeout_s))
-    app.add_route("/scenarios/{wanted}", _Item(*shared, is_ready))
+    app.add_route("/scenarios/{wanted}", _Item(*shared, timeout_s, is_ready))
     app.add_route("/scenarios/{wanted}/events", _Events(*shared))
     app.add_route("/scenarios/{wanted}/progress", _Progress(*shared, is_ready))
     app.add_error_handler(Refusal, _answer_refusal)
@@ -125,13 +125,19 @@ class _Collection(_Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         """Start a run."""
         caller = self._auth.check(req)
-        media_type = _media_type(req)
-        raw = await req.scope[BODY].read(
-            req.get_header("Content-Length"), MOST_BYTES, self._timeout_s, _DOCUMENT_LIMIT
-        )
-        req.context.raw = raw
+        media_type, raw = await _document(req, self._timeout_s)
         asked = parameters(req.query_string, "dry_run")
         _write(req, resp, *await self._gateway.submit(raw, media_type, asked, caller=caller))
+
+
+async def _document(req: Request, timeout_s: float) -> tuple[str, bytes]:
+    """Return what the body is, and the body; raise `Rejected`."""
+    media_type = _media_type(req)
+    raw: bytes = await req.scope[BODY].read(
+        req.get_header("Content-Length"), MOST_BYTES, timeout_s, _DOCUMENT_LIMIT
+    )
+    req.context.raw = raw
+    return media_type, raw
 
 
 def _media_type(req: Request) -> str:
@@ -146,8 +152,15 @@ def _media_type(req: Request) -> str:
 
 
 class _Item(_Resource):
-    def __init__(self, gateway: Gateway, auth: BearerAuth, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        auth: BearerAuth,
+        timeout_s: float,
+        is_ready: Callable[[], bool],
+    ) -> None:
         super().__init__(gateway, auth)
+        self._timeout_s = timeout_s
         self._is_ready = is_ready
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # in the path
@@ -164,6 +177,14 @@ class _Item(_Resource):
             if is_over or left_s <= 0 or not self._is_ready():
                 return
             await asyncio.sleep(min(_POLL_S, left_s))
+
+    async def on_patch(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
+        """Let it go on otherwise from now."""
+        caller = self._auth.check(req)
+        media_type, raw = await _document(req, self._timeout_s)
+        parameters(req.query_string)
+        answer = await self._gateway.change(quote(req.path), raw, media_type, caller=caller)
+        _write(req, resp, *answer)
 
     async def on_delete(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Stop and drain."""
