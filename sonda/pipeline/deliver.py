@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
@@ -41,7 +41,6 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
-from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
@@ -60,6 +59,9 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
 from sonda.pipeline.values.clock import unique_clock
+
+if TYPE_CHECKING:
+    from sonda.pipeline.net.proxies import Proxies
 
 _LOG: Final = logging.getLogger("sonda")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
