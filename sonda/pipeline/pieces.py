@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from sonda.pipeline.encoders import Encoder
     from sonda.pipeline.model import Event
+
+
+class Format(NamedTuple):
+    """What a sink has to know of an encoder: its content type, and whether an event is one line."""
+
+    content_type: str
+    lines: bool
 
 
 class Stream(NamedTuple):
@@ -38,14 +44,14 @@ class Pieces:
     ascending: bool = False
 
 
-TakesPieces: TypeAlias = "Callable[[Any, Encoder[Any, Any]], Pieces | None]"
-"""Returns how a sink with these options takes pieces of an encoder, if it does."""
+TakesPieces: TypeAlias = Callable[[Any, Format], Pieces | None]
+"""Returns how a sink with these options takes pieces of a format, if it does."""
 
 
-def no_pieces(_options: object, _encoder: object) -> None:
+def no_pieces(_options: object, _format: Format) -> None:
     """Return nothing: such a sink is handed each event alone."""
 
 
-def pieces_of_lines(_options: object, encoder: Encoder[Any, Any]) -> Pieces | None:
+def pieces_of_lines(_options: object, written: Format) -> Pieces | None:
     """Return how a sink takes pieces that can write any number of lines at once."""
-    return Pieces() if encoder.lines else None
+    return Pieces() if written.lines else None

@@ -10,7 +10,7 @@ from returns.result import Success
 
 from sonda.pipeline.encoders import Joined, encode_series
 from sonda.pipeline.model import EncodedEvent, Event, Payload
-from sonda.pipeline.pieces import Pieces, Stream
+from sonda.pipeline.pieces import Format, Pieces, Stream
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.vectors import Vector, vectors
@@ -34,7 +34,9 @@ def how_pieces_go(entry: Entry) -> Pieces | None:
     if isinstance(entry.content, Observed):
         return None
     route = entry.route
-    takes: Pieces | None = route.sink.plugin.pieces(route.sink.options, route.encoder.plugin)
+    encoder = route.encoder.plugin
+    written = Format(encoder.content_type, encoder.lines)
+    takes: Pieces | None = route.sink.plugin.pieces(route.sink.options, written)
     return takes
 
 

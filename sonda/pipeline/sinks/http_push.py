@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
@@ -27,7 +26,7 @@ from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, ju
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.pieces import Pieces
+from sonda.pipeline.pieces import Format, Pieces
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -152,10 +151,10 @@ def describe(
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 
-def _pieces(options: HttpPush, encoder: Encoder[Any, Any]) -> Pieces | None:
+def _pieces(options: HttpPush, written: Format) -> Pieces | None:
     """Return how lines share a request, if a `batch_size` is given."""
-    is_joined = options.batch_size is not None and encoder.content_type.startswith(_LINE_FORMATS)
-    return Pieces(size_bytes=options.batch_size) if is_joined and encoder.lines else None
+    is_joined = options.batch_size is not None and written.content_type.startswith(_LINE_FORMATS)
+    return Pieces(size_bytes=options.batch_size) if is_joined and written.lines else None
 
 
 SINK: Final = Sink(

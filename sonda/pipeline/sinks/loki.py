@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from returns.result import Result
 
-from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
@@ -23,7 +22,7 @@ from sonda.pipeline.net.batch import BatchLimits
 from sonda.pipeline.net.batching import BATCH_BYTES, Queue, push_to, send_many_to
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.pieces import Pieces, Stream
+from sonda.pipeline.pieces import Format, Pieces, Stream
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -107,9 +106,9 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
-def _pieces(options: Loki, encoder: Encoder[Any, Any]) -> Pieces | None:
+def _pieces(options: Loki, written: Format) -> Pieces | None:
     """Return how lines share a push."""
-    if not encoder.lines:
+    if not written.lines:
         return None
     return Pieces(
         events=options.batch_size,

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from returns.result import Result
 
-from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Log, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
@@ -29,7 +28,7 @@ from sonda.pipeline.net.batching import (
 )
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.pieces import Pieces
+from sonda.pipeline.pieces import Format, Pieces
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -116,7 +115,7 @@ def describe(
     )
 
 
-def _pieces(options: RemoteWrite, encoder: Encoder[Any, Any]) -> Pieces:
+def _pieces(options: RemoteWrite, _format: Format) -> Pieces:
     """Return how samples share a request: those of a series in their order, as receivers want them."""
     return Pieces(
         events=options.batch_size,
