@@ -18,6 +18,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.batching import push_by_kind
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import remote_write
 from tests.support.events import sample
@@ -91,7 +92,9 @@ def push_all(sent: Sequence[Sent], there: Prometheus) -> list[Result[Ack, Proble
     async def main() -> list[Result[Ack, Problem]]:
         transport = Network()
         transport.http = MockHttp(there.answer)
-        options = remote_write.RemoteWrite(url=URL, batch_size=3)
+        queues = remote_write.open_queues(
+            remote_write.RemoteWrite(url=URL, batch_size=3), transport
+        )
 
         async def send(number: int, one: Sent) -> Result[Ack, Problem]:
             for _ in range(one.turns):
@@ -99,9 +102,8 @@ def push_all(sent: Sequence[Sent], there: Prometheus) -> list[Result[Ack, Proble
             event = sample(one.value, labels={"series": one.series}, time_ns=one.time_ms * 10**6)
             body = ENCODER.encode(event, RemoteWrite()).unwrap()
             payload = Payload(event, "remote_write", ENCODER.content_type, body, ENCODER.packing)
-            pending = await remote_write.push(
-                payload, options, transport, Deadline.within(PATIENCE_S)
-            )
+            deadline = Deadline.within(PATIENCE_S)
+            pending = await push_by_kind(payload, queues, transport, deadline)
             return await pending.unwrap()()
 
         outcomes = await asyncio.gather(*map(send, count(), sent))

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-
-import msgspec
+from weakref import WeakValueDictionary
 
 from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.proxies import Proxies
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 KEPT_DESTINATIONS: Final = 256
 
-O = TypeVar("O")
 D = TypeVar("D")
 
 
@@ -83,6 +81,7 @@ class Network:
         self.streams = ConnectionPool(self.destinations)
         self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, Any] = {}  # the most recently used last
+        self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -99,14 +98,6 @@ class Network:
         self._kept[sink.key] = found
         return found
 
-    def keep(self, options: O, make: Callable[[O], D], *also: Hashable) -> D:
-        """Return what a sink has made for *options*, made now if there is nothing yet.
-
-        It is found by the value of the options, of any size; *also* is what else must be equal.
-        """
-        key = (type(options).__qualname__, msgspec.json.encode(options), *also)
-        return self.get_or_create(key, lambda: make(options))
-
     def get_or_create(self, key: Hashable, make: Callable[[], D]) -> D:
         """Return what was made for *key*, made now if there is nothing yet.
 
@@ -120,6 +111,17 @@ class Network:
             if len(self._kept) >= KEPT_DESTINATIONS:
                 self._drop_one()
         self._kept[key] = found
+        made: D = found
+        return made
+
+    def common(self, key: Hashable, make: Callable[[], D]) -> D:
+        """Return what those who hold it have in common, made now if nobody holds it.
+
+        Unlike what is kept, it is there as long as any of them is, however many others there are.
+        """
+        found = self._common.get(key)
+        if found is None:
+            found = self._common[key] = make()
         made: D = found
         return made
 

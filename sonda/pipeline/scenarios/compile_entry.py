@@ -19,6 +19,7 @@ from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
 from sonda.pipeline.scenarios.compile_series import (
     ContentOf,
+    apart,
     are_labels,
     check_rate,
     check_spread,
@@ -169,6 +170,10 @@ class EntryCompiler:
         for place, label in enumerate(piece.written.get("dynamic_labels", ())):
             where = (*piece.path, "dynamic_labels", place, "key")
             key, values = label["key"], tuple(label.get("values", ()))
+            if not are_labels(
+                {key: ""}, piece.written["signal_type"], where, self.issues, by_name=False
+            ):
+                return None
             if key in known:
                 self.issues.value(where, f"{quote(key)} is another dynamic label's, too")
                 return None
@@ -181,10 +186,7 @@ class EntryCompiler:
                 )
                 return None
         fixed = dict(piece.written.get("labels", {}))
-        labels = Labels(fixed, tuple(dynamic))
-        if dynamic and not are_labels(labels.at(0), (*piece.path, "labels"), self.issues):
-            return None
-        return labels
+        return Labels(fixed, tuple(dynamic))
 
     def _start(self, piece: Piece) -> Start | None:
         written = piece.written.get("start_time", "now")
@@ -235,11 +237,12 @@ class EntryCompiler:
                 if is_spread(written):
                     reason = f"spread would let {name} begin again: leave it out, or use saturation"
                     self.issues.value((*piece.path, "series_phase"), reason)
-                self._check_reset(where, generator.rewrite(parameters).parameters, schedule)
+                self._check_reset(piece, generator.rewrite(parameters).parameters, schedule)
             stands_for = generator.rewrite(parameters)
             parameters = dict(stands_for.parameters)
             if noise is None:
-                noise, jitter_seed = stands_for.jitter, stands_for.jitter_seed
+                noise = stands_for.jitter
+                jitter_seed = stands_for.jitter_seed if jitter_seed is None else jitter_seed
             rewritten = _rewritten(stands_for, noise, jitter_seed)
             generator = generators.load(stands_for.type)
         assert isinstance(generator, generators.Generator)  # noqa: S101  # an alias stands for a plain one
@@ -259,11 +262,13 @@ class EntryCompiler:
 
         return values_of, rewritten
 
-    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+    def _check_reset(self, piece: Piece, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+        where = (*piece.path, "generator")
         planned, period = schedule.planned, sawtooth["period_secs"]
+        ends = None if "count" in piece.written else schedule.duration
         if planned is None:
             self.issues.value(where, "leak needs an end: a duration or a count")
-        elif schedule.due(planned - 1) >= period:
+        elif schedule.due(planned - 1) >= period or (ends is not None and period < ends):
             reason = f"leak would begin again after {as_number(period)} s, before the entry ends"
             self.issues.value(where, reason)
 
@@ -295,7 +300,7 @@ class EntryCompiler:
         if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
             self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
             return False
-        peak = entry.schedule.peak_rate / entry.turning
+        peak = entry.schedule.peak_rate * entry.labels.count / (entry.turning * apart(entry.labels))
         if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
             reason = (
                 f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "

@@ -71,7 +71,7 @@ class Issues:
     def extend(self, path: Path, issues: Iterable[ValidationIssue], *, structural: bool) -> None:
         """Add issues whose paths begin at *path*."""
         known = self.structural if structural else self.values
-        known += [_inside(path, issue, structural) for issue in issues]
+        known += [_inside(path, issue) for issue in issues]
 
     @property
     def full(self) -> bool:
@@ -88,15 +88,15 @@ class Issues:
         return None
 
 
-def _inside(path: Path, issue: ValidationIssue, structural: bool) -> ValidationIssue:
+def _inside(path: Path, issue: ValidationIssue) -> ValidationIssue:
     """Return the issue of a piece as one of the document.
 
-    A value's issue without a path is one of the contract's exact texts, which name their subject.
+    A reason that names its subject says enough only where the document is a single entry.
     """
-    if not issue.path:
-        return ValidationIssue(at(*path), issue.reason, issue.names_subject or not structural)
-    where = f"{at(*path)}.{issue.path}" if path else issue.path
-    return ValidationIssue(where, issue.reason, issue.names_subject)
+    if not path:
+        return issue
+    inner = issue.path if issue.path[:1] in ("", "[") else f".{issue.path}"
+    return ValidationIssue(f"{at(*path)}{inner}", issue.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,11 @@ from typing import Final, Literal
 
 from returns.result import Result
 
-from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
+from sonda.pipeline.model import Payload, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import Queue, push_to, send_many_to
+from sonda.pipeline.net.batching import Queue, Queues, push_by_kind, send_many_by_kind
 from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
@@ -46,27 +45,13 @@ class OtlpHttp:
     __repr__ = repr_without_secrets
 
 
-async def push(
-    payload: Payload, options: OtlpHttp, transport: Network, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Export the event as one record, together with those that wait for the same collector."""
-    queue = _queue_for(payload, options, transport)
-    return await push_to(payload, queue, transport, deadline)
+def open_queues(options: OtlpHttp, network: Network) -> Queues:
+    """Return the queues for all events with these options, one for each signal."""
+    return Queues(_signal, lambda payload: _queue(options, _signal(payload), network))
 
 
-async def send_many(
-    payloads: Sequence[Payload], options: OtlpHttp, transport: Network, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Export a group of one signal, as `push` does; return the verdict on each event."""
-    queue = _queue_for(payloads[0], options, transport)
-    return await send_many_to(payloads, queue, transport, deadline)
-
-
-def _queue_for(payload: Payload, options: OtlpHttp, transport: Network) -> Queue:
-    """Return the queue that all events of this signal with these options share."""
-    signal = payload.event.signal_type
-    make = partial(_queue, signal=signal, transport=transport)
-    return transport.keep(options, make, signal)
+def _signal(payload: Payload) -> Signal:
+    return payload.event.signal_type
 
 
 def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
@@ -116,4 +101,4 @@ def describe(
     )
 
 
-SINK: Final = Sink(OtlpHttp, push, describe, send_many=send_many)
+SINK: Final = Sink(OtlpHttp, push_by_kind, describe, send_many=send_many_by_kind, open=open_queues)

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from returns.result import Result
 
-from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Metric, Payload, Pending, WirePreview
+from sonda.pipeline.model import Metric, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
-from sonda.pipeline.net.batching import Queue, push_to, send_many_to
+from sonda.pipeline.net.batching import Queue, Queues, push_by_kind, send_many_by_kind
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
@@ -44,26 +42,13 @@ class RemoteWrite:
     __repr__ = repr_without_secrets
 
 
-async def push(
-    payload: Payload, options: RemoteWrite, transport: Network, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Post the sample, together with those that are in line for the same receiver."""
-    queue = _queue_for(payload, options, transport)
-    return await push_to(payload, queue, transport, deadline)
+def open_queues(options: RemoteWrite, network: Network) -> Queues:
+    """Return the queues for samples with these options; versions do not mix in one request."""
+    return Queues(_encoder, lambda payload: _queue(options, payload, network))
 
 
-async def send_many(
-    payloads: Sequence[Payload], options: RemoteWrite, transport: Network, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Send a group of samples as `push` does; return the verdict on each."""
-    queue = _queue_for(payloads[0], options, transport)
-    return await send_many_to(payloads, queue, transport, deadline)
-
-
-def _queue_for(payload: Payload, options: RemoteWrite, transport: Network) -> Queue:
-    """Return the queue for samples with these options; versions do not mix in one request."""
-    make = partial(_queue, payload=payload, transport=transport)
-    return transport.keep(options, make, payload.encoder)
+def _encoder(payload: Payload) -> str:
+    return payload.encoder
 
 
 def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
@@ -76,7 +61,7 @@ def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
     """
     where = _endpoint(options)
     limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
-    order = transport.get_or_create(_receiver(where), StreamOrder)
+    order = transport.common(_receiver(where), StreamOrder)
     headers = _post.headers_for(payload, where)
     return _post.line(where, headers, _compose, limits, transport, order, retry=options.retry)
 
@@ -123,4 +108,6 @@ def describe(
     )
 
 
-SINK: Final = Sink(RemoteWrite, push, describe, send_many=send_many)
+SINK: Final = Sink(
+    RemoteWrite, push_by_kind, describe, send_many=send_many_by_kind, open=open_queues
+)

@@ -36,22 +36,26 @@ class Udp:
     timeout: str = "10s"
 
 
+def open_address(options: Udp, _network: Network) -> Address:
+    """Return where the datagrams of all events with these options go."""
+    return parse_address(options.address)
+
+
 async def push(
-    payload: Payload, options: Udp, transport: Network, deadline: Deadline
+    payload: Payload, target: Address, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to send one datagram; fails with `Forbidden`, or `Unreachable` if it is too long."""
-    target = parse_address(options.address)
-    ready = _datagram(payload, options, transport)
+    ready = _datagram(payload, target, transport)
     return ready.map(lambda datagram: partial(_send, datagram, target, transport, deadline))
 
 
-def _datagram(payload: Payload, options: Udp, transport: Network) -> Result[bytes, Problem]:
+def _datagram(payload: Payload, target: Address, transport: Network) -> Result[bytes, Problem]:
     """Return the encoder's bytes; a syslog message goes without its line feed."""
-    permitted = transport.destinations.permit("udp", parse_address(options.address))
+    permitted = transport.destinations.permit("udp", target)
     datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
         reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
-        too_long = Unreachable(f"UDP send to {options.address}", reason)
+        too_long = Unreachable(f"UDP send to {target}", reason)
         return permitted.bind(lambda _: Failure(too_long))
     return permitted.map(lambda _: datagram)
 
@@ -64,7 +68,7 @@ def describe(payload: Payload, options: Udp, transport: Network) -> Result[WireP
     """Return what would be sent; fail as `push` does."""
     without = ", without its line feed" if _is_syslog(payload) else ""
     framing = f"one datagram{without}"
-    ready = _datagram(payload, options, transport)
+    ready = _datagram(payload, parse_address(options.address), transport)
     return ready.map(partial(WirePreview, options.address, framing))
 
 
@@ -108,4 +112,4 @@ def _send_once(datagram: bytes, family: int, protocol: int, address: tuple[Any, 
             raise OSError(refused, os.strerror(refused))
 
 
-SINK: Final = Sink(Udp, push, describe)
+SINK: Final = Sink(Udp, push, describe, open=open_address)

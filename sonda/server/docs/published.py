@@ -100,7 +100,7 @@ def _event(signal: str) -> tuple[Json, Json]:
         if narrower == {"not": {}}:
             del properties[name]
         else:
-            properties[name] = _narrowed(properties[name], narrower)
+            properties[name] = {**properties[name], **_names(properties[name], narrower)}
     written: Json = _published({"properties": properties}, REQUEST)["properties"]
     words = {key: text for key, text in written["signal_type"].items() if key != "enum"}
     written["signal_type"] = {**words, "const": signal, "examples": [signal]}
@@ -118,10 +118,12 @@ def _event(signal: str) -> tuple[Json, Json]:
     )
 
 
-def _narrowed(schema: Schema, narrower: Schema) -> Json:
-    """Return *schema* with further rules for the names in it."""
-    names = {**schema["propertyNames"], **narrower["propertyNames"]}
-    return {**schema, "propertyNames": names}
+def _names(*schemas: Schema) -> Json:
+    """Return `propertyNames` with the rules of each schema, where one has any."""
+    rules = {
+        key: value for schema in schemas for key, value in schema.get("propertyNames", {}).items()
+    }
+    return {"propertyNames": rules} if rules else {}
 
 
 def _object(properties: Json, required: Iterable[str]) -> Json:
@@ -235,7 +237,7 @@ def _referred(schema: Schema, base: Schema) -> Json:
     target: Any = target_base
     for step in steps:
         target = target[step]
-    return _published({**target, **beside}, target_base)
+    return _published({**target, **beside, **_names(target, beside)}, target_base)
 
 
 def _inner(value: Any, base: Schema) -> Any:

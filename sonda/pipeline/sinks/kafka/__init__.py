@@ -67,6 +67,7 @@ class Kafka:
 class _Topic:
     """What all events of a sink share; *target* is the brokers as the client wrote them."""
 
+    options: Kafka
     target: str
     brokers: tuple[Address, ...]
     name: str
@@ -75,12 +76,13 @@ class _Topic:
     secrets: tuple[str, ...] = field(repr=False)
 
 
-def _topic(options: Kafka) -> _Topic:
+def open_topic(options: Kafka, _network: Network) -> _Topic:
     """Return the options in a normal form: order and repetition of brokers do not matter."""
     listed = map(parse_address, map(str.strip, options.brokers.split(",")))
     brokers = tuple(dict.fromkeys(Address(host.lower(), port) for host, port in sorted(listed)))
     password = (options.sasl.password,) if options.sasl else ()
     return _Topic(
+        options=options,
         target=shown(options.brokers),
         brokers=brokers,
         name=options.topic,
@@ -100,27 +102,25 @@ class _Shipment(Struct, frozen=True):
 
 
 async def push(
-    payload: Payload, options: Kafka, transport: Network, deadline: Deadline
+    payload: Payload, topic: _Topic, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Return the delivery of one record; fail with `Forbidden` or `Unreachable`."""
-    topic = transport.keep(options, _topic)
     made = _record(payload, topic, transport)
     if not isinstance(made, Success):
         return Failure(made.failure())
     record = made.unwrap()
     key_hash = None if topic.key is None else await hash_key(topic.key)
     shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
-    access = await access_of(options, transport)
+    access = await access_of(topic, transport)
     return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
 
 
-async def access_of(options: Kafka, transport: Network) -> Result[ClusterKey, Problem]:
+async def access_of(topic: _Topic, transport: Network) -> Result[ClusterKey, Problem]:
     """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
-    topic = transport.keep(options, _topic)
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
-    if (tls := _tls(options)) is not None:
+    if (tls := _tls(topic.options)) is not None:
         context = await transport.tls.load(tls)
-    return context.map(partial(_access, topic, options))
+    return context.map(partial(_access, topic))
 
 
 def _record(
@@ -149,7 +149,7 @@ def _tls(options: Kafka) -> KafkaTls | None:
 
 def describe(payload: Payload, options: Kafka, transport: Network) -> Result[WirePreview, Problem]:
     """Return the record that would be produced; fail as `push` does, except for unreadable TLS files."""
-    topic, tls, sasl = _topic(options), _tls(options), options.sasl
+    topic, tls, sasl = open_topic(options, transport), _tls(options), options.sasl
     facts: dict[str, str | int] = {"topic": topic.name}
     if options.key is not None:
         facts["key"] = options.key
@@ -172,8 +172,9 @@ def _bytes(record: Mapping[str, Any]) -> int:
     return len(record["key"] or b"") + len(record["value"]) + headers
 
 
-def _access(topic: _Topic, options: Kafka, context: ssl.SSLContext | None) -> ClusterKey:
+def _access(topic: _Topic, context: ssl.SSLContext | None) -> ClusterKey:
     """Return the key of the cluster that this event uses."""
+    options = topic.options
     server_name = options.tls.server_name if options.tls and context else None
     return ClusterKey(topic.brokers, context, server_name, options.sasl)
 
@@ -229,4 +230,4 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push, describe, side_by_side=True)
+SINK: Final = Sink(Kafka, push, describe, side_by_side=True, open=open_topic)

@@ -28,7 +28,7 @@ async def fetch_record(
     options: Any, place: RecordMetadata, network: Network
 ) -> StoredRecord | QueryRefused | None:
     """Return the record at *place*, or why it cannot be had; `None` where there is none yet."""
-    access = await kafka.access_of(options, network)
+    access = await kafka.access_of(kafka.open_topic(options, network), network)
     if not isinstance(access, Success):
         return QueryRefused(str(access.failure()))
     async with network.shared(Clusters).lease(access.unwrap()) as cluster:

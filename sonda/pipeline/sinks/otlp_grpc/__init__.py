@@ -96,11 +96,13 @@ class _Collector:
     address: Address
     secure: bool
     tls: Tls | None
+    retry: Retry | None
     metadata: Metadata = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
 
-def _collector(options: OtlpGrpc) -> _Collector:
+def open_collector(options: OtlpGrpc, _network: Network) -> _Collector:
+    """Return what all events with these options have in common."""
     url = parse_http_url(options.endpoint)
     userinfo = url.userinfo.decode("ascii")
     host, port = address_of(url)
@@ -109,6 +111,7 @@ def _collector(options: OtlpGrpc) -> _Collector:
         address=Address(host.strip("[]"), port),
         secure=url.scheme == "https",
         tls=options.tls,
+        retry=options.retry,
         metadata=_metadata(options.headers, basic_auth(url)),
         secrets=(*secrets_of_headers(options.headers), *secrets_of_userinfo(userinfo)),
     )
@@ -127,12 +130,11 @@ class _Call:
 
 
 async def push(
-    payload: Payload, options: OtlpGrpc, transport: Network, deadline: Deadline
+    payload: Payload, collector: _Collector, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Return the delivery of the event, which makes one call with the encoder's bytes."""
-    call = _Call(transport.keep(options, _collector), payload)
-    attempt = partial(_attempt, call, transport, deadline)
-    return Success(partial(deliver_with_retries, attempt, options.retry, deadline))
+    attempt = partial(_attempt, _Call(collector, payload), transport, deadline)
+    return Success(partial(deliver_with_retries, attempt, collector.retry, deadline))
 
 
 async def _destination(collector: _Collector, transport: Network) -> Result[Destination, Problem]:
@@ -156,7 +158,7 @@ def describe(
     payload: Payload, options: OtlpGrpc, transport: Network
 ) -> Result[WirePreview, Problem]:
     """Return the call that would be made; fail with `Forbidden` for the destination or a TLS file."""
-    collector = _collector(options)
+    collector = open_collector(options, transport)
     departure = WirePreview(
         collector.target,
         "the message of one call",
@@ -287,4 +289,4 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
     return None
 
 
-SINK: Final = Sink(OtlpGrpc, push, describe, side_by_side=True)
+SINK: Final = Sink(OtlpGrpc, push, describe, side_by_side=True, open=open_collector)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from returns.result import Success
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import KEPT_DESTINATIONS, Network
 from sonda.pipeline.net import batching as batches
+from sonda.pipeline.net.batch import StreamOrder
 from tests.support.bodies import LOG, METRIC, changed, raw
 from tests.support.extras import is_usable
 from tests.support.mock_http import MockHttp
@@ -151,12 +152,54 @@ def test_what_is_idle_is_forgotten() -> None:
     assert len(network._kept) == KEPT_DESTINATIONS
 
 
-def test_options_are_compared_as_json_writes_them() -> None:
-    """Equal options are one key, whichever object they come as; others are another."""
-    network = Network()
-    made = [
-        network.keep(json.loads(written), lambda _: object())
-        for written in ('{"a":1}', '{"a":1}', '{"a":2}')
+@pytest.mark.parametrize("sink", ["loki", "tcp", "udp", "http_push", "file"])
+def test_what_is_opened_is_found_by_the_value_of_its_options(sink: str, tmp_path: Path) -> None:
+    """Equal options open one thing, whichever object they come as; others another."""
+    options = {
+        "loki": {"url": "http://loki"},
+        "tcp": {"address": "a:1"},
+        "udp": {"address": "a:1"},
+        "http_push": {"url": "http://a"},
+        "file": {"path": str(tmp_path / "x")},
+    }
+    network, pipeline = Network(), Pipeline()
+    other = {"fsync": True} if sink == "file" else {"timeout": "7s"}
+    opened = [
+        network.opened(
+            pipeline.route("logs", {"type": "json_lines"}, {"type": sink, **chosen}).unwrap().sink
+        )
+        for chosen in (options[sink], dict(options[sink]), {**options[sink], **other})
     ]
-    assert made[0] is made[1]
-    assert made[0] is not made[2]
+    assert opened[0] is opened[1]
+    assert opened[0] is not opened[2]
+
+
+def test_what_is_common_lasts_as_long_as_somebody_holds_it() -> None:
+    """However many others there are meanwhile; afterwards it is made anew."""
+    network = Network()
+    held = network.common("a", StreamOrder)
+    others = [network.common(number, StreamOrder) for number in range(2 * KEPT_DESTINATIONS)]
+    assert network.common("a", StreamOrder) is held
+    del others, held
+    assert len(network._common) == 0
+
+
+@pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")
+def test_a_receiver_keeps_its_order_however_many_others_there_are() -> None:
+    """A sink in steady use has the order of its receiver in common with one that comes late."""
+    receiver = Receiver(lambda request: request.url.host)
+    steady = {"type": "remote_write", "url": "http://prometheus/api/v1/write"}
+    metric = changed(METRIC, encoder={"type": "remote_write"}, sink=steady)
+    late = changed(metric, sink={**steady, "timeout": "7s"})
+
+    async def main() -> None:
+        async with Pipeline() as pipeline:
+            pipeline._transport.http = MockHttp(receiver.answer)
+            for number in range(KEPT_DESTINATIONS + 10):
+                await pipeline.deliver(raw(metric))
+                other = changed(LOG, sink={"type": "loki", "url": f"http://host{number}"})
+                await pipeline.deliver(raw(other))
+            await asyncio.gather(*(pipeline.deliver(raw(body)) for body in [metric, late] * 4))
+
+    asyncio.run(main())
+    assert receiver.most_under_way == 1

@@ -177,6 +177,8 @@ def test_an_explicit_jitter_wins() -> None:
     assert noisy.rewritten is not None
     assert noisy.rewritten["jitter"] == 1
     assert noisy.rewritten["jitter_seed"] == 3
+    seeded = compiled(metric(generator={"type": "steady", "noise_seed": 3}, jitter_seed=5)).unwrap()
+    assert seeded.entries[0].rewritten == {**noisy.rewritten, "jitter_seed": 5}
 
 
 def test_seeds() -> None:
