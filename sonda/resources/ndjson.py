@@ -24,7 +24,7 @@ from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import Rejected
-from sonda.resources.pipeline import PipelineProtocol
+from sonda.resources.pipeline import PipelineProtocol, prepare
 from sonda.resources.turns import Turns
 
 NDJSON: Final = "application/x-ndjson"
@@ -237,7 +237,9 @@ class Batch:
                 continue
             time_ns = None if received_ns is None else received_ns + line.place
             prepared.append(
-                self._pipeline.prepare(line.raw, delivery, received_ns=time_ns, caller=self._caller)
+                await prepare(
+                    self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
+                )
             )
             await turns.pause()
         return prepared

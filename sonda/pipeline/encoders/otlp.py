@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import (
     LogRecord,
     ResourceLogs,
@@ -35,6 +35,7 @@ from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders._protobuf import attribute
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
 
@@ -46,6 +47,10 @@ _SEVERITY_NUMBERS: Final[Mapping[Severity, SeverityNumber.ValueType]] = {
     "error": SeverityNumber.SEVERITY_NUMBER_ERROR,
     "fatal": SeverityNumber.SEVERITY_NUMBER_FATAL,
 }
+# The tags of the repeated attributes in each message: field 1, 6 and 7.
+_OF_RESOURCE: Final = b"\x0a"
+_OF_RECORD: Final = b"\x32"
+_OF_POINT: Final = b"\x3a"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -56,9 +61,9 @@ class Otlp:
 
 def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     """Render one serialised request, time in nanoseconds; it never fails."""
-    resource = Resource(
-        attributes=_attributes({**event.labels, "service.name": _service(event.labels)})
-    )
+    resource = Resource()
+    named = {**event.labels, "service.name": _service(event.labels)}
+    resource.MergeFromString(_attributes(named, _OF_RESOURCE))
     scope = InstrumentationScope(name="sonda", version=version())
     request: ExportLogsServiceRequest | ExportMetricsServiceRequest
     match event:
@@ -76,31 +81,26 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
 
 
 def _log_record(record: Log) -> LogRecord:
-    return LogRecord(
+    written = LogRecord(
         time_unix_nano=record.time_ns,
         observed_time_unix_nano=record.time_ns,
         severity_number=_SEVERITY_NUMBERS[record.severity],
         severity_text=record.severity.upper(),
         body=AnyValue(string_value=record.message),
-        attributes=_attributes({**record.labels, **record.fields}),
     )
+    written.MergeFromString(_attributes({**record.labels, **record.fields}, _OF_RECORD))
+    return written
 
 
 def _gauge(sample: Metric) -> OtlpMetric:
-    point = NumberDataPoint(
-        time_unix_nano=sample.time_ns,
-        as_double=sample.value,
-        attributes=_attributes(sample.labels),
-    )
+    point = NumberDataPoint(time_unix_nano=sample.time_ns, as_double=sample.value)
+    point.MergeFromString(_attributes(sample.labels, _OF_POINT))
     return OtlpMetric(name=sample.name, gauge=Gauge(data_points=[point]))
 
 
-def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
-    """Render attributes: their keys must be unique, and are sorted so that equal events are equal."""
-    return [
-        KeyValue(key=name, value=AnyValue(string_value=value))
-        for name, value in sorted(values.items())
-    ]
+def _attributes(values: Mapping[str, str], tag: bytes) -> bytes:
+    """Serialise attributes: their keys must be unique, and are sorted so that equal events are equal."""
+    return b"".join([tag + attribute(*named) for named in sorted(values.items())])
 
 
 def _service(labels: Mapping[str, str]) -> str:
