@@ -14,23 +14,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
-from opentelemetry.proto.logs.v1.logs_pb2 import (
-    LogRecord,
-    ResourceLogs,
-    ScopeLogs,
-    SeverityNumber,
-)
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Gauge,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-)
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Metric as OtlpMetric,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as OtlpMetric
 from returns.result import Result, Success
 
 from sonda.about import version
@@ -60,47 +46,59 @@ class Otlp:
 
 
 def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
-    """Render one serialised request, time in nanoseconds; it never fails."""
-    resource = Resource()
-    named = {**event.labels, "service.name": _service(event.labels)}
-    resource.MergeFromString(_attributes(named, _OF_RESOURCE))
-    scope = InstrumentationScope(name="sonda", version=version())
-    request: ExportLogsServiceRequest | ExportMetricsServiceRequest
+    """Render one serialised request, time in nanoseconds; it never fails.
+
+    Messages are filled in place: to put one into another copies it.
+    """
+    labels = _attributes(event.labels)
+    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(event.labels)})
     match event:
         case Log():
-            logs = ScopeLogs(scope=scope, log_records=[_log_record(event)])
-            request = ExportLogsServiceRequest(
-                resource_logs=[ResourceLogs(resource=resource, scope_logs=[logs])]
-            )
+            logs = ExportLogsServiceRequest()
+            of_resource = logs.resource_logs.add()
+            of_resource.resource.MergeFromString(resource)
+            of_scope = of_resource.scope_logs.add(scope=_scope())
+            _fill_record(of_scope.log_records.add(), event, labels)
+            return Success(logs.SerializeToString())
         case Metric():
-            metrics = ScopeMetrics(scope=scope, metrics=[_gauge(event)])
-            request = ExportMetricsServiceRequest(
-                resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[metrics])]
-            )
-    return Success(request.SerializeToString())
+            metrics = ExportMetricsServiceRequest()
+            by_resource = metrics.resource_metrics.add()
+            by_resource.resource.MergeFromString(resource)
+            by_scope = by_resource.scope_metrics.add(scope=_scope())
+            _fill_gauge(by_scope.metrics.add(), event, labels)
+            return Success(metrics.SerializeToString())
 
 
-def _log_record(record: Log) -> LogRecord:
-    written = LogRecord(
-        time_unix_nano=record.time_ns,
-        observed_time_unix_nano=record.time_ns,
-        severity_number=_SEVERITY_NUMBERS[record.severity],
-        severity_text=record.severity.upper(),
-        body=AnyValue(string_value=record.message),
-    )
-    written.MergeFromString(_attributes({**record.labels, **record.fields}, _OF_RECORD))
-    return written
+def _scope() -> InstrumentationScope:
+    return InstrumentationScope(name="sonda", version=version())
 
 
-def _gauge(sample: Metric) -> OtlpMetric:
-    point = NumberDataPoint(time_unix_nano=sample.time_ns, as_double=sample.value)
-    point.MergeFromString(_attributes(sample.labels, _OF_POINT))
-    return OtlpMetric(name=sample.name, gauge=Gauge(data_points=[point]))
+def _fill_record(record: LogRecord, log: Log, labels: Mapping[str, bytes]) -> None:
+    record.time_unix_nano = record.observed_time_unix_nano = log.time_ns
+    record.severity_number = _SEVERITY_NUMBERS[log.severity]
+    record.severity_text = log.severity.upper()
+    record.body.string_value = log.message
+    record.MergeFromString(_join(_OF_RECORD, labels, log.fields))
 
 
-def _attributes(values: Mapping[str, str], tag: bytes) -> bytes:
-    """Serialise attributes: their keys must be unique, and are sorted so that equal events are equal."""
-    return b"".join([tag + attribute(*named) for named in sorted(values.items())])
+def _fill_gauge(metric: OtlpMetric, sample: Metric, labels: Mapping[str, bytes]) -> None:
+    metric.name = sample.name
+    point = metric.gauge.data_points.add(time_unix_nano=sample.time_ns, as_double=sample.value)
+    point.MergeFromString(_join(_OF_POINT, labels, {}))
+
+
+def _attributes(values: Mapping[str, str]) -> dict[str, bytes]:
+    """Serialise attributes, sorted by name so that equal events are equal."""
+    return {name: attribute(name, values[name]) for name in sorted(values)}
+
+
+def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str]) -> bytes:
+    """Serialise a repeated field of attributes, whose keys must be unique: those of *more* win."""
+    named = labels
+    if more:
+        together = {**labels, **_attributes(more)}
+        named = {name: together[name] for name in sorted(together)}
+    return tag + tag.join(named.values()) if named else b""
 
 
 def _service(labels: Mapping[str, str]) -> str:

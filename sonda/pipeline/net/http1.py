@@ -19,7 +19,7 @@ import httpx
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
-from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer
+from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
 from sonda.pipeline.values.addresses import address_of, without_zone
@@ -96,8 +96,12 @@ class HttpTransport:
 async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
     """Send the request and read the answer, which may come before all of the request is sent.
 
-    A no counts at once; after a yes the rest is sent all the same.
+    A no counts at once; after a yes the rest is sent all the same. What comes before any of the
+    request is sent answers something else: a kept connection of that kind is not used again, and a
+    fresh one raises `BadAnswer`.
     """
+    if not stream.reused and stream.has_early_input():
+        raise BadAnswer("it answered before it was asked")
     body, is_yes = request.body(), request.is_yes
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
