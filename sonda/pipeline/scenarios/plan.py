@@ -23,6 +23,7 @@ from sonda.pipeline.model import (
 from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.metadata import MetricMetadata
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
@@ -162,6 +163,7 @@ class Entry:
     rewritten: Mapping[str, Any] | None = None
     now_ns: int = 0
     spikes: Spikes = ()
+    metadata: MetricMetadata | None = None
     after: str | None = None
     """The id of the entry that it waits for; its phase says how long."""
 

@@ -42,9 +42,8 @@ _NOT_YET_KEYS: Final = (
     "quantiles",
     "observations_per_tick",
     "mean_shift_per_sec",
-    "metric_type",
-    "help",
 )
+_OF_METRICS: Final = ("help", "metric_type")
 _NOT_YET_SIGNALS: Final = ("histogram", "summary")
 _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "metrics": "generator",
@@ -249,6 +248,9 @@ def _entry(written: Any, path: Path, issues: Issues) -> Piece:
     is_sound = _check("entry", entry, path, issues)
     if signal in _NOT_YET_SIGNALS:
         return Piece(path, entry, is_sound=False)
+    for name in [one for one in _OF_METRICS if signal == "logs" and one in entry]:
+        issues.structure(path, f"unknown field '{name}'")
+        is_sound = False
     is_sound = _generators(entry, path, issues) and is_sound
     is_sound = _dynamic_labels(entry.get("dynamic_labels"), path, issues) and is_sound
     return Piece(path, entry, is_sound)
