@@ -15,10 +15,11 @@ from returns.result import Failure
 
 from sonda.envelope import compact, envelope
 from sonda.pipeline.events import to_json
+from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
-from sonda.resources.turns import Turns
+from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
@@ -146,7 +147,7 @@ class Events:
 
 
 def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
-    """Yield a line for each event of these outcomes, as far as its tick was kept."""
+    """Yield the lines of each event of these outcomes, as far as its tick was kept."""
     for outcome in columns:
         for first, last in shown.get("ticks", {}).get(outcome, ()):
             for tick in range(first, last + 1):
@@ -155,27 +156,21 @@ def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[
                     for problem in shown["problems"]
                     if problem["first_tick"] <= tick <= problem["last_tick"]
                 )
-                yield (
-                    compact(
-                        {
-                            "tick": tick,
-                            "outcome": outcome,
-                            "detail": next(said, ""),
-                            "event": _body(entry, tick),
-                        }
-                    )
-                    + b"\n"
-                )
+                head = {"tick": tick, "outcome": outcome, "detail": next(said, "")}
+                for body in _bodies(entry, tick):
+                    yield compact({**head, "event": body}) + b"\n"
 
 
-def _body(entry: Entry, tick: int) -> dict[str, Any]:
-    """Return an event as a body of `POST /events`, without credentials."""
-    body: dict[str, Any] = json.loads(to_json(public(entry.event(tick), entry)).unwrap())
-    named = entry.route.named
-    if named is None:
-        return dict(masked(body))
-    del body["encoder"], body["sink"]
-    return {**body, "destination": named.name}
+def _bodies(entry: Entry, tick: int) -> Iterator[dict[str, Any]]:
+    """Yield an event as bodies of `POST /events`, without credentials: a histogram's samples."""
+    for event in one_by_one(public(entry.event(tick), entry)):
+        body: dict[str, Any] = json.loads(to_json(event).unwrap())
+        named = entry.route.named
+        if named is None:
+            yield dict(masked(body))
+        else:
+            del body["encoder"], body["sink"]
+            yield {**body, "destination": named.name}
 
 
 class Metrics:

@@ -35,7 +35,8 @@ def _scraped(entries: list[dict[str, Any]], due: int, *, openmetrics: bool = Fal
 
     text = asyncio.run(main())
     families = _parsed(text, openmetrics=openmetrics)
-    assert sum(len(family.samples) for family in families) == text.count("\n") - 2 * len(families)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert sum(len(family.samples) for family in families) == len(lines)
     return text
 
 
@@ -128,3 +129,65 @@ def test_a_counter_beside_a_gauge_of_its_shorter_name() -> None:
 def test_logs_have_neither_type_nor_help(name: str) -> None:
     problem = compiled(log(**{name: "gauge"})).failure()
     assert str(problem) == f"unknown field '{name}'"
+
+
+_OBSERVED = {"generator": None, "distribution": {"type": "uniform", "min": 0, "max": 1}}
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_a_histogram_is_whole(openmetrics: bool) -> None:
+    """All of its buckets, its sum and its count, of the same event."""
+    entry = metric(
+        name="h", signal_type="histogram", buckets=[0.5, 1], observations_per_tick=10, **_OBSERVED
+    )
+    text = _scraped([entry], 3, openmetrics=openmetrics)
+    [family] = _parsed(text, openmetrics=openmetrics)
+    assert (family.name, family.type) == ("h", "histogram")
+    found = {(one.name, one.labels.get("le")): one.value for one in family.samples}
+    assert found["h_bucket", "1.0"] == found["h_bucket", "+Inf"] == found["h_count", None] == 30
+    assert set(found) == {
+        *(("h_bucket", bound) for bound in ("0.5", "1.0", "+Inf")),
+        ("h_sum", None),
+        ("h_count", None),
+    }
+
+
+def test_openmetrics_has_no_sum_of_negative_observations() -> None:
+    entry = metric(
+        name="h",
+        signal_type="histogram",
+        generator=None,
+        distribution={"type": "uniform", "min": -1, "max": 1},
+        help="Below and above.",
+    )
+    assert "h_sum " in _scraped([entry], 1)
+    text = _scraped([entry], 1, openmetrics=True)
+    assert "h_sum " not in text
+    assert "h_count " not in text
+    assert "# HELP h Below and above.\n" in text
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_a_summary_of_each_host(openmetrics: bool) -> None:
+    entry = metric(
+        name="s",
+        signal_type="summary",
+        quantiles=[0.5, 1],
+        dynamic_labels=[{"key": "host", "cardinality": 2}],
+        **_OBSERVED,
+    )
+    [family] = _parsed(_scraped([entry], 5, openmetrics=openmetrics), openmetrics=openmetrics)
+    assert len(family.samples) == 2 * 4
+    counts = {one.labels["host"]: one.value for one in family.samples if one.name == "s_count"}
+    assert counts == {"host_0": 500, "host_1": 400}
+
+
+def test_names_that_would_clash() -> None:
+    """What comes later is left out, so that the rest can be read."""
+    histogram = metric(name="h", signal_type="histogram", **_OBSERVED)
+    other = metric(name="h_count", sink={"type": "file", "path": "other"})
+    for openmetrics in (False, True):
+        text = _scraped([histogram, other], 1, openmetrics=openmetrics)
+        assert [line for line in text.splitlines() if line.startswith("# TYPE")] == [
+            "# TYPE h histogram"
+        ]
