@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,10 +17,18 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric as OtlpMetric
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
+    HistogramDataPoint,
+    SummaryDataPoint,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Metric as OtlpMetric,
+)
 from returns.result import Result, Success
 
 from sonda.about import version
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders._protobuf import attribute
 from sonda.pipeline.model import Event, Log, Metric, Severity
@@ -33,10 +42,12 @@ _SEVERITY_NUMBERS: Final[Mapping[Severity, SeverityNumber.ValueType]] = {
     "error": SeverityNumber.SEVERITY_NUMBER_ERROR,
     "fatal": SeverityNumber.SEVERITY_NUMBER_FATAL,
 }
-# The tags of the repeated attributes in each message: field 1, 6 and 7.
+_CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+# The tags of the repeated attributes in each message: field 1, 6, 7 and 9.
 _OF_RESOURCE: Final = b"\x0a"
 _OF_RECORD: Final = b"\x32"
-_OF_POINT: Final = b"\x3a"
+_OF_NUMBER: Final = b"\x3a"  # and of a summary
+_OF_HISTOGRAM: Final = b"\x4a"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -55,17 +66,15 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     match event:
         case Log():
             logs = ExportLogsServiceRequest()
-            of_resource = logs.resource_logs.add()
-            of_resource.resource.MergeFromString(resource)
-            of_scope = of_resource.scope_logs.add(scope=_scope())
-            _fill_record(of_scope.log_records.add(), event, labels)
+            of_logs = logs.resource_logs.add()
+            of_logs.resource.MergeFromString(resource)
+            _fill_record(of_logs.scope_logs.add(scope=_scope()).log_records.add(), event, labels)
             return Success(logs.SerializeToString())
-        case Metric():
+        case _:
             metrics = ExportMetricsServiceRequest()
-            by_resource = metrics.resource_metrics.add()
-            by_resource.resource.MergeFromString(resource)
-            by_scope = by_resource.scope_metrics.add(scope=_scope())
-            _fill_gauge(by_scope.metrics.add(), event, labels)
+            of_metrics = metrics.resource_metrics.add()
+            of_metrics.resource.MergeFromString(resource)
+            _fill_metric(of_metrics.scope_metrics.add(scope=_scope()).metrics.add(), event, labels)
             return Success(metrics.SerializeToString())
 
 
@@ -81,10 +90,43 @@ def _fill_record(record: LogRecord, log: Log, labels: Mapping[str, bytes]) -> No
     record.MergeFromString(_join(_OF_RECORD, labels, log.fields))
 
 
-def _fill_gauge(metric: OtlpMetric, sample: Metric, labels: Mapping[str, bytes]) -> None:
-    metric.name = sample.name
-    point = metric.gauge.data_points.add(time_unix_nano=sample.time_ns, as_double=sample.value)
-    point.MergeFromString(_join(_OF_POINT, labels, {}))
+def _fill_metric(
+    metric: OtlpMetric, event: Metric | Histogram | Summary, labels: Mapping[str, bytes]
+) -> None:
+    metric.name = event.name
+    match event:
+        case Metric():
+            point = metric.gauge.data_points.add(
+                time_unix_nano=event.time_ns, as_double=event.value
+            )
+            point.MergeFromString(_join(_OF_NUMBER, labels))
+        case Histogram():
+            metric.histogram.aggregation_temporality = _CUMULATIVE
+            _fill_histogram(metric.histogram.data_points.add(), event, labels)
+        case Summary():
+            _fill_summary(metric.summary.data_points.add(), event, labels)
+
+
+def _fill_histogram(
+    point: HistogramDataPoint, event: Histogram, labels: Mapping[str, bytes]
+) -> None:
+    """Write what each bucket has for itself. A sum is only for what is never below 0."""
+    cumulative = [*event.counts, event.count]
+    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
+    point.count = event.count
+    point.bucket_counts.extend(after - before for before, after in pairwise([0, *cumulative]))
+    point.explicit_bounds.extend(event.bounds)
+    if not event.has_negative:
+        point.sum = event.total
+    point.MergeFromString(_join(_OF_HISTOGRAM, labels))
+
+
+def _fill_summary(point: SummaryDataPoint, event: Summary, labels: Mapping[str, bytes]) -> None:
+    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
+    point.count, point.sum = event.count, event.total
+    for quantile, value in zip(event.quantiles, event.values, strict=True):
+        point.quantile_values.add(quantile=quantile, value=value)
+    point.MergeFromString(_join(_OF_NUMBER, labels))
 
 
 def _attributes(values: Mapping[str, str]) -> dict[str, bytes]:
@@ -92,7 +134,7 @@ def _attributes(values: Mapping[str, str]) -> dict[str, bytes]:
     return {name: attribute(name, values[name]) for name in sorted(values)}
 
 
-def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str]) -> bytes:
+def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str] | None = None) -> bytes:
     """Serialise a repeated field of attributes, whose keys must be unique: those of *more* win."""
     named = labels
     if more:
@@ -115,4 +157,6 @@ def decode(event: Event, body: bytes) -> Mapping[str, Any]:
     return MessageToDict(kind.FromString(body), use_integers_for_enums=True)
 
 
-ENCODER: Final = Encoder(Otlp, "application/x-protobuf", encode, decode=decode)
+ENCODER: Final = Encoder(
+    Otlp, "application/x-protobuf", encode, decode=decode, encode_aggregate=encode
+)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sinks_of_encoder
 from sonda.pipeline.schemas.registry import (
     BY_ID,
+    CHANGE,
     COMMON,
     GENERATORS,
     PLUGINS,
@@ -169,6 +170,7 @@ def _scenarios() -> Iterator[tuple[str, Json]]:
     }
     several = {**SCENARIO["properties"]["scenarios"], "items": ref("ScenarioEntry"), "minItems": 1}
     head = {"title": SCENARIO["title"], "description": SCENARIO["description"]}
+    yield "ScenarioChange", _published(CHANGE, CHANGE)
     yield "Scenario", {**head, **_object({**properties, "scenarios": several}, ["scenarios"])}
     single = {name: value for name, value in properties.items() if name != "scenarios"}
     entry = parts["entry"]
@@ -177,7 +179,7 @@ def _scenarios() -> Iterator[tuple[str, Json]]:
         {
             "title": "Scenario of one entry",
             "description": "The keys of the only entry stand at the top level.",
-            **_object({**single, **entry["properties"]}, entry["required"]),
+            **_object({**single, **entry["properties"], **single}, entry["required"]),
         },
     )
 

@@ -36,25 +36,54 @@ class AnswersWhenAsked(MockSocket):
         self.incoming = [YES]
 
 
-@pytest.mark.parametrize(
-    "said", [YES, b"H", b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"SSH-2.0-x\r\n"]
-)
-def test_a_fresh_connection_that_speaks_first(said: bytes) -> None:
-    """Nothing is sent there: neither a yes nor a no can be about the event."""
-    sock, attempt = MockSocket([said]), Attempt()
-    stream = Connection(sock)
+def fresh(sock: MockSocket) -> tuple[Connection, Attempt]:
+    """Return a connection that carries its first event, and that event's try."""
+    stream, attempt = Connection(sock), Attempt()
     attempt.attach(stream)
-    with pytest.raises(BadAnswer, match="it answered before it was asked"):
+    return stream, attempt
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([YES], "it answered before it was asked"),
+        ([YES[:5], YES[5:]], "it answered before it was asked"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n" + YES], "it answered before it was asked"),
+        ([b"SSH-2.0-x\r\n"], "it is no answer of HTTP"),
+        ([b"H"], "the connection was closed without an answer"),
+    ],
+)
+def test_a_fresh_connection_that_speaks_first(said: list[bytes], why: str) -> None:
+    """Nothing is sent there, and no yes can be about the event."""
+    sock = MockSocket(said)
+    stream, attempt = fresh(sock)
+    with pytest.raises(BadAnswer, match=why):
         asyncio.run(_exchange(request(attempt), stream))
     assert not sock.written
     assert not attempt.left
 
 
+def test_a_refusal_beforehand() -> None:
+    """A server that is full may say so at once, and hang up."""
+    sock = MockSocket([b"HTTP/1.1 503 Full\r\nContent-Length: 2\r\n\r\n", b"no"])
+    stream, attempt = fresh(sock)
+    answer = asyncio.run(_exchange(request(attempt), stream))
+    assert (answer.status, bytes(answer.body)) == (503, b"no")
+    assert not sock.written
+    assert stream.closed
+
+
+def test_an_interim_answer_beforehand() -> None:
+    """It is none; the request is sent, and answered."""
+    sock = AnswersWhenAsked([b"HTTP/1.1 100 Continue\r\n\r\n"])
+    stream, attempt = fresh(sock)
+    assert asyncio.run(_exchange(request(attempt), stream)).status == 204
+
+
 def test_a_fresh_connection_that_answers() -> None:
     """What comes once the request has been sent is its answer."""
-    sock, attempt = AnswersWhenAsked(), Attempt()
-    stream = Connection(sock)
-    attempt.attach(stream)
+    sock = AnswersWhenAsked()
+    stream, attempt = fresh(sock)
     assert asyncio.run(_exchange(request(attempt), stream)).status == 204
     assert sock.written.endswith(b"event")
 
