@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.deadline import TIMER_RESOLUTION_S, Deadline
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
@@ -40,7 +40,6 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 PUSHES_IN_FLIGHT: Final = 16
 SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
 BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
-_TIMER_RESOLUTION_S: Final = 0.001  # uvloop's: a timer may be early by as much
 
 Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
 """Deliver a batch and settle its events; or say true, and each has a second try alone."""
@@ -158,7 +157,7 @@ class Queue:
 
     def _on_expiry(self) -> None:
         self._expiry, self._expires_s = None, inf
-        now_s = asyncio.get_running_loop().time() + _TIMER_RESOLUTION_S
+        now_s = asyncio.get_running_loop().time() + TIMER_RESOLUTION_S
         late = [group for group, at_s in self._waiting.items() if at_s <= now_s]
         for group in late:
             del self._waiting[group]

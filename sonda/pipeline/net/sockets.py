@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeAlias, TypeVar
-
-from aiohappyeyeballs import AddrInfoType, start_connection
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.unix import has_unsent
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
 _BROKEN: Final = select.POLLHUP | select.POLLERR
@@ -82,6 +83,8 @@ async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
 
 async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
     """Connect as `connect_tcp` does, for those who do their own reading and writing."""
+    from aiohappyeyeballs import start_connection  # a file needs no connection
+
     sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
