@@ -21,10 +21,11 @@ Only `send` and `send_async` raise for what a user or a destination did. Every o
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+TYPE_CHECKING = False  # as in `typing`, whose import costs more than all else here
 
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from sonda.about import version as version
     from sonda.library import NotDelivered as NotDelivered
     from sonda.library import emit as emit
@@ -125,6 +126,8 @@ _HOMES: Final = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import sonda` costs next to nothing."""
+    from importlib import import_module
+
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     elif name in __all__:

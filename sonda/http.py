@@ -164,7 +164,9 @@ class Events:
         once = Idempotent(
             self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
         )
-        return await once.answer(work.received_ns(), work.work, lambda why: refuse(why, asked.form))
+        return await once.answer(
+            work.received_ns(), work.work, lambda why: refuse(why, asked.form), work.crashed
+        )
 
 
 def create_app(

@@ -10,8 +10,10 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from traceback import walk_tb
-from typing import Final
+
+TYPE_CHECKING = False  # as in `typing`, which is loaded after the collector has been told
+if TYPE_CHECKING:
+    from typing import Final
 
 FAILED: Final = 1
 UNKNOWN: Final = 3
@@ -26,6 +28,13 @@ def main() -> None:
     """
     # What a start makes stays: to look through it for garbage again and again is a tenth of it.
     gc.set_threshold(_NEW_OBJECTS)
+    try:
+        _run()
+    finally:
+        gc.freeze()  # as the interpreter ends it would look through all of it once more
+
+
+def _run() -> None:
     # httpx would load a command line of its own, with rich and pygments: half of what it costs.
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
     try:
@@ -54,6 +63,8 @@ def _end_as_bug(bug: Exception) -> None:
 
 def _is_of_printing(exc: OSError) -> bool:
     """Return whether printing has raised it, and not, say, a file that is read."""
+    from traceback import walk_tb
+
     return any(frame.f_code.co_name == "echo" for frame, _ in walk_tb(exc.__traceback__))
 
 

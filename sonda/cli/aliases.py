@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -67,6 +66,8 @@ def expand(name: str, target: str) -> dict[str, Expansion]:
 
 def guess(to: str, known: list[str]) -> str:
     """Return what somebody may have meant by a text that names no destination, or an empty text."""
+    from difflib import get_close_matches  # only a mistake needs it
+
     sink, equals, target = to.partition("=")
     if equals:
         close = get_close_matches(sink, known, 1)

@@ -6,12 +6,14 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import click
-from click.shell_completion import CompletionItem
 
 from sonda.pipeline.model import Severity
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 SEVERITIES: Final = (*get_args(Severity), "warning")
 SchemaKind: TypeAlias = Literal["encoder", "sink", "generator", "log_generator", "scenario"]
@@ -47,6 +49,8 @@ class To(click.ParamType[str, str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[Any]]:
         """Complete sinks, an equals sign behind those that need a target, and named destinations."""
+        from click.shell_completion import CompletionItem
+
         from sonda.cli.aliases import EXAMPLES
         from sonda.cli.config_file import known_destinations
         from sonda.cli.destinations import example, target
@@ -79,6 +83,8 @@ class PluginName(click.ParamType[str, str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[Any]]:
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(n) for n in self._names(ctx) if n.startswith(incomplete)]
 
     def _names(self, ctx: click.Context | None) -> Iterable[str]:
@@ -143,6 +149,8 @@ class EmitGroup(click.Group):
             files = self.commands[FILES]
             inner = click.Context(files, parent=ctx, info_name=FILES, resilient_parsing=True)
             return files.shell_complete(inner, incomplete)
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, incomplete)]
 
     def collect_usage_pieces(self, _ctx: click.Context) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sonda.cli.addressing import Addressed
 from sonda.cli.interruption import run_until_interrupted
@@ -24,11 +24,13 @@ from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
 from sonda.pipeline.model import Preview
-from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
+
+if TYPE_CHECKING:
+    from sonda.pipeline.net.proxies import Proxies
 
 EVENTS_A_REQUEST: Final = 1000
 BYTES_A_REQUEST: Final = 4 * 1024 * 1024

@@ -20,9 +20,12 @@ class Deadline(Struct, frozen=True):
     span_s: float
 
     @classmethod
-    def within(cls, span_s: float, until_s: float | None = None) -> Deadline:
-        """Start a deadline now: *span_s* from here, or at loop time *until_s* if that is sooner."""
-        now_s = asyncio.get_running_loop().time()
+    def within(
+        cls, span_s: float, until_s: float | None = None, now_s: float | None = None
+    ) -> Deadline:
+        """Start a deadline: *span_s* from *now_s*, or at loop time *until_s* if that is sooner."""
+        if now_s is None:
+            now_s = asyncio.get_running_loop().time()
         span_s = min(span_s, LONGEST_S)
         if until_s is not None:
             span_s = max(0.0, min(span_s, until_s - now_s))

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.groups import delivery_of, in_place, send_groups
+from sonda.pipeline.groups import delivery_of, ended, in_place, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
     hide_group_cancellation,
@@ -41,7 +41,6 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
-from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
@@ -58,7 +57,11 @@ from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
+from sonda.pipeline.turns import Turns
 from sonda.pipeline.values.clock import unique_clock
+
+if TYPE_CHECKING:
+    from sonda.pipeline.net.proxies import Proxies
 
 _LOG: Final = logging.getLogger("sonda")
 now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
@@ -87,11 +90,10 @@ class Pipeline:
     ) -> None:
         self._directory = directory
         self._transport = Network(confinement, observer, proxies)
-        self._observer = observer
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
-        self._warn = warn
+        self._told = (observer, warn if in_server else None)
         self._preflight = partial(preflight, in_server=in_server)
 
     async def __aenter__(self) -> Self:
@@ -201,27 +203,28 @@ class Pipeline:
         are those that `prepare` was given, one for each. Cancelled, the cancellation's cause has the
         outcome of each (`outcomes_of_group`), and so have the deliveries.
         """
+        turns = Turns()
         deliveries = deliveries or [delivery_of(one) for one in prepared]
-        pairs = [
-            (one.unwrap(), delivery)
-            for one, delivery in zip(prepared, deliveries, strict=True)
-            if isinstance(one, Success)
-        ]
-        ready = [event for event, _ in pairs]
+        ready = [one.unwrap() for one in prepared if isinstance(one, Success)]
         try:
             sent = await send_groups(
                 ready,
-                [delivery for _, delivery in pairs],
+                [
+                    it
+                    for one, it in zip(prepared, deliveries, strict=True)
+                    if isinstance(one, Success)
+                ],
                 self._transport,
                 self._shares,
                 until_s=until_s,
                 waits=waits,
+                turns=turns,
             )
         except asyncio.CancelledError as exc:
             hide_group_cancellation(exc, [one.order for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
-                results = in_place(prepared, outcomes)
+                results = list(in_place(prepared, outcomes))
                 self._finished(deliveries, results)
                 exc.__cause__ = InterruptedGroup(results)
             raise
@@ -231,23 +234,20 @@ class Pipeline:
             verified = await side_by_side(
                 map(verifying, ready, sent), survives_cancellation=self._in_server
             )
-        shown = [hide_outcome(one, event.order) for one, event in zip(verified, ready, strict=True)]
-        results = in_place(prepared, shown)
-        self._finished(deliveries, results)
+        shown = map(hide_outcome, verified, (event.order for event in ready))
+        results = []
+        turns = Turns(survives_cancellation=True)
+        for result in ended(deliveries, in_place(prepared, shown), *self._told):
+            results.append(result)
+            if self._in_server:
+                await turns.pause()
         return results
 
     def _finished(
         self, deliveries: Sequence[Delivery], results: Sequence[Result[Receipt, Problem]]
     ) -> None:
-        """Record the outcomes, and let the observer and the log know."""
-        advised: dict[str, None] = {}
-        for delivery, outcome in zip(deliveries, results, strict=True):
-            advised.update(dict.fromkeys(delivery.ended(outcome)))
-            self._observer.finished(delivery, outcome)
-        if advised and self._in_server:
-            with delivering(deliveries[:1]):  # the log's lines have the id of the request
-                for warning in advised:
-                    self._warn(warning)
+        for _ in ended(deliveries, results, *self._told):
+            pass
 
     async def deliver(
         self,

@@ -1,9 +1,9 @@
-"""Many events in one go: groups for one destination each, with one deadline and a verdict per event."""
+"""Many events in one go: a group for each receiver, and a verdict per event."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
@@ -20,12 +20,14 @@ from sonda.pipeline.interruption import (
     outcomes_of_group,
     what_became,
 )
-from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, Signal
+from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.limiter import DestinationLimiter
+from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import DestinationBusy, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.flush import receipt_of
+from sonda.pipeline.turns import Turns
 
 MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
@@ -33,7 +35,7 @@ MOST_AT_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Events of a group that go to their sink together; all have the same encoder and sink."""
+    """Events of a group that their sink is handed together."""
 
     events: Sequence[EncodedEvent]
     deliveries: Sequence[Delivery]
@@ -145,18 +147,18 @@ async def send_group(
     until_s: float | None,
     waits: bool,
 ) -> list[Result[Receipt, Problem]]:
-    """Deliver events of one sink in their order; return the verdict on each, in that order.
+    """Deliver events of one receiver in their order; return the verdict on each, in that order.
 
-    All have one deadline, which begins now. Where the destination is full they wait for places
+    Their deadlines begin now. Where the destination is full they wait for places
     within it, or (*waits* is false) fail at once with `DestinationBusy`. Cancelled, the cause of the
     cancellation has each one's outcome (`outcomes_of_group`).
     """
     sink = events[0].order.sink
-    deadline = Deadline.within(sink.timeout_s, until_s)
+    deadlines = Deadlines(until_s)
     began_ns = perf_counter_ns()
     results: list[Result[Receipt, Problem]] = []
-    for chunk in _chunks(events, deliveries, deadline, began_ns, limiter.most):
-        until = deadline.at_s if waits else 0.0
+    for chunk in _chunks(events, deliveries, deadlines, began_ns, limiter.most):
+        until = chunk.deadline.at_s if waits else 0.0
         try:
             async with limiter.acquire(sink.destination, len(chunk.events), until) as is_free:
                 if is_free:
@@ -166,34 +168,56 @@ async def send_group(
                     results += [Failure(busy)] * len(chunk.events)
         except asyncio.CancelledError as exc:
             results += outcomes_of_group(exc) or []
-            rest = events[len(results) :]
-            unsent = Failure(Unreachable(f"send to {sink.target}", WHILE_UNSENT))
-            results += [unsent] * len(rest)
+            results += _unsent(events[len(results) :])
             exc.__cause__ = InterruptedGroup(results)
             raise
     return results
 
 
+class Deadlines:
+    """The deadlines of a group, by the timeout of each one's sink: all begin at once."""
+
+    def __init__(self, until_s: float | None) -> None:
+        self._began_s = asyncio.get_running_loop().time()
+        self._until_s = until_s
+        self._known: dict[float, Deadline] = {}
+
+    def of(self, event: EncodedEvent) -> Deadline:
+        """Return the deadline of an event of the group."""
+        span_s = event.order.sink.timeout_s
+        if span_s not in self._known:
+            self._known[span_s] = Deadline.within(span_s, self._until_s, self._began_s)
+        return self._known[span_s]
+
+
 def _chunks(
     events: Sequence[EncodedEvent],
     deliveries: Sequence[Delivery],
-    deadline: Deadline,
+    deadlines: Deadlines,
     began_ns: int,
     most: int | None,
 ) -> Iterator[_Chunk]:
-    """Yield the events in pieces of one encoder each, none of more than *most* events."""
+    """Yield the events in pieces that their sink may be handed together, none of more than *most*."""
     size = min(MOST_AT_ONCE, most or MOST_AT_ONCE)
     known = iter(deliveries)
-    for _, alike in groupby(events, _format_of):
-        run = list(alike)
-        for start in range(0, len(run), size):
-            piece = run[start : start + size]
-            yield _Chunk(piece, list(islice(known, len(piece))), deadline, began_ns)
+    for _, alike in groupby(events, _kind_of):
+        while piece := list(islice(alike, size)):
+            yield _Chunk(piece, list(islice(known, len(piece))), deadlines.of(piece[0]), began_ns)
 
 
-def _format_of(event: EncodedEvent) -> tuple[str, Signal]:
-    """Return what payloads that are joined must have in common."""
-    return event.order.encoder.identity, event.order.event.signal_type
+def _kind_of(event: EncodedEvent) -> tuple[object, ...]:
+    """Return what events have in common that are joined, or handed on side by side."""
+    encoder, sink = event.order.encoder, event.order.sink
+    if sink.plugin.side_by_side:
+        return sink.name, sink.timeout_s
+    return sink.identity, encoder.identity, event.order.event.signal_type
+
+
+def _unsent(events: Sequence[EncodedEvent]) -> list[Result[Receipt, Problem]]:
+    """Return what is known of events that a cancellation keeps from being sent."""
+    return [
+        Failure(Unreachable(f"send to {event.order.sink.target}", WHILE_UNSENT)) for event in events
+    ]
 
 
 async def send_groups(
@@ -204,41 +228,43 @@ async def send_groups(
     *,
     until_s: float | None,
     waits: bool,
+    turns: Turns,
 ) -> list[Result[Receipt, Problem]]:
-    """Deliver events of any sinks; those for one sink go in their order, the sinks side by side.
+    """Deliver events of any sinks; those for one receiver go in their order, receivers side by side.
 
     Return the verdict on each event, in the order of *events*. Cancelled, the cause of the
-    cancellation has each one's outcome (`outcomes_of_group`).
+    cancellation has each one's outcome (`outcomes_of_group`). *turns* are those of the work so far.
     """
     places: dict[str, list[int]] = {}
-    for place, event in enumerate(events):
-        places.setdefault(event.order.sink.identity, []).append(place)
-    tasks = {
-        asyncio.ensure_future(
-            send_group(
-                [events[place] for place in of_sink],
-                [deliveries[place] for place in of_sink],
+    tasks: dict[asyncio.Task[list[Result[Receipt, Problem]]], list[int]] = {}
+    cut_off: asyncio.CancelledError | None = None
+    try:
+        for place, event in enumerate(events):
+            places.setdefault(event.order.sink.receiver, []).append(place)
+            await turns.pause()
+        for of_receiver in places.values():
+            sending = send_group(
+                [events[place] for place in of_receiver],
+                [deliveries[place] for place in of_receiver],
                 network,
                 limiter,
                 until_s=until_s,
                 waits=waits,
             )
-        ): of_sink
-        for of_sink in places.values()
-    }
-    cut_off: asyncio.CancelledError | None = None
-    if not tasks:
-        return []
-    try:
-        await asyncio.wait(tasks)
+            tasks[asyncio.ensure_future(sending)] = of_receiver
+            await turns.pause()
+        if tasks:
+            await asyncio.wait(tasks)
     except asyncio.CancelledError as exc:
         cut_off = exc
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-    results: dict[int, Result[Receipt, Problem]] = {}
-    for task, of_sink in tasks.items():
-        results.update(zip(of_sink, await _outcomes(task, len(of_sink)), strict=True))
+        if tasks:
+            await asyncio.wait(tasks)
+    results = dict(enumerate(_unsent(events))) if cut_off is not None else {}
+    for task, of_receiver in tasks.items():
+        outcomes = await _outcomes(task, [events[place] for place in of_receiver])
+        results.update(zip(of_receiver, outcomes, strict=True))
     in_order = [results[place] for place in range(len(events))]
     if cut_off is not None:
         cut_off.__cause__ = InterruptedGroup(in_order)
@@ -247,14 +273,13 @@ async def send_groups(
 
 
 async def _outcomes(
-    task: asyncio.Task[list[Result[Receipt, Problem]]], size: int
+    task: asyncio.Task[list[Result[Receipt, Problem]]], events: Sequence[EncodedEvent]
 ) -> Sequence[Result[Receipt, Problem]]:
     """Return what a task has come to, which is done; a bug in it is raised."""
     try:
         return task.result()
     except asyncio.CancelledError as exc:
-        unsent = Failure(Unreachable("send", WHILE_UNSENT))
-        return outcomes_of_group(exc) or [unsent] * size
+        return outcomes_of_group(exc) or _unsent(events)
 
 
 def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
@@ -263,10 +288,27 @@ def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
 
 
 def in_place(
-    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Sequence[Result[Receipt, Problem]]
-) -> list[Result[Receipt, Problem]]:
-    """Return a verdict for each of *prepared*: the next of *sent*, or its own problem."""
+    prepared: Sequence[Result[EncodedEvent, Problem]], sent: Iterable[Result[Receipt, Problem]]
+) -> Iterator[Result[Receipt, Problem]]:
+    """Yield a verdict for each of *prepared*: the next of *sent*, or its own problem."""
     verdicts = iter(sent)
-    return [
-        next(verdicts) if isinstance(one, Success) else Failure(one.failure()) for one in prepared
-    ]
+    for one in prepared:
+        yield next(verdicts) if isinstance(one, Success) else Failure(one.failure())
+
+
+def ended(
+    deliveries: Sequence[Delivery],
+    results: Iterable[Result[Receipt, Problem]],
+    observer: Observer,
+    warn: Callable[[str], object] | None,
+) -> Iterator[Result[Receipt, Problem]]:
+    """Record the outcomes, and let the observer and, at the end, the log know; yield each one."""
+    advised: dict[str, None] = {}
+    for delivery, outcome in zip(deliveries, results, strict=True):
+        advised.update(dict.fromkeys(delivery.ended(outcome)))
+        observer.finished(delivery, outcome)
+        yield outcome
+    if advised and warn is not None:
+        with delivering(deliveries[:1]):  # the log's lines have the id of the request
+            for warning in advised:
+                warn(warning)

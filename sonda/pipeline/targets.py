@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import normpath
 from typing import Any
 
 from sonda.pipeline.plugins.lookup import facts_of
@@ -27,6 +28,23 @@ def destination_of(sink: str, options: Any) -> str:
         return str(address_of(parse_http_url(target))).lower()
     except ValueError:  # an address, brokers or a path
         return target
+
+
+def receiver_of(sink: str, options: Any, plugin: Any) -> str:
+    """Return a name of what takes a sink's events at their destination, equal for all its options.
+
+    At one address URLs with other paths lead to others and, where headers name a tenant, so do those.
+    """
+    option = _target_option(sink)
+    target = sink if option is None else str(getattr(options, option))
+    destination = destination_of(sink, options)
+    if destination == target:  # no URL
+        return normpath(target) if option == "path" else target.lower()
+    url = parse_http_url(target)
+    path = url.raw_path.decode("ascii").rstrip("/")
+    if not getattr(plugin, "headers_name_tenant", False):
+        return f"{destination}{path}"
+    return f"{destination}{path} {url.userinfo!r} {sorted(options.headers.items())}"
 
 
 def _target_option(sink: str) -> str | None:

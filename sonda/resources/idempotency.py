@@ -136,17 +136,19 @@ class Idempotent(NamedTuple):
         time_ns: int,
         work: Callable[[int, EarlierRequest | None], Awaitable[Worked]],
         refuse: Callable[[UnderWay | OtherRequest | Unstorable], Answer],
+        crashed: Callable[[Exception], Worked],
     ) -> Answer:
         """Return the answer of *work*, or the one that an earlier request with the key was given.
 
         *work* takes the time of receipt, and what is kept of an earlier request: it works again
-        what may be sent again, and repeats the rest. *refuse* makes the other answers.
+        what may be sent again, and repeats the rest. *crashed* returns what is kept where it raises,
+        and *refuse* the answer where nothing is worked.
         """
         found = await self._begin(time_ns)
         if isinstance(found, UnderWay | OtherRequest | Unstorable):
             return refuse(found)
         if found is None:
-            return await self._work(work, time_ns, None)
+            return await self._work(work, crashed, time_ns, None)
         if found.answer is not None and not found.is_cut_off:
             if found.answer.status == HTTPStatus.OK or not any(found.resend_safe):
                 return replayed(found.answer)
@@ -157,7 +159,7 @@ class Idempotent(NamedTuple):
             if is_cancelled:
                 await self._let_go(found)
                 raise Rejected(ShuttingDown())
-        return await self._work(work, found.time_ns, found)
+        return await self._work(work, crashed, found.time_ns, found)
 
     async def _begin(self, time_ns: int) -> Found:
         """Take the key; a shutdown meanwhile lets go of it again, for nothing has been sent."""
@@ -172,6 +174,7 @@ class Idempotent(NamedTuple):
     async def _work(
         self,
         work: Callable[[int, EarlierRequest | None], Awaitable[Worked]],
+        crashed: Callable[[Exception], Worked],
         time_ns: int,
         kept: EarlierRequest | None,
     ) -> Answer:
@@ -180,7 +183,10 @@ class Idempotent(NamedTuple):
         except Rejected:  # before anything was sent
             await _to_its_end(self._let_go(kept))
             raise
-        except BaseException:  # a bug: something may have been sent
+        except Exception as exc:  # a bug: something may have been sent
+            await _to_its_end(self.store.finish(self.caller, self.key, crashed(exc)))
+            raise
+        except BaseException:
             await _to_its_end(self.store.abandon(self.caller, self.key))
             raise
         if worked.answer.status in _UNBOUND:

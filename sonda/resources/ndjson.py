@@ -22,10 +22,10 @@ from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.turns import Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import Rejected
 from sonda.resources.pipeline import PipelineProtocol
-from sonda.resources.turns import Turns
 
 NDJSON: Final = "application/x-ndjson"
 _PIECE: Final = 65_536
@@ -130,6 +130,17 @@ def died_with(delivery: Delivery) -> Problem | None:
     return OutcomeUnknown(order.sink.name, _DIED, order.event.time_ns)
 
 
+class _Prepared:
+    """Lines that have been read: those that can be sent, and the others' verdicts by their number."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.prepared: list[Result[EncodedEvent, Problem]] = []
+        self.sendable: list[Delivery] = []  # those of `prepared`
+        self.settled: dict[int, Result[Receipt, Problem | Rejection]] = {}
+        self.replayed: set[int] = set()
+
+
 class Batch:
     """The events of one request, which are delivered as one group for each destination."""
 
@@ -189,58 +200,55 @@ class Batch:
         those are sent that may be sent again. A shutdown meanwhile is answered for each line, too.
         """
         lines = [line for line in self._lines if only is None or line.number in only]
-        deliveries = [
-            Delivery(self._request_id, origin="request", key_name=self._caller.name) for _ in lines
-        ]
         try:
-            prepared = await self._prepare(lines, deliveries, received_ns)
+            work = await self._prepare(lines, received_ns, after_death=after_death)
         except asyncio.CancelledError:  # the server's grace period is over
             raise Rejected(ShuttingDown()) from None
-        settled: dict[int, Result[Receipt, Problem | Rejection]] = {}
-        replayed: set[int] = set()
-        for place, one in enumerate(prepared):
-            if one is None:
-                settled[place] = Failure(PayloadTooLarge(self._limits.bytes))
-            elif after_death and (died := died_with(deliveries[place])) is not None:
-                settled[place] = Failure(died)
-                replayed.add(place)
-        sendable = [place for place in range(len(lines)) if place not in settled]
         try:
             sent = await self._pipeline.send_prepared(
-                [one for one in (prepared[place] for place in sendable) if one is not None],
-                [deliveries[place] for place in sendable],
-                until_s=self._until_s,
+                work.prepared, work.sendable, until_s=self._until_s
             )
         except asyncio.CancelledError as exc:  # the server's grace period is over
             outcomes = outcomes_of_group(exc)
             if outcomes is None:
                 raise
             sent = list(outcomes)
-        settled.update(zip(sendable, sent, strict=True))
         answers = []
+        verdicts = iter(sent)
         turns = Turns(survives_cancellation=True)
-        for place, line in enumerate(lines):
-            answer = self._answer(line.number, settled[place], deliveries[place])
-            answers.append(answer._replace(is_replayed=True) if place in replayed else answer)
+        for line, delivery in zip(lines, work.deliveries, strict=True):
+            settled = work.settled.get(line.number)
+            outcome = next(verdicts) if settled is None else settled
+            answer = self._answer(line.number, outcome, delivery)
+            is_replayed = line.number in work.replayed
+            answers.append(answer._replace(is_replayed=True) if is_replayed else answer)
             await turns.pause()
         return answers
 
     async def _prepare(
-        self, lines: Sequence[NdjsonLine], deliveries: Sequence[Delivery], received_ns: int | None
-    ) -> list[Result[EncodedEvent, Problem] | None]:
-        """Prepare each line, `None` for one that is too long; nothing has been sent meanwhile."""
-        prepared: list[Result[EncodedEvent, Problem] | None] = []
+        self, lines: Sequence[NdjsonLine], received_ns: int | None, *, after_death: bool
+    ) -> _Prepared:
+        """Prepare each line; nothing has been sent meanwhile."""
+        work = _Prepared()
         turns = Turns()
-        for line, delivery in zip(lines, deliveries, strict=True):
+        for line in lines:
+            delivery = Delivery(self._request_id, origin="request", key_name=self._caller.name)
+            work.deliveries.append(delivery)
             if len(line.raw) > self._limits.bytes:
-                prepared.append(None)
+                work.settled[line.number] = Failure(PayloadTooLarge(self._limits.bytes))
                 continue
             time_ns = None if received_ns is None else received_ns + line.place
-            prepared.append(
-                self._pipeline.prepare(line.raw, delivery, received_ns=time_ns, caller=self._caller)
+            prepared = self._pipeline.prepare(
+                line.raw, delivery, received_ns=time_ns, caller=self._caller
             )
+            if after_death and (died := died_with(delivery)) is not None:
+                work.settled[line.number] = Failure(died)
+                work.replayed.add(line.number)
+            else:
+                work.prepared.append(prepared)
+                work.sendable.append(delivery)
             await turns.pause()
-        return prepared
+        return work
 
     def _answer(
         self, number: int, outcome: Result[Receipt, Problem | Rejection], delivery: Delivery

@@ -15,7 +15,15 @@ from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.rejections import Conflict, CutOff, KeyMismatch, KeyUnstorable, Rejection, TooManyEvents
+from sonda.rejections import (
+    Bug,
+    Conflict,
+    CutOff,
+    KeyMismatch,
+    KeyUnstorable,
+    Rejection,
+    TooManyEvents,
+)
 from sonda.resources.idempotency import EarlierRequest, OtherRequest, UnderWay, Unstorable, Worked
 from sonda.resources.ndjson import (
     Batch,
@@ -113,6 +121,12 @@ class OneEvent(NamedTuple):
         safe = not isinstance(outcome, Success) and resend_is_safe(outcome.failure(), delivery)
         return Worked(self._answer(outcome), (safe,))
 
+    def crashed(self, exc: Exception) -> Worked:
+        """Return what is kept of an event that a bug of ours has stopped: the answer 500."""
+        bug = Bug(type(exc).__name__)
+        safe = resend_is_safe(bug, self.delivery)
+        return Worked(failed(bug, self.asked.form, self.delivery), (safe,))
+
     def _cut_off(self) -> Answer:
         outcome = self.delivery.outcome
         problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
@@ -169,6 +183,10 @@ class ManyEvents:
             answers = [by_number[number] for number in sorted(by_number)]
         safe = tuple(line.resend_safe for line in answers)
         return Worked(await join_answers(answers), safe, any(line.is_replayed for line in answers))
+
+    def crashed(self, exc: Exception) -> Worked:
+        """Return what is kept where a bug of ours has stopped the request: the answer 500."""
+        return Worked(failed(Bug(type(exc).__name__), self._form), (False,))
 
 
 def _unsettled(lines: list[LineAnswer]) -> set[int]:

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -274,15 +274,24 @@ class IdempotencyStore:
         kept, number = connection.execute(
             "SELECT kept, number FROM idempotency_callers WHERE caller = ?", (caller,)
         ).fetchone()
-        if kept > self._most_keys:
-            oldest = connection.execute(
-                "SELECT key FROM idempotency_keys WHERE caller = ? AND owner IS NULL"
-                " ORDER BY number LIMIT ?",
-                (caller, kept - self._most_keys),
-            ).fetchall()
-            for (key,) in oldest:
-                _delete(connection, caller=caller, key=key)
+        for key in _oldest(connection, caller, kept - self._most_keys):
+            _delete(connection, caller=caller, key=key)
         return int(number)
+
+
+def _oldest(connection: sqlite3.Connection, caller: str, count: int) -> list[str]:
+    """Return a caller's oldest keys, *count* of them; none that a living process has under way."""
+    keys: list[str] = []
+    works = cache(is_alive)
+    rows = connection.execute(
+        "SELECT key, owner FROM idempotency_keys WHERE caller = ? ORDER BY number", (caller,)
+    )
+    while len(keys) < count and (row := rows.fetchone()) is not None:
+        key, owner = row
+        if owner is None or not works(owner):
+            keys.append(key)
+    rows.close()
+    return keys
 
 
 def _delete(connection: sqlite3.Connection, *, caller: str, key: str) -> None:

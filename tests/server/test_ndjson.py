@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sonda.pipeline.deliver import Pipeline
 from sonda.resources.idempotency import fingerprint
 from sonda.server.app import assemble
 from sonda.server.idempotency import IdempotencyStore
@@ -214,6 +215,34 @@ def test_after_a_death_the_unknown_outcome_is_a_replay(tmp_path: Path, one: bool
         assert answer.get("status", response.status_code) == 504
         assert "died" in answer["detail"]
         assert response.headers["Idempotent-Replayed"] == "true"
+    assert not (tmp_path / "x.log").exists()
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_a_bug_is_answered_alike_under_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: bool
+) -> None:
+    """The first is a 500, which is replayed: the event may have been sent."""
+    raw = body(to_file("perhaps"))
+    headers = {"Content-Type": "application/json"} if one else NDJSON
+    state = tmp_path / "state"
+    state.mkdir()
+
+    async def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    answered = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "send_prepared", fails)
+        for key in ("k", "k"):
+            status, _, response = post(
+                raw, tmp_path, headers={**headers, "Idempotency-Key": key}, state_dir=state
+            )
+            answered.append((status, response.content, response.headers["Content-Type"]))
+            patch.undo()
+    assert answered[0] == answered[1]
+    assert answered[0][0] == 500
+    assert response.headers["Idempotent-Replayed"] == "true"
     assert not (tmp_path / "x.log").exists()
 
 

@@ -49,7 +49,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _runner_of(server: Serving, root: Path) -> int:
+def runner_of(server: Serving, root: Path) -> int:
     """The runner's process, which alone has this command line and this folder."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -78,7 +78,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _wait_for_lines(path: Path, count: int) -> None:
+def wait_for_lines(path: Path, count: int) -> None:
     until_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < until_s:
         if path.exists() and path.read_bytes().count(b"\n") >= count:
@@ -87,7 +87,7 @@ def _wait_for_lines(path: Path, count: int) -> None:
     raise AssertionError(f"{path} has not got {count} lines")
 
 
-def _adds_up(ledger: dict[str, int]) -> bool:
+def adds_up(ledger: dict[str, int]) -> bool:
     verdicts = sum(ledger[name] for name in ("delivered", "rejected", "unknown", "skipped"))
     return ledger["due"] == verdicts + ledger["in_flight"] + ledger["backlog"]
 
@@ -98,8 +98,8 @@ def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> No
     flags = ("--file-root", str(tmp_path), "--workers", workers)
     with serving(*flags, folder=tmp_path) as server:
         run = _call(server, "POST", "/scenarios", _endless("cut")).json()["id"]
-        _wait_for_lines(tmp_path / "cut.txt", 300)
-        os.kill(_runner_of(server, tmp_path), signal.SIGKILL)
+        wait_for_lines(tmp_path / "cut.txt", 300)
+        os.kill(runner_of(server, tmp_path), signal.SIGKILL)
         server.wait_for_log("runner of scenarios ended with -9: starting another")
         answer = _call(server, "GET", f"/scenarios/{run}")
         while answer.status_code == 503:
@@ -109,7 +109,7 @@ def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> No
         found = answer.json()
         assert (found["state"], found["outcome"]) == ("finished", "interrupted")
         ledger, arrived = found["ledger"], (tmp_path / "cut.txt").read_bytes().count(b"\n")
-        assert _adds_up(ledger)
+        assert adds_up(ledger)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
         lost = _call(server, "GET", f"/scenarios/{run}/events?outcome=unknown").text.splitlines()
         assert len(lost) == ledger["unknown"]
@@ -124,7 +124,7 @@ def test_a_stuck_runner_is_503_and_never_a_hang(tmp_path: Path) -> None:
     """While the runner does not answer a call is 503 with `Retry-After`; the server itself goes on."""
     with serving("--file-root", str(tmp_path), folder=tmp_path) as server:
         run = _call(server, "POST", "/scenarios", _endless("stuck")).json()["id"]
-        runner = _runner_of(server, tmp_path)
+        runner = runner_of(server, tmp_path)
         os.kill(runner, signal.SIGSTOP)
         try:
             answer = _call(server, "GET", f"/scenarios/{run}")
@@ -145,8 +145,8 @@ def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> N
     flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
     with serving(*flags, folder=tmp_path) as server:
         run = _call(server, "POST", "/scenarios", _endless("killed")).json()["id"]
-        _wait_for_lines(tmp_path / "killed.txt", 100)
-        runner, workers_then = _runner_of(server, tmp_path), _children(server.process.pid)
+        wait_for_lines(tmp_path / "killed.txt", 100)
+        runner, workers_then = runner_of(server, tmp_path), _children(server.process.pid)
         server.process.kill()
         server.wait()
         for pid in (runner, *workers_then):
@@ -154,7 +154,7 @@ def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> N
     with serving(*flags, folder=tmp_path) as server:
         found = _call(server, "GET", f"/scenarios/{run}").json()
         ledger, arrived = found["ledger"], (tmp_path / "killed.txt").read_bytes().count(b"\n")
-        assert (found["outcome"], _adds_up(ledger)) == ("interrupted", True)
+        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
 
 
@@ -163,11 +163,11 @@ def test_a_killed_worker_takes_no_run_with_it(tmp_path: Path) -> None:
     flags = ("--file-root", str(tmp_path), "--workers", "2")
     with serving(*flags, folder=tmp_path) as server:
         run = _call(server, "POST", "/scenarios", _endless("kept")).json()["id"]
-        runner = _runner_of(server, tmp_path)
+        runner = runner_of(server, tmp_path)
         status = Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()
         os.kill(int(status[1]), signal.SIGKILL)
         server.wait_for_log("ended with -9: starting another")
-        assert _runner_of(server, tmp_path) == runner
+        assert runner_of(server, tmp_path) == runner
         found = _call(server, "DELETE", f"/scenarios/{run}").json()
         assert found["status"] == "stopped"
         arrived = (tmp_path / "kept.txt").read_bytes().count(b"\n")
@@ -181,8 +181,8 @@ def test_sigterm_drains_before_the_server_has_ended(workers: str, tmp_path: Path
     flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
     with serving(*flags, folder=tmp_path) as server:
         run = _call(server, "POST", "/scenarios", _endless("drained")).json()["id"]
-        _wait_for_lines(tmp_path / "drained.txt", 20)
-        runner = _runner_of(server, tmp_path)
+        wait_for_lines(tmp_path / "drained.txt", 20)
+        runner = runner_of(server, tmp_path)
         assert server.stop(signal.SIGTERM) == 0
         assert not is_owned(state)
         _wait_until_gone(runner)
@@ -214,7 +214,7 @@ def test_what_cannot_be_recorded_is_not_handed_over(tmp_path: Path) -> None:
         assert "sonda_scenarios_unrecorded 1.0" in _call(server, "GET", "/metrics").text
         held = _call(server, "GET", f"/scenarios/{run}").json()["ledger"]
         assert held["backlog"] > 0
-        assert _adds_up(held)
+        assert adds_up(held)
         other.execute("ROLLBACK")
         other.close()
         server.wait_for_log("is recorded again")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -22,18 +23,28 @@ from opentelemetry.proto.logs.v1.logs_pb2 import (
     SeverityNumber,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
     Gauge,
+    HistogramDataPoint,
     NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
+    SummaryDataPoint,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Histogram as OtlpHistogram,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Metric as OtlpMetric,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Summary as OtlpSummary,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from returns.result import Result, Success
 
 from sonda.about import version
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
@@ -67,8 +78,8 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
             request = ExportLogsServiceRequest(
                 resource_logs=[ResourceLogs(resource=resource, scope_logs=[logs])]
             )
-        case Metric():
-            metrics = ScopeMetrics(scope=scope, metrics=[_gauge(event)])
+        case _:
+            metrics = ScopeMetrics(scope=scope, metrics=[_metric(event)])
             request = ExportMetricsServiceRequest(
                 resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[metrics])]
             )
@@ -86,13 +97,57 @@ def _log_record(record: Log) -> LogRecord:
     )
 
 
-def _gauge(sample: Metric) -> OtlpMetric:
-    point = NumberDataPoint(
+def _metric(event: Metric | Histogram | Summary) -> OtlpMetric:
+    match event:
+        case Metric():
+            return OtlpMetric(name=event.name, gauge=Gauge(data_points=[_number(event)]))
+        case Histogram():
+            histogram = OtlpHistogram(
+                aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+                data_points=[_histogram(event)],
+            )
+            return OtlpMetric(name=event.name, histogram=histogram)
+        case Summary():
+            return OtlpMetric(name=event.name, summary=OtlpSummary(data_points=[_summary(event)]))
+
+
+def _number(sample: Metric) -> NumberDataPoint:
+    return NumberDataPoint(
         time_unix_nano=sample.time_ns,
         as_double=sample.value,
         attributes=_attributes(sample.labels),
     )
-    return OtlpMetric(name=sample.name, gauge=Gauge(data_points=[point]))
+
+
+def _histogram(event: Histogram) -> HistogramDataPoint:
+    """Render a point: what each bucket has for itself. A sum is only for what is never below 0."""
+    cumulative = [*event.counts, event.count]
+    point = HistogramDataPoint(
+        start_time_unix_nano=event.since_ns,
+        time_unix_nano=event.time_ns,
+        count=event.count,
+        bucket_counts=[after - before for before, after in pairwise([0, *cumulative])],
+        explicit_bounds=event.bounds,
+        attributes=_attributes(event.labels),
+    )
+    if not event.has_negative:
+        point.sum = event.total
+    return point
+
+
+def _summary(event: Summary) -> SummaryDataPoint:
+    quantiles = zip(event.quantiles, event.values, strict=True)
+    return SummaryDataPoint(
+        start_time_unix_nano=event.since_ns,
+        time_unix_nano=event.time_ns,
+        count=event.count,
+        sum=event.total,
+        quantile_values=[
+            SummaryDataPoint.ValueAtQuantile(quantile=quantile, value=value)
+            for quantile, value in quantiles
+        ],
+        attributes=_attributes(event.labels),
+    )
 
 
 def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
@@ -117,4 +172,6 @@ def decode(event: Event, body: bytes) -> Mapping[str, Any]:
     return MessageToDict(kind.FromString(body), use_integers_for_enums=True)
 
 
-ENCODER: Final = Encoder(Otlp, "application/x-protobuf", encode, decode=decode)
+ENCODER: Final = Encoder(
+    Otlp, "application/x-protobuf", encode, decode=decode, encode_aggregate=encode
+)

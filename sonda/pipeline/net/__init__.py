@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from sonda.pipeline.net.pool import ConnectionPool
-from sonda.pipeline.net.proxies import Proxies
 from sonda.pipeline.net.resolve import Destinations
-from sonda.pipeline.net.tls import TlsContexts
 from sonda.pipeline.observer import NOBODY, Observer
-from sonda.pipeline.policy.destinations import Policy
 
 if TYPE_CHECKING:
     from sonda.pipeline.model import PluginRef
     from sonda.pipeline.net.http1 import HttpTransport
+    from sonda.pipeline.net.proxies import Proxies
+    from sonda.pipeline.net.tls import TlsContexts
+    from sonda.pipeline.policy.destinations import Policy
 
 
 KEPT_DESTINATIONS: Final = 256
@@ -35,6 +35,12 @@ class _Closable(Protocol):
 R = TypeVar("R", bound=_Closable)
 
 
+def _default_policy() -> Policy:
+    from sonda.pipeline.policy.destinations import Policy  # only a server has one
+
+    return Policy()
+
+
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
     """What a server's callers may touch: files below these folders, and what the policy allows.
@@ -45,7 +51,7 @@ class AccessPolicy:
 
     file_root: Path
     tls_root: Path
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = field(default_factory=_default_policy)
     protected: Callable[[], Sequence[Path]] = tuple
 
     def protects(self, real: Path) -> bool:
@@ -79,7 +85,6 @@ class Network:
         self.confinement = confinement
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = ConnectionPool(self.destinations)
-        self.tls = TlsContexts(confinement)
         self._kept: dict[Hashable, Any] = {}  # the most recently used last
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
@@ -136,6 +141,13 @@ class Network:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @cached_property
+    def tls(self) -> TlsContexts:
+        """What reads TLS files and keeps their contexts."""
+        from sonda.pipeline.net.tls import TlsContexts
+
+        return TlsContexts(self.confinement)
 
     @cached_property
     def http(self) -> HttpTransport:

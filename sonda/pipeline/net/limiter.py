@@ -53,8 +53,7 @@ class DestinationLimiter:
             self._under_way[destination] += count
             return True
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = (admitted, count)
-        self._waiting[destination].append(waiter)
+        self._waiting[destination].append((admitted, count))
         try:
             async with asyncio.timeout_at(until_s):
                 await admitted
@@ -62,7 +61,7 @@ class DestinationLimiter:
             if admitted.done() and not admitted.cancelled():
                 self._release(destination, count)  # it was admitted in the same turn of the loop
             else:
-                self._waiting[destination].remove(waiter)
+                admitted.cancel()  # it is passed over: to look for it among thousands takes too long
                 self._admit(destination)
             if isinstance(exc, TimeoutError):
                 return False
@@ -79,11 +78,14 @@ class DestinationLimiter:
     def _admit(self, destination: str) -> None:
         """Let those in who wait, in their order; forget a destination that has no event left."""
         waiting = self._waiting.get(destination)
-        while waiting and self._has_room(destination, waiting[0][1]):
-            admitted, count = waiting.popleft()
+        while waiting:
+            admitted, count = waiting[0]
             if not admitted.done():
+                if not self._has_room(destination, count):
+                    break
                 self._under_way[destination] += count
                 admitted.set_result(None)
+            waiting.popleft()
         if not waiting:
             self._waiting.pop(destination, None)
         if not self._under_way[destination]:

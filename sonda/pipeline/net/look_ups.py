@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from aiohappyeyeballs import AddrInfoType
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
 
 LOOK_UPS: Final = 32
 """Look-ups under way at a time: each takes a thread until the name server answers."""
 
-Found: TypeAlias = Sequence[AddrInfoType]
+Found: TypeAlias = "Sequence[AddrInfoType]"
 Resolve: TypeAlias = Callable[[str, int, socket.SocketKind], Awaitable[Found]]
 _Key: TypeAlias = tuple[str, int, socket.SocketKind]
 

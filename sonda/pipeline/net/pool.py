@@ -9,14 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sonda.pipeline.deadline import TIMER_RESOLUTION_S
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
-from sonda.pipeline.net.proxies import Tunnel, open_tunnel
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, TlsSession, connect_tcp
 from sonda.pipeline.values.addresses import Address
+
+if TYPE_CHECKING:
+    from sonda.pipeline.net.proxies import Tunnel
 
 IDLE_S: Final = 30.0  # below the 60 s after which most servers hang up on an idle connection
 CONNECTIONS_PER_DESTINATION: Final = 64
@@ -217,6 +219,8 @@ async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> 
         return _opened(route, doors, sock)
     try:
         if route.tunnel is not None:
+            from sonda.pipeline.net.proxies import open_tunnel
+
             await open_tunnel(sock, route.tunnel)
         tls = TlsSession(sock, secure.context, secure.server_name)
         began_s = asyncio.get_running_loop().time()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aiohappyeyeballs import AddrInfoType
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net.look_ups import LookUps
 from sonda.pipeline.net.sockets import resolve
 from sonda.pipeline.observer import NOBODY, Observer
-from sonda.pipeline.policy.destinations import Ip, Policy, plain
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.values.addresses import Address, literal
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
+
+    from sonda.pipeline.policy.destinations import Ip, Policy
 
 _REMEMBERED: Final = 1024
 
@@ -87,6 +90,8 @@ def _ip(found: AddrInfoType) -> Ip:
 
 def listening_on(listening: Iterable[Address]) -> Callable[[Ip, int], bool]:
     """Make the test whether an address is one of a server's own, given what it listens on."""
+    from sonda.pipeline.policy.destinations import plain
+
     own = {
         (plain(ip), address.port)
         for address in listening

@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 from msgspec import structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.hiding import hide_advisories
-from sonda.pipeline.model import NamedDestination, ValidatedEvent
+from sonda.pipeline.model import NamedDestination, PluginRef, ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.after import resolve_after
 from sonda.pipeline.scenarios.compile_csv import ReadText, ReplayReader, is_replay, no_files
@@ -28,12 +29,14 @@ from sonda.pipeline.scenarios.plan import (
     Scenario,
 )
 from sonda.pipeline.scenarios.reading import Document, Path, plain
-from sonda.pipeline.scenarios.structure import Issues, Piece, examine
+from sonda.pipeline.scenarios.structure import EVENTS_OF, Issues, Piece, examine
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
+_HOW_TO_PUSH: Final = ("timeout", "retry", "batch_size", "max_buffer_age", "tls")
+_WITHOUT_EMPTY: Final = ("prometheus_text", "remote_write")  # to which an empty label is none
 DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
@@ -172,7 +175,7 @@ class _Addressing:
         """Check what the entry has of an event, as an event's body is; return where it leads."""
         if not piece.is_sound or self.issues.full:
             return None
-        written, signal = piece.written, piece.written["signal_type"]
+        written, signal = piece.written, EVENTS_OF[piece.written["signal_type"]]
         labels = written.get("labels", {})
         encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
@@ -221,6 +224,13 @@ class _Addressing:
         return Route(valid.encoder, valid.sink, named, encoder, sink), warnings
 
 
+def _place(sink: PluginRef) -> str:
+    """Return what two sinks have in common that lead to one place, however they push."""
+    options = json.loads(sink.identity)
+    kept = {name: value for name, value in options.items() if name not in _HOW_TO_PUSH}
+    return json.dumps(kept, sort_keys=True)
+
+
 def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issues) -> None:
     """Count the series of the whole document, and find those that two entries would make."""
     if sum(entry.series for entry in entries) > MOST_SERIES:
@@ -229,12 +239,15 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
     if issues.values:
         return
     known: dict[object, str] = {}
+    places = {entry.route.sink.identity: _place(entry.route.sink) for entry in entries}
     for entry, path in zip(entries, paths, strict=True):
         if entry.signal_type != "metrics":
             continue
-        where = entry.route.sink.identity
-        for labels in entry.label_sets():
-            made = (where, entry.name, frozenset(labels.items()))
+        where = places[entry.route.sink.identity]
+        is_prometheus = entry.route.encoder.name in _WITHOUT_EMPTY
+        for name, labels in entry.identities():
+            held = filter(itemgetter(1), labels.items()) if is_prometheus else labels.items()
+            made = (where, name, frozenset(held))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")
                 break

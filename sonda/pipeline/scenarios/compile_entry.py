@@ -17,6 +17,7 @@ from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
 from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
+from sonda.pipeline.scenarios.compile_observations import ObservedReader
 from sonda.pipeline.scenarios.compile_series import (
     ContentOf,
     are_labels,
@@ -30,30 +31,27 @@ from sonda.pipeline.scenarios.compile_spikes import SpikeReader
 from sonda.pipeline.scenarios.compile_stages import read_stages
 from sonda.pipeline.scenarios.csv_replay import ReplayedMessages
 from sonda.pipeline.scenarios.draw import draw
-from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
-from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
-from sonda.pipeline.scenarios.parameters import read_parameters
-from sonda.pipeline.scenarios.plan import (
-    DynamicLabel,
-    Entry,
-    Labels,
-    LabelSet,
-    Route,
-    Start,
-    Values,
+from sonda.pipeline.scenarios.entry_limits import (
+    ends_too_late,
+    stamps_too_close,
+    values_in_range,
 )
+from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
+from sonda.pipeline.scenarios.metadata import metadata_of
+from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
+from sonda.pipeline.scenarios.observations import Observed
+from sonda.pipeline.scenarios.parameters import read_parameters
+from sonda.pipeline.scenarios.plan import DynamicLabel, Entry, Labels, LabelSet, Route, Start
 from sonda.pipeline.scenarios.rate_profile import Cycle
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.structure import Issues, Piece
 from sonda.pipeline.scenarios.timing import Timing
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.text.escape import quote
-from sonda.pipeline.values.timestamps import LATEST_NS, parse_rfc3339
+from sonda.pipeline.values.timestamps import parse_rfc3339
 
-_MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
-_MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
-_STAMPS_A_SECOND: Final = 1000  # of encoders that identify a sample in milliseconds
 _OFFSET: Final = re.compile(r"([+-])(.+)")
 _PARTS: Final = {"metric.name": "name", "metric.value": "generator", "log.message": "log_generator"}
 
@@ -87,11 +85,16 @@ class EntryCompiler:
         spikes = SpikeReader(piece.path, self.issues, seed, entry_id).read(
             written, labels, own_labels
         )
-        content_of, rewritten = (
-            self._values(piece, entry_id, seed, schedule)
-            if written["signal_type"] == "metrics"
-            else (self._messages(piece, entry_id, seed), None)
-        )
+        observed = ObservedReader(piece.path, self.issues, seed, entry_id)
+        content_of: ContentOf | None
+        rewritten = None
+        match written["signal_type"]:
+            case "metrics":
+                content_of, rewritten = self._values(piece, entry_id, seed, schedule)
+            case "logs":
+                content_of = self._messages(piece, entry_id, seed)
+            case _:
+                content_of = observed.read(written, schedule)
         if own_labels and content_of is not None:
             check_spread(written, piece.path, content_of({}), self.issues)
             check_rate(piece.path, schedule.peak_rate * len(own_labels), self.issues)
@@ -101,7 +104,7 @@ class EntryCompiler:
         entry = Entry(
             id=entry_id,
             name=written["name"],
-            signal_type=written["signal_type"],
+            signal_type="logs" if written["signal_type"] == "logs" else "metrics",
             schedule=schedule,
             phase=seconds(written.get("phase_offset", "0s")),
             start=start,
@@ -114,12 +117,14 @@ class EntryCompiler:
             on_sink_error=written.get("on_sink_error", "warn"),
             rewritten=rewritten,
             now_ns=self.now_ns,
+            metadata=None if written["signal_type"] == "logs" else metadata_of(written, entry_id),
         )
+        if isinstance(entry.content, Observed):
+            observed.check_labels(entry, own_labels)
         if own_labels:
             entry = fleet(entry, own_labels, content_of, is_spread=is_spread(written))
-        return (
-            entry if self._check_times(piece, entry) and self._check_bytes(piece, entry) else None
-        )
+        is_sound = len(self.issues.values) == before and self._check_times(piece, entry)
+        return entry if is_sound and self._check_bytes(piece, entry) else None
 
     def _seconds(self, piece: Piece, *path: str) -> Fraction | None:
         value: Any = piece.written
@@ -169,6 +174,10 @@ class EntryCompiler:
         for place, label in enumerate(piece.written.get("dynamic_labels", ())):
             where = (*piece.path, "dynamic_labels", place, "key")
             key, values = label["key"], tuple(label.get("values", ()))
+            if not are_labels(
+                {key: ""}, piece.written["signal_type"], where, self.issues, by_name=False
+            ):
+                return None
             if key in known:
                 self.issues.value(where, f"{quote(key)} is another dynamic label's, too")
                 return None
@@ -181,10 +190,7 @@ class EntryCompiler:
                 )
                 return None
         fixed = dict(piece.written.get("labels", {}))
-        labels = Labels(fixed, tuple(dynamic))
-        if dynamic and not are_labels(labels.at(0), (*piece.path, "labels"), self.issues):
-            return None
-        return labels
+        return Labels(fixed, tuple(dynamic))
 
     def _start(self, piece: Piece) -> Start | None:
         written = piece.written.get("start_time", "now")
@@ -235,19 +241,19 @@ class EntryCompiler:
                 if is_spread(written):
                     reason = f"spread would let {name} begin again: leave it out, or use saturation"
                     self.issues.value((*piece.path, "series_phase"), reason)
-                self._check_reset(where, generator.rewrite(parameters).parameters, schedule)
+                self._check_reset(piece, generator.rewrite(parameters).parameters, schedule)
             stands_for = generator.rewrite(parameters)
             parameters = dict(stands_for.parameters)
             if noise is None:
-                noise, jitter_seed = stands_for.jitter, stands_for.jitter_seed
+                noise = stands_for.jitter
+                jitter_seed = stands_for.jitter_seed if jitter_seed is None else jitter_seed
             rewritten = _rewritten(stands_for, noise, jitter_seed)
             generator = generators.load(stands_for.type)
         assert isinstance(generator, generators.Generator)  # noqa: S101  # an alias stands for a plain one
         own = parameters.get("seed", seed)
         shape = generator.build(parameters, draw(own, entry_id, "value"))
         noise = noise or Fraction(0)
-        reached = schedule.planned if schedule.planned is not None else _MOST_TICKS
-        if any(abs(bound) + noise > _MOST_DOUBLE for bound in shape.bounds(reached)):
+        if not values_in_range(shape, noise, schedule.planned):
             self.issues.value(where, "makes values beyond the range of a double")
             return None, None
         noise_seed = seed if jitter_seed is None else int(jitter_seed)
@@ -259,11 +265,13 @@ class EntryCompiler:
 
         return values_of, rewritten
 
-    def _check_reset(self, where: Path, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+    def _check_reset(self, piece: Piece, sawtooth: Mapping[str, Any], schedule: Timing) -> None:
+        where = (*piece.path, "generator")
         planned, period = schedule.planned, sawtooth["period_secs"]
+        ends = None if "count" in piece.written else schedule.duration
         if planned is None:
             self.issues.value(where, "leak needs an end: a duration or a count")
-        elif schedule.due(planned - 1) >= period:
+        elif schedule.due(planned - 1) >= period or (ends is not None and period < ends):
             reason = f"leak would begin again after {as_number(period)} s, before the entry ends"
             self.issues.value(where, reason)
 
@@ -291,16 +299,10 @@ class EntryCompiler:
         if entry.start_ns < 0:
             self.issues.value((*piece.path, "start_time"), "is before 1970")
             return False
-        last = 0 if entry.planned is None else entry.schedule.due(entry.planned - 1)
-        if entry.start_ns + ceil_ns(Fraction(last)) > LATEST_NS:
-            self.issues.value(piece.path, "the last event would be after 2262-04-11T23:47:16Z")
+        if (reason := ends_too_late(entry)) is not None:
+            self.issues.value(piece.path, reason)
             return False
-        peak = entry.schedule.peak_rate / entry.turning
-        if peak > _STAMPS_A_SECOND and _stamps_in_ms(entry.route):
-            reason = (
-                f"{as_number(peak)} samples a second of one series: its stamps are milliseconds, "
-                f"so at most {_STAMPS_A_SECOND:,} would stay apart"
-            )
+        if (reason := stamps_too_close(entry)) is not None:
             names = ("stages", "rate")
             name = next((one for one in names if one in piece.written), "generator")
             self.issues.value((*piece.path, name), reason)
@@ -315,16 +317,6 @@ class EntryCompiler:
             add_problem(self.issues, piece.path, rendered.failure())
             return False
         return True
-
-
-def _stamps_in_ms(route: Route) -> bool:
-    match route.encoder.name:
-        case "remote_write":
-            return True
-        case "prometheus_text":
-            return bool(route.encoder.options.timestamp)
-        case _:
-            return False
 
 
 def _rewritten(

@@ -6,23 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
-from math import prod
-from typing import Any, TypeAlias
+from math import lcm, prod
+from typing import Any, Final, TypeAlias
 
 from returns.result import Failure
 
 from sonda.pipeline.problems import Invalid, Malformed
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
-from sonda.pipeline.scenarios.log_generators import Messages
-from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.series import FleetEntry, FleetSchedule, Shifted, period_of
-from sonda.pipeline.scenarios.structure import Issues
+from sonda.pipeline.scenarios.structure import EVENTS_OF, Issues
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
-ContentOf: TypeAlias = Callable[[LabelSet], Values | Messages]
-"""Returns where the values or messages of the series with these labels of its own come from."""
+EMPTY_CONTENT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "metrics": {"metric": {"name": "m", "value": 0.0}},
+    "logs": {"log": {"severity": "info", "message": ""}},
+}
+"""What an event of each signal has beside its labels, as little as there can be."""
+
+ContentOf: TypeAlias = Callable[[LabelSet], Content]
+"""Returns where the content of the series with these labels of its own comes from."""
 
 
 def is_spread(written: Mapping[str, Any]) -> bool:
@@ -60,15 +66,20 @@ def read_series(
         for name, of in asked.items()
     ]
     found = tuple(dict(zip(asked, values, strict=True)) for values in product(*axes))
-    return found if are_labels(found[0], where, issues) else ()
+    return found if are_labels(found[0], written["signal_type"], where, issues) else ()
 
 
-def are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
-    """Check labels as those of an event are checked; return whether they are fine."""
+def are_labels(
+    labels: LabelSet, signal_type: str, where: Path, issues: Issues, *, by_name: bool = True
+) -> bool:
+    """Check labels as those of an event are checked; return whether they are fine.
+
+    Issues are at *where*, or, *by_name*, at the label's name in it.
+    """
     event = {
-        "signal_type": "logs",
+        "signal_type": EVENTS_OF[signal_type],
         "labels": dict(labels),
-        "log": {"severity": "info", "message": ""},
+        **EMPTY_CONTENT[EVENTS_OF[signal_type]],
         "encoder": {"type": "json_lines"},
         "sink": {"type": "stdout"},
     }
@@ -76,15 +87,26 @@ def are_labels(labels: LabelSet, where: Path, issues: Issues) -> bool:
     if isinstance(checked, Failure):
         problem = checked.failure()
         assert isinstance(problem, (Malformed, Invalid))  # noqa: S101  # what the stage fails with
-        inside = [replace(one, path=one.path.removeprefix("labels.")) for one in problem.issues]
+        inside = [
+            replace(one, path=_in_labels(one.path) if by_name else "") for one in problem.issues
+        ]
         issues.extend(where, inside, structural=isinstance(problem, Malformed))
         return False
     return True
 
 
-def check_spread(
-    written: Mapping[str, Any], path: Path, content: Values | Messages, issues: Issues
-) -> None:
+def _in_labels(path: str) -> str:
+    """Return a path in an event as one in its labels."""
+    return path.removeprefix("labels").removeprefix(".")
+
+
+def apart(labels: Labels) -> int:
+    """Return how many ticks at least there are from one label set to the same again."""
+    distinct = [one for one in labels.dynamic if len({*one.values}) == len(one.values)]
+    return lcm(*(one.count for one in distinct))
+
+
+def check_spread(written: Mapping[str, Any], path: Path, content: Content, issues: Issues) -> None:
     """Check that what is to be spread over a period has one."""
     has_period = isinstance(content, Values) and period_of(content.shape) is not None
     if is_spread(written) and not has_period:
@@ -105,7 +127,7 @@ def fleet(
     """Return the fleet of which *entry* is a series without labels of its own."""
     count = len(own_labels)
 
-    def content_at(place: int) -> Values | Messages:
+    def content_at(place: int) -> Content:
         content = content_of(own_labels[place])
         if isinstance(content, Values) and is_spread:
             period = period_of(content.shape)

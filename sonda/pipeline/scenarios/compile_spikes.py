@@ -40,7 +40,8 @@ class SpikeReader:
                 self.issues.value((*where, "label"), reason)
                 return ()
             taken[name] = "another spike"
-            if not are_labels({name: ""}, (*where, "label"), self.issues):
+            of_signal = written["signal_type"]
+            if not are_labels({name: ""}, of_signal, (*where, "label"), self.issues, by_name=False):
                 return ()
             made = self._one(spike, where)
             if made is None:

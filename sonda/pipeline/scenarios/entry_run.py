@@ -13,22 +13,24 @@ from random import Random
 from time import perf_counter
 from typing import Final
 
-from sonda.pipeline.problems import OutcomeUnknown, Problem
+from returns.result import Result
+
+from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
+from sonda.pipeline.scenarios.changes import PlanChange, change_entry, is_paused
 from sonda.pipeline.scenarios.ledger import Ledger, runs
 from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
 from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from sonda.pipeline.scenarios.unsent import Unsent
+from sonda.pipeline.scenarios.verdicts import sampled, sort_ticks
 
 _WAKE_S: Final = 0.01
 _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
 _DRAIN_LOOK_S: Final = 0.25
-_SAMPLES: Final = 64  # latencies that stand for those of a whole group
-
 
 Noticed = Callable[[str, str], object]
 """Hears of the first problem of each text: the entry's id, the text."""
@@ -86,6 +88,22 @@ class EntryRun:
         if not self._is_paced or self.state is State.PENDING:
             return self.account.handed_over
         return self.entry.schedule.ticks_before(self._elapsed() + Fraction(1, 10**9))
+
+    # Changes
+
+    def changed(self, change: PlanChange) -> Result[Entry, Problem]:
+        """Return the entry as it could go on from now; fails as `change_entry` does."""
+        elapsed = None if self.state is State.PENDING else self._elapsed()
+        return change_entry(self.entry, change, elapsed, self.account.handed_over)
+
+    def go_on_as(self, entry: Entry) -> None:
+        """Go on by a changed plan; what was reserved is no longer, until that is recorded again."""
+        self.entry = entry
+        self.account.planned = entry.planned
+        if self.reserved is not None:
+            self.reserved = self.account.handed_over
+        self._attention.set()
+        self._wake.set()
 
     # What is seen from outside
 
@@ -207,13 +225,11 @@ class EntryRun:
         if self._unsent.ticks:
             is_time = self._loop.time() >= self._unsent.retry_at_s
             return self._unsent.take(self._chunk.events) if is_time else ()
-        end = self._due() if self._is_paced else self.entry.planned or 0
+        end = self._due() if self._is_paced or is_paused(self.entry) else self.entry.planned or 0
         end = end if self.reserved is None else min(end, self.reserved)
         room = self._limits.window - self.account.in_flight
         size = min(room, end - self.account.handed_over, self._chunk.events)
-        if size <= 0:
-            return ()
-        return self.account.hand_over(size)
+        return self.account.hand_over(size) if size > 0 else ()
 
     @property
     def _awaits_reservation(self) -> bool:
@@ -227,6 +243,8 @@ class EntryRun:
         if self._unsent.ticks:
             span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await sleep_or_wake(min(span_s, _LOOK_AGAIN_S), self._attention, self._stopped)
+        elif is_paused(self.entry) and self._due() == self.account.handed_over:
+            await sleep_or_wake(_LOOK_AGAIN_S, self._attention, self._stopped)
         elif self._is_paced and has_room:
             due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
             least_s = _RESERVED_SOON_S if self._awaits_reservation else _WAKE_S
@@ -274,7 +292,7 @@ class EntryRun:
         handed_s = self._loop.time()
         verdict = await group.send()
         del self._sending[group]
-        unsent = self._count_verdicts(ticks, verdict)
+        unsent = self._count(ticks, verdict, handed_s)
         if unsent:
             text = text_of(next(filter(never_left, verdict.problems.values())))
             self._unsent.postpone(unsent, text, handed_s, self._loop.time())
@@ -282,53 +300,36 @@ class EntryRun:
             self._attention.set()
         self._wake.set()
 
-    def _count_verdicts(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
+    def _count(self, ticks: Sequence[int], verdict: GroupVerdict, handed_s: float) -> Sequence[int]:
         """Count the verdicts of a group; return the ticks of events that never left."""
         self.account.pushed(verdict.pushes, verdict.delivered_bytes)
-        if not verdict.problems:
-            self._deliver_all(ticks)
-            return ()
-        sunk: dict[tuple[str, str], list[int]] = {}
-        unsent: list[int] = []
-        delivered: list[int] = []
-        for place, tick in enumerate(ticks):
-            problem = verdict.problems.get(place)
-            if problem is None:
-                delivered.append(tick)
-            elif self._may_try_again(problem):
-                unsent.append(tick)
-            else:
-                column = "unknown" if isinstance(problem, OutcomeUnknown) else "rejected"
-                sunk.setdefault((column, text_of(problem)), []).append(tick)
-        self._deliver_all(delivered)
-        for (column, text), of in sunk.items():
+        found = sort_ticks(ticks, verdict, self._may_try_again)
+        self._deliver_all(found.delivered, handed_s)
+        for (column, text), of in found.others.items():
             self.account.close(column, text, of)
-        self._unsent.note(has_left=len(unsent) < len(ticks), now_s=self._loop.time())
-        if sunk and self.entry.on_sink_error == "fail":
+        self._unsent.note(len(found.unsent) < len(ticks), self._loop.time())
+        if found.others and self.entry.on_sink_error == "fail":
             self._end(Outcome.FAILED)
-        return unsent
+        return found.unsent
 
     def _may_try_again(self, problem: Problem) -> bool:
         """Return whether an event never left: no name, no connection, no TLS."""
         can_leave = never_left(problem) and self.entry.route.sink.name != "udp"
         return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
 
-    def _deliver_all(self, ticks: Sequence[int]) -> None:
-        if not ticks:
-            return
-        now_s = self._loop.time()
-        self._unsent.note(has_left=True, now_s=now_s)
-        self.account.deliver(len(ticks), now_s, self._latencies(ticks, now_s))
+    def _deliver_all(self, ticks: Sequence[int], handed_s: float) -> None:
+        if ticks:
+            self.account.deliver(len(ticks), self._loop.time(), self._latencies(ticks, handed_s))
 
-    def _latencies(self, ticks: Sequence[int], now_s: float) -> Iterator[tuple[float, int]]:
+    def _latencies(self, ticks: Sequence[int], handed_s: float) -> Iterator[tuple[float, int]]:
         """Yield latencies and how many events have about each; a few stand for a large group."""
-        if not self._is_paced:
-            yield 0.0, len(ticks)
+        now_s = self._loop.time()
+        if not self._is_paced:  # then an event is due when it is handed over
+            yield now_s - handed_s, len(ticks)
             return
-        step = -(-len(ticks) // _SAMPLES)
-        for place in range(0, len(ticks), step):
-            due_s = self._begin_s + float(self.entry.schedule.due(ticks[place]))
-            yield max(0.0, now_s - due_s), min(step, len(ticks) - place)
+        for tick, count in sampled(ticks):
+            due_s = self._begin_s + float(self.entry.schedule.due(tick))
+            yield max(0.0, now_s - due_s), count
 
     # Skipping
 

@@ -188,5 +188,5 @@ class Latencies:
             return {"p50": None, "p99": None, "max": None}
         quantile = self._sketch.get_quantile_value
         most = self._max_s * 1000
-        shown = {f"p{rank}": round(min(quantile(rank / 100), most), 3) for rank in (50, 99)}
+        shown = {f"p{rank}": round(float(min(quantile(rank / 100), most)), 3) for rank in (50, 99)}
         return {**shown, "max": round(most, 3)}

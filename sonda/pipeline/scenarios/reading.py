@@ -20,6 +20,7 @@ from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.scenarios.numbers import is_exact
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.text.escape import at, kind_of, quote
+from sonda.pipeline.values.decimals import read_decimal
 
 MOST_BYTES: Final = 1 << 20
 """The most that a document may be long."""
@@ -43,7 +44,7 @@ def read_json(raw: bytes) -> Result[Document, Problem]:
     """Read a document in JSON, as strictly as an event; fails with `NotJson` or `Malformed`."""
     if len(raw) > MOST_BYTES:
         return Failure(_too_long())
-    return parse(raw).bind(lambda _: from_tree(json.loads(raw, parse_float=Decimal)))
+    return parse(raw).bind(lambda _: from_tree(json.loads(raw, parse_float=read_decimal)))
 
 
 def read_yaml(raw: bytes) -> Result[Document, Problem]:
@@ -56,7 +57,7 @@ def read_file(raw: bytes, environment: Mapping[str, str]) -> Result[Document, Pr
     tree: Result[Any, Problem] = Failure(_too_long())
     if len(raw) <= MOST_BYTES:
         is_json = raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
-        tree = Success(json.loads(raw, parse_float=Decimal)) if is_json else _yaml_tree(raw)
+        tree = Success(json.loads(raw, parse_float=read_decimal)) if is_json else _yaml_tree(raw)
     return tree.bind(lambda value: _copy(value, environment))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sonda.pipeline.scenarios.ledger import EMPTY, Ledger, ProblemCount
 from sonda.pipeline.scenarios.report_card import report_card
+from sonda.pipeline.scenarios.segments import PlanSegment
 from sonda.pipeline.scenarios.states import Outcome, State
 from sonda.pipeline.text.cards import Shown
 from sonda.pipeline.values.timestamps import rfc3339
@@ -34,6 +35,8 @@ class EntryProgress:
     """The ticks of rejected, unknown and skipped events, as ranges."""
     truncated: bool = False
     """Whether there were more ranges than are kept."""
+    segments: tuple[PlanSegment, ...] = ()
+    """Those of its plan, where that was changed on the way."""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -55,6 +58,7 @@ class EntryProgress:
             "problems": [problem.document() for problem in self.problems],
             **({"ticks": ticks} if ticks else {}),
             **({"truncated": True} if self.truncated else {}),
+            **({"segments": [one.document() for one in self.segments]} if self.segments else {}),
         }
 
 

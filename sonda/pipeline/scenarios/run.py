@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
 from returns.result import Result, Success
 
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.scenarios.changes import changed_segments
 from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
@@ -103,6 +105,27 @@ class Run:
         for entry in self._entries:
             if entry_id in (None, entry.entry.id):
                 entry.stop(drain_s=drain_s)
+
+    def changeable(self, entry_id: str | None) -> list[EntryRun]:
+        """Return those of one entry, or of all, whose plan is not over."""
+        return [
+            one
+            for one in self._entries
+            if entry_id in (None, one.entry.id)
+            and one.outcome is None
+            and one.ledger().not_due != 0
+        ]
+
+    def go_on_as(self, entries: Mapping[str, Entry]) -> None:
+        """Go on by changed plans, each by its entry's id.
+
+        Where ticks have to be reserved, nothing is handed over before they are again.
+        """
+        for one in self._entries:
+            if one.entry.id in entries:
+                one.go_on_as(entries[one.entry.id])
+        changed = tuple(entries.get(entry.id, entry) for entry in self.scenario.entries)
+        self.scenario = replace(self.scenario, entries=changed)
 
     def interrupt(self, drain_s: float) -> None:
         """Stop because the process ends."""
@@ -248,4 +271,5 @@ def _progress(run: EntryRun, now_s: float) -> EntryProgress:
         problems=run.account.problems.listed(),
         ticks={name: tuple(ranges) for name, ranges in run.account.ticks.items()},
         truncated=any(ranges.truncated for ranges in run.account.ticks.values()),
+        segments=changed_segments(run.entry),
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from math import gcd
+from math import gcd, lcm
 from typing import Final
 
 from sonda.pipeline.scenarios.numbers import NS_PER_S
@@ -38,6 +38,15 @@ class Progression:
         stop = self.numerator + len(self.ticks) * self.step
         return range(self.numerator, stop, self.step)
 
+    def later(self, span: Fraction) -> Progression:
+        """Return the same ticks, each due later by *span* seconds."""
+        if not span:
+            return self
+        below = lcm(self.denominator, span.denominator)
+        scale = below // self.denominator
+        more = span.numerator * (below // span.denominator)
+        return Progression(self.ticks, self.numerator * scale + more, self.step * scale, below)
+
     def stamps_ns(self, start_ns: int) -> list[int] | range:
         """Return start + due of each tick in nanoseconds, rounded up."""
         first, step, below = self.numerator * NS_PER_S, self.step * NS_PER_S, self.denominator
@@ -58,7 +67,10 @@ def one_by_one(ticks: range, due: Callable[[int], Fraction]) -> Iterator[Progres
 
 @dataclass(frozen=True)
 class Schedule:
-    """The ticks of an entry; *count* and *duration* (s) are its ends, where it has any."""
+    """The ticks of an entry; *count* and *duration* (s) are its ends, where it has any.
+
+    *shift* is what N has more than the integral of this rate, where another rate was before it.
+    """
 
     rate: Fraction
     gaps: Cycle | None = None
@@ -66,6 +78,7 @@ class Schedule:
     multiplier: Fraction = field(default=Fraction(1))
     duration: Fraction | None = None
     count: int | None = None
+    shift: Fraction = Fraction(0)
 
     @cached_property
     def planned(self) -> int | None:
@@ -82,8 +95,13 @@ class Schedule:
 
     def due(self, tick: int) -> Fraction:
         """Return when *tick* is due, in seconds from the entry's start."""
-        piece = self._piece(self._profile.locate(tick * self._ticks_below, self._ticks_above), tick)
+        piece = self._piece(self._locate(tick), tick)
         return Fraction(piece.numerator, piece.denominator)
+
+    def reached(self, time_s: Fraction) -> Fraction:
+        """Return N at *time_s*."""
+        weight = self._profile.weight(time_s * self._profile.unit) * self._ticks_above
+        return (weight + self._shift_above) / self._ticks_below
 
     def ticks_before(self, time_s: Fraction) -> int:
         """Return how many ticks are due before *time_s*; the inverse of `due`."""
@@ -101,7 +119,7 @@ class Schedule:
         """Split *ticks*, whose step is 1, into stretches of a constant rate."""
         tick, stop = ticks.start, ticks.stop
         while tick < stop:
-            segments = self._profile.locate(tick * self._ticks_below, self._ticks_above)
+            segments = self._locate(tick)
             empty = 0
             while tick < stop and empty < _WALKED:
                 segment = next(segments)
@@ -119,17 +137,28 @@ class Schedule:
 
     @cached_property
     def _ticks_above(self) -> int:
-        """N is *this* · weight / `_ticks_below`."""
-        return self.rate.numerator
+        """N is (*this* · weight + `_shift_above`) / `_ticks_below`, in integers."""
+        return self.rate.numerator * self.shift.denominator
 
     @cached_property
     def _ticks_below(self) -> int:
-        return self.rate.denominator * self.multiplier.denominator * self._profile.unit
+        below = self.rate.denominator * self.multiplier.denominator * self._profile.unit
+        return below * self.shift.denominator
+
+    @cached_property
+    def _shift_above(self) -> int:
+        return int(self.shift * self._ticks_below)
+
+    def _locate(self, tick: int) -> Iterator[Segment]:
+        """Yield the segments from that in which *tick* is due, or a little before."""
+        goal = tick * self._ticks_below - self._shift_above
+        return self._profile.locate(goal, self._ticks_above)
 
     def _unlimited_before(self, time_s: Fraction) -> int:
         """Return ⌈N(t)⌉."""
         weight = self._profile.weight(time_s * self._profile.unit) * self._ticks_above
-        return -(-weight.numerator // (weight.denominator * self._ticks_below))
+        above = weight.numerator + self._shift_above * weight.denominator
+        return -(-above // (weight.denominator * self._ticks_below))
 
     def _last_tick(self, segment: Segment, most: int) -> int:
         """Return the last tick that is due in a segment, at most *most*: N at its end is not reached."""
@@ -138,7 +167,8 @@ class Schedule:
         if segment.end is None:
             return most
         weight = segment.weight + segment.slope * (segment.end - segment.begin)
-        return min((weight * self._ticks_above - 1) // self._ticks_below, most)
+        above = weight * self._ticks_above + self._shift_above
+        return min((above - 1) // self._ticks_below, most)
 
     def _piece(self, segments: Iterator[Segment], tick: int) -> Progression:
         for segment in segments:
@@ -153,6 +183,7 @@ class Schedule:
             steep * segment.begin
             - self._ticks_above * segment.weight
             + ticks.start * self._ticks_below
+            - self._shift_above
         )
         step, denominator = self._ticks_below, steep * self._profile.unit
         common = gcd(numerator, step, denominator)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import lcm
 from typing import Final
 
 from sonda.pipeline.model import Event
@@ -17,9 +16,8 @@ from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.generators.sawtooth import Sawtooth
 from sonda.pipeline.scenarios.generators.sine import Sine
 from sonda.pipeline.scenarios.generators.spike import Spike
-from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.numbers import ceil_ns
-from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.timing import Timing
 
@@ -71,19 +69,13 @@ class Shifted:
         return self.shape.exact(tick, x + self.ahead)
 
     def ratios(self, x: Progression) -> Ratios:
-        return self.shape.ratios(self._shifted(x))
+        return self.shape.ratios(x.later(self.ahead))
 
     def doubles(self, x: Progression) -> list[float]:
-        return self.shape.doubles(self._shifted(x))
+        return self.shape.doubles(x.later(self.ahead))
 
     def bounds(self, ticks: int) -> tuple[Fraction, Fraction]:
         return self.shape.bounds(ticks)
-
-    def _shifted(self, x: Progression) -> Progression:
-        below = lcm(x.denominator, self.ahead.denominator)
-        scale = below // x.denominator
-        ahead = self.ahead.numerator * (below // self.ahead.denominator)
-        return Progression(x.ticks, x.numerator * scale + ahead, x.step * scale, below)
 
 
 def period_of(shape: Shape) -> Fraction | None:
@@ -104,8 +96,8 @@ class FleetEntry(Entry):
     each: Timing
     own_labels: tuple[LabelSet, ...]
     """What tells each series from the others."""
-    content_of: Callable[[int], Values | Messages]
-    """Returns where the values or messages of a series come from."""
+    content_of: Callable[[int], Content]
+    """Returns where the content of a series comes from."""
 
     @property
     def series(self) -> int:

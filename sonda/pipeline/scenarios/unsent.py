@@ -41,7 +41,7 @@ class Unsent:
         """Remove and return the ticks before *tick*."""
         return self.take(bisect_left(self.ticks, tick))
 
-    def note(self, *, has_left: bool, now_s: float) -> None:
+    def note(self, has_left: bool, now_s: float) -> None:
         """Note whether anything of a group has left."""
         if has_left:
             self.since_s = None

@@ -63,6 +63,7 @@ class Sink(Generic[O]):
     frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
     they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
+    Where *headers_name_tenant*, events with other headers have an order of their own.
     """
 
     options: type[O]
@@ -72,6 +73,7 @@ class Sink(Generic[O]):
     send_many: SendMany | None = None
     can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
+    headers_name_tenant: bool = False
     open: Callable[[O, Network], Any] | None = None
 
 

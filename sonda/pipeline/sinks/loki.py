@@ -103,4 +103,6 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
-SINK: Final = Sink(Loki, push_to, describe, send_many=send_many_to, open=open_queue)
+SINK: Final = Sink(
+    Loki, push_to, describe, send_many=send_many_to, open=open_queue, headers_name_tenant=True
+)

@@ -101,4 +101,11 @@ def describe(
     )
 
 
-SINK: Final = Sink(OtlpHttp, push_by_kind, describe, send_many=send_many_by_kind, open=open_queues)
+SINK: Final = Sink(
+    OtlpHttp,
+    push_by_kind,
+    describe,
+    send_many=send_many_by_kind,
+    open=open_queues,
+    headers_name_tenant=True,
+)

@@ -40,7 +40,7 @@ from sonda.pipeline.schemas.issues import (
     unknown_variant,
 )
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
-from sonda.pipeline.targets import destination_of, target_of
+from sonda.pipeline.targets import destination_of, receiver_of, target_of
 from sonda.pipeline.text.escape import quote, variant
 from sonda.pipeline.values.durations import seconds
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED, memoize
@@ -240,6 +240,7 @@ def _read(identity: str, kind: Kind) -> PluginRef:
         identity,
         target=target_of(name, read),
         destination=destination_of(name, read),
+        receiver=receiver_of(name, read, plugin),
         key=(name, msgspec.json.encode(read)),
         timeout_s=seconds(timeout) if timeout else inf,
     )

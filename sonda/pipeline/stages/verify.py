@@ -16,8 +16,6 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.addresses import address_of, parse_http_url
 from sonda.pipeline.values.durations import seconds
-from sonda.pipeline.verify import look_for
-from sonda.pipeline.verify.read_back import Verified, read_back
 
 T = TypeVar("T")
 
@@ -50,6 +48,9 @@ async def verify(
     asked = event.order.verify
     if asked is None:
         return receipt
+    from sonda.pipeline.verify import look_for
+    from sonda.pipeline.verify.read_back import Verified, read_back
+
     target = event.order.sink.target if asked.url is None else asked.url
     deadline = Deadline.within(seconds(asked.timeout), until_s)
     look = look_for(event, receipt, network, deadline)

@@ -17,7 +17,6 @@ from typing import Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS, excerpt, hide_userinfo
-from sonda.pipeline.text.unescape import count_marks, folded, split_astral, unescaped
 
 _NAME: Final = re.compile(
     r"auth|cookie|token|secret|pass|pwd|credential|signature|session|key|jwt|bearer|login",
@@ -43,6 +42,8 @@ def quote_words(
     Of a text that is not *whole* the start is quoted alone. One with so many escapes that looking
     through them would keep the event loop is not quoted if there is something to hide.
     """
+    from sonda.pipeline.text.unescape import count_marks  # only where something is to be hidden
+
     hidden = tuple(secrets)
     if hidden and count_marks(text) > _MOST_ESCAPES:
         return _HIDDEN
@@ -54,13 +55,17 @@ def replace_secrets(text: str, replacements: Mapping[str, str]) -> str:
 
     Where escapes stand inside one another too deep to be undone, nothing of *text* is returned.
     """
+    if not replacements or not text:
+        return text
+    from sonda.pipeline.text.unescape import folded, split_astral, unescaped
+
     wanted = {
         spelling: shown
         for secret, shown in replacements.items()
         if len(secret) >= _SHORTEST
         for spelling in _spellings(secret)
     }
-    if not wanted or not text:
+    if not wanted:
         return text
     longest_first = sorted(wanted, key=len, reverse=True)  # one may be a part of another
     found: list[tuple[int, int, str]] = []
@@ -83,6 +88,8 @@ def _spellings(secret: str) -> Iterator[str]:
 
     CSV and SQL double quotes; programs that do not trust text print it in Base64 or hexadecimal.
     """
+    from sonda.pipeline.text.unescape import folded, split_astral, unescaped
+
     garbled = secret.encode(errors="surrogatepass").decode("latin-1")
     for meant in (secret, secret.strip("\\"), garbled):  # a final backslash can be lost on the way
         for layer in unescaped(split_astral(meant))[0]:

@@ -8,13 +8,15 @@ Spec: https://yaml.org/spec/1.2.2/#103-core-schema
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 import yaml
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.text.escape import variant
+from sonda.pipeline.text.escape import QUOTED_CHARACTERS, cut, escape, variant
+from sonda.pipeline.values.decimals import read_decimal
 
 _SAFE: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,22 +28,56 @@ _FLOAT: Final = (
 _CORE: Final = (
     ("bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
     ("null", r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)\Z", list("-+0123456789")),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", list("-+0123456789")),
     ("float", _FLOAT, list("-+.0123456789")),
 )
+_MOST_DIGITS: Final = 1000  # of an integer: the largest double has 309
+_MOST_BITS: Final = 1024  # of the largest double
+_TAG: Final = "tag:yaml.org,2002:"
 
 
-class _Loader(_SAFE):  # type: ignore[misc]  # one of two classes, told apart when this is loaded
-    """Loads the core schema, and refuses a name that stands twice."""
+def _integer(text: str) -> int | Decimal:
+    """Return an integer; one longer than any that is used as a `Decimal`, which costs less."""
+    base = {"0o": 8, "0x": 16}.get(text[:2])
+    if base is not None:
+        return int(text[2:], base)
+    return int(text) if len(text) <= _MOST_DIGITS else read_decimal(text)
+
+
+def _float(text: str) -> Decimal:
+    """Return a float, whose `inf` and `nan` have a dot before them."""
+    return read_decimal(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_MEANINGS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "bool": lambda text: text.lower() == "true",
+    "null": lambda _: None,
+    "int": _integer,
+    "float": _float,
+}
+
+
+class _ExactLoader(_SAFE):  # type: ignore[misc]  # one of two classes, told apart when this is loaded
+    """Loads the core schema, floats as `Decimal`, and refuses a name that stands twice."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: constructor
+        for tag, constructor in _SAFE.yaml_constructors.items()
+        if tag in {None, f"{_TAG}str", f"{_TAG}seq", f"{_TAG}map"}
+    }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         names: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _at(key, "a name is no string")
             name = self.construct_object(key, deep=True)
             if not isinstance(name, str):
-                raise _at(key, f"the name {name!r} is no string: quote it")
+                raise _at(
+                    key,
+                    f"the name {escape(cut(key.value, QUOTED_CHARACTERS))} is no string: quote it",
+                )
             if name in names:
                 raise _at(key, f"the name {variant(name)} stands twice in one object")
             names.add(name)
@@ -49,19 +85,40 @@ class _Loader(_SAFE):  # type: ignore[misc]  # one of two classes, told apart wh
         return mapping
 
 
+class _Loader(_ExactLoader):
+    """Loads the core schema, floats as doubles."""
+
+
 def _at(node: Any, reason: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=reason, problem_mark=node.start_mark)
 
 
-def _float(loader: Any, node: Any) -> float:
-    """Read a float as Python does, but for the dot before `inf` and `nan`."""
-    text: str = loader.construct_scalar(node).lower()
-    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+def _scalar(loader: Any, node: Any) -> Any:
+    """Construct a scalar by its tag, which may be written out, and then by its pattern, too."""
+    text: str = loader.construct_scalar(node)
+    kind = node.tag.removeprefix(_TAG)
+    kinds = ("int", "float") if kind == "float" else (kind,)
+    if not any(re.match(pattern, text) for name, pattern, _ in _CORE if name in kinds):
+        raise _at(node, f"{variant(text)} does not read as {kind}")
+    return _MEANINGS[kind](text)
 
 
-for _tag, _pattern, _first in _CORE:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
-_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+def _short_integer(loader: Any, node: Any) -> int:
+    found = _scalar(loader, node)
+    if isinstance(found, Decimal) or found.bit_length() > _MOST_BITS:
+        raise _at(node, "the integer is out of range")
+    return int(found)
+
+
+def _double(loader: Any, node: Any) -> float:
+    return float(_scalar(loader, node))
+
+
+for _kind, _pattern, _first in _CORE:
+    _ExactLoader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(_pattern), _first)
+    _ExactLoader.add_constructor(f"{_TAG}{_kind}", _scalar)
+_Loader.add_constructor(f"{_TAG}int", _short_integer)
+_Loader.add_constructor(f"{_TAG}float", _double)
 
 
 def _check_depth(text: str) -> None:
@@ -94,7 +151,7 @@ def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
         line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
         return Failure(f"not valid YAML: {line}{exc.problem}")
     except (yaml.YAMLError, ValueError) as exc:
-        return Failure(f"not valid YAML: {exc}")
+        return Failure(f"not valid YAML: {str(exc).partition(chr(10))[0]}")
     except RecursionError:
         return Failure("not valid YAML: it is nested too deeply")
     finally:
@@ -113,18 +170,6 @@ def _events(document: Any) -> list[Any]:
             return [document]
 
 
-class _ExactLoader(_Loader):
-    """Reads floats as `Decimal`, which keeps their text."""
-
-
-def _decimal(loader: Any, node: Any) -> Decimal:
-    text: str = loader.construct_scalar(node).lower()
-    return Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
-
-
-_ExactLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
-
-
 def read_document(text: str) -> Result[Any, str]:
     """Return the only document of a stream, floats as `Decimal`; fails with the reason.
 
@@ -139,7 +184,7 @@ def read_document(text: str) -> Result[Any, str]:
         line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
         return Failure(f"not valid YAML: {line}{exc.problem}")
     except (yaml.YAMLError, ValueError) as exc:
-        return Failure(f"not valid YAML: {exc}")
+        return Failure(f"not valid YAML: {str(exc).partition(chr(10))[0]}")
     except RecursionError:
         return Failure("not valid YAML: it is nested too deeply")
     finally:
@@ -150,14 +195,5 @@ def read_document(text: str) -> Result[Any, str]:
 def read_scalar(text: str) -> str | int | Decimal | bool | None:
     """Return what a plain scalar of YAML means; it is never more than a scalar."""
     kind = next((tag for tag, pattern, _ in _CORE if re.match(pattern, text)), "str")
-    match kind:
-        case "bool":
-            return text.lower() == "true"
-        case "null":
-            return None
-        case "int":
-            return int(text)
-        case "float":
-            return Decimal(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        case _:
-            return text
+    found: str | int | Decimal | bool | None = _MEANINGS[kind](text) if kind in _MEANINGS else text
+    return found

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from sonda.pipeline.plugins.fit import encoders_of_signal, encoders_of_sink, sinks_of_encoder
 from sonda.pipeline.schemas.registry import (
     BY_ID,
+    CHANGE,
     COMMON,
     GENERATORS,
     PLUGINS,
@@ -100,7 +101,7 @@ def _event(signal: str) -> tuple[Json, Json]:
         if narrower == {"not": {}}:
             del properties[name]
         else:
-            properties[name] = _narrowed(properties[name], narrower)
+            properties[name] = {**properties[name], **_names(properties[name], narrower)}
     written: Json = _published({"properties": properties}, REQUEST)["properties"]
     words = {key: text for key, text in written["signal_type"].items() if key != "enum"}
     written["signal_type"] = {**words, "const": signal, "examples": [signal]}
@@ -118,10 +119,12 @@ def _event(signal: str) -> tuple[Json, Json]:
     )
 
 
-def _narrowed(schema: Schema, narrower: Schema) -> Json:
-    """Return *schema* with further rules for the names in it."""
-    names = {**schema["propertyNames"], **narrower["propertyNames"]}
-    return {**schema, "propertyNames": names}
+def _names(*schemas: Schema) -> Json:
+    """Return `propertyNames` with the rules of each schema, where one has any."""
+    rules = {
+        key: value for schema in schemas for key, value in schema.get("propertyNames", {}).items()
+    }
+    return {"propertyNames": rules} if rules else {}
 
 
 def _object(properties: Json, required: Iterable[str]) -> Json:
@@ -167,6 +170,7 @@ def _scenarios() -> Iterator[tuple[str, Json]]:
     }
     several = {**SCENARIO["properties"]["scenarios"], "items": ref("ScenarioEntry"), "minItems": 1}
     head = {"title": SCENARIO["title"], "description": SCENARIO["description"]}
+    yield "ScenarioChange", _published(CHANGE, CHANGE)
     yield "Scenario", {**head, **_object({**properties, "scenarios": several}, ["scenarios"])}
     single = {name: value for name, value in properties.items() if name != "scenarios"}
     entry = parts["entry"]
@@ -175,7 +179,7 @@ def _scenarios() -> Iterator[tuple[str, Json]]:
         {
             "title": "Scenario of one entry",
             "description": "The keys of the only entry stand at the top level.",
-            **_object({**single, **entry["properties"]}, entry["required"]),
+            **_object({**single, **entry["properties"], **single}, entry["required"]),
         },
     )
 
@@ -235,7 +239,7 @@ def _referred(schema: Schema, base: Schema) -> Json:
     target: Any = target_base
     for step in steps:
         target = target[step]
-    return _published({**target, **beside}, target_base)
+    return _published({**target, **beside, **_names(target, beside)}, target_base)
 
 
 def _inner(value: Any, base: Schema) -> Any:

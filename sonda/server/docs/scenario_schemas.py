@@ -119,6 +119,16 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
     "Rate": _object("Events per second", _RATE),
     "Latency": _object("Milliseconds from when an event was due to its verdict", _LATENCY),
     "ProblemCount": _object("How often a problem was met", _PROBLEM),
+    "PlanSegment": _object(
+        "Part of a plan",
+        {
+            "from_tick": {"description": "Its first event.", **_COUNT},
+            "from_ns": {"description": "When it began, after the entry's start.", **_COUNT},
+            "rate": {"description": "Not there for stages and rows.", **_NUMBER},
+            "paused": {"type": "boolean"},
+        },
+        *("rate",),
+    ),
     "EntryDetail": _object(
         "Entry of a run",
         {
@@ -139,9 +149,13 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
                 },
             },
             "truncated": {"type": "boolean"},
+            "segments": {
+                "description": "Those of its plan, where that was changed while it ran.",
+                **_list("PlanSegment"),
+            },
             "reserved": _COUNT,
         },
-        *("ticks", "truncated", "reserved"),
+        *("ticks", "truncated", "segments", "reserved"),
     ),
     "ScenarioDetail": _object(
         "Run",

@@ -121,11 +121,18 @@ class Gateway:
         self, raw: bytes, media_type: str, params: Mapping[str, str], *, caller: Caller
     ) -> Answer:
         """Hand a document to the runner; raise `Refusal` where nobody answers."""
-        submission = Submission(raw, media_type, caller, self._config.current.source)
-        body = pickle.dumps(submission)
+        body = self._packed(raw, media_type, caller)
         return await self.call(
             "POST", "/scenarios", params, body, caller=caller, takes_s=_COMPILE_S
         )
+
+    async def change(self, path: str, raw: bytes, media_type: str, *, caller: Caller) -> Answer:
+        """Hand what is to change in a run to the runner; raise `Refusal` where nobody answers."""
+        body = self._packed(raw, media_type, caller)
+        return await self.call("PATCH", path, {}, body, caller=caller)
+
+    def _packed(self, raw: bytes, media_type: str, caller: Caller) -> bytes:
+        return pickle.dumps(Submission(raw, media_type, caller, self._config.current.source))
 
     async def call(
         self,
@@ -324,5 +331,7 @@ def _without_runs(path: str) -> Answer:
     """Return the answer where no run was ever started."""
     if path == "/scenarios":
         return 200, {}, b'{"scenarios":[]}\n'
+    if path == "/scenarios/metrics":
+        return 200, {}, b""
     wanted = unquote(path.split("/")[2])
     return 404, {}, envelope(404, f"there is no scenario {wanted!r}")

@@ -7,42 +7,32 @@ import logging
 import sqlite3
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Coroutine, Mapping
-from functools import partial
+from collections.abc import Collection, Coroutine
 from typing import Any, Final
 from uuid import uuid4
 
-from returns.result import Failure, Result
+from returns.result import Failure
 
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.hiding import hide_refusal
-from sonda.pipeline.model import NamedDestination
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.read_below import read_text
 from sonda.pipeline.policy.callers import Caller
-from sonda.pipeline.problems import Forbidden, Problem
-from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
-from sonda.pipeline.scenarios.csv_table import MOST_BYTES
-from sonda.pipeline.scenarios.plan import Scenario
-from sonda.pipeline.scenarios.plan_document import plan_document
-from sonda.pipeline.scenarios.reading import Document, from_tree
+from sonda.pipeline.scenarios.changes import PlanChange
+from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import PipelineSender
 from sonda.pipeline.scenarios.states import State
-from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.preview import preview
+from sonda.server.scenarios.compiling import Compiler, Directory
 from sonda.server.scenarios.log_lines import RunLog
 from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.room import Room
+from sonda.server.scenarios.scrape import MOST_SERIES, Scrape
 from sonda.server.scenarios.stored_run import StoredRun
 
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = 3600.0
 _OUTCOMES: Final = ("delivered", "rejected", "unknown")
-
-Directory = Mapping[str, NamedDestination]
 
 
 class Registry:
@@ -56,7 +46,7 @@ class Registry:
         self, pipeline: Pipeline, network: Network, records: Records, *, room: Room, keep: int
     ) -> None:
         self._sender = PipelineSender(pipeline)
-        self._network = network
+        self.compiler = Compiler(network)
         self._records = records
         self._room = room
         self._keep = keep
@@ -80,43 +70,6 @@ class Registry:
         self._forget_old()
 
     # Starting
-
-    def _read_rows(self, path: str) -> str:
-        return read_text(path, self._network.confinement, MOST_BYTES)
-
-    def compile(
-        self, document: Result[Document, Problem], caller: Caller, directory: Directory
-    ) -> Scenario:
-        """Compile a document, and ask the operator's rules; raise `Refusal`."""
-        known = {
-            name: KnownDestination.of(named)
-            for name, named in directory.items()
-            if caller.may_use(name)
-        }
-        compiled = document.bind(
-            partial(
-                compile_document,
-                now_ns=time.time_ns(),
-                destinations=known,
-                in_server=True,
-                read_text=self._read_rows,
-            )
-        )
-        if isinstance(compiled, Failure):
-            raise Refusal.of(compiled.failure())
-        scenario = compiled.unwrap()
-        for entry in scenario.entries:
-            if entry.route.named is None and (forbidden := caller.judge_inline()) is not None:
-                raise Refusal(403, f"scenario entry '{entry.id}': {forbidden}")
-            order = entry.route.order(entry.event(0))
-            shown = encode(order).bind(partial(preview, transport=self._network))
-            if isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden):
-                raise Refusal.of(hide_refusal(shown, order).failure())
-        return scenario
-
-    def plan(self, scenario: Scenario) -> dict[str, Any]:
-        """Return the answer of a dry run."""
-        return plan_document(scenario, self._network)
 
     async def start(self, scenario: Scenario, caller: Caller) -> dict[str, Any]:
         """Start a run; raise `Refusal` where its name or a limit is in the way."""
@@ -154,8 +107,17 @@ class Registry:
         for kept in active:
             if kept.name == scenario.name and kept.is_visible(viewer):
                 raise Refusal(409, f"scenario '{kept.name}' is active as {kept.id}")
-        in_use = [one for kept in active if kept.run for one in kept.run.active_entries()]
-        self._room.check(scenario.entries, in_use)
+        self._room.check(scenario.entries, self._in_use())
+
+    def _in_use(self, but: StoredRun | None = None, without: Collection[str] = ()) -> list[Entry]:
+        """Return the active entries of all runs, of one run without some."""
+        return [
+            one
+            for kept in self._runs.values()
+            if kept.run is not None
+            for one in kept.run.active_entries()
+            if kept is not but or one.id not in without
+        ]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -167,7 +129,8 @@ class Registry:
             async with run:
                 while not run.is_done:
                     await run.wait(_EVERY_S)
-                    await self._keep_up(kept, run, log)
+                    async with kept.recording:
+                        await self._keep_up(kept, run, log)
         except Exception:  # noqa: BLE001  # other runs go on
             _LOG.exception("a bug: scenario %s is interrupted", kept.id)
             kept.end(interrupted(kept.record(None)))
@@ -181,6 +144,36 @@ class Registry:
         except (sqlite3.Error, OSError) as exc:
             _LOG.error("the end of scenario %s cannot be recorded: %s", kept.id, exc)
         self._forget_old()
+
+    async def change(self, wanted: str, viewer: str | None, change: PlanChange) -> StoredRun:
+        """Let a run or one of its entries go on otherwise from now; return the run.
+
+        All of its entries or none. Raise `Refusal` where it is over, or a value or a limit forbids it.
+        """
+        kept, entry = self.find(wanted, viewer)
+        async with kept.recording:
+            if kept.run is not None and self._replan(kept, kept.run, entry, change):
+                await self._keep_up(kept, kept.run, RunLog(kept.id, kept.name, kept.owner))
+            elif kept.run is None:
+                raise Refusal(409, f"scenario {wanted} has finished")
+        return kept
+
+    def _replan(self, kept: StoredRun, run: Run, entry: str | None, change: PlanChange) -> bool:
+        """Change the plan of entries; return whether anything is another."""
+        changing = run.changeable(entry)
+        if not changing:
+            raise Refusal(409, "nothing is left to change: every event is due, or it is stopping")
+        changed: dict[str, Entry] = {}
+        for one in changing:
+            result = one.changed(change)
+            if isinstance(result, Failure):
+                raise Refusal.of(result.failure())
+            if result.unwrap() is not one.entry:
+                changed[one.entry.id] = result.unwrap()
+        self._room.check(list(changed.values()), self._in_use(kept, changed))
+        run.go_on_as(changed)
+        kept.plan = run.scenario
+        return bool(changed)
 
     async def _keep_up(self, kept: StoredRun, run: Run, log: RunLog) -> None:
         """Record a second's ledger, and what may be handed over until the next one."""
@@ -231,23 +224,10 @@ class Registry:
             raise Refusal(404, f"there is no scenario {wanted!r}")
         return kept, entry or None
 
-    def scenario_of(self, kept: StoredRun, directory: Directory) -> Scenario:
+    async def scenario_of(self, kept: StoredRun, directory: Directory) -> Scenario:
         """Return a run's plan; after a restart it is made of the record, or raises `Refusal`."""
         if kept.plan is None:
-            known = {name: KnownDestination.of(named) for name, named in directory.items()}
-            document = from_tree(kept.final["document"])
-            compiled = document.bind(
-                partial(
-                    compile_document,
-                    now_ns=kept.started_ns,
-                    destinations=known,
-                    read_text=self._read_rows,
-                )
-            )
-            if isinstance(compiled, Failure):
-                problem = compiled.failure()
-                raise Refusal(404, f"the events of {kept.id} cannot be made again: {problem}")
-            kept.plan = compiled.unwrap()
+            kept.plan = await self.compiler.compile_again(kept.final, kept.started_ns, directory)
         return kept.plan
 
     def listed(
@@ -279,6 +259,28 @@ class Registry:
             "lag_s": max((run.progress.lag_s for run in live), default=0.0),
             "unrecorded": next(iter(self._unrecorded.values()), None),
         }
+
+    async def scrape(
+        self, wanted: str | None, viewer: str | None, directory: Directory, *, openmetrics: bool
+    ) -> str:
+        """Return the latest values of a run or an entry, or of all that are active; raise `Refusal`."""
+        scraped = Scrape()
+        asked = (
+            [kept for kept in reversed(self._runs.values()) if kept.run and kept.is_visible(viewer)]
+            if wanted is None
+            else [self.find(wanted, viewer)[0]]
+        )
+        series = 0
+        for kept in asked:
+            scenario = await self.scenario_of(kept, directory)
+            for entry, shown in zip(scenario.entries, kept.detail()["scenarios"], strict=True):
+                if wanted in (None, kept.id, shown["id"]):
+                    series += entry.series
+                    if series > MOST_SERIES:
+                        reason = f"more than {MOST_SERIES:,} series: ask for those of one scenario"
+                        raise Refusal(422, reason)
+                    await scraped.add(entry, shown["ledger"]["due"])
+        return await scraped.text(openmetrics=openmetrics)
 
     # Stopping
 

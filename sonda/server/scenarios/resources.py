@@ -11,17 +11,21 @@ from typing import Any, Final
 
 import falcon
 import falcon.asgi
+from returns.result import Failure
 
 from sonda.envelope import compact, envelope
 from sonda.pipeline.events import to_json
+from sonda.pipeline.samples import one_by_one
+from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
-from sonda.resources.turns import Turns
+from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
+from sonda.server.scenarios.stored_run import StoredRun
 from sonda.server.scenarios.submission import Submission, viewer_of
 
 _PAGE: Final = 100
@@ -44,14 +48,15 @@ class Collection:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Start a run, or show its plan."""
-        given: Submission = pickle.loads(await req.stream.read())  # noqa: S301  # from this server's worker
+        given = await _submission(req)
         if given.source != self._config.current.source:
             self._config.apply(given.source)
-        read = read_yaml if given.media_type in YAML_TYPES else read_json
-        directory = self._config.destinations()
-        scenario = self._registry.compile(read(given.raw), given.caller, directory)
+        compiler, directory = self._registry.compiler, self._config.destinations()
+        scenario = await compiler.compile(
+            given.raw, given.caller, directory, is_yaml=given.media_type in YAML_TYPES
+        )
         if req.get_param("dry_run") == "true":
-            _write(resp, 200, self._registry.plan(scenario))
+            _write(resp, 200, await compiler.plan(scenario))
             return
         answer = await self._registry.start(scenario, given.caller)
         resp.set_header("Location", f"/scenarios/{answer['id']}")
@@ -65,6 +70,11 @@ class Collection:
         _write(resp, 200, listed)
 
 
+async def _submission(req: falcon.asgi.Request) -> Submission:
+    given: Submission = pickle.loads(await req.stream.read())  # noqa: S301  # from this server's worker
+    return given
+
+
 class Item:
     """`/scenarios/{id}`."""
 
@@ -75,11 +85,20 @@ class Item:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
     ) -> None:
         """Show a run, or one of its entries."""
-        kept, entry = self._registry.find(wanted, viewer_of(req.headers))
-        detail = kept.detail()
-        if entry is not None:
-            detail = next(one for one in detail["scenarios"] if one["id"] == wanted)
-        _write(resp, 200, detail)
+        kept, _ = self._registry.find(wanted, viewer_of(req.headers))
+        _write(resp, 200, _shown(kept, wanted))
+
+    async def on_patch(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
+    ) -> None:
+        """Let a run, or one of its entries, go on otherwise from now."""
+        given = await _submission(req)
+        read = read_yaml if given.media_type in YAML_TYPES else read_json
+        change = read(given.raw).bind(read_change)
+        if isinstance(change, Failure):
+            raise Refusal.of(change.failure())
+        kept = await self._registry.change(wanted, viewer_of(req.headers), change.unwrap())
+        _write(resp, 200, _shown(kept, wanted))
 
     async def on_delete(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
@@ -89,6 +108,12 @@ class Item:
         forget = asked.get("forget") == "true"
         viewer = viewer_of(req.headers)
         _write(resp, 200, await self._registry.stop(wanted, viewer, drain_s(asked), forget=forget))
+
+
+def _shown(kept: StoredRun, wanted: str) -> dict[str, Any]:
+    """Return what there is of a run, or of its entry of the id *wanted*."""
+    detail = kept.detail()
+    return next((one for one in detail["scenarios"] if one["id"] == wanted), detail)
 
 
 class Events:
@@ -105,7 +130,7 @@ class Events:
         kept, _ = self._registry.find(wanted, viewer_of(req.headers))
         asked = parameters(req.query_string, "outcome", "limit")
         limit = int(asked.get("limit", MOST_LIMIT))
-        scenario = self._registry.scenario_of(kept, self._config.destinations())
+        scenario = await self._registry.scenario_of(kept, self._config.destinations())
         shown = {one["id"].partition(".")[2]: one for one in kept.detail()["scenarios"]}
         lines: list[bytes] = []
         turns = Turns()  # the runs go on meanwhile
@@ -122,7 +147,7 @@ class Events:
 
 
 def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
-    """Yield a line for each event of these outcomes, as far as its tick was kept."""
+    """Yield the lines of each event of these outcomes, as far as its tick was kept."""
     for outcome in columns:
         for first, last in shown.get("ticks", {}).get(outcome, ()):
             for tick in range(first, last + 1):
@@ -131,27 +156,41 @@ def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[
                     for problem in shown["problems"]
                     if problem["first_tick"] <= tick <= problem["last_tick"]
                 )
-                yield (
-                    compact(
-                        {
-                            "tick": tick,
-                            "outcome": outcome,
-                            "detail": next(said, ""),
-                            "event": _body(entry, tick),
-                        }
-                    )
-                    + b"\n"
-                )
+                head = {"tick": tick, "outcome": outcome, "detail": next(said, "")}
+                for body in _bodies(entry, tick):
+                    yield compact({**head, "event": body}) + b"\n"
 
 
-def _body(entry: Entry, tick: int) -> dict[str, Any]:
-    """Return an event as a body of `POST /events`, without credentials."""
-    body: dict[str, Any] = json.loads(to_json(public(entry.event(tick), entry)).unwrap())
-    named = entry.route.named
-    if named is None:
-        return dict(masked(body))
-    del body["encoder"], body["sink"]
-    return {**body, "destination": named.name}
+def _bodies(entry: Entry, tick: int) -> Iterator[dict[str, Any]]:
+    """Yield an event as bodies of `POST /events`, without credentials: a histogram's samples."""
+    for event in one_by_one(public(entry.event(tick), entry)):
+        body: dict[str, Any] = json.loads(to_json(event).unwrap())
+        named = entry.route.named
+        if named is None:
+            yield dict(masked(body))
+        else:
+            del body["encoder"], body["sink"]
+            yield {**body, "destination": named.name}
+
+
+class Metrics:
+    """`/scenarios/metrics` and `/scenarios/{id}/metrics`, in text or in OpenMetrics without its end."""
+
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
+        self._registry = registry
+        self._config = config
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str | None = None
+    ) -> None:
+        """Show the latest values."""
+        text = await self._registry.scrape(
+            wanted,
+            viewer_of(req.headers),
+            self._config.destinations(),
+            openmetrics=req.get_param("format") == "openmetrics",
+        )
+        resp.data = text.encode()
 
 
 class Status:
@@ -171,6 +210,9 @@ def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any
     app.add_route("/scenarios", Collection(registry, config))
     app.add_route("/scenarios/{wanted}", Item(registry))
     app.add_route("/scenarios/{wanted}/events", Events(registry, config))
+    metrics = Metrics(registry, config)
+    app.add_route("/scenarios/metrics", metrics)
+    app.add_route("/scenarios/{wanted}/metrics", metrics)
     app.add_route("/status", Status(registry))
     app.add_error_handler(Exception, _answer_bug)
     app.add_error_handler(OSError, _answer_unstorable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import falcon
 import falcon.asgi
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from sonda.answers import PROBLEM_JSON
 from sonda.envelope import CODES, compact
@@ -46,7 +48,9 @@ def add_scenarios(
     shared = (gateway, auth)
     app.add_middleware(_Lifespan(gateway))
     app.add_route("/scenarios", _Collection(*shared, timeout_s))
-    app.add_route("/scenarios/{wanted}", _Item(*shared, is_ready))
+    app.add_route("/scenarios/metrics", _Scrape(*shared))
+    app.add_route("/scenarios/{wanted}/metrics", _Scrape(*shared))
+    app.add_route("/scenarios/{wanted}", _Item(*shared, timeout_s, is_ready))
     app.add_route("/scenarios/{wanted}/events", _Events(*shared))
     app.add_route("/scenarios/{wanted}/progress", _Progress(*shared, is_ready))
     app.add_error_handler(Refusal, _answer_refusal)
@@ -125,13 +129,19 @@ class _Collection(_Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         """Start a run."""
         caller = self._auth.check(req)
-        media_type = _media_type(req)
-        raw = await req.scope[BODY].read(
-            req.get_header("Content-Length"), MOST_BYTES, self._timeout_s, _DOCUMENT_LIMIT
-        )
-        req.context.raw = raw
+        media_type, raw = await _document(req, self._timeout_s)
         asked = parameters(req.query_string, "dry_run")
         _write(req, resp, *await self._gateway.submit(raw, media_type, asked, caller=caller))
+
+
+async def _document(req: Request, timeout_s: float) -> tuple[str, bytes]:
+    """Return what the body is, and the body; raise `Rejected`."""
+    media_type = _media_type(req)
+    raw: bytes = await req.scope[BODY].read(
+        req.get_header("Content-Length"), MOST_BYTES, timeout_s, _DOCUMENT_LIMIT
+    )
+    req.context.raw = raw
+    return media_type, raw
 
 
 def _media_type(req: Request) -> str:
@@ -146,8 +156,15 @@ def _media_type(req: Request) -> str:
 
 
 class _Item(_Resource):
-    def __init__(self, gateway: Gateway, auth: BearerAuth, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        auth: BearerAuth,
+        timeout_s: float,
+        is_ready: Callable[[], bool],
+    ) -> None:
         super().__init__(gateway, auth)
+        self._timeout_s = timeout_s
         self._is_ready = is_ready
 
     async def on_get(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # in the path
@@ -165,6 +182,14 @@ class _Item(_Resource):
                 return
             await asyncio.sleep(min(_POLL_S, left_s))
 
+    async def on_patch(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
+        """Let it go on otherwise from now."""
+        caller = self._auth.check(req)
+        media_type, raw = await _document(req, self._timeout_s)
+        parameters(req.query_string)
+        answer = await self._gateway.change(quote(req.path), raw, media_type, caller=caller)
+        _write(req, resp, *answer)
+
     async def on_delete(self, req: Request, resp: Response, wanted: str) -> None:  # noqa: ARG002  # as above
         """Stop and drain."""
         caller = self._auth.check(req)
@@ -176,6 +201,29 @@ class _Events(_Resource):
         """Show the events again that were not delivered."""
         caller = self._auth.check(req)
         await self._forward(req, resp, caller, parameters(req.query_string, "outcome", "limit"))
+
+
+class _Scrape(_Resource):
+    async def on_get(self, req: Request, resp: Response, wanted: str = "") -> None:  # noqa: ARG002  # as above
+        """Show the latest values, in the format that the scraper prefers."""
+        caller = self._auth.check(req)
+        parameters(req.query_string)
+        _, content_type = choose_encoder(req.get_header("Accept") or "")
+        asked, end = {"format": "text"}, b""
+        if content_type.startswith("application/openmetrics-text"):
+            asked, end = {"format": "openmetrics"}, b"# EOF\n"
+        status, headers, body = await self._gateway.call(
+            "GET", quote(req.path), asked, caller=caller
+        )
+        if status != _OK:
+            _write(req, resp, status, headers, body)
+            return
+        resp.content_type, body = content_type, body + end
+        resp.set_header("Vary", "Accept, Accept-Encoding")
+        if gzip_accepted(req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            body = await asyncio.to_thread(gzip.compress, body)
+        resp.data = body
 
 
 class _Progress(_Resource):

@@ -31,6 +31,8 @@ class StoredRun:
     """What `detail` returns once the run has ended."""
     ended_s: float | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    recording: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the run's plan is changed or recorded: what is stored is one plan's."""
     _delivered: int = 0
     _last_delivery_s: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 

@@ -55,10 +55,11 @@ class Destination:
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         self.sizes.append(len(request.content))
-        lines = request.content.decode().splitlines()
         if not self.reads_json:
-            self.requests.append(lines)
+            self.requests.append(request.content.decode(errors="replace").splitlines())
+            await self.gate.wait()
             return httpx.Response(204)
+        lines = request.content.decode().splitlines()
         document = json.loads(lines[0])
         lines = (
             [line for stream in document["streams"] for _, line in stream["values"]]
@@ -165,6 +166,84 @@ def test_prepared_bodies_are_sorted_by_sink() -> None:
         ]
 
     run(work)
+
+
+@pytest.mark.parametrize(
+    ("sink", "other"),
+    [
+        (LOKI, {"timeout": "9s"}),
+        (LOKI, {"batch_size": 7}),
+        (WEBHOOK, {"timeout": "9s"}),
+        (WEBHOOK, {"headers": {"a": "b"}}),
+        (WEBHOOK, {"retry": {"max_attempts": 1}}),
+        ({"type": "otlp_http", "endpoint": "http://o"}, {"compression": "gzip"}),
+    ],
+)
+def test_one_receiver_gets_its_events_in_their_order(
+    sink: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Whatever the other options of each: the next one waits for the verdict on the one before."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.reads_json = False
+        encoder = {"type": "otlp" if sink["type"] == "otlp_http" else "json_lines"}
+        prepared = [
+            pipeline.prepare(raw(changed(LOG, sink=options, encoder=encoder)))
+            for options in (sink, sink | other, sink)
+        ]
+        there.gate.clear()
+        sending = asyncio.ensure_future(pipeline.send_prepared(prepared))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(there.sizes) == 1
+        there.gate.set()
+        await sending
+        assert len(there.sizes) == 3
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (LOKI | {"headers": {"X-Scope-OrgID": "a"}}, LOKI | {"headers": {"X-Scope-OrgID": "b"}}),
+        (WEBHOOK, {"type": "http_push", "url": "http://webhook/other"}),
+    ],
+)
+def test_receivers_do_not_wait_for_each_other(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Tenants and paths of one address are receivers of their own."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.reads_json = False
+        prepared = [pipeline.prepare(raw(changed(LOG, sink=sink))) for sink in (one, other)]
+        there.gate.clear()
+        sending = asyncio.ensure_future(pipeline.send_prepared(prepared))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(there.sizes) == 2
+        there.gate.set()
+        await sending
+
+    run(work)
+
+
+def test_files_and_addresses_are_known_by_any_spelling(tmp_path: Path) -> None:
+    """`./x` is `x`, and names of hosts have no case."""
+
+    def receiver(sink: dict[str, Any]) -> str:
+        order = Pipeline().prepare(raw(changed(LOG, sink=sink))).unwrap().order
+        return order.sink.receiver
+
+    def tcp(address: str) -> dict[str, Any]:
+        return {"type": "tcp", "address": address}
+
+    paths = [str(tmp_path / "x"), f"{tmp_path}/./x", f"{tmp_path}//x"]
+    assert len({receiver({"type": "file", "path": path}) for path in paths}) == 1
+    assert receiver(tcp("HOST:1")) == receiver(tcp("host:1"))
+    assert receiver(tcp("host:1")) != receiver(tcp("host:2"))
+    assert receiver({"type": "loki", "url": "http://LOKI"}) == receiver(
+        {"type": "loki", "url": "http://loki:80/"}
+    )
 
 
 def test_nothing_is_sent_for_what_is_all_invalid() -> None:

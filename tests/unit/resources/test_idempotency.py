@@ -26,6 +26,7 @@ Work = Callable[[int, EarlierRequest | None], Awaitable[Worked]]
 
 OK = Answer(200, b"{}\n")
 UNREACHABLE = Worked(Answer(502, b"{}\n"), (True,))
+BUG = Worked(Answer(500, b"{}\n"), (False,))
 BUSY = Worked(Answer(503, b"{}\n"), (True,))
 
 
@@ -40,6 +41,7 @@ class Caller:
         self.store = IdempotencyStore(folder / "sonda.sqlite3", ttl_s=60.0, most_keys=100)
         self.worked: list[tuple[int, EarlierRequest | None]] = []
         self.once = Idempotent(self.store, "me", "k", b"f")
+        self.crashed = BUG
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +56,7 @@ class Caller:
                 raise outcome
             return outcome
 
-        return await self.once.answer(time_ns, work, refuse)
+        return await self.once.answer(time_ns, work, refuse, lambda _: self.crashed)
 
 
 def test_a_busy_moment_in_between_loses_neither_the_verdict_nor_the_time(tmp_path: Path) -> None:
@@ -88,17 +90,24 @@ def test_a_request_that_was_turned_away_binds_nothing(tmp_path: Path) -> None:
     assert asyncio.run(main()) == [(1, None), (2, None), (3, None)]
 
 
-def test_a_bug_leaves_the_key_of_a_dead_server(tmp_path: Path) -> None:
-    """Something may have been sent."""
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_a_bug_is_an_answer_like_others(tmp_path: Path, is_safe: bool) -> None:
+    """Something may have been sent: its 500 is repeated, or the event worked again with the first time."""
 
-    async def main() -> list[tuple[int, EarlierRequest | None]]:
+    async def main() -> tuple[Answer, list[int]]:
         async with Caller(tmp_path) as caller:
+            caller.crashed = BUG._replace(resend_safe=(is_safe,))
             with pytest.raises(ZeroDivisionError):
                 await caller.ask(1, ZeroDivisionError())
-            await caller.ask(2, Worked(OK, (False,)))
-            return caller.worked
+            again = await caller.ask(2, Worked(OK, (False,)))
+            return again, [time_ns for time_ns, _ in caller.worked]
 
-    assert asyncio.run(main()) == [(1, None), (1, EarlierRequest(1))]
+    again, times_ns = asyncio.run(main())
+    if is_safe:
+        assert (again, times_ns) == (OK, [1, 1])
+    else:
+        assert (again.status, again.body, times_ns) == (500, b"{}\n", [1])
+        assert dict(again.headers) == {"Idempotent-Replayed": "true"}
 
 
 def test_a_shutdown_while_the_key_is_taken_sends_nothing_and_binds_nothing(tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_a_shutdown_while_the_verdict_is_kept_leaves_it_kept(tmp_path: Path) -> 
                 asyncio.get_running_loop().call_soon(asking.cancel)
                 return Worked(OK, (False,))
 
-            asking = asyncio.create_task(caller.once.answer(1, work, refuse))
+            asking = asyncio.create_task(caller.once.answer(1, work, refuse, lambda _: BUG))
             return await asking, await caller.ask(2, BUSY)
 
     first, again = asyncio.run(main())

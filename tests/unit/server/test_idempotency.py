@@ -151,6 +151,25 @@ def test_the_oldest_of_the_same_caller_go_first(tmp_path: Path) -> None:
     using(tmp_path, work, most_keys=3)
 
 
+def test_keys_of_servers_that_died_go_as_all_do(tmp_path: Path) -> None:
+    """Nobody works them: kept for good they would push out all others, and grow without end."""
+
+    async def die(store: IdempotencyStore) -> None:
+        for number in range(5):
+            await store.begin("me", f"died {number}", b"f", number)
+
+    async def work(store: IdempotencyStore) -> None:
+        for number in range(3):
+            await store.begin("me", f"k{number}", b"f", number)
+            await store.finish("me", f"k{number}", DONE)
+        kept = [await store.begin("me", f"k{number}", b"f", 9) for number in range(3)]
+        assert kept == [EarlierRequest(number, ANSWER, (False,)) for number in range(3)]
+        assert await store.begin("me", "died 4", b"f", 9) is None
+
+    using(tmp_path, die, owner=DEAD, most_keys=9)
+    using(tmp_path, work, most_keys=3)
+
+
 def test_a_key_lives_for_its_time(tmp_path: Path) -> None:
     """By a clock that nobody sets; the wall clock counts only across boots."""
     now: dict[str, Any] = {"wall": 1000.0, "boot": 5.0, "which": "a"}

@@ -64,11 +64,6 @@ STRUCTURE = [
 VALUES = [
     ({"kind": "composable", "anything": 1}, "kind: composable: not supported yet"),
     (_in(**{"while": 1}), "scenarios[1].while: not supported yet"),
-    (_in(metric_type="gauge", help="x"), "scenarios[1].help: not supported yet"),
-    (
-        _in(signal_type="histogram", generator=None, buckets=[1]),
-        "scenarios[1].signal_type: histogram: not supported yet",
-    ),
     (_in(rate=0), "scenarios[1].rate: invalid value 0: expected a number above 0"),
     (_in(rate=1_000_001), "scenarios[1].rate: must be at most 1,000,000"),
     (
@@ -101,8 +96,27 @@ VALUES = [
         {"scenarios": [metric(), metric()]},
         'scenarios[1]: makes a series that entry "cpu" makes, too',
     ),
-    (_in(name="1bad"), 'invalid metric name "1bad": must match [a-zA-Z_:][a-zA-Z0-9_:]*'),
-    (_in(labels={"a-b": "x"}), 'invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*'),
+    (
+        {"scenarios": [metric(labels={"a": ""}), metric(id="b")]},
+        'scenarios[1]: makes a series that entry "cpu" makes, too',
+    ),
+    (
+        {
+            "scenarios": [
+                metric(sink={"type": "tcp", "address": "x:1"}),
+                metric(id="b", sink={"type": "tcp", "address": "x:1", "timeout": "3s"}),
+            ]
+        },
+        'scenarios[1]: makes a series that entry "cpu" makes, too',
+    ),
+    (
+        _in(name="1bad"),
+        'scenarios[1].name: invalid metric name "1bad": must match [a-zA-Z_:][a-zA-Z0-9_:]*',
+    ),
+    (
+        _in(labels={"a-b": "x"}),
+        'scenarios[1].labels.a-b: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*',
+    ),
     (
         _in(sink={"type": "loki", "url": "x"}),
         'scenarios[1].sink.url: invalid value "x": expected a URL',
@@ -121,6 +135,14 @@ VALUES = [
         _in(generator={"type": "leak", "time_to_ceiling": "5s"}, duration="6s"),
         "scenarios[1].generator: leak would begin again after 5 s",
     ),
+    (
+        _in(generator={"type": "leak", "time_to_ceiling": "5.5s"}, duration="6s"),
+        "scenarios[1].generator: leak would begin again after 5.5 s",
+    ),
+    (
+        _in(rate=1500, dynamic_labels=[{"key": "a", "values": ["x", "y", "x"]}]),
+        "scenarios[1].rate: 1500 samples a second of one series",
+    ),
     (_in(rate=1001), "scenarios[1].rate: 1001 samples a second of one series"),
     (
         _in(rate=600, bursts={"every": "2s", "for": "1s", "multiplier": 2}),
@@ -131,7 +153,17 @@ VALUES = [
         _in(dynamic_labels=[{"key": "a", "cardinality": 101}, {"key": "b", "cardinality": 100}]),
         "scenarios[1].dynamic_labels: make more than 10,000 series",
     ),
-    (_in(dynamic_labels=[{"key": "a-b", "cardinality": 2}]), 'invalid label name "a-b"'),
+    (
+        _in(dynamic_labels=[{"key": "b", "cardinality": 2}, {"key": "a-b", "cardinality": 2}]),
+        'scenarios[1].dynamic_labels[1].key: invalid label name "a-b"',
+    ),
+    (
+        _in(dynamic_labels=[{"key": "__name__", "cardinality": 2}]),
+        'scenarios[1].dynamic_labels[0].key: invalid label name "__name__"',
+    ),
+    (_in(series={"__name__": 2}), 'scenarios[1].series.__name__: invalid label name "__name__"'),
+    (_in(series={"": 2}), 'scenarios[1].series[""]: invalid label name ""'),
+    ({**metric(), "name": "1bad"}, 'invalid metric name "1bad"'),
     (_in(start_time="yesterday"), 'scenarios[1].start_time: invalid value "yesterday"'),
     (_in(start_time="-99999d"), "scenarios[1].start_time: is before 1970"),
     (_in(start_time="+99999d"), "scenarios[1]: the last event would be after 2262"),

@@ -72,9 +72,16 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"a" * (MOST_BYTES + 1), "the scenario is longer than 1,048,576 bytes"),
         (b"a: 1\na: 2", "the name 'a' stands twice in one object"),
         (b"\xff", "the scenario is not UTF-8 at byte 0"),
-        (b"a: " + b"9" * 5000, "not valid YAML"),
         (b"a: !!python/object:os.system x", "not valid YAML"),
         (b"1: 2", "no string"),
+        (b"? [a]\n: 1", "line 1: a name is no string"),
+        (BOMB + b"? *m\n: 1", "a name is no string"),
+        (b"a: !!float 1:30", "line 1: '1:30' does not read as float"),
+        (b"a: !!int ''", "line 1: '' does not read as int"),
+        (b"a: !!bool yes", "line 1: 'yes' does not read as bool"),
+        (b"a: !!null none", "line 1: 'none' does not read as null"),
+        (b"a: !!timestamp soon", "line 1: could not determine a constructor"),
+        (b"a: !!binary x", "line 1: could not determine a constructor"),
     ],
 )
 def test_hostile_yaml(raw: bytes, reason: str) -> None:
@@ -85,9 +92,49 @@ def test_hostile_yaml(raw: bytes, reason: str) -> None:
     assert reason in str(failed.failure())
 
 
-@pytest.mark.parametrize("number", ["1e-99999999", "1e999", ".inf", "-.inf", ".nan", "1e400"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1e-99999999",
+        "1e999",
+        ".inf",
+        "-.inf",
+        ".nan",
+        "1e400",
+        "9" * 5000,
+        f"1e{10**19}",
+        f"1e-{10**19}",
+    ],
+)
 def test_hostile_numbers(number: str) -> None:
     """A number that no double can hold, or that would take gigabytes, is noted and not used."""
     found = read_yaml(f"a: {{b: {number}}}".encode()).unwrap()
     assert found.tree == {"a": {"b": 1}}
     assert found.bad_numbers == (("a", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-017", -17),
+        ("!!float 2", Decimal(2)),
+        ("!!str 2", "2"),
+        ("!!null ''", None),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("0b11", "0b11"),
+        ("yes", "yes"),
+        ("2026-01-01", "2026-01-01"),
+    ],
+)
+def test_scalars_of_the_core_schema(text: str, value: object) -> None:
+    """A plain scalar is what YAML 1.2's core schema says, and what YAML 1.1 said is a string."""
+    assert read_yaml(f"a: {text}".encode()).unwrap().tree == {"a": value}
+
+
+def test_a_number_of_json_with_an_exponent_beyond_any() -> None:
+    """It is noted as one that no double can hold."""
+    found = read_json(f'{{"a": 1e-{10**19}}}'.encode()).unwrap()
+    assert found.bad_numbers == (("a",),)

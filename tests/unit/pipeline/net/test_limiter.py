@@ -1,0 +1,104 @@
+"""Places for the events of one destination are counted, waited for in order, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sonda.pipeline.net.limiter import DestinationLimiter
+from tests.support.virtual_time import run_virtually
+
+
+def test_as_many_as_there_are_places() -> None:
+    """One destination's events take no place of another's."""
+    limiter = DestinationLimiter(2)
+    assert [limiter.take("a") for _ in range(3)] == [True, True, False]
+    assert limiter.take("b")
+    limiter.release("a")
+    assert limiter.take("a")
+
+
+def test_without_a_bound_all_are_let_in() -> None:
+    """Nothing is counted where nothing is bounded."""
+    limiter = DestinationLimiter(None)
+    assert all(limiter.take("a") for _ in range(1000))
+    limiter.release("a")
+    assert not limiter._under_way
+
+
+def test_who_waits_goes_first() -> None:
+    """A place that comes back goes to those who wait, in their order, and to nobody else."""
+
+    async def main() -> list[str]:
+        limiter, went = DestinationLimiter(2), []
+
+        async def enter(name: str, count: int) -> None:
+            async with limiter.acquire("a", count, 2000.0) as taken:
+                assert taken
+                went.append(name)
+
+        assert limiter.take("a")
+        waiting = [asyncio.create_task(enter("two", 2)), asyncio.create_task(enter("one", 1))]
+        await asyncio.sleep(0)
+        assert not limiter.take("a")  # there is a place, but others wait for it
+        assert went == []
+        limiter.release("a")
+        await asyncio.gather(*waiting)
+        assert not limiter._under_way
+        assert not limiter._waiting
+        return went
+
+    assert run_virtually(main()) == ["two", "one"]
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "late"])
+def test_who_gives_up_holds_up_nobody(is_cancelled: bool) -> None:
+    """The place of one that waits no longer is not kept for it."""
+
+    async def main() -> None:
+        limiter = DestinationLimiter(1)
+        assert limiter.take("a")
+
+        async def enter(until_s: float) -> bool:
+            async with limiter.acquire("a", 1, until_s) as taken:
+                return taken
+
+        first = asyncio.create_task(enter(1001.0))
+        second = asyncio.create_task(enter(1100.0))
+        await asyncio.sleep(0)
+        if is_cancelled:
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+        else:
+            assert not await first
+        limiter.release("a")
+        assert await second
+        assert not limiter._under_way
+
+    run_virtually(main())
+
+
+def test_many_give_up_in_the_turn_in_which_places_come_free() -> None:
+    """Those that were passed over are no bug, and leave nothing behind."""
+
+    async def waits(limiter: DestinationLimiter, until_s: float) -> bool:
+        async with limiter.acquire("d", 1, until_s) as taken:
+            return taken
+
+    async def main() -> list[bool | BaseException]:
+        limiter = DestinationLimiter(1)
+        assert limiter.take("d")
+        until_s = asyncio.get_running_loop().time()
+        waiting = [asyncio.ensure_future(waits(limiter, until_s)) for _ in range(5)]
+        await asyncio.sleep(0)
+        # Each one's time is up: the first to notice makes the limiter look at the others.
+        for one in waiting:
+            one.cancel()
+        limiter.release("d")
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert limiter.take("d")
+        return [outcome for outcome in outcomes if not isinstance(outcome, asyncio.CancelledError)]
+
+    assert all(outcome is False for outcome in asyncio.run(main()))
