@@ -173,6 +173,26 @@ def _bodies(entry: Entry, tick: int) -> Iterator[dict[str, Any]]:
             yield {**body, "destination": named.name}
 
 
+class Metrics:
+    """`/scenarios/metrics` and `/scenarios/{id}/metrics`, in text or in OpenMetrics without its end."""
+
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
+        self._registry = registry
+        self._config = config
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str | None = None
+    ) -> None:
+        """Show the latest values."""
+        text = await self._registry.scrape(
+            wanted,
+            viewer_of(req.headers),
+            self._config.destinations(),
+            openmetrics=req.get_param("format") == "openmetrics",
+        )
+        resp.data = text.encode()
+
+
 class Status:
     """`/status`: for the server's metrics and readiness."""
 
@@ -190,6 +210,9 @@ def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any
     app.add_route("/scenarios", Collection(registry, config))
     app.add_route("/scenarios/{wanted}", Item(registry))
     app.add_route("/scenarios/{wanted}/events", Events(registry, config))
+    metrics = Metrics(registry, config)
+    app.add_route("/scenarios/metrics", metrics)
+    app.add_route("/scenarios/{wanted}/metrics", metrics)
     app.add_route("/status", Status(registry))
     app.add_error_handler(Exception, _answer_bug)
     app.add_error_handler(OSError, _answer_unstorable)
