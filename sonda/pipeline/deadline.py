@@ -10,6 +10,9 @@ from msgspec import Struct
 _MILLISECOND_S: Final = 0.001
 LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
 
+TIMER_RESOLUTION_S: Final = 0.001
+"""uvloop's: a timer may come early by as much."""
+
 
 class Deadline(Struct, frozen=True):
     """An instant on the event loop's clock, and the span in seconds that led up to it."""

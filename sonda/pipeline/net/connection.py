@@ -50,6 +50,7 @@ class Connection:
         self.closed = False
         self.idle_s = inf  # how long the peer keeps it, as far as that is known
         self.idle_since_s = 0.0
+        self.expires_s = inf  # when it is closed, if it is idle until then
 
     @property
     def sent_bytes(self) -> int:

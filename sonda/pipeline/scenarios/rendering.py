@@ -50,10 +50,8 @@ def as_one(entry: Entry, ticks: range) -> Result[EncodedEvent, Problem]:
 def lines(entry: Entry, ticks: range) -> Result[Sequence[bytes], Problem]:
     """Return each event's line; fails as the encoder does."""
     stamps = entry.stamps_ns(ticks)
-    content = entry.content
-    assert not isinstance(content, Observed)  # noqa: S101  # `is_written_in_lines` says so
     values: Sequence[Any] = (
-        entry.values(ticks) if isinstance(content, Values) else list(content.over(ticks, stamps))
+        entry.values(ticks) if isinstance(entry.content, Values) else entry.messages(ticks)
     )
     turning, encoder = min(entry.turning, len(ticks)), entry.route.encoder
     bodies = [b""] * len(ticks)
