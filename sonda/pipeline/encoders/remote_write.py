@@ -16,6 +16,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder, Joined
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
+from sonda.pipeline.encoders._protobuf import label, varint
 from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -33,12 +34,18 @@ def encode(metric: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """
     request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
     series = request.timeseries.add()
-    # As code points, which for UTF-8 is the order of the bytes that receivers compare.
-    for name, value in sorted({**metric.labels, "__name__": metric.name}.items()):
-        if value:
-            series.labels.add(name=name, value=value)
+    series.MergeFromString(_labels(metric))
     series.samples.add(value=metric.value, timestamp=metric.time_ns // NS_PER_MS)
     return Success(request.SerializeToString())
+
+
+def _labels(metric: Metric) -> bytes:
+    """Serialise the labels of a series, the metric's name among them.
+
+    They are sorted as code points, which for UTF-8 is the order of the bytes that receivers compare.
+    """
+    named = {**metric.labels, "__name__": metric.name}
+    return b"".join([b"\x0a" + label(*pair) for pair in sorted(named.items()) if pair[1]])
 
 
 def encode_many(
@@ -49,19 +56,13 @@ def encode_many(
     The specification wants the times of a series to ascend. Written is what protobuf would write,
     byte for byte. Spec: https://protobuf.dev/programming-guides/encoding/
     """
-    labels = v1.TimeSeries(
-        labels=[
-            v1.Label(name=name, value=value)
-            for name, value in sorted({**series.labels, "__name__": series.name}.items())
-            if value
-        ]
-    ).SerializeToString()
+    labels = _labels(series)
     samples = [
         b"\x12%c%b%b" % (len(double) + len(time), double, time)
         for double, time in zip(_doubles(values), _times(times_ns), strict=True)
     ]
     written = b"".join(samples)
-    body = b"\x0a%b%b%b" % (_varint(len(labels) + len(written)), labels, written)
+    body = b"\x0a%b%b%b" % (varint(len(labels) + len(written)), labels, written)
     return Success(Joined(body, _size_of_each(samples, len(labels))))
 
 
@@ -86,12 +87,12 @@ def _times(times_ns: Sequence[int]) -> list[bytes]:
         time_ms = time_ns // NS_PER_MS
         if time_ms >> 14 != above:
             above = time_ms >> 14
-            end = _varint(above)
+            end = varint(above)
         if above:
             low = _MORE[time_ms & _LOW_BITS] + _MORE[time_ms >> 7 & _LOW_BITS]
             fields.append(b"\x10" + low + end)
         else:
-            fields.append(b"\x10" + _varint(time_ms) if time_ms else b"")
+            fields.append(b"\x10" + varint(time_ms) if time_ms else b"")
     return fields
 
 
@@ -99,19 +100,9 @@ def _size_of_each(samples: Sequence[bytes], labels_bytes: int) -> int:
     """Return the bytes of requests that have one sample each: it, the labels, and the lengths."""
     sizes = Counter(map(len, samples))
     return sum(
-        count * (1 + len(_varint(labels_bytes + size)) + labels_bytes + size)
+        count * (1 + len(varint(labels_bytes + size)) + labels_bytes + size)
         for size, count in sizes.items()
     )
-
-
-def _varint(number: int) -> bytes:
-    """Return a number that is not negative as protobuf has it: seven bits a byte, the low ones first."""
-    written = bytearray()
-    while number > _LOW_BITS:
-        written.append(number & _LOW_BITS | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
 
 
 def decode(_sample: Metric, body: bytes) -> Mapping[str, Any]:

@@ -37,6 +37,7 @@ from sonda.pipeline.scenarios.entry_limits import (
     values_in_range,
 )
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
+from sonda.pipeline.scenarios.metadata import metadata_of
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.parameters import read_parameters
@@ -116,6 +117,7 @@ class EntryCompiler:
             on_sink_error=written.get("on_sink_error", "warn"),
             rewritten=rewritten,
             now_ns=self.now_ns,
+            metadata=None if written["signal_type"] == "logs" else metadata_of(written, entry_id),
         )
         if isinstance(entry.content, Observed):
             observed.check_labels(entry, own_labels)

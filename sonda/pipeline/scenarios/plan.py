@@ -22,6 +22,7 @@ from sonda.pipeline.model import (
 )
 from sonda.pipeline.samples import samples
 from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.metadata import MetricMetadata
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.observations import Head, Observed
 from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
@@ -134,6 +135,7 @@ class Entry:
     rewritten: Mapping[str, Any] | None = None
     now_ns: int = 0
     spikes: Spikes = ()
+    metadata: MetricMetadata | None = None
     after: str | None = None
     """The id of the entry that it waits for; its phase says how long."""
 

@@ -38,8 +38,6 @@ _NOT_YET_KEYS: Final = (
     "expect",
     "pack",
     "overrides",
-    "metric_type",
-    "help",
 )
 _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "metrics": "generator",
@@ -56,10 +54,10 @@ EVENTS_OF: Final[Mapping[str, Signal]] = {
 """What an entry's events are to sinks, by its `signal_type`."""
 _OBSERVED: Final = ("observations_per_tick", "mean_shift_per_sec", "seed")
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "metrics": ("jitter", "jitter_seed"),
+    "metrics": ("jitter", "jitter_seed", "metric_type", "help"),
     "logs": ("jitter", "jitter_seed"),
-    "histogram": ("buckets", *_OBSERVED),
-    "summary": ("quantiles", *_OBSERVED),
+    "histogram": ("buckets", "help", *_OBSERVED),
+    "summary": ("quantiles", "help", *_OBSERVED),
 }
 """Fields that not every signal has."""
 _BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}

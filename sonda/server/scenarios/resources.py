@@ -22,6 +22,7 @@ from sonda.pipeline.scenarios.reading import read_json, read_yaml
 from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
+from sonda.server.scenarios.problem_texts import TextsOfTicks
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
@@ -148,15 +149,11 @@ class Events:
 
 def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
     """Yield the lines of each event of these outcomes, as far as its tick was kept."""
+    texts = TextsOfTicks(shown["problems"])
     for outcome in columns:
         for first, last in shown.get("ticks", {}).get(outcome, ()):
             for tick in range(first, last + 1):
-                said = (
-                    problem["text"]
-                    for problem in shown["problems"]
-                    if problem["first_tick"] <= tick <= problem["last_tick"]
-                )
-                head = {"tick": tick, "outcome": outcome, "detail": next(said, "")}
+                head = {"tick": tick, "outcome": outcome, "detail": texts.at(tick)}
                 for body in _bodies(entry, tick):
                     yield compact({**head, "event": body}) + b"\n"
 
@@ -171,6 +168,26 @@ def _bodies(entry: Entry, tick: int) -> Iterator[dict[str, Any]]:
         else:
             del body["encoder"], body["sink"]
             yield {**body, "destination": named.name}
+
+
+class Metrics:
+    """`/scenarios/metrics` and `/scenarios/{id}/metrics`, in text or in OpenMetrics without its end."""
+
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
+        self._registry = registry
+        self._config = config
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str | None = None
+    ) -> None:
+        """Show the latest values."""
+        text = await self._registry.scrape(
+            wanted,
+            viewer_of(req.headers),
+            self._config.destinations(),
+            openmetrics=req.get_param("format") == "openmetrics",
+        )
+        resp.data = text.encode()
 
 
 class Status:
@@ -190,6 +207,9 @@ def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any
     app.add_route("/scenarios", Collection(registry, config))
     app.add_route("/scenarios/{wanted}", Item(registry))
     app.add_route("/scenarios/{wanted}/events", Events(registry, config))
+    metrics = Metrics(registry, config)
+    app.add_route("/scenarios/metrics", metrics)
+    app.add_route("/scenarios/{wanted}/metrics", metrics)
     app.add_route("/status", Status(registry))
     app.add_error_handler(Exception, _answer_bug)
     app.add_error_handler(OSError, _answer_unstorable)

@@ -21,6 +21,8 @@ from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import Piece, how_pieces_go, pieces
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.sender import GroupVerdict, PipelineSender
+from sonda.pipeline.scenarios.shards import shard_of
+from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.stages.encode import encode
 from tests.unit.pipeline.scenarios.support import compiled, log, metric
 
@@ -34,7 +36,9 @@ GAPS = {
     "bursts": {"every": "3s", "for": "1s", "multiplier": 3},
 }
 TWICE = [{"key": "pod", "values": ["a", "a"]}]
-DRAWN = {"templates": [{"message": "{path} {tick}", "field_pools": {"path": ["/a", '/\n"b']}}]}
+DRAWN = {
+    "templates": [{"message": "{path} {tick} {uuid}", "field_pools": {"path": ["/a", '/\n"b']}}]
+}
 
 
 def _entry(document: dict[str, Any]) -> Entry:
@@ -65,6 +69,22 @@ LINES = {
         sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING, **GAPS
     ),
 }
+SHARDED = [
+    metric(sink=FILE, jitter=2, series={"a": 2, "b": ["x", "y"]}, dynamic_labels=TURNING[:1]),
+    log(sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING),
+    log(sink=FILE, log_generator={"type": "template", **DRAWN}, series=2, rate=3),
+]
+LINES |= {f"fleet {place}": one for place, one in enumerate(SHARDED) if "series" in one}
+
+
+@pytest.mark.parametrize("ticks", [range(1), range(7, 8), range(5, 41)])
+@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("document", SHARDED)
+def test_lines_of_a_shard(document: dict[str, Any], index: int, ticks: range) -> None:
+    """They are those of the events of the whole, in every kind of entry."""
+    entry = shard_of(compiled(document).unwrap(), Shard(index, 4)).entries[0]
+    (piece,) = _pieces(entry, ticks)
+    assert piece.encoded.payload.body == b"".join(one.payload.body for one in _alone(entry, ticks))
 
 
 @pytest.mark.parametrize("ticks", [range(1), range(7, 8), range(5, 41), range(1000, 1004)])
