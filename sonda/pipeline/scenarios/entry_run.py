@@ -166,7 +166,7 @@ class EntryRun:
     @property
     def has_problems(self) -> bool:
         """Whether anything was said of an event that was not delivered."""
-        return bool(self._unsent.text or self.account.problems.listed())
+        return bool(self._unsent.text or self.account.problems)
 
     def next_reservation(self) -> int:
         """Return the tick up to which the next two seconds may hand over, at the rate of late."""
