@@ -15,6 +15,7 @@ from returns.result import Failure, Result
 
 from sonda.pipeline.model import Log
 from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
+from sonda.pipeline.samples import samples
 from sonda.pipeline.scenarios.compile import compile_document
 from sonda.pipeline.scenarios.local_files import read_rows
 from sonda.pipeline.scenarios.plan import Scenario as Plan
@@ -53,25 +54,31 @@ def Scenario(**keys: Any) -> Result[Plan, Problem]:  # noqa: N802  # reads as wh
 
 
 def sample(scenario: Plan, count: int) -> list[dict[str, Any]]:
-    """Return the first *count* events as rows of a table, such as a DataFrame's; nothing is sent."""
+    """Return the first *count* events as rows of a table, such as a DataFrame's; nothing is sent.
+
+    A histogram or a summary is a row for each of its samples.
+    """
     rows = []
     for _, tick, entry, event in islice(scenario.ordered(), count):
         shared = {
             "entry": entry.id,
             "tick": tick,
             "timestamp": rfc3339(event.time_ns),
-            "name": entry.name,
-            "labels": dict(event.labels),
         }
         if isinstance(event, Log):
             own = {
+                "name": entry.name,
+                "labels": dict(event.labels),
                 "severity": event.severity,
                 "message": event.message,
                 "fields": dict(event.fields),
             }
             rows.append({**shared, **own})
         else:
-            rows.append({**shared, "value": event.value})
+            rows += [
+                {**shared, "name": one.name, "labels": dict(one.labels), "value": one.value}
+                for one in samples(event)
+            ]
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -101,11 +102,34 @@ def after_lines() -> list[list[float]]:
     return [plan.entry("link").values(range(120)), [*waited, *rising]]
 
 
+def quantile_lines() -> list[list[float]]:
+    """Return the median and the 95th percentile of each ten seconds of a histogram."""
+    entry = {
+        "signal_type": "histogram",
+        "name": "example",
+        "rate": 1,
+        "duration": "10m",
+        "distribution": {"type": "exponential", "rate": 10},
+        "mean_shift_per_sec": 0.0005,
+        "buckets": [place / 100 for place in range(1, 101)],
+    }
+    [plan] = load_scenario(entry).unwrap().entries
+    events = [plan.event(tick) for tick in range(9, 600, 10)]
+    bounds = entry["buckets"]
+    found: dict[float, list[float]] = {0.5: [], 0.95: []}
+    for before, after in pairwise(events):
+        new = [b - a for a, b in zip(before.counts, after.counts, strict=True)]
+        for part, line in found.items():
+            line.append(bounds[bisect_left(new, part * (after.count - before.count))])
+    return list(found.values())
+
+
 FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
     "series": (120, series_lines),
     "after": (120, after_lines),
     "stages": (300, rate_line),
     "cardinality_spikes": (240, series_count_line),
+    "histogram": (600, quantile_lines),
 }
 """What is no generator: how much of it is shown, in seconds, and its lines."""
 

@@ -107,9 +107,11 @@ def _send_to(
     """Replace an entry's sink; its encoder stays where it fits and the target asks for no other."""
     from sonda.cli.addressing import address
     from sonda.cli.destinations import Options, destination
+    from sonda.pipeline.scenarios.structure import EVENTS_OF
 
     options = Options(config=config)
-    event = {"signal_type": entry.get("signal_type")}
+    signal = entry.get("signal_type")
+    event = {"signal_type": EVENTS_OF.get(str(signal), signal)}
     chosen = destination(to, options).of(event)
     addressed = address(event, chosen, options)
     secrets.update(addressed.secrets)
@@ -127,8 +129,9 @@ def _set(entry: dict[str, Any], tree: Mapping[str, Any], settings: tuple[str, ..
     from sonda.cli import settings_by_path
     from sonda.pipeline.scenarios.compile import DEFAULT_ENCODERS
     from sonda.pipeline.scenarios.reading import plain
+    from sonda.pipeline.scenarios.structure import EVENTS_OF
 
-    signal = str(entry.get("signal_type"))
+    signal = EVENTS_OF.get(str(entry.get("signal_type")), "")
     encoder = _effective(entry, tree, "encoder") or {"type": DEFAULT_ENCODERS.get(signal)}
     sink = _effective(entry, tree, "sink") or {"type": "stdout"}
     if isinstance(encoder, dict) and isinstance(sink, dict):

@@ -18,6 +18,7 @@ import click
 from sonda.cli.outcomes import Exit, redact
 from sonda.pipeline.events import to_json
 from sonda.pipeline.net import Network
+from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.plan import Scenario, public
 from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.report import Progress, Report
@@ -200,7 +201,8 @@ def _write_undelivered(path: Path, scenario: Scenario, report: Report) -> None:
                 for ticks in (part for ranges in found.ticks.values() for part in ranges):
                     for tick in ticks:
                         event = public(entry.event(tick), entry)
-                        file.write(to_json(event).unwrap().decode() + "\n")
+                        for one in one_by_one(event):
+                            file.write(to_json(one).unwrap().decode() + "\n")
                 if found.truncated:
                     click.echo(f"{path} lacks events of {entry.id}: too many to be kept", err=True)
     except OSError as exc:

@@ -1,7 +1,6 @@
 """The values that the stages hand on: events, payloads, receipts. Frozen, no I/O.
 
-What is made anew for each event is a `Struct`: as frozen as a dataclass, and made in a tenth of the
-time.
+What is made anew for each event is a `Struct`: made in a tenth of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.text.cards import Shown, Tone, card, html_of_preview, lines_of_preview
 from sonda.pipeline.values.timestamps import rfc3339
 
@@ -28,7 +28,7 @@ Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"
 Signal: TypeAlias = Literal["logs", "metrics"]
 
 UNTIMED: Final = -1
-"""The `time_ns` of an event whose time is not known yet: no instant that Sonda sends is before 1970."""
+"""The `time_ns` of an event whose time is not known yet: Sonda sends no instant before 1970."""
 
 _PYTHON_LEVELS: Final[Mapping[str, Severity]] = {
     "DEBUG": "debug",
@@ -95,7 +95,7 @@ class Metric(Struct, frozen=True, kw_only=True):
             check_aware(self.timestamp)
 
 
-Event: TypeAlias = Log | Metric
+Event: TypeAlias = Log | Metric | Histogram | Summary
 
 
 @dataclass(frozen=True, slots=True)

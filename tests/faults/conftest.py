@@ -14,7 +14,7 @@ import pytest
 from tests.support.faulty import make_certificates
 from tests.support.serving import Serving, serving
 
-from . import products, test_keys, test_local_sinks, test_udp
+from . import products, test_keys, test_keys_products, test_local_sinks, test_udp
 from .brokers import KAFKA
 from .ledger import Ledger, Place
 from .play import Pki
@@ -31,6 +31,7 @@ DECLARED: Final[tuple[Place, ...]] = (
     *((OTLP_GRPC.type, fault.name) for fault in OTLP_GRPC.faults),
     *test_udp.OFFSETS,
     *test_keys.OFFSETS,
+    *test_keys_products.OFFSETS,
     *test_local_sinks.OFFSETS,
     *products.OFFSETS,
 )

@@ -32,7 +32,7 @@ class Product:
     sink: Mapping[str, Any]
     kill: Callable[[], object]
     start: Callable[[], object]
-    found: Callable[[], set[Hashable]]
+    found: Callable[..., set[Hashable]]  # in a day from *start_ns*, of a product that asks for it
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def killable_loki(installed: Path, folder: Path) -> Iterator[Product]:
         revenant = Revenant(launch, lambda: loki._ask(there), first)
         revenant.wait()
 
-        def found() -> set[Hashable]:
-            end_ns = START_NS + DAY_NS
+        def found(start_ns: int = START_NS) -> set[Hashable]:
+            end_ns = start_ns + DAY_NS
             entries = there.query_range(
-                '{app=~".+"}', start_ns=START_NS, end_ns=end_ns, limit=100_000
+                '{app=~".+"}', start_ns=start_ns, end_ns=end_ns, limit=100_000
             )
             return {(_own(entry.labels), str(entry.time_ns), entry.line) for entry in entries}
 
@@ -135,8 +135,8 @@ def killable_prometheus(installed: Path, folder: Path) -> Iterator[Product]:
         revenant = Revenant(launch, lambda: web.get("/-/ready"), first)
         revenant.wait()
 
-        def found() -> set[Hashable]:
-            until_s = (START_NS + DAY_NS) / 1e9  # each play has ten seconds of its own
+        def found(start_ns: int = START_NS) -> set[Hashable]:
+            until_s = (start_ns + DAY_NS) / 1e9  # each play has ten seconds of its own
             return {
                 (tuple(sorted(series.labels.items())), struct.pack("<d", value), time_ms)
                 for series in Prometheus(web).stored("faults_total", until_s=until_s, hours=25)

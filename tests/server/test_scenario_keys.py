@@ -182,6 +182,22 @@ def test_a_restricted_key_sees_stops_and_collides_with_its_own_runs(
     assert _call(server, ALL, "DELETE", f"/scenarios/{other}").json()["status"] == "stopped"
 
 
+def test_a_restricted_key_changes_and_scrapes_its_own_runs(
+    configured: tuple[Serving, Path],
+) -> None:
+    """The run of another key is unknown to it: it is not changed, and none of its values is shown."""
+    server, _ = configured
+    run = _call(server, LAB, "POST", "/scenarios", _entry("mine", count=10**6)).json()["id"]
+    change = {"rate": 1}
+    assert _call(server, CI, "PATCH", f"/scenarios/{run}", change).status_code == 404
+    assert _call(server, CI, "GET", f"/scenarios/{run}/metrics").status_code == 404
+    assert "mine" not in _call(server, CI, "GET", "/scenarios/metrics").text
+    assert 'mine{env="prod",team="a"}' in _call(server, ALL, "GET", "/scenarios/metrics").text
+    assert _call(server, LAB, "PATCH", f"/scenarios/{run}", change).status_code == 200
+    assert _call(server, LAB, "GET", "/scenarios/metrics").text.startswith("# HELP mine ")
+    assert _call(server, LAB, "DELETE", f"/scenarios/{run}").status_code == 200
+
+
 def test_a_reload_reaches_the_runner(tmp_path: Path) -> None:
     """After SIGHUP a new destination and a new key can be used, in the runner that runs already."""
     config = _configure(tmp_path, 1)

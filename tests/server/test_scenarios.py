@@ -260,3 +260,34 @@ def test_events_of_the_stdout_sink_are_on_the_servers_standard_output() -> None:
             assert ledger["delivered"] == ledger["planned"]
         names = [line.split(b" ")[0] for line in server.printed.splitlines()]
         assert names == [b"printed"] * 3 + [b"unnamed"]
+
+
+def test_a_histogram_is_one_event_of_many_samples(client: Client) -> None:
+    """Its plan counts events and series; what was not delivered comes back as samples."""
+    document = {
+        "signal_type": "histogram",
+        "name": "wait_seconds",
+        "rate": 100,
+        "count": 2,
+        "distribution": {"type": "uniform", "min": 0, "max": 1},
+        "buckets": [0.5],
+        "sink": {"type": "http_push", "url": "http://127.0.0.1:1/"},
+        "on_sink_error": "fail",
+    }
+    [plan] = client("POST", "/scenarios?dry_run=true", document).json()["scenarios"]
+    assert (plan["planned"], plan["series"], len(plan["events"])) == (2, 4, 2)
+    assert [line.split()[0] for line in plan["events"][0].splitlines()] == [
+        'wait_seconds_bucket{le="0.5"}',
+        'wait_seconds_bucket{le="+Inf"}',
+        "wait_seconds_sum",
+        "wait_seconds_count",
+    ]
+    run_id = client("POST", "/scenarios", document).json()["id"]
+    ended = client("GET", f"/scenarios/{run_id}?wait=20s").json()
+    assert (ended["outcome"], ended["ledger"]["due"]) == ("failed", ended["ledger"]["rejected"])
+    answer = client("GET", f"/scenarios/{run_id}/events?outcome=rejected")
+    lines = [json.loads(text) for text in answer.text.splitlines()]
+    assert len(lines) == 4 * ended["ledger"]["rejected"]
+    assert [line["tick"] for line in lines[:4]] == [0] * 4
+    assert lines[1]["event"]["metric"] == {"name": "wait_seconds_bucket", "value": 100.0}
+    assert lines[1]["event"]["labels"] == {"le": "+Inf"}

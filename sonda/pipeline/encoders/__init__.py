@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.model import IDENTITY_ENCODING, ContentEncoding, Event, Severity
 from sonda.pipeline.plugins.option_classes import options_class
+from sonda.pipeline.samples import samples
 
 if TYPE_CHECKING:
     from returns.result import Result
@@ -46,7 +48,8 @@ class Encoder(Generic[E, O]):
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
     are no text, those of an event, back into JSON values for people. *encode_many* renders many
-    events of one series, whose names and labels it writes once; see `encode_each`.
+    events of one series, whose names and labels it writes once; see `encode_each`. A histogram or a
+    summary is rendered by *encode_aggregate*, or else as its samples, one after the other.
     """
 
     options: type[O]
@@ -57,6 +60,7 @@ class Encoder(Generic[E, O]):
     encode_many: (
         Callable[[E, Sequence[Any], Sequence[int], O], Result[list[bytes], Problem]] | None
     ) = None
+    encode_aggregate: Callable[[Histogram | Summary, O], Result[bytes, Problem]] | None = None
 
 
 def encode_each(
@@ -81,6 +85,21 @@ def encode_each(
             return Failure(body.failure())
         bodies.append(body.unwrap())
     return Success(bodies)
+
+
+def encode_aggregate(
+    encoder: Encoder[Any, Any], event: Histogram | Summary, options: Any
+) -> Result[bytes, Problem]:
+    """Render a histogram or a summary; fails as `encode` does, for its first sample that fails."""
+    if encoder.encode_aggregate is not None:
+        return encoder.encode_aggregate(event, options)
+    bodies: list[bytes] = []
+    for sample in samples(event):
+        body = encoder.encode(sample, options)
+        if not isinstance(body, Success):
+            return Failure(body.failure())
+        bodies.append(body.unwrap())
+    return Success(b"".join(bodies))
 
 
 def load(name: str) -> Encoder[Any, Any]:

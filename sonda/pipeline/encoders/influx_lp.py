@@ -12,6 +12,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders._escaping import escape_all
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
@@ -58,11 +59,9 @@ def encode_many(
 
 def _series(metric: Metric, options: InfluxLp) -> str:
     """Return a point up to its value: name, tags and the field's key."""
-    tags = "".join(
-        f",{name}={value.translate(_ESCAPES)}"
-        for name, value in sorted(metric.labels.items())
-        if value
-    )
+    names = sorted(name for name, value in metric.labels.items() if value)
+    values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
+    tags = "".join(map(",{}={}".format, names, values))
     return f"{metric.name}{tags} {options.field_key.translate(_ESCAPES)}="
 
 
@@ -73,7 +72,9 @@ _BACKSLASH: Final = "ends in a backslash, which would escape what follows it"
 
 def _unescapable(metric: Metric, options: InfluxLp) -> Iterator[tuple[tuple[str, str], str, str]]:
     """Yield the path, the text and the fault of all that cannot be written."""
-    for name, value in sorted(metric.labels.items()):
+    together = "".join(metric.labels.values())
+    is_suspect = "time" in metric.labels or "\n" in together or "\\" in together
+    for name, value in sorted(metric.labels.items()) if is_suspect else ():
         if name == "time":
             yield ("labels", name), name, _TIME
         if "\n" in value:

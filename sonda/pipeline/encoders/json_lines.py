@@ -13,7 +13,7 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder, LogValue
-from sonda.pipeline.model import Event, Log
+from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms
 
@@ -47,7 +47,7 @@ class _MetricLine(msgspec.Struct):
 _WRITER: Final = msgspec.json.Encoder(order="deterministic")  # sorts the names in a mapping
 
 
-def encode(event: Event, options: JsonLines) -> Result[bytes, Problem]:
+def encode(event: Log | Metric, options: JsonLines) -> Result[bytes, Problem]:
     """Render one object, LF-terminated, time in milliseconds; it never fails."""
     timestamp = rfc3339_ms(event.time_ns)
     line: _LogLine | _MetricLine

@@ -12,6 +12,7 @@ from typing import Final
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders._escaping import escape_all
 from sonda.pipeline.encoders._numbers import decimal
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem
@@ -52,9 +53,9 @@ def encode_many(
 
 
 def _series(metric: Metric) -> str:
-    labels = ",".join(
-        f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(metric.labels.items())
-    )
+    names = sorted(metric.labels)
+    values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
+    labels = ",".join(map('{}="{}"'.format, names, values))
     return f"{metric.name}{{{labels}}}" if labels else metric.name
 
 

@@ -15,6 +15,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
+from sonda.pipeline.encoders._protobuf import label, varint
 from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -32,12 +33,18 @@ def encode(metric: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """
     request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
     series = request.timeseries.add()
-    # As code points, which for UTF-8 is the order of the bytes that receivers compare.
-    for name, value in sorted({**metric.labels, "__name__": metric.name}.items()):
-        if value:
-            series.labels.add(name=name, value=value)
+    series.MergeFromString(_labels(metric))
     series.samples.add(value=metric.value, timestamp=metric.time_ns // NS_PER_MS)
     return Success(request.SerializeToString())
+
+
+def _labels(metric: Metric) -> bytes:
+    """Serialise the labels of a series, the metric's name among them.
+
+    They are sorted as code points, which for UTF-8 is the order of the bytes that receivers compare.
+    """
+    named = {**metric.labels, "__name__": metric.name}
+    return b"".join([b"\x0a" + label(*pair) for pair in sorted(named.items()) if pair[1]])
 
 
 def encode_many(
@@ -48,37 +55,20 @@ def encode_many(
     The labels are serialised once; around them stands what protobuf would write, byte for byte.
     Spec: https://protobuf.dev/programming-guides/encoding/
     """
-    labels = v1.TimeSeries(
-        labels=[
-            v1.Label(name=name, value=value)
-            for name, value in sorted({**series.labels, "__name__": series.name}.items())
-            if value
-        ]
-    ).SerializeToString()
+    labels = _labels(series)
     requests: list[bytes] = []
     for value, time_ns in zip(values, times_ns, strict=True):
         double, time_ms = _DOUBLE.pack(value), time_ns // NS_PER_MS
         sample = (b"\x09" + double if double != _ZERO else b"") + (
-            b"\x10" + _varint(time_ms) if time_ms else b""
+            b"\x10" + varint(time_ms) if time_ms else b""
         )
-        body = b"%b\x12%b%b" % (labels, _varint(len(sample)), sample)
-        requests.append(b"\x0a%b%b" % (_varint(len(body)), body))
+        body = b"%b\x12%b%b" % (labels, varint(len(sample)), sample)
+        requests.append(b"\x0a%b%b" % (varint(len(body)), body))
     return Success(requests)
 
 
 _DOUBLE: Final = struct.Struct("<d")
 _ZERO: Final = _DOUBLE.pack(0.0)  # a default, which is not sent; -0.0 is none
-_LOW_BITS: Final = 0x7F
-
-
-def _varint(number: int) -> bytes:
-    """Return a number that is not negative as protobuf has it: seven bits a byte, the low ones first."""
-    written = bytearray()
-    while number > _LOW_BITS:
-        written.append(number & _LOW_BITS | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
 
 
 def decode(_sample: Metric, body: bytes) -> Mapping[str, Any]:

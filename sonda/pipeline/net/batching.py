@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
+from math import inf
 from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.deadline import TIMER_RESOLUTION_S, Deadline
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
@@ -39,7 +40,6 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 PUSHES_IN_FLIGHT: Final = 16
 SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
 BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
-
 
 Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
 """Deliver a batch and settle its events; or say true, and each has a second try alone."""
@@ -68,6 +68,9 @@ class Queue:
         self._pushes = 0
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expires_s = inf  # when it comes
 
     @property
     def is_busy(self) -> bool:
@@ -105,15 +108,15 @@ class Queue:
         is_idle = self._order is None and not (self._entries or self._pushes)
         self._entries.extend(group.entries)
         since_ns = perf_counter_ns()
-        expiry: asyncio.TimerHandle | None = None
         try:
             if is_idle:
                 await self._push_own(group)
             else:
                 self.start_if_due()
             if not group.done.done():
-                expire_at = asyncio.get_running_loop().call_at
-                expiry = expire_at(deadline.at_s, self._expire, group)
+                self._waiting[group] = deadline.at_s
+                if deadline.at_s < self._expires_s:
+                    self._expire_from(deadline.at_s)
             await group.done
         except asyncio.CancelledError:
             for event in group.entries:
@@ -121,8 +124,7 @@ class Queue:
                 event.set_result(Failure(AttemptFailure(cut_off)))
             raise
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            self._waiting.pop(group, None)
             deliveries = under_way()
             group.finish(deliveries[0] if deliveries else None, since_ns)
 
@@ -145,6 +147,23 @@ class Queue:
             self._pushes -= 1
             if self._entries:
                 self.start_if_due()
+
+    def _expire_from(self, at_s: float) -> None:
+        """Set the one timer of all who wait here to the deadline that ends first."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expires_s = at_s
+        self._expiry = asyncio.get_running_loop().call_at(at_s, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        self._expiry, self._expires_s = None, inf
+        now_s = asyncio.get_running_loop().time() + TIMER_RESOLUTION_S
+        late = [group for group, at_s in self._waiting.items() if at_s <= now_s]
+        for group in late:
+            del self._waiting[group]
+            self._expire(group)
+        if self._waiting:
+            self._expire_from(min(self._waiting.values()))
 
     def _expire(self, group: Group) -> None:
         """Abandon what has no outcome yet; withdraw what is still in the queue."""

@@ -50,6 +50,7 @@ class Connection:
         self.closed = False
         self.idle_s = inf  # how long the peer keeps it, as far as that is known
         self.idle_since_s = 0.0
+        self.expires_s = inf  # when it is closed, if it is idle until then
 
     @property
     def sent_bytes(self) -> int:
@@ -77,6 +78,10 @@ class Connection:
         except OSError:
             return False
         return not self._socket.has_input()
+
+    def has_early_input(self) -> bool:
+        """Return whether a peer that nothing has been said to has spoken already."""
+        return self._tls.has_early_input() if self._tls is not None else self._socket.has_words()
 
     async def wait_until_acked(self) -> None:
         """Wait until all has arrived, if the peer has closed its side; raises `OSError`.

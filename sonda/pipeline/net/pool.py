@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sonda.pipeline.deadline import TIMER_RESOLUTION_S
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, TlsSession, connect_tcp
@@ -52,7 +54,7 @@ class _Destination:
         default_factory=lambda: asyncio.Semaphore(CONNECTIONS_PER_DESTINATION)
     )
     wanted: int = 0
-    idle: dict[Connection, asyncio.TimerHandle] = field(default_factory=dict)  # the oldest first
+    idle: dict[Connection, None] = field(default_factory=dict)  # the oldest first
 
 
 class HangUps:
@@ -88,6 +90,8 @@ class ConnectionPool:
         self._doors = doors
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
+        self._expiry: asyncio.TimerHandle | None = None  # one for all of them
+        self._expires_s = inf  # when it comes, on the loop's clock
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
 
@@ -142,14 +146,15 @@ class ConnectionPool:
         """Close what is idle; whoever borrows one must have given it back."""
         for stream in list(self._idle):
             self._retire(stream)
+        if self._expiry is not None:
+            self._expiry.cancel()
         await asyncio.gather(*self._closing)
 
     def _reuse(
         self, route: ConnectionKey, destination: _Destination, *, peer_may_talk: bool
     ) -> Connection | None:
         while destination.idle:
-            stream, expiry = destination.idle.popitem()
-            expiry.cancel()
+            stream, _ = destination.idle.popitem()
             del self._idle[stream]
             if stream.alive(peer_may_talk=peer_may_talk):
                 stream.reused = True
@@ -165,19 +170,35 @@ class ConnectionPool:
         if self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return
-        loop = asyncio.get_running_loop()
-        stream.idle_since_s = loop.time()
-        idle_s = min(IDLE_S, stream.idle_s)
-        destination.idle[stream] = loop.call_later(idle_s, self._retire, stream)
+        stream.idle_since_s = asyncio.get_running_loop().time()
+        stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
+        destination.idle[stream] = None
         self._idle[stream] = route
+        if stream.expires_s < self._expires_s:
+            self._expire_from(stream.expires_s)
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
+
+    def _expire_from(self, at_s: float) -> None:
+        """Set the one timer of all idle connections to when the first of them is to be closed."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expires_s = at_s
+        self._expiry = asyncio.get_running_loop().call_at(at_s, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        self._expiry, self._expires_s = None, inf
+        now_s = asyncio.get_running_loop().time() + TIMER_RESOLUTION_S
+        for stream in [stream for stream in self._idle if stream.expires_s <= now_s]:
+            self._retire(stream)
+        if self._idle:
+            self._expire_from(min(stream.expires_s for stream in self._idle))
 
     def _retire(self, stream: Connection) -> None:
         """Close an idle connection."""
         route = self._idle.pop(stream)
         destination = self._destinations[route]
-        destination.idle.pop(stream).cancel()
+        del destination.idle[stream]
         if not destination.wanted and not destination.idle:
             self._destinations.pop(route, None)
         self._close_gently(stream)

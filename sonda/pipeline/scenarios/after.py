@@ -17,10 +17,11 @@ from sonda.pipeline.scenarios.generators.sequence import Sequence as ListedValue
 from sonda.pipeline.scenarios.generators.spike import Spike
 from sonda.pipeline.scenarios.generators.step import Step
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
-from sonda.pipeline.scenarios.plan import Entry, Values
+from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.series import FleetEntry
 from sonda.pipeline.scenarios.structure import Issues, Piece
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.schemas.remedies import did_you_mean
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import LATEST_NS
@@ -71,7 +72,9 @@ def solve(entry: Entry, condition: Condition) -> Fraction:
     Raises `Unsolvable` where there is no such time.
     """
     if not isinstance(entry.content, Values):
-        raise Unsolvable("is of logs, which have no value")
+        if entry.signal_type == "logs":
+            raise Unsolvable("is of logs, which have no value")
+        raise Unsolvable("is of observations, which are no single value")
     schedule = entry.each if isinstance(entry, FleetEntry) else entry.schedule
     match entry.content.shape:
         case Sawtooth() as shape:

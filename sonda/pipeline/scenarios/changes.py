@@ -13,13 +13,15 @@ from sonda.pipeline.problems import Invalid, Malformed, Problem, ValidationIssue
 from sonda.pipeline.scenarios.entry_limits import ends_too_late, stamps_too_close, values_in_range
 from sonda.pipeline.scenarios.limits import MOST_RATE
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction
-from sonda.pipeline.scenarios.plan import Entry, Scenario, Values
+from sonda.pipeline.scenarios.observations import Observed
+from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.reading import Document
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.segments import PlanSegment, changed, replayed, segments_of
 from sonda.pipeline.scenarios.series import FleetEntry, FleetSchedule
 from sonda.pipeline.scenarios.structure import Issues, check_change
 from sonda.pipeline.scenarios.timing import Timing
+from sonda.pipeline.scenarios.values import Values
 
 MOST_SEGMENTS: Final = 1000
 """Of an entry: a record holds them all."""
@@ -133,10 +135,15 @@ def _wrong_rate(entry: Entry, plan: Timing, rate: Fraction) -> str | None:
 
 def _wrong_values(entry: Entry) -> str | None:
     """Return why the values of an entry cannot be had, which now makes more of them."""
-    content, planned = entry.content, plan_of(entry).planned
-    if isinstance(content, Values) and not values_in_range(content.shape, content.jitter, planned):
-        return "makes values beyond the range of a double"
-    return None
+    content, timing = entry.content, plan_of(entry)
+    match content:
+        case Values():
+            is_sound = values_in_range(content.shape, content.jitter, timing.planned)
+        case Observed():
+            is_sound = content.fits(timing)
+        case _:
+            is_sound = True
+    return None if is_sound else "makes values beyond the range of a double"
 
 
 def _refuse(entry: Entry, path: str, reason: str) -> Result[Entry, Problem]:

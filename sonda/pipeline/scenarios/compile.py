@@ -29,7 +29,7 @@ from sonda.pipeline.scenarios.plan import (
     Scenario,
 )
 from sonda.pipeline.scenarios.reading import Document, Path, plain
-from sonda.pipeline.scenarios.structure import Issues, Piece, examine
+from sonda.pipeline.scenarios.structure import EVENTS_OF, Issues, Piece, examine
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
@@ -175,7 +175,7 @@ class _Addressing:
         """Check what the entry has of an event, as an event's body is; return where it leads."""
         if not piece.is_sound or self.issues.full:
             return None
-        written, signal = piece.written, piece.written["signal_type"]
+        written, signal = piece.written, EVENTS_OF[piece.written["signal_type"]]
         labels = written.get("labels", {})
         encoder = written.get("encoder", {"type": DEFAULT_ENCODERS[signal]})
         sink = written.get("sink", {"type": "stdout"})
@@ -245,9 +245,9 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
             continue
         where = places[entry.route.sink.identity]
         is_prometheus = entry.route.encoder.name in _WITHOUT_EMPTY
-        for labels in entry.label_sets():
+        for name, labels in entry.identities():
             held = filter(itemgetter(1), labels.items()) if is_prometheus else labels.items()
-            made = (where, entry.name, frozenset(held))
+            made = (where, name, frozenset(held))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")
                 break

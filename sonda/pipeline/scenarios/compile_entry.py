@@ -17,6 +17,7 @@ from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, Problem
 from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.compile_csv import replay_schedule, replaying
+from sonda.pipeline.scenarios.compile_observations import ObservedReader
 from sonda.pipeline.scenarios.compile_series import (
     ContentOf,
     are_labels,
@@ -36,22 +37,17 @@ from sonda.pipeline.scenarios.entry_limits import (
     values_in_range,
 )
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
+from sonda.pipeline.scenarios.metadata import metadata_of
 from sonda.pipeline.scenarios.numbers import as_number, ceil_ns, fraction, seconds
+from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.parameters import read_parameters
-from sonda.pipeline.scenarios.plan import (
-    DynamicLabel,
-    Entry,
-    Labels,
-    LabelSet,
-    Route,
-    Start,
-    Values,
-)
+from sonda.pipeline.scenarios.plan import DynamicLabel, Entry, Labels, LabelSet, Route, Start
 from sonda.pipeline.scenarios.rate_profile import Cycle
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.schedule import Schedule
 from sonda.pipeline.scenarios.structure import Issues, Piece
 from sonda.pipeline.scenarios.timing import Timing
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import parse_rfc3339
@@ -89,11 +85,16 @@ class EntryCompiler:
         spikes = SpikeReader(piece.path, self.issues, seed, entry_id).read(
             written, labels, own_labels
         )
-        content_of, rewritten = (
-            self._values(piece, entry_id, seed, schedule)
-            if written["signal_type"] == "metrics"
-            else (self._messages(piece, entry_id, seed), None)
-        )
+        observed = ObservedReader(piece.path, self.issues, seed, entry_id)
+        content_of: ContentOf | None
+        rewritten = None
+        match written["signal_type"]:
+            case "metrics":
+                content_of, rewritten = self._values(piece, entry_id, seed, schedule)
+            case "logs":
+                content_of = self._messages(piece, entry_id, seed)
+            case _:
+                content_of = observed.read(written, schedule)
         if own_labels and content_of is not None:
             check_spread(written, piece.path, content_of({}), self.issues)
             check_rate(piece.path, schedule.peak_rate * len(own_labels), self.issues)
@@ -103,7 +104,7 @@ class EntryCompiler:
         entry = Entry(
             id=entry_id,
             name=written["name"],
-            signal_type=written["signal_type"],
+            signal_type="logs" if written["signal_type"] == "logs" else "metrics",
             schedule=schedule,
             phase=seconds(written.get("phase_offset", "0s")),
             start=start,
@@ -116,12 +117,14 @@ class EntryCompiler:
             on_sink_error=written.get("on_sink_error", "warn"),
             rewritten=rewritten,
             now_ns=self.now_ns,
+            metadata=None if written["signal_type"] == "logs" else metadata_of(written, entry_id),
         )
+        if isinstance(entry.content, Observed):
+            observed.check_labels(entry, own_labels)
         if own_labels:
             entry = fleet(entry, own_labels, content_of, is_spread=is_spread(written))
-        return (
-            entry if self._check_times(piece, entry) and self._check_bytes(piece, entry) else None
-        )
+        is_sound = len(self.issues.values) == before and self._check_times(piece, entry)
+        return entry if is_sound and self._check_bytes(piece, entry) else None
 
     def _seconds(self, piece: Piece, *path: str) -> Fraction | None:
         value: Any = piece.written

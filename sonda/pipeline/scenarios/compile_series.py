@@ -13,11 +13,11 @@ from returns.result import Failure
 
 from sonda.pipeline.problems import Invalid, Malformed
 from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
-from sonda.pipeline.scenarios.log_generators import Messages
-from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.series import FleetEntry, FleetSchedule, Shifted, period_of
-from sonda.pipeline.scenarios.structure import Issues
+from sonda.pipeline.scenarios.structure import EVENTS_OF, Issues
+from sonda.pipeline.scenarios.values import Values
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 
@@ -27,8 +27,8 @@ EMPTY_CONTENT: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """What an event of each signal has beside its labels, as little as there can be."""
 
-ContentOf: TypeAlias = Callable[[LabelSet], Values | Messages]
-"""Returns where the values or messages of the series with these labels of its own come from."""
+ContentOf: TypeAlias = Callable[[LabelSet], Content]
+"""Returns where the content of the series with these labels of its own comes from."""
 
 
 def is_spread(written: Mapping[str, Any]) -> bool:
@@ -77,9 +77,9 @@ def are_labels(
     Issues are at *where*, or, *by_name*, at the label's name in it.
     """
     event = {
-        "signal_type": signal_type,
+        "signal_type": EVENTS_OF[signal_type],
         "labels": dict(labels),
-        **EMPTY_CONTENT[signal_type],
+        **EMPTY_CONTENT[EVENTS_OF[signal_type]],
         "encoder": {"type": "json_lines"},
         "sink": {"type": "stdout"},
     }
@@ -106,9 +106,7 @@ def apart(labels: Labels) -> int:
     return lcm(*(one.count for one in distinct))
 
 
-def check_spread(
-    written: Mapping[str, Any], path: Path, content: Values | Messages, issues: Issues
-) -> None:
+def check_spread(written: Mapping[str, Any], path: Path, content: Content, issues: Issues) -> None:
     """Check that what is to be spread over a period has one."""
     has_period = isinstance(content, Values) and period_of(content.shape) is not None
     if is_spread(written) and not has_period:
@@ -129,7 +127,7 @@ def fleet(
     """Return the fleet of which *entry* is a series without labels of its own."""
     count = len(own_labels)
 
-    def content_at(place: int) -> Values | Messages:
+    def content_at(place: int) -> Content:
         content = content_of(own_labels[place])
         if isinstance(content, Values) and is_spread:
             period = period_of(content.shape)

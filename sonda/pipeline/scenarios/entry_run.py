@@ -166,7 +166,7 @@ class EntryRun:
     @property
     def has_problems(self) -> bool:
         """Whether anything was said of an event that was not delivered."""
-        return bool(self._unsent.text or self.account.problems.listed())
+        return bool(self._unsent.text or self.account.problems)
 
     def next_reservation(self) -> int:
         """Return the tick up to which the next two seconds may hand over, at the rate of late."""
@@ -292,7 +292,7 @@ class EntryRun:
         handed_s = self._loop.time()
         verdict = await group.send()
         del self._sending[group]
-        unsent = self._count_verdicts(ticks, verdict)
+        unsent = self._count(ticks, verdict, handed_s)
         if unsent:
             text = text_of(next(filter(never_left, verdict.problems.values())))
             self._unsent.postpone(unsent, text, handed_s, self._loop.time())
@@ -300,11 +300,11 @@ class EntryRun:
             self._attention.set()
         self._wake.set()
 
-    def _count_verdicts(self, ticks: Sequence[int], verdict: GroupVerdict) -> Sequence[int]:
+    def _count(self, ticks: Sequence[int], verdict: GroupVerdict, handed_s: float) -> Sequence[int]:
         """Count the verdicts of a group; return the ticks of events that never left."""
         self.account.pushed(verdict.pushes, verdict.delivered_bytes)
         found = sort_ticks(ticks, verdict, self._may_try_again)
-        self._deliver_all(found.delivered)
+        self._deliver_all(found.delivered, handed_s)
         for (column, text), of in found.others.items():
             self.account.close(column, text, of)
         self._unsent.note(len(found.unsent) < len(ticks), self._loop.time())
@@ -317,15 +317,15 @@ class EntryRun:
         can_leave = never_left(problem) and self.entry.route.sink.name != "udp"
         return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
 
-    def _deliver_all(self, ticks: Sequence[int]) -> None:
+    def _deliver_all(self, ticks: Sequence[int], handed_s: float) -> None:
         if ticks:
-            now_s = self._loop.time()
-            self.account.deliver(len(ticks), now_s, self._latencies(ticks, now_s))
+            self.account.deliver(len(ticks), self._loop.time(), self._latencies(ticks, handed_s))
 
-    def _latencies(self, ticks: Sequence[int], now_s: float) -> Iterator[tuple[float, int]]:
+    def _latencies(self, ticks: Sequence[int], handed_s: float) -> Iterator[tuple[float, int]]:
         """Yield latencies and how many events have about each; a few stand for a large group."""
-        if not self._is_paced:
-            yield 0.0, len(ticks)
+        now_s = self._loop.time()
+        if not self._is_paced:  # then an event is due when it is handed over
+            yield now_s - handed_s, len(ticks)
             return
         for tick, count in sampled(ticks):
             due_s = self._begin_s + float(self.entry.schedule.due(tick))

@@ -20,18 +20,18 @@ from sonda.pipeline.model import (
     Signal,
     ValidatedEvent,
 )
-from sonda.pipeline.scenarios.draw import U_BITS, Draw
-from sonda.pipeline.scenarios.generators import Ratios, Shape
-from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.samples import samples
+from sonda.pipeline.scenarios.log_generators import Message, Messages
+from sonda.pipeline.scenarios.metadata import MetricMetadata
 from sonda.pipeline.scenarios.numbers import ceil_ns
-from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.observations import Head, Observed
 from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
 from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.scenarios.timing import Timing
+from sonda.pipeline.scenarios.values import Values
 
 _CHUNK: Final = 256
 _MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
-_HALF: Final = 1 << (U_BITS - 1)
 
 LabelSet: TypeAlias = Mapping[str, str]
 Pace: TypeAlias = Literal["real", "max"]
@@ -83,35 +83,8 @@ class Labels:
         return [sets[tick % count] for tick in ticks]
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
-    """The values of a metric: a shape, and uniform noise in ± *jitter* on it."""
-
-    shape: Shape
-    jitter: Fraction
-    noise: Draw
-
-    def at(self, tick: int, x: Fraction) -> float:
-        """Return the value of one tick, evaluated exactly and rounded once."""
-        exact = self.shape.exact(tick, x)
-        if self.jitter:
-            exact += self.jitter * Fraction(self.noise.fraction(tick) - _HALF, _HALF)
-        return float(exact)
-
-    def over(self, x: Progression) -> list[float]:
-        """Return the values of a stretch of ticks, equal to those of `at` to the last bit."""
-        if not self.jitter:
-            return self.shape.doubles(x)
-        base = self.shape.ratios(x)
-        below = lcm(base.denominator, self.jitter.denominator * _HALF)
-        scale = below // base.denominator
-        times = self.jitter.numerator * (below // (self.jitter.denominator * _HALF))
-        drawn = self.noise.fractions(x.ticks)
-        noisy = [
-            value * scale + (fraction - _HALF) * times
-            for value, fraction in zip(base.numerators, drawn, strict=True)
-        ]
-        return Ratios(noisy, below).doubles()
+Content: TypeAlias = Values | Observed | Messages
+"""What an entry's events say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +129,13 @@ class Entry:
     pace: Pace
     max_lag: Fraction | None
     labels: Labels
-    content: Values | Messages
+    content: Content
     route: Route
     on_sink_error: OnSinkError = "warn"
     rewritten: Mapping[str, Any] | None = None
     now_ns: int = 0
     spikes: Spikes = ()
+    metadata: MetricMetadata | None = None
     after: str | None = None
     """The id of the entry that it waits for; its phase says how long."""
 
@@ -182,7 +156,12 @@ class Entry:
     @property
     def series(self) -> int:
         """How many label sets the entry may have, and so how many series or streams."""
-        return count_series(self.spikes, self.labels.count, _MOST_CACHED)
+        return self.width * count_series(self.spikes, self.labels.count, _MOST_CACHED)
+
+    @property
+    def width(self) -> int:
+        """How many series an event has samples of."""
+        return self.content.width if isinstance(self.content, Observed) else 1
 
     def label_sets(self) -> Iterator[LabelSet]:
         """Yield the label sets of all its series."""
@@ -192,6 +171,15 @@ class Entry:
                     **self.labels.at(tick),
                     **{spike.label: spike.value(tick) for spike in there},
                 }
+
+    def identities(self) -> Iterator[tuple[str, LabelSet]]:
+        """Yield the name and the labels of all its series."""
+        for labels in self.label_sets():
+            if isinstance(self.content, Observed):
+                for one in samples(self.content.empty(self.name, labels)):
+                    yield one.name, one.labels
+            else:
+                yield self.name, labels
 
     @cached_property
     def start_ns(self) -> int:
@@ -227,6 +215,9 @@ class Entry:
         if isinstance(self.content, Values):
             value = self.content.at(tick, x)
             return Metric(name=self.name, value=value, labels=labels, time_ns=time_ns)
+        if isinstance(self.content, Observed):
+            head = Head(tick, self.name, labels, self.start_ns, time_ns)
+            return self.content.event(head, x, self.schedule)
         severity, message, fields = self.content.at(tick, time_ns)
         return Log(
             severity=severity, message=message, fields=fields, labels=labels, time_ns=time_ns
@@ -242,8 +233,15 @@ class Entry:
         assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
         return [v for x in self.schedule.progressions(ticks) for v in self.content.over(x)]
 
+    def messages(self, ticks: range) -> list[Message]:
+        """Return what a log says over a range of ticks."""
+        assert not isinstance(self.content, (Values, Observed))  # noqa: S101  # a log's content
+        return list(self.content.over(ticks, self.stamps_ns(ticks)))
+
     def events(self, ticks: range) -> list[Event]:
         """Return the events of a range of ticks, equal to those of `event`."""
+        if isinstance(self.content, Observed):
+            return [self.event(tick) for tick in ticks]
         stamps, labels = self.stamps_ns(ticks), self._labels_over(ticks)
         if isinstance(self.content, Values):
             return [

@@ -19,7 +19,6 @@ from sonda.pipeline.scenarios.floor_sums import floor_sums
 
 _MOST_SEGMENTS: Final = 4096  # of a table
 _NEAR: Final = 12  # short cycles that are walked through
-_ASIDE: Final = 4
 _BISECTED: Final = 4  # of so many steps one halves, however the weight grows
 
 
@@ -78,7 +77,7 @@ class Profile:
             return
         if self._table is None:
             goal = above // below
-            for segment in self._segments(*self._cycle_before(goal)):
+            for segment in self._segments(*self._shortly_before(goal)):
                 begin, end, weight, slope = segment
                 if end is None or weight + slope * (end - begin) > goal:
                     break
@@ -168,43 +167,75 @@ class Profile:
         bent = every * (iq - ip) + shift * (q - p)
         return line + bent + cycle * (pp - qq - q - p) // 2 + rest * p
 
-    def _cycle_before(self, goal: int) -> tuple[int, int]:
-        """Return the start of a short cycle near which the weight reaches *goal*, and its weight.
+    def _shortly_before(self, goal: int) -> tuple[int, int]:
+        """Return a time a few segments before the weight exceeds *goal*, and its weight.
 
-        That is at most *goal*, no more than `_NEAR` short cycles before. The first guess is mostly
-        near enough. Else, between a number of cycles that is too low and one that is too high, aim
-        a little beside the one that is interpolated, at the side which is farther.
+        In each of the two parts of a long cycle all whole short cycles have the same weight.
         """
-        short = min(self.cycle, self.burst_cycle)
+        short, long = sorted((self.cycle, self.burst_cycle))
+        near = max(1, _NEAR * short // long)
+        number, weight = self._long_cycle_before(goal, long, near)
+        begin = number * long
+        if near > 1:
+            return begin, weight
+        (length, whole_weight), (_, later_weight) = self._parts
+        after = self._weight(begin + length)
+        if after <= goal:
+            begin, weight, length, whole_weight = begin + length, after, long - length, later_weight
+        first = -(-begin // short) * short
+        whole = (begin + length - first) // short
+        at_first = self._weight(first) if whole > 0 else goal + 1
+        if at_first > goal:
+            return begin, weight
+        passed = min((goal - at_first) // whole_weight, whole)
+        return first + passed * short, at_first + passed * whole_weight
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The parts of a long cycle: the length of each, and the weight of a short cycle in it."""
+        if self.cycle > self.burst_cycle:
+            in_cycle = self.plain * self.burst_cycle + (self.raised - self.plain) * self.burst
+            return (self.rest, in_cycle), (self.cycle - self.rest, 0)
+        rest, burst = self.rest, self.burst
+        return (burst, self.raised * rest), (self.burst_cycle - burst, self.plain * rest)
+
+    def _long_cycle_before(self, goal: int, long: int, near: int) -> tuple[int, int]:
+        """Return a long cycle at whose start the weight is at most *goal*, and that weight.
+
+        It is one of the last *near* of those. The first guess is mostly right. Else, between a
+        number of cycles that is too low and one that is too high, aim where a straight line meets
+        *goal*, or a little beside it, at the side which is farther.
+        """
+        aside = near // 3
+        least = min(self.plain, self.raised) * (self.rest if long == self.cycle else long)
         time, weight = self._sample
-        least = min(self.plain, self.raised) * (self.rest if short == self.cycle else short)
         low, weight_low = 0, 0
         high, weight_high = 0, 0  # of which nothing is known yet
-        number, stride, tries = max(0, goal * time // (weight * short) - _ASIDE), _ASIDE, 0
-        while not high or high - low > _NEAR:
-            found, was_low = self._weight(number * short), False
+        number, stride, tries = max(0, goal * time // (weight * long) - aside), max(1, aside), 0
+        while not high or high - low > near:
+            found, was_low = self._weight(number * long), False
             if found <= goal:
                 low, weight_low, was_low = number, found, True
-                if goal - found <= _NEAR * least:
+                if goal - found < near * least:
                     break
             else:
                 high, weight_high = number, found
             tries += 1
             if not high:
-                number = low + (goal - weight_low) * time // (weight * short) + stride
+                number = low + (goal - weight_low) * time // (weight * long) + stride
                 stride *= 2
             elif tries % _BISECTED == 0:
                 number = (low + high) // 2
             else:
                 ahead = (goal - weight_low) * (high - low) // (weight_high - weight_low)
-                number = low + ahead + (_ASIDE if was_low else -_ASIDE)
+                number = low + ahead + (aside if was_low else -aside)
                 number = min(max(number, low + 1), high - 1)
-        return low * short, weight_low
+        return low, weight_low
 
     @cached_property
     def _sample(self) -> tuple[int, int]:
         """A long time, and the weight at it: their ratio is near every other's."""
-        time = min(self.cycle, self.burst_cycle) << 60
+        time = max(self.cycle, self.burst_cycle) << 60
         return time, self._weight(time)
 
 

@@ -10,7 +10,9 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.encoders import encode_each
 from sonda.pipeline.model import EncodedEvent, Payload
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.scenarios.plan import Entry, Values
+from sonda.pipeline.scenarios.observations import Observed
+from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.values import Values
 
 _LINES: Final = ("json_lines", "prometheus_text")
 """Encoders whose events are a line each, with no line feed inside."""
@@ -21,7 +23,8 @@ _WRITERS: Final = ("file", "stdout")
 def is_written_in_lines(entry: Entry) -> bool:
     """Return whether a group of the entry's events may be written as one piece."""
     route = entry.route
-    return route.encoder.name in _LINES and route.sink.name in _WRITERS and not entry.spikes
+    is_plain = not entry.spikes and not isinstance(entry.content, Observed)
+    return is_plain and route.encoder.name in _LINES and route.sink.name in _WRITERS
 
 
 def as_one(entry: Entry, ticks: range) -> Result[EncodedEvent, Problem]:
@@ -47,9 +50,8 @@ def as_one(entry: Entry, ticks: range) -> Result[EncodedEvent, Problem]:
 def lines(entry: Entry, ticks: range) -> Result[Sequence[bytes], Problem]:
     """Return each event's line; fails as the encoder does."""
     stamps = entry.stamps_ns(ticks)
-    content = entry.content
     values: Sequence[Any] = (
-        entry.values(ticks) if isinstance(content, Values) else list(content.over(ticks, stamps))
+        entry.values(ticks) if isinstance(entry.content, Values) else entry.messages(ticks)
     )
     turning, encoder = min(entry.turning, len(ticks)), entry.route.encoder
     bodies = [b""] * len(ticks)

@@ -16,9 +16,9 @@ from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.generators.sawtooth import Sawtooth
 from sonda.pipeline.scenarios.generators.sine import Sine
 from sonda.pipeline.scenarios.generators.spike import Spike
-from sonda.pipeline.scenarios.log_generators import Messages
+from sonda.pipeline.scenarios.log_generators import Message, messages_of
 from sonda.pipeline.scenarios.numbers import ceil_ns
-from sonda.pipeline.scenarios.plan import Entry, Labels, LabelSet, Values
+from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.timing import Timing
 
@@ -97,8 +97,8 @@ class FleetEntry(Entry):
     each: Timing
     own_labels: tuple[LabelSet, ...]
     """What tells each series from the others."""
-    content_of: Callable[[int], Values | Messages]
-    """Returns where the values or messages of a series come from."""
+    content_of: Callable[[int], Content]
+    """Returns where the content of a series comes from."""
 
     @property
     def series(self) -> int:
@@ -122,6 +122,9 @@ class FleetEntry(Entry):
 
     def values(self, ticks: range) -> list[float]:
         return [self.value(tick) for tick in ticks]
+
+    def messages(self, ticks: range) -> list[Message]:
+        return messages_of(self.events(ticks))
 
     def events(self, ticks: range) -> list[Event]:
         count, made = len(self.own_labels), dict[int, Event]()

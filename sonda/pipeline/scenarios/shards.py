@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from math import lcm
 from typing import Final
 
 from sonda.pipeline.model import Event
+from sonda.pipeline.scenarios.log_generators import Message, messages_of
 from sonda.pipeline.scenarios.plan import Entry, LabelSet, Scenario
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.states import Shard
@@ -85,7 +87,8 @@ class ShardEntry(Entry):
 
     @property
     def turning(self) -> int:
-        return max(1, self.whole.turning * len(self.members.places) // self.members.cycle)
+        rounds = lcm(self.whole.turning, self.members.cycle) // self.members.cycle
+        return rounds * len(self.members.places)
 
     @property
     def series(self) -> int:
@@ -104,6 +107,9 @@ class ShardEntry(Entry):
 
     def values(self, ticks: range) -> list[float]:
         return [self.value(tick) for tick in ticks]
+
+    def messages(self, ticks: range) -> list[Message]:
+        return messages_of(self.events(ticks))
 
     def events(self, ticks: range) -> list[Event]:
         if not ticks:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from sonda.pipeline.model import Signal
 from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
 from sonda.pipeline.scenarios.reading import Path, plain
 from sonda.pipeline.schemas.issues import find_issues, unknown_variant
@@ -37,19 +38,28 @@ _NOT_YET_KEYS: Final = (
     "expect",
     "pack",
     "overrides",
-    "distribution",
-    "buckets",
-    "quantiles",
-    "observations_per_tick",
-    "mean_shift_per_sec",
-    "metric_type",
-    "help",
 )
-_NOT_YET_SIGNALS: Final = ("histogram", "summary")
 _OF_SIGNAL: Final[Mapping[str, GeneratorKind]] = {
     "metrics": "generator",
     "logs": "log_generator",
+    "histogram": "distribution",
+    "summary": "distribution",
 }
+EVENTS_OF: Final[Mapping[str, Signal]] = {
+    "metrics": "metrics",
+    "logs": "logs",
+    "histogram": "metrics",
+    "summary": "metrics",
+}
+"""What an entry's events are to sinks, by its `signal_type`."""
+_OBSERVED: Final = ("observations_per_tick", "mean_shift_per_sec", "seed")
+_OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "metrics": ("jitter", "jitter_seed", "metric_type", "help"),
+    "logs": ("jitter", "jitter_seed"),
+    "histogram": ("buckets", "help", *_OBSERVED),
+    "summary": ("quantiles", "help", *_OBSERVED),
+}
+"""Fields that not every signal has."""
 _BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}
 
 
@@ -128,7 +138,7 @@ def _schema(name: str) -> Mapping[str, Any]:
     kind, _, inner = name.partition(".")
     if kind in _BRANCHES:
         return _BRANCHES[kind]
-    return GENERATORS["generator" if kind == "generator" else "log_generator"][inner]
+    return GENERATORS[cast("GeneratorKind", kind)][inner]
 
 
 @cache
@@ -243,12 +253,11 @@ def _entry(written: Any, path: Path, issues: Issues) -> Piece:
         return Piece(path, {}, is_sound=False)
     entry = dict(_supported(written, path, issues))
     signal = entry.get("signal_type")
-    if signal in _NOT_YET_SIGNALS:
-        issues.value((*path, "signal_type"), f"{signal}: {NOT_YET}")
-        entry["signal_type"] = "metrics"
     is_sound = _check("entry", entry, path, issues)
-    if signal in _NOT_YET_SIGNALS:
-        return Piece(path, entry, is_sound=False)
+    if isinstance(signal, str) and signal in _OWN:
+        for name in sorted({*chain(*_OWN.values())}.intersection(entry).difference(_OWN[signal])):
+            issues.structure(path, f"unknown field '{name}'")
+            is_sound = False
     is_sound = _generators(entry, path, issues) and is_sound
     is_sound = _dynamic_labels(entry.get("dynamic_labels"), path, issues) and is_sound
     return Piece(path, entry, is_sound)
@@ -258,7 +267,7 @@ def _generators(entry: dict[str, Any], path: Path, issues: Issues) -> bool:
     """Check the generator that the entry's signal needs, and that it has no other."""
     wanted = _OF_SIGNAL.get(str(entry.get("signal_type")))
     is_sound = True
-    for kind in _OF_SIGNAL.values():
+    for kind in dict.fromkeys(_OF_SIGNAL.values()):
         if wanted is not None and kind != wanted and kind in entry:
             issues.structure(path, f"unknown field '{kind}'")
             is_sound = False

@@ -36,7 +36,7 @@ from sonda.pipeline.values.durations import seconds
 
 Schema: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["encoder", "sink"]
-GeneratorKind: TypeAlias = Literal["generator", "log_generator"]
+GeneratorKind: TypeAlias = Literal["generator", "log_generator", "distribution"]
 
 
 def _folder() -> Path:
@@ -67,6 +67,7 @@ ENTRY: Final[Schema] = {
 GENERATORS: Final[Mapping[GeneratorKind, Mapping[str, Schema]]] = {
     "generator": _read(_folder() / "generators"),
     "log_generator": _read(_folder() / "log_generators"),
+    "distribution": _read(_folder() / "distributions"),
 }
 PLUGINS: Final[Mapping[Kind, Mapping[str, Schema]]] = {
     "encoder": _read(_folder() / "encoders"),

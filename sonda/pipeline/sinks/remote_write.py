@@ -15,7 +15,7 @@ from typing import Final
 
 from returns.result import Result
 
-from sonda.pipeline.model import Metric, Payload, WirePreview
+from sonda.pipeline.model import Log, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
@@ -91,7 +91,7 @@ def _series(payload: Payload) -> Hashable:
     """Return what identifies a series to Prometheus, for which an empty label is none."""
     sample = payload.event
     labels = frozenset([pair for pair in sample.labels.items() if pair[1]])
-    return (sample.name, labels) if isinstance(sample, Metric) else labels
+    return labels if isinstance(sample, Log) else (sample.name, labels)
 
 
 def describe(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.aggregates import Histogram, Summary
+from sonda.pipeline.encoders import encode_aggregate
 from sonda.pipeline.model import EncodedEvent, Payload, ValidatedEvent
 from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 
@@ -11,6 +13,8 @@ from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 def encode(order: ValidatedEvent) -> Result[EncodedEvent, Problem]:
     """Render the event; fails with `Invalid` if the format or the sink's framing cannot carry it."""
     name, encoder = order.encoder.name, order.encoder.plugin
+    if isinstance(order.event, (Histogram, Summary)):
+        return _encode_aggregate(order, order.event)
     rendered: Result[bytes, Problem] = encoder.encode(order.event, order.encoder.options)
     if not isinstance(rendered, Success):
         return Failure(rendered.failure())
@@ -24,3 +28,17 @@ def encode(order: ValidatedEvent) -> Result[EncodedEvent, Problem]:
         return Failure(Invalid((ValidationIssue("sink", reason),)))
     payload = Payload(order.event, name, encoder.content_type, body, encoder.packing)
     return Success(EncodedEvent(order, payload))
+
+
+def _encode_aggregate(
+    order: ValidatedEvent, event: Histogram | Summary
+) -> Result[EncodedEvent, Problem]:
+    """Render an event of many samples; where each is a line, a line feed inside ends no event."""
+    encoder = order.encoder
+    rendered = encode_aggregate(encoder.plugin, event, encoder.options)
+    return rendered.map(
+        lambda body: EncodedEvent(
+            order,
+            Payload(event, encoder.name, encoder.plugin.content_type, body, encoder.plugin.packing),
+        )
+    )

@@ -180,7 +180,7 @@ def _scenarios() -> Iterator[tuple[str, Json]]:
         {
             "title": "Scenario of one entry",
             "description": "The keys of the only entry stand at the top level.",
-            **_object({**single, **entry["properties"]}, entry["required"]),
+            **_object({**single, **entry["properties"], **single}, entry["required"]),
         },
     )
 

@@ -9,65 +9,19 @@ from sonda.pipeline.scenarios.states import State
 from sonda.server.docs.event_paths import flag, refused
 from sonda.server.docs.probe_paths import json_content
 from sonda.server.docs.published import ref
+from sonda.server.docs.scenario_examples import (
+    DOCUMENT,
+    EVENT_AGAIN,
+    EXPOSITION,
+    LEDGER,
+    RUN_ID,
+    YAML,
+)
 
 Json: TypeAlias = dict[str, Any]
 
 _SECURITY: Final[list[Json]] = [{}, {"key": []}]
-_ID: Final = "8f14e45fceea467a9d3c2f1b6a7e0c55"
-_DOCUMENT: Final = {
-    "scenario_name": "demo",
-    "defaults": {"rate": 10, "duration": "1m", "labels": {"service": "shop"}},
-    "scenarios": [
-        {
-            "signal_type": "metrics",
-            "name": "requests_in_flight",
-            "generator": {"type": "steady", "center": 40, "amplitude": 15},
-            "dynamic_labels": [{"key": "host", "cardinality": 3}],
-        },
-        {
-            "signal_type": "logs",
-            "name": "access",
-            "log_generator": {"type": "template", "templates": ["GET /products/{tick}"]},
-        },
-    ],
-}
-_YAML: Final = """\
-scenario_name: wave
-signal_type: metrics
-name: cpu_usage
-rate: 1
-duration: 10m
-generator: { type: sine, amplitude: 10, period_secs: 60, offset: 50 }
-encoder: { type: remote_write }
-sink: { type: remote_write, url: "http://prometheus:9090/api/v1/write" }
-"""
-_LEDGER: Final = {
-    "planned": 600,
-    "not_due": 480,
-    "due": 120,
-    "delivered": 118,
-    "rejected": 1,
-    "unknown": 0,
-    "skipped": 0,
-    "in_flight": 1,
-    "backlog": 0,
-    "bytes": 9440,
-    "pushes": 119,
-}
 _YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
-_EVENT_AGAIN: Final = {
-    "tick": 17,
-    "outcome": "rejected",
-    "detail": "sink error: http://loki:3100/loki/api/v1/push answered 400 Bad Request",
-    "event": {
-        "signal_type": "logs",
-        "labels": {"service": "shop"},
-        "log": {"severity": "info", "message": "GET /products/17"},
-        "timestamp": "2026-11-23T08:00:01.7Z",
-        "encoder": {"type": "json_lines"},
-        "sink": {"type": "loki", "url": "http://loki:3100"},
-    },
-}
 
 
 def scenario_paths() -> Json:
@@ -75,8 +29,13 @@ def scenario_paths() -> Json:
     of_one = {"parameters": [_identifier()]}
     return {
         "/scenarios": {"get": _list_runs(), "post": _start()},
+        "/scenarios/metrics": {"get": _scrape("scrapeScenarios", "all that run")},
         "/scenarios/{id}": {**of_one, "get": _show(), "patch": _change(), "delete": _stop()},
         "/scenarios/{id}/events": {**of_one, "get": _events()},
+        "/scenarios/{id}/metrics": {
+            **of_one,
+            "get": _scrape("scrapeScenario", "a run or an entry"),
+        },
         "/scenarios/{id}/progress": {**of_one, "get": _progress()},
     }
 
@@ -94,10 +53,10 @@ def _operation(name: str, summary: str, description: str, **rest: Any) -> Json:
 def _start() -> Json:
     plan = {"description": "What a dry run shows.", "content": _json("ScenarioPlan")}
     begun = {
-        "id": _ID,
+        "id": RUN_ID,
         "name": "demo",
         "state": "running",
-        "scenarios": [{"id": f"{_ID}.access", "name": "access", "state": "running"}],
+        "scenarios": [{"id": f"{RUN_ID}.access", "name": "access", "state": "running"}],
     }
     started = {
         "description": "The run has begun.",
@@ -105,21 +64,21 @@ def _start() -> Json:
             "Location": {
                 "description": "Where the run is shown.",
                 "required": True,
-                "schema": {"type": "string", "examples": [f"/scenarios/{_ID}"]},
+                "schema": {"type": "string", "examples": [f"/scenarios/{RUN_ID}"]},
             }
         },
         "content": _json("ScenarioStarted", begun),
     }
     document = {
         "schema": {"anyOf": [ref("Scenario"), ref("SingleScenario")]},
-        "examples": {"demo": {"summary": "Two streams", "value": _DOCUMENT}},
+        "examples": {"demo": {"summary": "Two streams", "value": DOCUMENT}},
     }
     yaml = {
         "schema": {
             "description": "A value of the schema `Scenario` or `SingleScenario`, in YAML 1.2.",
             "type": "string",
         },
-        "examples": {"wave": {"summary": "A sine wave", "value": _YAML}},
+        "examples": {"wave": {"summary": "A sine wave", "value": YAML}},
     }
     return _operation(
         "startScenario",
@@ -140,13 +99,13 @@ def _start() -> Json:
 
 def _list_runs() -> Json:
     run = {
-        "id": _ID,
+        "id": RUN_ID,
         "name": "demo",
         "state": "running",
         "outcome": None,
         "started": "2026-11-23T08:00:00Z",
         "ended": None,
-        "ledger": _LEDGER,
+        "ledger": LEDGER,
         "degraded": False,
     }
     return _operation(
@@ -230,7 +189,7 @@ def _change() -> Json:
 
 
 def _stop() -> Json:
-    stopped = {"id": _ID, "status": "stopped", "total_events": 118, "ledger": _LEDGER}
+    stopped = {"id": RUN_ID, "status": "stopped", "total_events": 118, "ledger": LEDGER}
     return _operation(
         "stopScenario",
         "Stop a run, or an entry of it",
@@ -258,7 +217,7 @@ def _events() -> Json:
             "body of `POST /events`, with credentials as `***`.",
             "type": "string",
         },
-        "examples": {"rejected": {"value": compact(_EVENT_AGAIN).decode() + "\n"}},
+        "examples": {"rejected": {"value": compact(EVENT_AGAIN).decode() + "\n"}},
     }
     return _operation(
         "scenarioEvents",
@@ -287,8 +246,26 @@ def _events() -> Json:
     )
 
 
+def _scrape(name: str, whose: str) -> Json:
+    text = {"schema": {"type": "string"}, "examples": {"gauge": {"value": EXPOSITION}}}
+    openmetrics = {**text, "examples": {"gauge": {"value": f"{EXPOSITION}# EOF\n"}}}
+    return _operation(
+        name,
+        f"Scrape {whose}",
+        f"The latest value of every series of {whose}, as Prometheus scrapes it; at most 100,000 "
+        "series.",
+        responses={
+            "200": {
+                "description": "The values, in the format that `Accept` prefers.",
+                "content": {"text/plain": text, "application/openmetrics-text": openmetrics},
+            },
+            **refused(400, 401, 403, 404, 422, 431, 500, 503),
+        },
+    )
+
+
 def _progress() -> Json:
-    shown = compact(_LEDGER).decode()
+    shown = compact(LEDGER).decode()
     stream = {
         "schema": {
             "description": "Server-sent events; the data of each is a value of the schema `Ledger`.",
@@ -313,7 +290,7 @@ def _identifier() -> Json:
         "in": "path",
         "required": True,
         "description": "A run's id, or an entry's: `<run>.<entry>`.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$", "examples": [_ID]},
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$", "examples": [RUN_ID]},
     }
 
 

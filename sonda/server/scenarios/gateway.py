@@ -331,5 +331,7 @@ def _without_runs(path: str) -> Answer:
     """Return the answer where no run was ever started."""
     if path == "/scenarios":
         return 200, {}, b'{"scenarios":[]}\n'
+    if path == "/scenarios/metrics":
+        return 200, {}, b""
     wanted = unquote(path.split("/")[2])
     return 404, {}, envelope(404, f"there is no scenario {wanted!r}")

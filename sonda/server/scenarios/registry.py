@@ -26,6 +26,7 @@ from sonda.server.scenarios.log_lines import RunLog
 from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.room import Room
+from sonda.server.scenarios.scrape import MOST_SERIES, Scrape
 from sonda.server.scenarios.stored_run import StoredRun
 
 _LOG: Final = logging.getLogger("sonda")
@@ -258,6 +259,28 @@ class Registry:
             "lag_s": max((run.progress.lag_s for run in live), default=0.0),
             "unrecorded": next(iter(self._unrecorded.values()), None),
         }
+
+    async def scrape(
+        self, wanted: str | None, viewer: str | None, directory: Directory, *, openmetrics: bool
+    ) -> str:
+        """Return the latest values of a run or an entry, or of all that are active; raise `Refusal`."""
+        scraped = Scrape()
+        asked = (
+            [kept for kept in reversed(self._runs.values()) if kept.run and kept.is_visible(viewer)]
+            if wanted is None
+            else [self.find(wanted, viewer)[0]]
+        )
+        series = 0
+        for kept in asked:
+            scenario = await self.scenario_of(kept, directory)
+            for entry, shown in zip(scenario.entries, kept.detail()["scenarios"], strict=True):
+                if wanted in (None, kept.id, shown["id"]):
+                    series += entry.series
+                    if series > MOST_SERIES:
+                        reason = f"more than {MOST_SERIES:,} series: ask for those of one scenario"
+                        raise Refusal(422, reason)
+                    await scraped.add(entry, shown["ledger"]["due"])
+        return await scraped.text(openmetrics=openmetrics)
 
     # Stopping
 

@@ -15,12 +15,14 @@ from returns.result import Failure
 
 from sonda.envelope import compact, envelope
 from sonda.pipeline.events import to_json
+from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
 from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
+from sonda.server.scenarios.problem_texts import TextsOfTicks
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
@@ -146,36 +148,46 @@ class Events:
 
 
 def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
-    """Yield a line for each event of these outcomes, as far as its tick was kept."""
+    """Yield the lines of each event of these outcomes, as far as its tick was kept."""
+    texts = TextsOfTicks(shown["problems"])
     for outcome in columns:
         for first, last in shown.get("ticks", {}).get(outcome, ()):
             for tick in range(first, last + 1):
-                said = (
-                    problem["text"]
-                    for problem in shown["problems"]
-                    if problem["first_tick"] <= tick <= problem["last_tick"]
-                )
-                yield (
-                    compact(
-                        {
-                            "tick": tick,
-                            "outcome": outcome,
-                            "detail": next(said, ""),
-                            "event": _body(entry, tick),
-                        }
-                    )
-                    + b"\n"
-                )
+                head = {"tick": tick, "outcome": outcome, "detail": texts.at(tick)}
+                for body in _bodies(entry, tick):
+                    yield compact({**head, "event": body}) + b"\n"
 
 
-def _body(entry: Entry, tick: int) -> dict[str, Any]:
-    """Return an event as a body of `POST /events`, without credentials."""
-    body: dict[str, Any] = json.loads(to_json(public(entry.event(tick), entry)).unwrap())
-    named = entry.route.named
-    if named is None:
-        return dict(masked(body))
-    del body["encoder"], body["sink"]
-    return {**body, "destination": named.name}
+def _bodies(entry: Entry, tick: int) -> Iterator[dict[str, Any]]:
+    """Yield an event as bodies of `POST /events`, without credentials: a histogram's samples."""
+    for event in one_by_one(public(entry.event(tick), entry)):
+        body: dict[str, Any] = json.loads(to_json(event).unwrap())
+        named = entry.route.named
+        if named is None:
+            yield dict(masked(body))
+        else:
+            del body["encoder"], body["sink"]
+            yield {**body, "destination": named.name}
+
+
+class Metrics:
+    """`/scenarios/metrics` and `/scenarios/{id}/metrics`, in text or in OpenMetrics without its end."""
+
+    def __init__(self, registry: Registry, config: LiveConfig) -> None:
+        self._registry = registry
+        self._config = config
+
+    async def on_get(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str | None = None
+    ) -> None:
+        """Show the latest values."""
+        text = await self._registry.scrape(
+            wanted,
+            viewer_of(req.headers),
+            self._config.destinations(),
+            openmetrics=req.get_param("format") == "openmetrics",
+        )
+        resp.data = text.encode()
 
 
 class Status:
@@ -195,6 +207,9 @@ def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any
     app.add_route("/scenarios", Collection(registry, config))
     app.add_route("/scenarios/{wanted}", Item(registry))
     app.add_route("/scenarios/{wanted}/events", Events(registry, config))
+    metrics = Metrics(registry, config)
+    app.add_route("/scenarios/metrics", metrics)
+    app.add_route("/scenarios/{wanted}/metrics", metrics)
     app.add_route("/status", Status(registry))
     app.add_error_handler(Exception, _answer_bug)
     app.add_error_handler(OSError, _answer_unstorable)

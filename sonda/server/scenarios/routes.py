@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import falcon
 import falcon.asgi
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from sonda.answers import PROBLEM_JSON
 from sonda.envelope import CODES, compact
@@ -46,6 +48,8 @@ def add_scenarios(
     shared = (gateway, auth)
     app.add_middleware(_Lifespan(gateway))
     app.add_route("/scenarios", _Collection(*shared, timeout_s))
+    app.add_route("/scenarios/metrics", _Scrape(*shared))
+    app.add_route("/scenarios/{wanted}/metrics", _Scrape(*shared))
     app.add_route("/scenarios/{wanted}", _Item(*shared, timeout_s, is_ready))
     app.add_route("/scenarios/{wanted}/events", _Events(*shared))
     app.add_route("/scenarios/{wanted}/progress", _Progress(*shared, is_ready))
@@ -197,6 +201,29 @@ class _Events(_Resource):
         """Show the events again that were not delivered."""
         caller = self._auth.check(req)
         await self._forward(req, resp, caller, parameters(req.query_string, "outcome", "limit"))
+
+
+class _Scrape(_Resource):
+    async def on_get(self, req: Request, resp: Response, wanted: str = "") -> None:  # noqa: ARG002  # as above
+        """Show the latest values, in the format that the scraper prefers."""
+        caller = self._auth.check(req)
+        parameters(req.query_string)
+        _, content_type = choose_encoder(req.get_header("Accept") or "")
+        asked, end = {"format": "text"}, b""
+        if content_type.startswith("application/openmetrics-text"):
+            asked, end = {"format": "openmetrics"}, b"# EOF\n"
+        status, headers, body = await self._gateway.call(
+            "GET", quote(req.path), asked, caller=caller
+        )
+        if status != _OK:
+            _write(req, resp, status, headers, body)
+            return
+        resp.content_type, body = content_type, body + end
+        resp.set_header("Vary", "Accept, Accept-Encoding")
+        if gzip_accepted(req.get_header("Accept-Encoding") or ""):
+            resp.set_header("Content-Encoding", "gzip")
+            body = await asyncio.to_thread(gzip.compress, body)
+        resp.data = body
 
 
 class _Progress(_Resource):

@@ -6,12 +6,12 @@ vector form, `over`, that are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NamedTuple, Protocol, TypeAlias
 
-from sonda.pipeline.model import Severity
+from sonda.pipeline.model import Event, Log, Severity
 from sonda.pipeline.scenarios.draw import Draw
 from sonda.pipeline.scenarios.generators import Parameters
 
@@ -41,6 +41,13 @@ class LogGenerator:
 
     build: Callable[[Parameters, DrawFor], Messages]
     check: Callable[[Parameters], Iterator[tuple[tuple[str | int, ...], str]]]
+
+
+def messages_of(events: Iterable[Event]) -> list[Message]:
+    """Return what logs say."""
+    return [
+        Message(one.severity, one.message, one.fields) for one in events if isinstance(one, Log)
+    ]
 
 
 def load(name: str) -> LogGenerator:

@@ -216,6 +216,35 @@ def test_still_in_line_an_event_is_withdrawn(loop: NewLoop, patient: None) -> No
     run(work, loop)
 
 
+def test_all_who_wait_share_a_timer(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is abandoned at its own deadline, whichever came first, and none costs a timer."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        line = line_to(there, transport)
+        first = sending(line, "a")
+        await settled()
+        timers: list[float] = []
+        loop = asyncio.get_running_loop()
+        call_at = loop.call_at
+
+        def counting(when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return call_at(when, *args, **kwargs)
+
+        monkeypatch.setattr(loop, "call_at", counting)
+        waiting = [sending(line, f"b{number}") for number in range(100)]
+        early = sending(line, "c", timeout_s=0.05)
+        await settled()
+        assert len(timers) <= 3  # for the next push, for the first deadline, and for an earlier one
+        assert await early == NEVER_SENT
+        there.gate.set()
+        assert [await one for one in (first, *waiting)] == [YES] * 101
+        assert there.pushes[0] == ["a"]
+        assert sum(map(len, there.pushes)) == 101
+
+    run(work)
+
+
 def test_a_push_goes_on_for_the_others(patient: None) -> None:
     """Under way, an event whose deadline ends is unknown, with its own time; the rest go on."""
 

@@ -40,3 +40,14 @@ def log(**changes: Any) -> dict[str, Any]:
         "log_generator": {"type": "template", "templates": ["order {tick}"]},
     }
     return {name: value for name, value in {**entry, **changes}.items() if value is not None}
+
+
+def histogram(**changes: Any) -> dict[str, Any]:
+    """Return a valid entry of histograms, with *changes*; `None` takes a key out."""
+    entry = {
+        "signal_type": "histogram",
+        "name": "request_seconds",
+        "rate": 1,
+        "distribution": {"type": "exponential", "rate": 10},
+    }
+    return {name: value for name, value in {**entry, **changes}.items() if value is not None}

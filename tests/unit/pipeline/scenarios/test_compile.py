@@ -64,11 +64,6 @@ STRUCTURE = [
 VALUES = [
     ({"kind": "composable", "anything": 1}, "kind: composable: not supported yet"),
     (_in(**{"while": 1}), "scenarios[1].while: not supported yet"),
-    (_in(metric_type="gauge", help="x"), "scenarios[1].help: not supported yet"),
-    (
-        _in(signal_type="histogram", generator=None, buckets=[1]),
-        "scenarios[1].signal_type: histogram: not supported yet",
-    ),
     (_in(rate=0), "scenarios[1].rate: invalid value 0: expected a number above 0"),
     (_in(rate=1_000_001), "scenarios[1].rate: must be at most 1,000,000"),
     (

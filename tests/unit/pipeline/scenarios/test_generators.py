@@ -13,7 +13,7 @@ from returns.result import Failure, Success
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
-from sonda.pipeline.model import Log
+from sonda.pipeline.model import Log, Metric
 from sonda.pipeline.scenarios import generators, log_generators
 from sonda.pipeline.scenarios.generators import Alias, Generator
 from sonda.pipeline.scenarios.log_generators import LogGenerator
@@ -145,7 +145,7 @@ def test_formulas(generator: dict[str, Any], x: str, value: float) -> None:
     """Each value is that of the formula, evaluated exactly and rounded once."""
     entry = compiled(metric(generator=generator, rate=20)).unwrap().entries[0]
     event = entry.event(int(Fraction(x) * 20))
-    assert event.signal_type == "metrics"
+    assert isinstance(event, Metric)
     assert event.value == value
 
 

@@ -13,6 +13,8 @@ from sonda.pipeline.problems import Unreachable
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import as_one, is_written_in_lines, lines
 from sonda.pipeline.scenarios.sender import PipelineSender
+from sonda.pipeline.scenarios.shards import shard_of
+from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.stages.encode import encode
 from tests.unit.pipeline.scenarios.support import compiled, log, metric
 
@@ -22,7 +24,9 @@ GAPS = {
     "gaps": {"every": "10s", "for": "4s"},
     "bursts": {"every": "3s", "for": "1s", "multiplier": 3},
 }
-DRAWN = {"templates": [{"message": "{path} {tick}", "field_pools": {"path": ["/a", '/\n"b']}}]}
+DRAWN = {
+    "templates": [{"message": "{path} {tick} {uuid}", "field_pools": {"path": ["/a", '/\n"b']}}]
+}
 
 
 def _entry(document: dict[str, Any]) -> Entry:
@@ -41,6 +45,22 @@ ENTRIES = {
         sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING, **GAPS
     ),
 }
+SHARDED = [
+    metric(sink=FILE, jitter=2, series={"a": 2, "b": ["x", "y"]}, dynamic_labels=TURNING[:1]),
+    log(sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING),
+    log(sink=FILE, log_generator={"type": "template", **DRAWN}, series=2, rate=3),
+]
+ENTRIES |= {f"fleet {place}": one for place, one in enumerate(SHARDED) if "series" in one}
+
+
+@pytest.mark.parametrize("ticks", [range(1), range(7, 8), range(5, 41)])
+@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("document", SHARDED)
+def test_lines_of_a_shard(document: dict[str, Any], index: int, ticks: range) -> None:
+    """They are those of the events of the whole, in every kind of entry."""
+    entry = shard_of(compiled(document).unwrap(), Shard(index, 4)).entries[0]
+    one_by_one = [encode(entry.route.order(entry.event(tick))).unwrap() for tick in ticks]
+    assert list(lines(entry, ticks).unwrap()) == [one.payload.body for one in one_by_one]
 
 
 @pytest.mark.parametrize("ticks", [range(1), range(7, 8), range(5, 41), range(1000, 1004)])
