@@ -25,7 +25,7 @@ from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.turns import Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import Rejected
-from sonda.resources.pipeline import PipelineProtocol
+from sonda.resources.pipeline import PipelineProtocol, prepare
 
 NDJSON: Final = "application/x-ndjson"
 _PIECE: Final = 65_536
@@ -243,8 +243,8 @@ class Batch:
                 work.settled[line.number] = Failure(PayloadTooLarge(self._limits.bytes))
                 continue
             time_ns = None if received_ns is None else received_ns + line.place
-            prepared = self._pipeline.prepare(
-                line.raw, delivery, received_ns=time_ns, caller=self._caller
+            prepared = await prepare(
+                self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
             )
             if after_death and (died := died_with(delivery)) is not None:
                 work.settled[line.number] = Failure(died)

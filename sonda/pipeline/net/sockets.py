@@ -165,6 +165,12 @@ class Socket:
             pass  # it is broken
         return True
 
+    def has_words(self) -> bool:
+        """Return whether there are bytes to read; neither an end of the stream nor an error counts."""
+        with suppress(OSError):
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        return False
+
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
         return bool(self._poll() & _HANG_UP)
@@ -297,6 +303,10 @@ class TlsSession:
         except ssl.SSLWantReadError:
             return True
         return False
+
+    def has_early_input(self) -> bool:
+        """Return whether the peer has said something with the end of the handshake."""
+        return bool(self._early)
 
     async def say_goodbye(self) -> None:
         """Announce the end, and wait for the peer's announcement; raises `OSError`."""
