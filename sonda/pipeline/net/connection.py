@@ -79,6 +79,10 @@ class Connection:
             return False
         return not self._socket.has_input()
 
+    def has_early_input(self) -> bool:
+        """Return whether a peer that nothing has been said to has spoken already."""
+        return self._tls.has_early_input() if self._tls is not None else self._socket.has_words()
+
     async def wait_until_acked(self) -> None:
         """Wait until all has arrived, if the peer has closed its side; raises `OSError`.
 

@@ -81,11 +81,20 @@ async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
     return Socket(await open_socket(addresses))
 
 
+def _with_zone(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a socket's address with its zone in the host, too: uvloop reads host and port alone."""
+    host, port, *rest = address
+    if rest and rest[1] and "%" not in host:
+        return (f"{host}%{rest[1]}", port, *rest)
+    return address
+
+
 async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
     """Connect as `connect_tcp` does, for those who do their own reading and writing."""
     from aiohappyeyeballs import start_connection  # a file needs no connection
 
-    sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
+    zoned = [(*found[:4], _with_zone(found[4])) for found in addresses]
+    sock = await start_connection(zoned, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
@@ -164,6 +173,12 @@ class Socket:
         except OSError:
             pass  # it is broken
         return True
+
+    def has_words(self) -> bool:
+        """Return whether there are bytes to read; neither an end of the stream nor an error counts."""
+        with suppress(OSError):
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        return False
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
@@ -297,6 +312,10 @@ class TlsSession:
         except ssl.SSLWantReadError:
             return True
         return False
+
+    def has_early_input(self) -> bool:
+        """Return whether the peer has said something with the end of the handshake."""
+        return bool(self._early)
 
     async def say_goodbye(self) -> None:
         """Announce the end, and wait for the peer's announcement; raises `OSError`."""
