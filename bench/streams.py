@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any, Final
 
+from sonda.pipeline.scenarios.report import Report
 from sonda.scenarios import load_scenario, run_scenario
+
+from .stand_in.running import run_stand_in
 
 _CHUNK: Final = 500
 _EVENTS: Final = 200_000
@@ -26,11 +29,17 @@ _TEMPLATE: Final = {
         "templates": [{"message": "GET {path} {tick}", "field_pools": {"path": ["/a", "/b"]}}],
     }
 }
-_ROWS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
-    ("metrics", "prometheus_text", _SINE),
-    ("metrics", "json_lines", _SINE),
-    ("logs", "json_lines", _TEMPLATE),
+_PODS: Final = {"dynamic_labels": [{"key": "pod", "cardinality": 10}]}
+_FLEET: Final = {"series": {"pod": 100}, "rate": 9}
+_ROWS: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (
+    ("metrics", "prometheus_text", "file", _SINE),
+    ("metrics", "json_lines", "file", _SINE),
+    ("logs", "json_lines", "file", _TEMPLATE),
+    ("metrics", "prometheus_text", "file", {**_SINE, **_FLEET}),
+    ("logs", "json_lines", "loki", _TEMPLATE),
+    ("metrics", "remote_write", "remote_write", {**_SINE, **_PODS}),
 )
+"""Signal type, encoder, sink, and what else the entry says."""
 
 
 def _per_second(work: Callable[[], object]) -> float:
@@ -49,22 +58,35 @@ def _bare(path: Path) -> None:
             file.write("".join(lines).encode())
 
 
-def _run(path: Path, signal: str, encoder: str, values: dict[str, Any]) -> None:
+def _run(folder: Path, signal: str, encoder: str, sink: str, entry: dict[str, Any]) -> float:
+    """Run an entry; return its speed, without the time that the stand-in takes to start."""
     document = {
         "name": "cpu",
         "signal_type": signal,
         "rate": 900,
-        "count": _EVENTS,
+        "count": _EVENTS // 100 if "series" in entry else _EVENTS,
         "pace": "max",
         "labels": {"host": "a"},
         "encoder": {"type": encoder},
-        "sink": {"type": "file", "path": str(path)},
-        **values,
+        **entry,
     }
-    report = run_scenario(load_scenario(document).unwrap()).unwrap()
-    arrived = path.read_bytes().count(b"\n")
-    if not arrived == report.ledger.delivered == _EVENTS:
-        raise SystemExit(f"{arrived} lines for {report.ledger}")
+    with _destination(folder, sink) as options:
+        scenario = load_scenario({**document, "sink": {"type": sink, **options}}).unwrap()
+        reports: list[Report] = []
+        speed = _per_second(lambda: reports.append(run_scenario(scenario).unwrap()))
+    if any(report.ledger.delivered != _EVENTS for report in reports):
+        raise SystemExit(f"not all delivered: {reports}")
+    return speed
+
+
+@contextmanager
+def _destination(folder: Path, sink: str) -> Iterator[dict[str, str]]:
+    """Run a stand-in, unless the sink is `file`; yield where it is, as options of the sink."""
+    if sink == "file":
+        yield {"path": str(folder)}
+        return
+    with run_stand_in(folder, "http") as stand_in:
+        yield {"url": f"http://{stand_in.address}"}
 
 
 def main() -> None:
@@ -73,10 +95,10 @@ def main() -> None:
         bare = _per_second(lambda: _bare(Path(folder) / "bare"))
         sys.stdout.write(f"| bare loop | {bare:,.0f} | 1.00 |\n")
         for number, row in enumerate(_ROWS):
-            path = Path(folder) / str(number)
-            speed = _per_second(partial(_run, path, *row))
+            speed = _run(Path(folder) / str(number), *row)
+            kind = "a fleet" if "series" in row[3] else row[0]
             sys.stdout.write(
-                f"| {row[1]} ({row[0]}) to file | {speed:,.0f} | {speed / bare:.2f} |\n"
+                f"| {row[1]} ({kind}) to {row[2]} | {speed:,.0f} | {speed / bare:.2f} |\n"
             )
 
 
