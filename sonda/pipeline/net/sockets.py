@@ -16,7 +16,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.unix import has_unsent
 
 if TYPE_CHECKING:
@@ -62,20 +61,6 @@ def reason(exc: Exception, deadline: Deadline) -> str:
     return f"timed out after {deadline}" if is_late(exc) else words(exc)
 
 
-async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
-    """Look a host up; raises `OSError` with the resolver's reason."""
-    look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
-    found: Sequence[AddrInfoType]
-    try:
-        try:
-            found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
-        except OSError:
-            found = await in_thread(look_up)
-    except UnicodeError:  # a label of more than 63 characters
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
-    return found
-
-
 async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
     """Open a connection to the first of a host's addresses that answers; raises `OSError`."""
     return Socket(await open_socket(addresses))
@@ -103,6 +88,9 @@ class Socket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._receipts = 0
+        self._watching: asyncio.AbstractEventLoop | None = None  # for input
+        self._arriving: asyncio.Future[bytes | None] | None = None
+        self._failure: OSError | None = None  # that came right behind what was received
         self._unacked_since_s: float | None = None
         self.sent_bytes = 0
 
@@ -134,9 +122,45 @@ class Socket:
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
         self._receipts += 1
-        if self._receipts % _BREATH == 0:  # `sock_recv` keeps the loop while a peer floods us
+        if self._receipts % _BREATH == 0:  # or a peer that floods us would keep the loop
             await asyncio.sleep(0)
-        return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._watching is None:
+                try:
+                    return self._sock.recv(_CHUNK_BYTES)
+                except BlockingIOError:
+                    self._watching = asyncio.get_running_loop()
+                    self._watching.add_reader(self._sock, self._on_input)
+            arriving: asyncio.Future[bytes | None] = self._watching.create_future()
+            self._arriving = arriving
+            if (received := await arriving) is not None:
+                return received
+
+    def _on_input(self) -> None:
+        """Receive for whoever waits, and go on to watch only where nothing follows.
+
+        To begin and to end that for each answer, as `sock_recv` does, takes six system calls. But
+        uvloop stops watching a broken connection, and unasked input would keep the loop busy.
+        """
+        arriving, received, is_quiet = self._arriving, None, False
+        if arriving is not None and not arriving.done():
+            try:
+                received = self._sock.recv(_CHUNK_BYTES)
+                self._sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                is_quiet = received is not None
+            except OSError as exc:
+                self._failure = exc
+            arriving.set_result(received)
+        if not is_quiet:
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watching is not None and not self._watching.is_closed():
+            self._watching.remove_reader(self._sock)
+        self._watching = None
 
     def take_input(self) -> bytes:
         """Return what the peer has sent so far, at most 1 MiB; raise `OSError`."""
@@ -199,6 +223,7 @@ class Socket:
         """Close so that what was sent arrives: unread input would turn the close into a reset."""
         if self._sock.fileno() == -1:
             return
+        self._unwatch()
         try:
             self._sock.shutdown(socket.SHUT_WR)
             self.take_input()
