@@ -157,7 +157,7 @@ class Events:
         self, req: Request, work: OneEvent | ManyEvents, asked: Asked, key: str, media_type: str
     ) -> Answer:
         """Return the answer to a request with an `Idempotency-Key`."""
-        if (refused := work.check()) is not None:
+        if (refused := await work.check()) is not None:
             return refused
         if self._keys is None:
             raise Rejected(KeyUnstorable("there is no folder that can be written to"))

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from sonda.cli.server_runs import ScenarioServer
 
 _STATES: Final = ("pending", "running", "stopping", "finished")
-_SERVER: Final = options.option(
-    "--server",
-    metavar="URL",
-    required=True,
-    help="The server; its key is SONDA_API_KEY in the environment.",
-)
+_SERVER_OPTION: Final[dict[str, Any]] = {
+    "metavar": "URL",
+    "help": "The server; its key is SONDA_API_KEY in the environment.",
+}
+_SERVER: Final = options.option("--server", required=True, **_SERVER_OPTION)
 _JSON: Final = click.option(
     "--json", "as_json", is_flag=True, help="Print what the server answers."
 )
@@ -33,9 +32,16 @@ sonda scenarios stop ID --server http://localhost:8080
 """
 
 
-@click.group("scenarios", no_args_is_help=True, epilog=_EXAMPLES)
-def scenarios() -> None:
-    """List, show, stop and watch the scenarios that a server runs."""
+@click.group("scenarios", no_args_is_help=True, invoke_without_command=True, epilog=_EXAMPLES)
+@options.option("--server", **_SERVER_OPTION)
+@click.pass_context
+def scenarios(context: click.Context, server: str | None) -> None:
+    """List, show, stop and watch the scenarios that a server runs; without a command list them."""
+    if server is not None:
+        context.default_map = {name: {"server": server} for name in scenarios.commands}
+    if context.invoked_subcommand is None:
+        with list_runs.make_context("list", [], parent=context) as of_list:
+            list_runs.invoke(of_list)
 
 
 @scenarios.command("list")

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+_MILLISECOND_S: Final = 0.001
 LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
 
 TIMER_RESOLUTION_S: Final = 0.001
@@ -36,4 +37,6 @@ class Deadline(Struct, frozen=True):
         return self.at_s - asyncio.get_running_loop().time()
 
     def __str__(self) -> str:
+        if 0 < self.span_s < _MILLISECOND_S:
+            return f"{f'{self.span_s:.9f}'.rstrip('0')}s"
         return f"{round(self.span_s, 3):g}s"

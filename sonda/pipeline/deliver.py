@@ -29,6 +29,7 @@ from sonda.pipeline.interruption import (
     outcomes_of_group,
     what_became,
 )
+from sonda.pipeline.long_bodies import prepare_in_turns
 from sonda.pipeline.model import (
     EncodedEvent,
     Event,
@@ -120,21 +121,21 @@ class Pipeline:
         *,
         received_ns: int | None = None,
         caller: Caller = ANYBODY,
+        document: Result[dict[str, Any], Problem] | None = None,
     ) -> Result[EncodedEvent, Problem]:
         """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
 
         Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
         with `NotJson`, `Malformed` or `Invalid`, and with `Forbidden` for what *caller* may not use.
-        The *delivery* learns of each stage.
+        The *delivery* learns of each stage; *document* is the body, where it was parsed before.
         """
         time_ns = now_ns() if received_ns is None else received_ns
-        document = parse(raw)
+        document = document or parse(raw)
         find = partial(self._find, caller)
         validated = document.bind(partial(validate, received_ns=time_ns, destinations=find))
         order = validated.bind(self._preflight)
         valid = order.value_or(None)
-        is_named = valid is not None and valid.destination is not None
-        if is_named:
+        if is_named := valid is not None and valid.destination is not None:
             order = order.map(hide_advisories)
         if delivery is not None:
             delivery.prepared(document, order, time_ns)
@@ -332,7 +333,7 @@ class Pipeline:
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        prepared = self.prepare(raw, caller=caller)
+        prepared = await prepare_in_turns(raw, partial(self.prepare, raw, caller=caller))
         return await then(prepared, partial(self._describe, until_s=until_s))
 
     async def _describe(

@@ -173,13 +173,14 @@ IDENTITY_ENCODING: Final = ContentEncoding({}, bytes)
 
 
 class Payload(Struct, frozen=True):
-    """An encoded event: the bytes, what they are, and the event they came from."""
+    """An encoded event, or *count* of them: the bytes, what they are, and the event, or the first."""
 
     event: Event
     encoder: str
     content_type: str
     body: bytes
     packing: ContentEncoding = IDENTITY_ENCODING
+    count: int = 1
 
 
 class EncodedEvent(Struct, frozen=True):

@@ -25,10 +25,11 @@ from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.turns import Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import Rejected
-from sonda.resources.pipeline import PipelineProtocol
+from sonda.resources.pipeline import PipelineProtocol, prepare
 
 NDJSON: Final = "application/x-ndjson"
 _PIECE: Final = 65_536
+_BLOCK_LINES: Final = 500
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*+")
 _MULTI_STATUS: Final = 207
 _DIED: Final = "(the server that worked this request before has died)"
@@ -100,14 +101,18 @@ def _skip_blanks(raw: bytes, start: int) -> int:
 async def join_answers(answers: Sequence[LineAnswer]) -> Answer:
     """Return the answer to a request: its lines in their order, 200 if each is, else 207."""
     statuses = set()
-    body: list[bytes] = []
+    blocks: list[bytes] = []
+    lines: list[bytes] = []
     turns = Turns(survives_cancellation=True)
     for number, answer, *_ in answers:
         statuses.add(answer.status)
-        body.append(b'{"line":%d,"status":%d,%b' % (number, answer.status, answer.body[1:]))
+        lines.append(b'{"line":%d,"status":%d,%b' % (number, answer.status, answer.body[1:]))
+        if len(lines) == _BLOCK_LINES:  # all at once would take its time
+            blocks.append(b"".join(lines))
+            lines.clear()
         await turns.pause()
     status = 200 if statuses == {200} else _MULTI_STATUS
-    return Answer(status, b"".join(body), media_type=NDJSON)
+    return Answer(status, b"".join((*blocks, *lines)), media_type=NDJSON)
 
 
 async def kept_lines(answer: Answer, resend_safe: Sequence[bool]) -> list[LineAnswer]:
@@ -238,8 +243,8 @@ class Batch:
                 work.settled[line.number] = Failure(PayloadTooLarge(self._limits.bytes))
                 continue
             time_ns = None if received_ns is None else received_ns + line.place
-            prepared = self._pipeline.prepare(
-                line.raw, delivery, received_ns=time_ns, caller=self._caller
+            prepared = await prepare(
+                self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
             )
             if after_death and (died := died_with(delivery)) is not None:
                 work.settled[line.number] = Failure(died)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from returns.result import Result
 
 from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.long_bodies import prepare_in_turns
 from sonda.pipeline.model import EncodedEvent, Preview, Receipt
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
+from sonda.rejections import ShuttingDown
+from sonda.resources.errors import Rejected
 
 
 class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
@@ -24,8 +29,9 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
         *,
         received_ns: int | None = None,
         caller: Caller = ANYBODY,
+        document: Result[dict[str, Any], Problem] | None = None,
     ) -> Result[EncodedEvent, Problem]:
-        """Return the encoded event of a body; no I/O."""
+        """Return the encoded event of a body, which may have been parsed before; no I/O."""
         ...
 
     async def deliver(
@@ -61,3 +67,22 @@ class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
     ) -> Result[Preview, Problem]:
         """Return what would be sent."""
         ...
+
+
+async def prepare(
+    pipeline: PipelineProtocol,
+    raw: bytes,
+    delivery: Delivery | None,
+    *,
+    received_ns: int | None,
+    caller: Caller,
+) -> Result[EncodedEvent, Problem]:
+    """Return what the pipeline's `prepare` does; a long body is prepared in turns.
+
+    Raise `Rejected` with `ShuttingDown` where a shutdown cancels that: nothing has been sent.
+    """
+    work = partial(pipeline.prepare, raw, delivery, received_ns=received_ns, caller=caller)
+    try:
+        return await prepare_in_turns(raw, work)
+    except asyncio.CancelledError:
+        raise Rejected(ShuttingDown()) from None

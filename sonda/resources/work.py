@@ -12,7 +12,8 @@ from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_
 from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
-from sonda.pipeline.model import Receipt
+from sonda.pipeline.long_bodies import LONG_BYTES
+from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
@@ -34,7 +35,7 @@ from sonda.resources.ndjson import (
     kept_lines,
     split_lines,
 )
-from sonda.resources.pipeline import PipelineProtocol
+from sonda.resources.pipeline import PipelineProtocol, prepare
 
 _LOG: Final = logging.getLogger("sonda")
 
@@ -85,6 +86,8 @@ class OneEvent(NamedTuple):
     async def deliver(self) -> Answer:
         """Deliver the event; a shutdown meanwhile is answered, too."""
         asked = self.asked
+        if len(asked.raw) >= LONG_BYTES:
+            return (await self.work(self.received_ns(), None)).answer
         try:
             outcome = await self.pipeline.deliver(
                 asked.raw, self.delivery, until_s=asked.until_s, caller=asked.caller
@@ -95,17 +98,15 @@ class OneEvent(NamedTuple):
             return delivered(outcome.unwrap(), asked.form)
         return self._failed(outcome.failure())
 
-    def check(self) -> Answer | None:
+    async def check(self) -> Answer | None:
         """Return the answer to an event that will not be sent, whatever its key; else `None`."""
-        prepared = self.pipeline.prepare(self.asked.raw, self.delivery, caller=self.asked.caller)
+        prepared = await self._prepare()
         return None if isinstance(prepared, Success) else self._answer(Failure(prepared.failure()))
 
     async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the event with *time_ns* as its time of receipt, unless that was done before."""
         asked, delivery = self.asked, self.delivery
-        prepared = self.pipeline.prepare(
-            asked.raw, delivery, received_ns=time_ns, caller=asked.caller
-        )
+        prepared = await self._prepare(time_ns)
         is_cut_off = kept is not None and (kept.answer is None or kept.is_cut_off)
         if is_cut_off and (died := died_with(delivery)) is not None:
             return Worked(failed(died, asked.form, delivery), (False,), is_replayed=True)
@@ -126,6 +127,12 @@ class OneEvent(NamedTuple):
         bug = Bug(type(exc).__name__)
         safe = resend_is_safe(bug, self.delivery)
         return Worked(failed(bug, self.asked.form, self.delivery), (safe,))
+
+    async def _prepare(self, time_ns: int | None = None) -> Result[EncodedEvent, Problem]:
+        asked = self.asked
+        return await prepare(
+            self.pipeline, asked.raw, self.delivery, received_ns=time_ns, caller=asked.caller
+        )
 
     def _cut_off(self) -> Answer:
         outcome = self.delivery.outcome
@@ -166,7 +173,7 @@ class ManyEvents:
         """Deliver the events."""
         return await join_answers(await self._batch.deliver())
 
-    def check(self) -> Answer | None:
+    async def check(self) -> Answer | None:
         """Return `None`: the body has been read, and each line has its own answer."""
         return None
 

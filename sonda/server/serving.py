@@ -36,7 +36,8 @@ from sonda.server.state import StateDir, StateDirError
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
 BACKLOG: Final = 2048
 _MISTAKE: Final = 2  # as of a flag that cannot be read
-YOUNG_OBJECTS: Final = 50_000  # a request in flight has some dozens
+YOUNG_OBJECTS: Final = 10_000  # that a collection looks at: two milliseconds
+_YOUNG_COLLECTIONS: Final = 50  # before one looks at more: a batch of 10,000 events makes fifteen
 _LOG: Final = logging.getLogger("sonda")
 
 
@@ -185,7 +186,7 @@ class Server(uvicorn.Server):
             self._started()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+        gc.set_threshold(YOUNG_OBJECTS, _YOUNG_COLLECTIONS, gc.get_threshold()[2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Log why nothing more is accepted."""

@@ -485,6 +485,13 @@ def test_yaml_is_read_as_yaml_1_2(home: Path) -> None:
         ("x.yaml", "a: [", "not valid YAML: line "),
         ("x.yaml", "a: !!python/object:os.system x", "not valid YAML: line 1: could not determine"),
         ("x.yaml", "a: \0", "not valid YAML: "),
+        (
+            "x.yaml",
+            "".join(
+                f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(20)
+            ),
+            "not valid YAML: line 1: it holds too many values",
+        ),
         ("x.yaml", "a: !!float x", "not valid YAML: line 1: 'x' does not read as float"),
         ("x.yaml", f"a: {'9' * 400}", "not valid YAML: line 1: the integer is out of range"),
     ],

@@ -47,6 +47,17 @@ def _json(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
+def test_without_a_command_they_are_listed(server: Serving) -> None:
+    """As by `list`; the server may be named before a command, too."""
+    _sonda(server, "run", "-", text=SMALL.format(name="early"))
+    listed = _sonda(server, "scenarios")
+    assert listed.exit_code == 0, listed.output
+    assert "early: 12 of 12 delivered" in listed.stdout
+    words = ["scenarios", "--server", server.url, "list", "--json"]
+    named = CliRunner(env={"SONDA_API_KEY": KEY}).invoke(sonda, words)
+    assert "early" in {run["name"] for run in _json(named)}
+
+
 def test_a_server_runs_it(server: Serving) -> None:
     """The ledger stands on standard error, or as JSON on standard output, as of a run here."""
     result = _sonda(server, "run", "-", text=SMALL.format(name="small"))

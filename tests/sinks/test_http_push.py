@@ -655,6 +655,7 @@ def test_after_an_early_answer_the_connection_is_not_kept(loop: NewLoop) -> None
     """A server that answers before it has read the event may take the rest for the next one."""
 
     def answer_early(peer: Peer) -> None:
+        peer.read(1)  # before that it would be no answer
         peer.send(EARLY_YES)
         time.sleep(0.1)
         peer.request()

@@ -44,6 +44,10 @@ class MockSocket(Socket):
         """Return whether there is a piece, or the peer is gone."""
         return bool(self.incoming) or self.peer_is_gone
 
+    def has_words(self) -> bool:
+        """Return whether there is a piece."""
+        return bool(self.incoming)
+
     def peer_closed(self) -> bool:
         """Return whether the peer is gone."""
         return self.peer_is_gone

@@ -11,8 +11,9 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.encoders import Encoder
-from sonda.pipeline.encoders._numbers import decimal
+from sonda.pipeline.encoders import Encoder, Joined, joined
+from sonda.pipeline.encoders._escaping import escape_all
+from sonda.pipeline.encoders._numbers import decimal, decimals
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
@@ -43,26 +44,22 @@ def encode(metric: Metric, options: InfluxLp) -> Result[bytes, Problem]:
 
 def encode_many(
     series: Metric, values: Sequence[float], times_ns: Sequence[int], options: InfluxLp
-) -> Result[list[bytes], Problem]:
+) -> Result[Joined, Problem]:
     """Render a point for each value and time of a series; fails as `encode` does."""
     if found := list(_unescapable(series, options)):
         return Failure(first_issues(found, _issue))
-    begin, precision = _series(series, options), options.precision
-    return Success(
-        [
-            f"{begin}{decimal(value, precision)} {time_ns}\n".encode()
-            for value, time_ns in zip(values, times_ns, strict=True)
-        ]
-    )
+    begin, numbers = _series(series, options), decimals(values, options.precision)
+    points = [
+        f"{begin}{number} {time_ns}\n" for number, time_ns in zip(numbers, times_ns, strict=True)
+    ]
+    return Success(joined("".join(points).encode()))
 
 
 def _series(metric: Metric, options: InfluxLp) -> str:
     """Return a point up to its value: name, tags and the field's key."""
-    tags = "".join(
-        f",{name}={value.translate(_ESCAPES)}"
-        for name, value in sorted(metric.labels.items())
-        if value
-    )
+    names = sorted(name for name, value in metric.labels.items() if value)
+    values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
+    tags = "".join(map(",{}={}".format, names, values))
     return f"{metric.name}{tags} {options.field_key.translate(_ESCAPES)}="
 
 
@@ -73,7 +70,9 @@ _BACKSLASH: Final = "ends in a backslash, which would escape what follows it"
 
 def _unescapable(metric: Metric, options: InfluxLp) -> Iterator[tuple[tuple[str, str], str, str]]:
     """Yield the path, the text and the fault of all that cannot be written."""
-    for name, value in sorted(metric.labels.items()):
+    together = "".join(metric.labels.values())
+    is_suspect = "time" in metric.labels or "\n" in together or "\\" in together
+    for name, value in sorted(metric.labels.items()) if is_suspect else ():
         if name == "time":
             yield ("labels", name), name, _TIME
         if "\n" in value:
@@ -91,4 +90,6 @@ def _issue(found: tuple[tuple[str, str], str, str]) -> ValidationIssue:
     return ValidationIssue(at(*path), f"{quote(text)} {fault}")
 
 
-ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many)
+ENCODER: Final = Encoder(
+    InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many, lines=True
+)

@@ -15,37 +15,22 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import (
-    LogRecord,
-    ResourceLogs,
-    ScopeLogs,
-    SeverityNumber,
-)
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
-    Gauge,
     HistogramDataPoint,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
     SummaryDataPoint,
-)
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Histogram as OtlpHistogram,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Metric as OtlpMetric,
 )
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Summary as OtlpSummary,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders._protobuf import attribute
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
 
@@ -57,6 +42,12 @@ _SEVERITY_NUMBERS: Final[Mapping[Severity, SeverityNumber.ValueType]] = {
     "error": SeverityNumber.SEVERITY_NUMBER_ERROR,
     "fatal": SeverityNumber.SEVERITY_NUMBER_FATAL,
 }
+_CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+# The tags of the repeated attributes in each message: field 1, 6, 7 and 9.
+_OF_RESOURCE: Final = b"\x0a"
+_OF_RECORD: Final = b"\x32"
+_OF_NUMBER: Final = b"\x3a"  # and of a summary
+_OF_HISTOGRAM: Final = b"\x4a"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -66,96 +57,90 @@ class Otlp:
 
 
 def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
-    """Render one serialised request, time in nanoseconds; it never fails."""
-    resource = Resource(
-        attributes=_attributes({**event.labels, "service.name": _service(event.labels)})
-    )
-    scope = InstrumentationScope(name="sonda", version=version())
-    request: ExportLogsServiceRequest | ExportMetricsServiceRequest
+    """Render one serialised request, time in nanoseconds; it never fails.
+
+    Messages are filled in place: to put one into another copies it.
+    """
+    labels = _attributes(event.labels)
+    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(event.labels)})
     match event:
         case Log():
-            logs = ScopeLogs(scope=scope, log_records=[_log_record(event)])
-            request = ExportLogsServiceRequest(
-                resource_logs=[ResourceLogs(resource=resource, scope_logs=[logs])]
-            )
+            logs = ExportLogsServiceRequest()
+            of_logs = logs.resource_logs.add()
+            of_logs.resource.MergeFromString(resource)
+            _fill_record(of_logs.scope_logs.add(scope=_scope()).log_records.add(), event, labels)
+            return Success(logs.SerializeToString())
         case _:
-            metrics = ScopeMetrics(scope=scope, metrics=[_metric(event)])
-            request = ExportMetricsServiceRequest(
-                resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[metrics])]
-            )
-    return Success(request.SerializeToString())
+            metrics = ExportMetricsServiceRequest()
+            of_metrics = metrics.resource_metrics.add()
+            of_metrics.resource.MergeFromString(resource)
+            _fill_metric(of_metrics.scope_metrics.add(scope=_scope()).metrics.add(), event, labels)
+            return Success(metrics.SerializeToString())
 
 
-def _log_record(record: Log) -> LogRecord:
-    return LogRecord(
-        time_unix_nano=record.time_ns,
-        observed_time_unix_nano=record.time_ns,
-        severity_number=_SEVERITY_NUMBERS[record.severity],
-        severity_text=record.severity.upper(),
-        body=AnyValue(string_value=record.message),
-        attributes=_attributes({**record.labels, **record.fields}),
-    )
+def _scope() -> InstrumentationScope:
+    return InstrumentationScope(name="sonda", version=version())
 
 
-def _metric(event: Metric | Histogram | Summary) -> OtlpMetric:
+def _fill_record(record: LogRecord, log: Log, labels: Mapping[str, bytes]) -> None:
+    record.time_unix_nano = record.observed_time_unix_nano = log.time_ns
+    record.severity_number = _SEVERITY_NUMBERS[log.severity]
+    record.severity_text = log.severity.upper()
+    record.body.string_value = log.message
+    record.MergeFromString(_join(_OF_RECORD, labels, log.fields))
+
+
+def _fill_metric(
+    metric: OtlpMetric, event: Metric | Histogram | Summary, labels: Mapping[str, bytes]
+) -> None:
+    metric.name = event.name
     match event:
         case Metric():
-            return OtlpMetric(name=event.name, gauge=Gauge(data_points=[_number(event)]))
-        case Histogram():
-            histogram = OtlpHistogram(
-                aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
-                data_points=[_histogram(event)],
+            point = metric.gauge.data_points.add(
+                time_unix_nano=event.time_ns, as_double=event.value
             )
-            return OtlpMetric(name=event.name, histogram=histogram)
+            point.MergeFromString(_join(_OF_NUMBER, labels))
+        case Histogram():
+            metric.histogram.aggregation_temporality = _CUMULATIVE
+            _fill_histogram(metric.histogram.data_points.add(), event, labels)
         case Summary():
-            return OtlpMetric(name=event.name, summary=OtlpSummary(data_points=[_summary(event)]))
+            _fill_summary(metric.summary.data_points.add(), event, labels)
 
 
-def _number(sample: Metric) -> NumberDataPoint:
-    return NumberDataPoint(
-        time_unix_nano=sample.time_ns,
-        as_double=sample.value,
-        attributes=_attributes(sample.labels),
-    )
-
-
-def _histogram(event: Histogram) -> HistogramDataPoint:
-    """Render a point: what each bucket has for itself. A sum is only for what is never below 0."""
+def _fill_histogram(
+    point: HistogramDataPoint, event: Histogram, labels: Mapping[str, bytes]
+) -> None:
+    """Write what each bucket has for itself. A sum is only for what is never below 0."""
     cumulative = [*event.counts, event.count]
-    point = HistogramDataPoint(
-        start_time_unix_nano=event.since_ns,
-        time_unix_nano=event.time_ns,
-        count=event.count,
-        bucket_counts=[after - before for before, after in pairwise([0, *cumulative])],
-        explicit_bounds=event.bounds,
-        attributes=_attributes(event.labels),
-    )
+    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
+    point.count = event.count
+    point.bucket_counts.extend(after - before for before, after in pairwise([0, *cumulative]))
+    point.explicit_bounds.extend(event.bounds)
     if not event.has_negative:
         point.sum = event.total
-    return point
+    point.MergeFromString(_join(_OF_HISTOGRAM, labels))
 
 
-def _summary(event: Summary) -> SummaryDataPoint:
-    quantiles = zip(event.quantiles, event.values, strict=True)
-    return SummaryDataPoint(
-        start_time_unix_nano=event.since_ns,
-        time_unix_nano=event.time_ns,
-        count=event.count,
-        sum=event.total,
-        quantile_values=[
-            SummaryDataPoint.ValueAtQuantile(quantile=quantile, value=value)
-            for quantile, value in quantiles
-        ],
-        attributes=_attributes(event.labels),
-    )
+def _fill_summary(point: SummaryDataPoint, event: Summary, labels: Mapping[str, bytes]) -> None:
+    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
+    point.count, point.sum = event.count, event.total
+    for quantile, value in zip(event.quantiles, event.values, strict=True):
+        point.quantile_values.add(quantile=quantile, value=value)
+    point.MergeFromString(_join(_OF_NUMBER, labels))
 
 
-def _attributes(values: Mapping[str, str]) -> list[KeyValue]:
-    """Render attributes: their keys must be unique, and are sorted so that equal events are equal."""
-    return [
-        KeyValue(key=name, value=AnyValue(string_value=value))
-        for name, value in sorted(values.items())
-    ]
+def _attributes(values: Mapping[str, str]) -> dict[str, bytes]:
+    """Serialise attributes, sorted by name so that equal events are equal."""
+    return {name: attribute(name, values[name]) for name in sorted(values)}
+
+
+def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str] | None = None) -> bytes:
+    """Serialise a repeated field of attributes, whose keys must be unique: those of *more* win."""
+    named = labels
+    if more:
+        together = {**labels, **_attributes(more)}
+        named = {name: together[name] for name in sorted(together)}
+    return tag + tag.join(named.values()) if named else b""
 
 
 def _service(labels: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders._escaping import escape_all
 from sonda.pipeline.model import Log, Severity
 from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
@@ -61,13 +62,15 @@ def encode(log: Log, options: Syslog) -> Result[bytes, Problem]:
 def _element(sd_id: str, params: Mapping[str, str]) -> str:
     if not params:
         return ""
-    rendered = "".join(
-        f' {name}="{value.translate(_SD_ESCAPES)}"' for name, value in sorted(params.items())
-    )
+    names = sorted(params)
+    values = escape_all(map(params.__getitem__, names), _SD_ESCAPES)
+    rendered = "".join(map(' {}="{}"'.format, names, values))
     return f"[{sd_id}{rendered}]"
 
 
 def _bad_names(params: Mapping[str, str], *path: str) -> Iterator[tuple[str, ...]]:
+    if all(map(_SD_NAME.fullmatch, params)):
+        return iter(())
     return ((*path, name) for name in sorted(params) if not _SD_NAME.fullmatch(name))
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 KEPT_DESTINATIONS: Final = 256
+_LOOKED_AT: Final = 8  # for room: to look at all, where thousands are busy, takes seconds in sum
 
 D = TypeVar("D")
 
@@ -114,7 +116,7 @@ class Network:
         if found is None:
             found = make()
             if len(self._kept) >= KEPT_DESTINATIONS:
-                self._drop_one()
+                self._drop_some()
         self._kept[key] = found
         made: D = found
         return made
@@ -130,11 +132,14 @@ class Network:
         made: D = found
         return made
 
-    def _drop_one(self) -> None:
-        for key, kept in self._kept.items():
-            if not getattr(kept, "is_busy", False):
-                del self._kept[key]
+    def _drop_some(self) -> None:
+        """Drop the oldest that are not busy until there is room; look at a few, and take turns."""
+        for key in list(islice(self._kept, _LOOKED_AT)):
+            if len(self._kept) < KEPT_DESTINATIONS:
                 return
+            kept = self._kept.pop(key)
+            if getattr(kept, "is_busy", False):
+                self._kept[key] = kept
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* beside the events' own tasks, until the transport is closed."""

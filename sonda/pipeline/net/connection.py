@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from sonda.pipeline.net.sockets import Socket, TlsSession
+from sonda.pipeline.net.sockets import Socket
+from sonda.pipeline.net.tls_session import TlsSession
 
 _CLOSE_NOTIFY_S: Final = 0.2
 _ACKED_WITHIN_S: Final = 2.0
@@ -78,6 +79,10 @@ class Connection:
         except OSError:
             return False
         return not self._socket.has_input()
+
+    def has_early_input(self) -> bool:
+        """Return whether a peer that nothing has been said to has spoken already."""
+        return self._tls.has_early_input() if self._tls is not None else self._socket.has_words()
 
     async def wait_until_acked(self) -> None:
         """Wait until all has arrived, if the peer has closed its side; raises `OSError`.

@@ -19,7 +19,7 @@ import httpx
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
-from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer
+from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
 from sonda.pipeline.values.addresses import address_of, without_zone
@@ -96,8 +96,11 @@ class HttpTransport:
 async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
     """Send the request and read the answer, which may come before all of the request is sent.
 
-    A no counts at once; after a yes the rest is sent all the same.
+    A no counts at once; after a yes the rest is sent all the same. A yes that came before any of
+    the request was sent raises `BadAnswer`: it is about something else.
     """
+    if not stream.reused and (refusal := await _refusal_beforehand(stream, request)):
+        return refusal
     body, is_yes = request.body(), request.is_yes
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
@@ -133,6 +136,24 @@ async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
     stream.idle_s = idle_s(answer.headers)
     if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
         stream.close()
+    return answer
+
+
+async def _refusal_beforehand(stream: Connection, request: HttpRequest) -> Answer | None:
+    """Return a no that a fresh connection's peer began with; `None` for mere interim answers.
+
+    Raise `BadAnswer` for a yes. Nothing is sent meanwhile: it would be sent to nobody who reads.
+    """
+    if not stream.has_early_input():
+        return None
+    answer = Answer(request.answer_bytes)
+    while not answer.complete:
+        answer.feed(await stream.receive())
+        if not answer.has_begun:
+            return None
+    if request.is_yes(answer.status):
+        raise BadAnswer("it answered before it was asked")
+    stream.close()
     return answer
 
 

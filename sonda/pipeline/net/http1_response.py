@@ -57,6 +57,11 @@ class Answer:
         self._persists = False
         self._step: Callable[[Answer], bool] = Answer._read_head
 
+    @property
+    def has_begun(self) -> bool:
+        """Return whether anything of the answer itself is there, interim answers aside."""
+        return bool(self.status or self._buffer)
+
     def feed(self, received: bytes) -> None:
         """Parse received bytes, none at the end of the stream; raise `BadAnswer`."""
         if not received:

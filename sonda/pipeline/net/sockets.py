@@ -11,9 +11,8 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.unix import has_unsent
@@ -24,15 +23,13 @@ if TYPE_CHECKING:
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
 _BROKEN: Final = select.POLLHUP | select.POLLERR
 _HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
-_CHUNK_BYTES: Final = 65536
+CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
 _BREATH: Final = 16  # after so many pieces others have their turn
 _SETTLE_POLL_S: Final = 0.01
 _STALLED_S: Final = 1.0
 _UNACKED_MS: Final = 120_000  # RFC 5482: so long the kernel sends again what nobody acknowledges
 _TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ack_recv (ms)
-
-T = TypeVar("T")
 
 Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 """Begins something, or gives what has begun."""
@@ -129,7 +126,7 @@ class Socket:
                 raise self._failure
             if self._watching is None:
                 try:
-                    return self._sock.recv(_CHUNK_BYTES)
+                    return self._sock.recv(CHUNK_BYTES)
                 except BlockingIOError:
                     self._watching = asyncio.get_running_loop()
                     self._watching.add_reader(self._sock, self._on_input)
@@ -139,15 +136,12 @@ class Socket:
                 return received
 
     def _on_input(self) -> None:
-        """Receive for whoever waits, and go on to watch only where nothing follows.
-
-        To begin and to end that for each answer, as `sock_recv` does, takes six system calls. But
-        uvloop stops watching a broken connection, and unasked input would keep the loop busy.
-        """
+        """Receive for whoever waits, and go on to watch only where nothing follows."""
+        # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
         arriving, received, is_quiet = self._arriving, None, False
         if arriving is not None and not arriving.done():
             try:
-                received = self._sock.recv(_CHUNK_BYTES)
+                received = self._sock.recv(CHUNK_BYTES)
                 self._sock.recv(1, socket.MSG_PEEK)
             except BlockingIOError:
                 is_quiet = received is not None
@@ -167,7 +161,7 @@ class Socket:
         taken = bytearray()
         for _ in range(_TAKEN_CHUNKS):
             try:
-                received = self._sock.recv(_CHUNK_BYTES)
+                received = self._sock.recv(CHUNK_BYTES)
             except BlockingIOError:
                 break
             except OSError:
@@ -188,6 +182,12 @@ class Socket:
         except OSError:
             pass  # it is broken
         return True
+
+    def has_words(self) -> bool:
+        """Return whether there are bytes to read; neither an end of the stream nor an error counts."""
+        with suppress(OSError):
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        return False
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
@@ -255,94 +255,3 @@ class Socket:
             loop.remove_writer(self._sock)
             if until is not None:
                 until.remove_done_callback(wake)
-
-
-class TlsSession:
-    """TLS over a `Socket`.
-
-    Ready-made streams hide what they have read but not decrypted, which may be an answer that
-    nobody asked for, and read no further once a write has failed, not even the refusal that
-    explains the failure.
-    """
-
-    def __init__(self, sock: Socket, context: ssl.SSLContext, server_name: str) -> None:
-        self._socket = sock
-        self._received, self._unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._received, self._unsent, server_hostname=server_name.encode("ascii")
-        )
-        self._flushing = asyncio.Lock()
-        self._early = b""  # what the peer said with the end of the handshake: it may be a refusal
-
-    async def shake_hands(self) -> None:
-        """Begin; raises `OSError` if one side is not content with the other."""
-        try:
-            await self._finish(self._tls.do_handshake)
-            await self._flush()
-            began = self._hear()  # it may end with what has come so far
-        except ssl.SSLEOFError:
-            began = bool(self._early)
-        if not began:
-            raise ConnectionResetError("the peer hung up")
-
-    def _hear(self) -> bool:
-        """Keep what has come in for `receive`; return whether that is something, or more may come."""
-        self._received.write(self._socket.take_input())
-        with suppress(ssl.SSLWantReadError):
-            while said := self._tls.read(_CHUNK_BYTES):
-                self._early += said
-            return bool(self._early)
-        return True
-
-    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
-        """Encrypt *data*, and send it as `Socket.send` does."""
-        await self._finish(partial(self._tls.write, data))
-        return await self._flush(meanwhile)
-
-    async def receive(self) -> bytes:
-        """Wait for some bytes; none at the end of the stream, announced or not."""
-        if self._early:
-            early, self._early = self._early, b""
-            return early
-        try:
-            return await self._finish(partial(self._tls.read, _CHUNK_BYTES))
-        except ssl.SSLEOFError:
-            return b""
-
-    def is_alive(self, *, peer_may_talk: bool) -> bool:
-        """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
-        if self._early and not peer_may_talk:
-            return False
-        self._early = b""
-        self._received.write(self._socket.take_input())
-        try:
-            while self._tls.read(_CHUNK_BYTES):
-                if not peer_may_talk:
-                    return False
-        except ssl.SSLWantReadError:
-            return True
-        return False
-
-    async def say_goodbye(self) -> None:
-        """Announce the end, and wait for the peer's announcement; raises `OSError`."""
-        await self._finish(self._tls.unwrap)
-        await self._flush()
-
-    async def _finish(self, step: Callable[[], T]) -> T:
-        """Do a step of the protocol, with all that must be sent and received for it."""
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                await self._flush()
-                received = await self._socket.receive()
-                if received:
-                    self._received.write(received)
-                else:
-                    self._received.write_eof()
-
-    async def _flush(self, meanwhile: Meanwhile | None = None) -> bool:
-        if not self._unsent.pending:
-            return True
-        async with self._flushing:  # an event may be on its way while its answer is awaited
-            return await self._socket.send(self._unsent.read(), meanwhile)

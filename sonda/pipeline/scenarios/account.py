@@ -83,7 +83,7 @@ class EntryCounts:
         self._counts[column] += len(ticks)
         for first, stop in runs(ticks):
             self.ticks[column].add(first, stop)
-        if self.problems.add(text, ticks[0], ticks[-1], len(ticks)):
+        if self.problems.add(text, ticks):
             self._noticed(text)
 
 

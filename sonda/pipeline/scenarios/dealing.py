@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Final
 
 from sonda.pipeline.scenarios.distributions import LEVELS
 from sonda.pipeline.scenarios.draw import Draw
@@ -90,6 +91,43 @@ class Dealt:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """The drawn order of the levels in one deal: a Feistel network over two halves of six bits.
+
+    Each round has a drawn table of what is added to one half for each value of the other.
+    """
+
+    tables: Sequence[bytes]
+
+    def order(self) -> array[int]:
+        """Return the level of each place."""
+        left, right = _LEFT, _RIGHT
+        for table in self.tables:
+            left, right = right, _xor(left, right.translate(table))
+        return array("H", [high << _HALF_BITS | low for high, low in zip(left, right, strict=True)])
+
+    def place(self, level: int) -> int:
+        """Return the place of a level; the inverse of `order`, for one."""
+        left, right = level >> _HALF_BITS, level & _LOW_BITS
+        for table in reversed(self.tables):
+            left, right = right ^ table[left], left
+        return left << _HALF_BITS | right
+
+
+_HALF_BITS: Final = 6
+_LOW_BITS: Final = (1 << _HALF_BITS) - 1
+_LEFT: Final = bytes(place >> _HALF_BITS for place in range(LEVELS))
+_RIGHT: Final = bytes(place & _LOW_BITS for place in range(LEVELS))
+_LOW: Final = bytes(byte & _LOW_BITS for byte in range(256))
+_ROUNDS: Final = 8
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    both = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
+    return both.to_bytes(LEVELS, "little")
+
+
 @dataclass(frozen=True)
 class Dealer:
     """Deals the observations of one series."""
@@ -97,11 +135,14 @@ class Dealer:
     draw: Draw
     _kept: dict[int, array[int]] = field(default_factory=dict, repr=False, compare=False)
 
+    _begun: dict[int, Deal] = field(default_factory=dict, repr=False, compare=False)
+
     def dealt(self, first: int, stop: int) -> Dealt:
         """Return the observations from number *first* up to *stop*."""
         begin, end = first // LEVELS, stop // LEVELS
         if begin == end:
-            return Dealt(0, self._order(begin)[first % LEVELS : stop % LEVELS])
+            levels = self._order(begin)[first % LEVELS : stop % LEVELS] if first < stop else ()
+            return Dealt(0, levels)
         levels = array("H")
         whole = end - begin
         if first % LEVELS:
@@ -111,12 +152,24 @@ class Dealer:
             levels.extend(self._order(end)[: stop % LEVELS])
         return Dealt(whole, levels)
 
-    def _order(self, deal: int) -> array[int]:
-        """Return the order of the levels in a deal."""
-        found = self._kept.get(deal)
+    def occurrences(self, level: int, stop: int) -> int:
+        """Return how often a level is among the observations before number *stop*."""
+        deals, begun = divmod(stop, LEVELS)
+        return deals + (begun > 0 and self._deal(deals).place(level) < begun)
+
+    def _deal(self, number: int) -> Deal:
+        if number in self._begun:
+            return self._begun[number]
+        blocks = range(number * _ROUNDS, (number + 1) * _ROUNDS)
+        found = Deal([self.draw.block(block).translate(_LOW) * 4 for block in blocks])
+        self._begun.clear()
+        self._begun[number] = found
+        return found
+
+    def _order(self, number: int) -> array[int]:
+        found = self._kept.get(number)
         if found is None:
-            words = self.draw.words(range(deal * LEVELS, (deal + 1) * LEVELS))
-            found = array("H", sorted(range(LEVELS), key=words.__getitem__))
+            found = self._deal(number).order()
             self._kept.clear()  # ticks come in their order: one is enough
-            self._kept[deal] = found
+            self._kept[number] = found
         return found

@@ -39,9 +39,12 @@ class Draw:
         skipped = counters[0] - first * _WORDS
         return drawn[skipped : skipped + len(counters)]
 
-    def _block(self, block: int) -> tuple[int, ...]:
-        counted = block.to_bytes(16, "little")
-        return _BLOCK.unpack(blake2b(counted, key=self.key).digest())
+    def block(self, number: int) -> bytes:
+        """Return the 64 bytes of a block of eight words."""
+        return blake2b(number.to_bytes(16, "little"), key=self.key).digest()
+
+    def _block(self, number: int) -> tuple[int, ...]:
+        return _BLOCK.unpack(self.block(number))
 
     def fractions(self, counters: range) -> list[int]:
         """Return 53-bit integers: each, divided by 2^53, is uniform in [0, 1)."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 MOST_RANGES: Final = 10_000
 MOST_TEXTS: Final = 100
+MOST_RANGES_OF_TEXT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,12 @@ def _without_planned(ledger: Ledger) -> dict[str, int]:
 
 
 class TickRanges:
-    """A set of ticks, as ranges; beyond `MOST_RANGES` of them what does not touch one is left out."""
+    """A set of ticks, as ranges; beyond *most* (`MOST_RANGES`) what does not touch one is left out."""
 
-    __slots__ = ("_starts", "_stops", "truncated")
+    __slots__ = ("_most", "_starts", "_stops", "truncated")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_RANGES if most is None else most
         self._starts: list[int] = []
         self._stops: list[int] = []
         self.truncated = False
@@ -96,7 +98,7 @@ class TickRanges:
             self._stops[place - 1] = stop
         elif joins_after:
             self._starts[place] = first
-        elif len(self._starts) < MOST_RANGES:
+        elif len(self._starts) < self._most:
             self._starts.insert(place, first)
             self._stops.insert(place, stop)
         else:
@@ -132,10 +134,15 @@ class ProblemCount:
     count: int
     first_tick: int
     last_tick: int
+    ticks: tuple[tuple[int, int], ...] = ()
+    """Which they were, first and last of each range; as many as are kept."""
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return asdict(self)
+        """Return it as JSON has it; without ranges where all from first to last are meant."""
+        document = asdict(self)
+        del document["ticks"]
+        is_whole = self.count == self.last_tick - self.first_tick + 1
+        return document if is_whole else {**document, "ticks": [list(one) for one in self.ticks]}
 
 
 OTHER_PROBLEMS: Final = "other problems"
@@ -145,22 +152,37 @@ class Problems:
     """A count per text; beyond `MOST_TEXTS` texts the rest is counted together."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, ProblemCount] = {}
+        self._counts: dict[str, int] = {}
+        self._ticks: dict[str, TickRanges] = {}
+        self._ends: dict[str, tuple[int, int]] = {}
 
-    def add(self, text: str, first: int, last: int, count: int) -> bool:
-        """Count *text* for *count* ticks from *first* to *last*; return whether it is new."""
+    def add(self, text: str, ticks: Sequence[int]) -> bool:
+        """Count *text* for ascending *ticks*; return whether it is new."""
         if text not in self._counts and len(self._counts) >= MOST_TEXTS:
             text = OTHER_PROBLEMS
-        before = self._counts.get(text)
-        if before is not None:
-            first, last = min(first, before.first_tick), max(last, before.last_tick)
-            count += before.count
-        self._counts[text] = ProblemCount(text, count, first, last)
-        return before is None
+        is_new = text not in self._counts
+        first, last = self._ends.get(text, (ticks[0], ticks[-1]))
+        self._ends[text] = min(first, ticks[0]), max(last, ticks[-1])
+        self._counts[text] = self._counts.get(text, 0) + len(ticks)
+        ranges = self._ticks.setdefault(text, TickRanges(MOST_RANGES_OF_TEXT))
+        for begin, stop in runs(ticks):
+            ranges.add(begin, stop)
+        return is_new
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def listed(self) -> tuple[ProblemCount, ...]:
         """Return all counts, the texts in the order in which they were first said."""
-        return tuple(self._counts.values())
+        return tuple(
+            ProblemCount(text, count, *self._ends[text], as_pairs(self._ticks[text]))
+            for text, count in self._counts.items()
+        )
+
+
+def as_pairs(ranges: TickRanges) -> tuple[tuple[int, int], ...]:
+    """Return the first and the last tick of each range."""
+    return tuple((part.start, part.stop - 1) for part in ranges)
 
 
 class Latencies:

@@ -1,7 +1,7 @@
 """Where the histograms and summaries of an entry come from: at any tick, the totals since its start.
 
-Without a shift they are had at once. With one every tick before counts for itself; they are worked
-through from the nearest checkpoint. Either way they are exact, and rounded once.
+Totals that were had go on to those of later ticks; far from them they are had at once. Either way
+they are exact, and rounded once.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sonda.pipeline.scenarios.timing import Timing
 _MOST_DOUBLE: Final = Fraction(2**1024 - 2**970)
 _MOST_TICKS: Final = 10**18  # of an entry without an end: more than it lives to see
 _MOST_SECONDS: Final = Fraction(10**10)
+_WALKED: Final = 256  # ticks that are rather worked through than had at once
 _FIRST_DISTANCE: Final = 64  # ticks between two checkpoints
 _MOST_CHECKPOINTS: Final = 64  # then every other is dropped, and the distance doubled
 
@@ -163,6 +164,8 @@ class Observed(ABC):
         observations = self.observations
         if observations.shift:
             known = self._checkpoints.nearest(stop, timing)
+            if stop - known.stop > _WALKED:
+                known = self._at_once(stop, timing)
             for tick in range(known.stop, stop):
                 known = self._next(known, tick, timing.due(tick))
                 self._checkpoints.add(known)
@@ -187,6 +190,35 @@ class Observed(ABC):
     def _limits(self) -> Sequence[int]:
         return self.observations.limits(self.bounds, Fraction(0))
 
+    def _at_once(self, stop: int, timing: Timing) -> Totals:
+        """Return totals with a shift, without those before.
+
+        Each level passes each bound at one time: only the deal of that time needs a closer look.
+        """
+        observations, last = self.observations, timing.due(stop - 1)
+        dealt = observations.dealer.dealt(0, stop * observations.per_tick)
+        first, final = (observations.limits(self.bounds, x) for x in (Fraction(0), last))
+        always = dealt.below([min(pair) for pair in zip(first, final, strict=True)])
+        counts = [
+            count + sum(self._passing(level, bound, stop, timing) for level in range(*sorted(pair)))
+            for count, bound, *pair in zip(always, self.bounds, first, final, strict=True)
+        ]
+        numerator = dealt.numerator(observations.levels)
+        return Totals(stop, counts, numerator, _sum_of_times(timing, stop), last)
+
+    def _passing(self, level: int, bound: Fraction, stop: int, timing: Timing) -> int:
+        """Return how often a level that passes a bound was at most that, before tick *stop*."""
+        observations = self.observations
+        dealer, shift = observations.dealer, observations.shift
+        x = (bound - Fraction(observations.levels.values[level])) / shift
+        ticks = timing.ticks_before(x)
+        if shift > 0 and ticks < stop and timing.due(ticks) == x:
+            ticks += 1
+        passed = dealer.occurrences(level, min(ticks, stop) * observations.per_tick)
+        if shift > 0:
+            return passed
+        return dealer.occurrences(level, stop * observations.per_tick) - passed
+
     def _next(self, known: Totals, tick: int, x: Fraction) -> Totals:
         dealt = self.observations.at(tick)
         found = self._sum(known, dealt, self.observations.limits(self.bounds, x), tick + 1)
@@ -196,6 +228,16 @@ class Observed(ABC):
         counts = [old + new for old, new in zip(known.counts, dealt.below(limits), strict=True)]
         numerator = known.numerator + dealt.numerator(self.observations.levels)
         return Totals(stop, counts, numerator, known.times, known.last)
+
+
+def _sum_of_times(timing: Timing, stop: int) -> Fraction:
+    """Return the sum of the times at which the ticks before *stop* are due."""
+    total = Fraction(0)
+    for piece in timing.progressions(range(stop)):
+        count = len(piece.ticks)
+        above = count * piece.numerator + piece.step * (count * (count - 1) // 2)
+        total += Fraction(above, piece.denominator)
+    return total
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from math import lcm
 from typing import Final
 
 from sonda.pipeline.model import Event
@@ -85,7 +86,8 @@ class ShardEntry(Entry):
 
     @property
     def turning(self) -> int:
-        return max(1, self.whole.turning * len(self.members.places) // self.members.cycle)
+        rounds = lcm(self.whole.turning, self.members.cycle) // self.members.cycle
+        return rounds * len(self.members.places)
 
     @property
     def series(self) -> int:

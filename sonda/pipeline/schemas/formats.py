@@ -81,6 +81,7 @@ FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
 PATTERNS: Final[Mapping[str, str]] = {
     "header-name": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
     "header-value": r"^(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$",
+    "json-pointer": r"^(?:/(?:[^~]|~[01])*)?$",
     "metadata-name": r"^(?![0-9A-Za-z_.-]*-[bB][iI][nN]$)[0-9A-Za-z_.-]+$",
     "metadata-value": r"^(?:[!-~](?:[ -~]*[!-~])?)?$",
 }

@@ -10,10 +10,11 @@ megabyte of JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
@@ -86,7 +87,7 @@ def _property_names(
     validator: Validator, wanted: Schema, instance: Any, schema: Schema
 ) -> Iterator[ValidationError]:
     if isinstance(instance, dict) and len(instance) <= schema.get("maxProperties", len(instance)):
-        yield from _each(validator, wanted, ((name, None) for name in instance))
+        yield from _each(validator, wanted, list(instance), _no_path)
 
 
 def _additional_properties(
@@ -96,8 +97,10 @@ def _additional_properties(
         return
     known = schema.get("properties", {})
     if isinstance(wanted, dict):
-        others = ((value, name) for name, value in instance.items() if name not in known)
-        yield from _each(validator, wanted, others)
+        others = instance
+        if known:
+            others = {name: value for name, value in instance.items() if name not in known}
+        yield from _each(validator, wanted, list(others.values()), partial(_nth, others))
     elif not wanted and any(name not in known for name in instance):
         yield ValidationError("unknown fields")
 
@@ -106,8 +109,8 @@ def _items(
     validator: Validator, wanted: Schema, instance: Any, schema: Schema
 ) -> Iterator[ValidationError]:
     if isinstance(instance, list):  # one that is too long is refused for that
-        members = islice(instance, schema.get("maxItems"))
-        yield from _each(validator, wanted, ((member, at) for at, member in enumerate(members)))
+        members = instance[: schema.get("maxItems")]
+        yield from _each(validator, wanted, members, int)
 
 
 def _max_properties(
@@ -124,30 +127,63 @@ def _max_items(
         yield ValidationError("too many")
 
 
+def _no_path(_at: int) -> None:
+    """Return the path to an object's name: it has none."""
+
+
+def _nth(members: dict[str, Any], at: int) -> str:
+    """Return the name of an object's member."""
+    return next(islice(members, at, None))
+
+
 def _each(
-    validator: Any, wanted: Schema, members: Iterable[tuple[Any, str | int | None]]
+    validator: Any, wanted: Schema, members: list[Any], path_of: Callable[[int], str | int | None]
 ) -> Iterator[ValidationError]:
-    """Explain the first members that are not as *wanted*, and count the others."""
-    is_valid = _quick(json.dumps(wanted)) or validator.evolve(schema=wanted).is_valid
+    """Explain the first members that are not as *wanted*, and count the others.
+
+    There may be a hundred thousand. Whether any is wrong takes one call; which ones are takes a
+    call for each, unless they are of another type.
+    """
+    if (quick := _quick(json.dumps(wanted))) is None:
+        is_valid = validator.evolve(schema=wanted).is_valid
+    elif quick.are_valid(members):
+        return
+    else:
+        is_valid = quick.is_valid
     expected = _PYTHON_TYPES.get(wanted.get("type", ""), object)
-    wrong = {True: 0, False: 0}  # by whether the structure is
-    for member, path in members:
-        if is_valid(member):
-            continue
-        structural = not isinstance(member, expected)
-        wrong[structural] += 1
-        if wrong[structural] <= MAX_ISSUES:
-            yield from validator.descend(member, wanted, path=path)
-    for structural, count in wrong.items():
+    counts = Counter(map(type, members))
+    others = {kind for kind in counts if not issubclass(kind, expected)}
+    mistyped = islice((at for at, one in enumerate(members) if type(one) in others), MAX_ISSUES)
+    wrong: list[int] = []
+    if len(others) < len(counts):
+        wrong = [
+            at
+            for at, member in enumerate(members)
+            if type(member) not in others and not is_valid(member)
+        ]
+    for at in sorted((*mistyped, *wrong[:MAX_ISSUES])):
+        yield from validator.descend(members[at], wanted, path=path_of(at))
+    total = sum(counts[kind] for kind in others)
+    for structural, count in ((True, total), (False, len(wrong))):
         if count > MAX_ISSUES:
             more = (structural, count - MAX_ISSUES)
             yield ValidationError("", validator=MORE, validator_value=more)
 
 
+class _Quick(NamedTuple):
+    """The fast validators of a piece: for one value, and for an array of them."""
+
+    is_valid: Callable[[Any], bool]
+    are_valid: Callable[[list[Any]], bool]
+
+
 @cache
-def _quick(schema: str) -> Callable[[Any], bool] | None:
-    """Return the fast validator of a piece, unless it refers to others."""
-    return None if '"$ref"' in schema else compile_fast(json.loads(schema)).is_valid
+def _quick(written: str) -> _Quick | None:
+    """Return the fast validators of a piece, unless it refers to others."""
+    if '"$ref"' in written:
+        return None
+    schema = json.loads(written)
+    return _Quick(compile_fast(schema).is_valid, compile_fast({"items": schema}).is_valid)
 
 
 _ExplainingValidator: Final[type[Draft202012Validator]] = extend(  # type: ignore[no-untyped-call]

@@ -20,6 +20,7 @@ from sonda.pipeline.values.decimals import read_decimal
 
 _SAFE: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MOST_VALUES: Final = 1 << 20
 _DEEPEST: Final = 500
 _FLOAT: Final = (
     r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
@@ -133,6 +134,28 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
+def _check_values(document: Any) -> None:
+    """Raise `MarkedYAMLError` for a document that aliases make too large to be written out.
+
+    A collection that holds itself counts once; what is made of it is no JSON, which is found later.
+    """
+    counts: dict[int, int] = {}
+
+    def count(node: Any) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) not in counts:
+            counts[id(node)] = 0
+            inner = node.value
+            if isinstance(node, yaml.MappingNode):
+                inner = [one for pair in inner for one in pair]
+            counts[id(node)] = 1 + sum(map(count, inner))
+        return counts[id(node)]
+
+    if count(document) > _MOST_VALUES:
+        raise _at(document, "it holds too many values")
+
+
 def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
     """Read the events of a stream, each with the line where it begins; fails with the reason.
 
@@ -145,6 +168,7 @@ def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
         loader = _Loader(text)
         while loader.check_node():
             document = loader.get_node()
+            _check_values(document)
             for node in _events(document):
                 found.append((node.start_mark.line + 1, loader.construct_document(node)))  # noqa: PERF401  # a comprehension would hide what raises
     except yaml.MarkedYAMLError as exc:

@@ -59,6 +59,10 @@ def _ledger() -> Json:
 
 _RATE: Final = {"target": _NUMBER, "last_1s": _NUMBER, "last_10s": _NUMBER}
 _LATENCY: Final = {"p50": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER, "max": _MAYBE_NUMBER}
+_RANGES: Final = {
+    "type": "array",
+    "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
+}
 _PROBLEM: Final = {"text": _TEXT, "count": _COUNT, "first_tick": _COUNT, "last_tick": _COUNT}
 _HEAD: Final = {"id": _TEXT, "name": _TEXT, "state": _STATE}
 _RUN: Final = {
@@ -118,7 +122,18 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
     ),
     "Rate": _object("Events per second", _RATE),
     "Latency": _object("Milliseconds from when an event was due to its verdict", _LATENCY),
-    "ProblemCount": _object("How often a problem was met", _PROBLEM),
+    "ProblemCount": _object(
+        "How often a problem was met",
+        {
+            **_PROBLEM,
+            "ticks": {
+                "description": "Which they were, first and last of each range, where those between "
+                "the first and the last are not all.",
+                **_RANGES,
+            },
+        },
+        *("ticks",),
+    ),
     "PlanSegment": _object(
         "Part of a plan",
         {
@@ -143,10 +158,7 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
                 "description": "The ticks of rejected, unknown and skipped events: first and last "
                 "of each range.",
                 "type": "object",
-                "additionalProperties": {
-                    "type": "array",
-                    "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
-                },
+                "additionalProperties": _RANGES,
             },
             "truncated": {"type": "boolean"},
             "segments": {

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sonda.pipeline.scenarios.ledger import TickRanges
+from sonda.pipeline.scenarios.ledger import Problems, TickRanges
 from sonda.pipeline.values.timestamps import rfc3339
 from sonda.server.database import Database
 
@@ -129,15 +129,12 @@ def _with_ticks(
         ranges.add(first, last + 1)
     for first, stop in more:
         ranges.add(first, stop)
-    problem = {
-        "text": text,
-        "count": sum(stop - first for first, stop in more),
-        "first_tick": min(first for first, _ in more),
-        "last_tick": max(stop for _, stop in more) - 1,
-    }
+    added = Problems()
+    for first, stop in more:
+        added.add(text, range(first, stop))
     listed = [[part.start, part.stop - 1] for part in ranges]
     return {
         **entry,
         "ticks": {**known, column: listed},
-        "problems": [*entry["problems"], problem],
+        "problems": [*entry["problems"], *(one.document() for one in added.listed())],
     }

@@ -22,6 +22,7 @@ from sonda.pipeline.scenarios.reading import read_json, read_yaml
 from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
+from sonda.server.scenarios.problem_texts import TextsOfTicks
 from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, parameters
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
@@ -148,15 +149,11 @@ class Events:
 
 def _lines(entry: Entry, shown: dict[str, Any], columns: list[str]) -> Iterator[bytes]:
     """Yield the lines of each event of these outcomes, as far as its tick was kept."""
+    texts = TextsOfTicks(shown["problems"])
     for outcome in columns:
         for first, last in shown.get("ticks", {}).get(outcome, ()):
             for tick in range(first, last + 1):
-                said = (
-                    problem["text"]
-                    for problem in shown["problems"]
-                    if problem["first_tick"] <= tick <= problem["last_tick"]
-                )
-                head = {"tick": tick, "outcome": outcome, "detail": next(said, "")}
+                head = {"tick": tick, "outcome": outcome, "detail": texts.at(tick)}
                 for body in _bodies(entry, tick):
                     yield compact({**head, "event": body}) + b"\n"
 

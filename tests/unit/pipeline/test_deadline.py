@@ -40,7 +40,18 @@ def test_the_sooner_end_counts(span_s: float, ahead_s: float | None, expected_s:
     assert deadline.at_s == pytest.approx(1000 + expected_s)
 
 
-@pytest.mark.parametrize(("span_s", "text"), [(10, "10s"), (0.25, "0.25s"), (1.23456, "1.235s")])
+@pytest.mark.parametrize(
+    ("span_s", "text"),
+    [
+        (10, "10s"),
+        (0.25, "0.25s"),
+        (1.23456, "1.235s"),
+        (0, "0s"),
+        (0.001, "0.001s"),
+        (0.00025, "0.00025s"),
+        (1e-9, "0.000000001s"),
+    ],
+)
 def test_it_is_shown_as_its_span(span_s: float, text: str) -> None:
-    """As users write durations."""
+    """As users write durations; a short one is not rounded to nothing."""
     assert str(Deadline(0, span_s)) == text

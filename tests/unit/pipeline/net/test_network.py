@@ -203,3 +203,31 @@ def test_a_receiver_keeps_its_order_however_many_others_there_are() -> None:
 
     asyncio.run(main())
     assert receiver.most_under_way == 1
+
+
+class Kept:
+    """Something that is kept; counts how often it is asked whether it is busy."""
+
+    asked = 0
+
+    def __init__(self) -> None:
+        self.busy = True
+
+    @property
+    def is_busy(self) -> bool:
+        Kept.asked += 1
+        return self.busy
+
+
+def test_room_is_looked_for_in_few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of busy ones cost each newcomer a few looks, and go once they are idle."""
+    monkeypatch.setattr(Kept, "asked", 0)
+    network = Network()
+    kept = [network.get_or_create(number, Kept) for number in range(2000)]
+    assert Kept.asked <= 2000 * 8
+    assert all(network.get_or_create(number, Kept) is one for number, one in enumerate(kept))
+    for one in kept:
+        one.busy = False
+    for number in range(2000, 2000 + KEPT_DESTINATIONS):
+        network.get_or_create(number, Kept).busy = False
+    assert len(network._kept) == KEPT_DESTINATIONS

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 import trustme
 
-from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession
+from sonda.pipeline.net.sockets import Meanwhile, Socket
+from sonda.pipeline.net.tls_session import TlsSession
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull"
 AUTHORITY = trustme.CA()

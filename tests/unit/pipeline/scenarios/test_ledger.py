@@ -73,17 +73,21 @@ def test_runs_of_ticks() -> None:
 def test_problems_are_counted_by_text() -> None:
     """A text has its count, and the first and the last tick of which it was said."""
     problems = Problems()
-    assert problems.add("a", 5, 9, 3)
-    assert not problems.add("a", 2, 3, 2)
+    assert problems.add("a", [5, 6, 9])
+    assert not problems.add("a", range(2, 4))
     [counted] = problems.listed()
-    assert counted.document() == {"text": "a", "count": 5, "first_tick": 2, "last_tick": 9}
+    head = {"text": "a", "count": 5, "first_tick": 2, "last_tick": 9}
+    assert counted.document() == {**head, "ticks": [[2, 3], [5, 6], [9, 9]]}
+    problems.add("b", range(10, 20))
+    whole = {"text": "b", "count": 10, "first_tick": 10, "last_tick": 19}
+    assert problems.listed()[1].document() == whole
 
 
 def test_texts_are_bounded() -> None:
     """Ten thousand different texts take no more room than a hundred."""
     problems = Problems()
     for number in range(10_000):
-        problems.add(f"text {number}", number, number, 1)
+        problems.add(f"text {number}", [number])
     listed = problems.listed()
     assert len(listed) == ledger.MOST_TEXTS + 1
     assert sum(one.count for one in listed) == 10_000

@@ -7,7 +7,6 @@ from fractions import Fraction
 from hashlib import blake2b
 from math import log1p
 from statistics import NormalDist
-from struct import unpack
 from typing import Any
 
 import pytest
@@ -21,6 +20,8 @@ from sonda.pipeline.model import Metric
 from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios import distributions
 from sonda.pipeline.scenarios.changes import PlanChange, change_entry
+from sonda.pipeline.scenarios.dealing import Dealer
+from sonda.pipeline.scenarios.draw import draw
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.shards import shard_of
 from sonda.pipeline.scenarios.states import Shard
@@ -67,13 +68,17 @@ class Model:
 
     def _deal(self, number: int) -> list[int]:
         if number not in self.deals:
-            words: list[int] = []
-            for block in range(512 * number, 512 * number + 512):
-                drawn = blake2b(block.to_bytes(16, "little"), key=self.key).digest()
-                words += unpack("<8Q", drawn)
-            paired = sorted(zip(words, range(4096), strict=True))
-            self.deals[number] = [level for _, level in paired]
+            numbered = range(8 * number, 8 * number + 8)
+            keyed = [blake2b(of.to_bytes(16, "little"), key=self.key).digest() for of in numbered]
+            self.deals[number] = [self._shuffled(place, keyed) for place in range(4096)]
         return self.deals[number]
+
+    @staticmethod
+    def _shuffled(place: int, keyed: list[bytes]) -> int:
+        high, low = divmod(place, 64)
+        for added in keyed:
+            high, low = low, high ^ (added[low] % 64)
+        return 64 * high + low
 
     def tick(self, tick: int, x: Fraction) -> list[Fraction]:
         """Return the observations of one tick."""
@@ -339,14 +344,61 @@ def test_a_summary_may_have_a_label_le() -> None:
     assert isinstance(compiled(_summary(labels={"le": "1"})), Success)
 
 
+@pytest.mark.parametrize("shift", [0.01, -0.01, 0.0003])
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"rate": 3},
+        {"gaps": {"every": "10s", "for": "3s"}},
+        {"bursts": {"every": "7s", "for": "2s", "multiplier": 3}},
+        {"rate": None, "stages": [{"rate": 9, "for": "200s", "ramp": True}]},
+    ],
+)
+def test_far_ticks_equal_running_through(shift: float, times: dict[str, Any]) -> None:
+    """What is had at once, with a shift, is what all ticks before add up to; equal bounds, too."""
+    written = {
+        "distribution": {"type": "uniform", "min": 0, "max": 4.096},
+        "buckets": [0.5, 1.0005, 2],
+        "observations_per_tick": 30,
+        "mean_shift_per_sec": shift,
+        **times,
+    }
+    run = _entry(**written).events(range(700))
+    for tick in (256, 300, 511, 699):
+        assert _entry(**written).event(tick) == run[tick]
+
+
+def test_a_late_tick_with_a_shift_needs_no_earlier_one() -> None:
+    """Only what passes a bound is looked at, however long ago the start was."""
+    entry = _entry(rate=1000, mean_shift_per_sec=1e-9, buckets=[0.1])
+    event = entry.event(10**12)
+    assert isinstance(event, Histogram)
+    assert event.count == (10**12 + 1) * 100
+    assert event.total / event.count == pytest.approx(0.1 + 0.5, rel=1e-3)
+    [begin] = _entry(rate=1000, buckets=[0.1]).event(10**12).counts  # type: ignore[union-attr]
+    assert 0 < event.counts[0] < begin / 5
+
+
+def test_a_deal_is_an_order_of_all_levels() -> None:
+    """Each level has one place, and is found there."""
+    dealer = Dealer(draw(1, "a", "observations"))
+    for number in (0, 1, 10**15):
+        levels = dealer.dealt(number * 4096, number * 4096 + 4095).levels
+        assert len({*levels}) == 4095
+        for place in (0, 1, 2000, 4094):
+            stop = number * 4096 + place
+            assert dealer.occurrences(levels[place], stop) == number
+            assert dealer.occurrences(levels[place], stop + 1) == number + 1
+
+
 def test_a_changed_plan_has_its_own_totals() -> None:
     """What was worked out for ticks that a change has moved is not used after it."""
-    entry = _entry(mean_shift_per_sec=0.1, count=2000)
+    entry = _entry(mean_shift_per_sec=0.1, count=2000, buckets=[0.5])
     before = entry.events(range(600))
     change = PlanChange(rate=Fraction(7))
     later = change_entry(entry, change, Fraction(99), 100).unwrap()
     again = change_entry(
-        _entry(mean_shift_per_sec=0.1, count=2000), change, Fraction(99), 100
+        _entry(mean_shift_per_sec=0.1, count=2000, buckets=[0.5]), change, Fraction(99), 100
     ).unwrap()
     assert later.events(range(100)) == before[:100]
     assert later.event(599) == again.event(599)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -157,3 +158,74 @@ def test_all_issues_are_counted(name: str) -> None:
     problem = prepare(CASES[name]).failure()
     if isinstance(problem, (Malformed, Invalid)) and name not in ("statuses", "headers of 'x'"):
         assert problem.more >= 59_000
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many calls *work* makes, of Python and of C, which no clock can blur."""
+    count = 0
+
+    def profile(_frame: object, event: str, _what: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    "name", ["labels of 1", "labels of []", "labels of None", "fields", "headers of 1", "retry"]
+)
+def test_a_wrong_type_costs_no_call_a_member(name: str) -> None:
+    """Sixty thousand members of another type are found and counted in a few calls."""
+    body = CASES[name]
+    prepare(body)
+    assert calls(lambda: prepare(body)) < 60_000
+
+
+def test_wrong_names_cost_a_call_each() -> None:
+    """Which ones are wrong, and how many, one call for each tells."""
+    body = CASES["label names"]
+    prepare(body)
+    assert calls(lambda: prepare(body)) < 150_000
+
+
+VALID: Final = {
+    "json_lines": LOG,
+    "syslog": LOG,
+    "otlp": LOG,
+    "prometheus_text": METRIC,
+    "influx_lp": METRIC,
+    "remote_write": METRIC,
+}
+
+
+@pytest.mark.parametrize("encoder", VALID)
+def test_an_event_of_many_labels(encoder: str) -> None:
+    """It is encoded in some calls a label, and in bounded memory."""
+    body = changed(
+        VALID[encoder],
+        labels=dict.fromkeys(names(), "x"),
+        encoder={"type": encoder},
+        sink={"type": "http_push", "url": "http://h"},
+    )
+    written = json.dumps(body).encode()
+    assert isinstance(prepare(written), Success)
+    assert calls(lambda: prepare(written)) < 60_000 * 10
+    tracemalloc.start()
+    try:
+        prepare(written)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MOST_TRACED_BYTES
+
+
+@pytest.mark.parametrize("digits", [199, 200, 201])
+def test_runs_of_digits(digits: int) -> None:
+    """However many stand in a row, in text or as a number, what they say is read."""
+    found = parse(b'{"a":"%b","b":1%b}' % (b"7" * digits, b"0" * digits)).unwrap()
+    assert found == {"a": "7" * digits, "b": 10**digits}

@@ -24,3 +24,17 @@ def test_what_is_no_duration(text: str) -> None:
     """One number and one unit, in ASCII, and nothing around them."""
     with pytest.raises(ValueError, match="expected a duration such as"):
         seconds(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0000000001s", "0." + "0" * 400 + "1h", "0" * 400 + ".0000000001ms"]
+)
+def test_above_zero_is_a_nanosecond_at_least(text: str) -> None:
+    """A double may have no room for it; none the less it is no zero."""
+    assert seconds(text) == 1e-9
+
+
+@pytest.mark.parametrize("text", ["0s", "0.000h", "000ms"])
+def test_zero(text: str) -> None:
+    """Zero stays zero."""
+    assert seconds(text) == 0
