@@ -111,21 +111,42 @@ def _media_type(content_type: str) -> str:
 # Query parameters
 
 
+def query_values(
+    query: str, *allowed: str
+) -> Mapping[str, str] | UnknownParameters | InvalidParameter:
+    """Return the query's parameters as they stand in it, or that one is unknown or there twice."""
+    pairs = parse_qsl(query, keep_blank_values=True) if query else []
+    if unknown := tuple(name for name, _ in pairs if name not in allowed):
+        return UnknownParameters(unknown)
+    values: dict[str, str] = {}
+    for name, text in pairs:
+        if name in values:
+            return InvalidParameter(name, "is given more than once")
+        values[name] = text
+    return values
+
+
+def truth_of(name: str, text: str) -> bool | InvalidParameter:
+    """Return what a parameter that is true or false says."""
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return InvalidParameter(name, unknown_variant(text, ("true", "false")))
+
+
 @lru_cache(_MEMOIZED)
 def parameters(
     query: str, *allowed: str
 ) -> Mapping[str, bool] | UnknownParameters | InvalidParameter:
     """Return the values of the *allowed* parameters, or what is wrong with any of the query's."""
-    pairs = parse_qsl(query, keep_blank_values=True) if query else []
-    if unknown := tuple(name for name, _ in pairs if name not in allowed):
-        return UnknownParameters(unknown)
+    given = query_values(query, *allowed)
+    if isinstance(given, UnknownParameters | InvalidParameter):
+        return given
     values: dict[str, bool] = dict.fromkeys(allowed, False)
-    for number, (name, text) in enumerate(pairs):
-        if name in (other for other, _ in pairs[:number]):
-            return InvalidParameter(name, "is given more than once")
-        if text not in _BOOLEANS:
-            return InvalidParameter(name, unknown_variant(text, ("true", "false")))
-        values[name] = _BOOLEANS[text]
+    for name, text in given.items():
+        value = truth_of(name, text)
+        if isinstance(value, InvalidParameter):
+            return value
+        values[name] = value
     return values
 
 

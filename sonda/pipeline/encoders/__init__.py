@@ -42,14 +42,28 @@ class LogValue(NamedTuple):
     fields: Mapping[str, str]
 
 
+class Joined(NamedTuple):
+    """The body of many events, and how many bytes they are when each is encoded alone."""
+
+    body: bytes
+    size_bytes: int
+
+
+def joined(body: bytes) -> Joined:
+    """Return a body in which the events' own bytes stand one after the other."""
+    return Joined(body, len(body))
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder(Generic[E, O]):
     """One wire format: its options, its content type, and the pure function that renders it.
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
     are no text, those of an event, back into JSON values for people. *encode_many* renders many
-    events of one series, whose names and labels it writes once; see `encode_each`. A histogram or a
-    summary is rendered by *encode_aggregate*, or else as its samples, one after the other.
+    events of one series as one body, whose names and labels it writes once; see `encode_series`. A
+    histogram or a summary is rendered by *encode_aggregate*, or else as its samples, one after the
+    other. *lines* is whether each event is one line (a histogram's samples are one each): a line feed
+    ends it, and none stands inside.
     """
 
     options: type[O]
@@ -57,23 +71,25 @@ class Encoder(Generic[E, O]):
     encode: Callable[[E, O], Result[bytes, Problem]]
     packing: ContentEncoding = IDENTITY_ENCODING
     decode: Callable[[E, bytes], Mapping[str, Any]] | None = None
-    encode_many: (
-        Callable[[E, Sequence[Any], Sequence[int], O], Result[list[bytes], Problem]] | None
-    ) = None
+    encode_many: Callable[[E, Sequence[Any], Sequence[int], O], Result[Joined, Problem]] | None = (
+        None
+    )
+    lines: bool = False
     encode_aggregate: Callable[[Histogram | Summary, O], Result[bytes, Problem]] | None = None
 
 
-def encode_each(
+def encode_series(
     encoder: Encoder[Any, Any],
     series: Event,
     values: Sequence[float] | Sequence[LogValue],
     times_ns: Sequence[int],
     options: Any,
-) -> Result[list[bytes], Problem]:
-    """Return the bytes of many events that differ from *series* in value and time, in their order.
+) -> Result[Joined, Problem]:
+    """Return one body of many events that differ from *series* in value and time, in their order.
 
-    The bytes of each are those of `encode`. A metric's values are its samples, a log's are
-    `LogValue`s. Fails as `encode` does, with the problem of the first event that fails.
+    That is the bytes that `encode` returns for each, one after the other, or what a receiver reads
+    as the same events. A metric's values are its samples, a log's are `LogValue`s. Fails as `encode`
+    does, with the problem of the first event that fails.
     """
     if encoder.encode_many is not None:
         return encoder.encode_many(series, values, times_ns, options)
@@ -84,7 +100,7 @@ def encode_each(
         if not isinstance(body, Success):
             return Failure(body.failure())
         bodies.append(body.unwrap())
-    return Success(bodies)
+    return Success(joined(b"".join(bodies)))
 
 
 def encode_aggregate(

@@ -11,9 +11,9 @@ from typing import Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders import Encoder, Joined, joined
 from sonda.pipeline.encoders._escaping import escape_all
-from sonda.pipeline.encoders._numbers import decimal
+from sonda.pipeline.encoders._numbers import decimal, decimals
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem, ValidationIssue, first_issues
 from sonda.pipeline.text.escape import at, quote
@@ -44,17 +44,15 @@ def encode(metric: Metric, options: InfluxLp) -> Result[bytes, Problem]:
 
 def encode_many(
     series: Metric, values: Sequence[float], times_ns: Sequence[int], options: InfluxLp
-) -> Result[list[bytes], Problem]:
+) -> Result[Joined, Problem]:
     """Render a point for each value and time of a series; fails as `encode` does."""
     if found := list(_unescapable(series, options)):
         return Failure(first_issues(found, _issue))
-    begin, precision = _series(series, options), options.precision
-    return Success(
-        [
-            f"{begin}{decimal(value, precision)} {time_ns}\n".encode()
-            for value, time_ns in zip(values, times_ns, strict=True)
-        ]
-    )
+    begin, numbers = _series(series, options), decimals(values, options.precision)
+    points = [
+        f"{begin}{number} {time_ns}\n" for number, time_ns in zip(numbers, times_ns, strict=True)
+    ]
+    return Success(joined("".join(points).encode()))
 
 
 def _series(metric: Metric, options: InfluxLp) -> str:
@@ -92,4 +90,6 @@ def _issue(found: tuple[tuple[str, str], str, str]) -> ValidationIssue:
     return ValidationIssue(at(*path), f"{quote(text)} {fault}")
 
 
-ENCODER: Final = Encoder(InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many)
+ENCODER: Final = Encoder(
+    InfluxLp, "text/plain; charset=utf-8", encode, encode_many=encode_many, lines=True
+)

@@ -5,17 +5,17 @@ Spec: https://github.com/ndjson/ndjson-spec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 import msgspec
 from returns.result import Result, Success
 
-from sonda.pipeline.encoders import Encoder, LogValue
+from sonda.pipeline.encoders import Encoder, Joined, LogValue, joined
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.values.timestamps import rfc3339_ms
+from sonda.pipeline.values.timestamps import rfc3339_ms, rfc3339_ms_of_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class _LogLine(msgspec.Struct):
     timestamp: str
     severity: str
     message: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | msgspec.Raw
     fields: Mapping[str, str]
 
 
@@ -70,31 +70,34 @@ def encode_many(
     values: Sequence[float] | Sequence[LogValue],
     times_ns: Sequence[int],
     options: JsonLines,
-) -> Result[list[bytes], Problem]:
+) -> Result[Joined, Problem]:
     """Render a line for each value and time of a series; it never fails."""
-    labels = _WRITER.encode(series.labels)
-    lines: list[bytes] = []
+    labels, times = _WRITER.encode(series.labels), rfc3339_ms_of_each(times_ns)
     if isinstance(series, Log):
-        for (severity, message, fields), time_ns in zip(
-            cast("Sequence[LogValue]", values), times_ns, strict=True
-        ):
-            lines.append(
-                b'{"timestamp":"%b","severity":"%b","message":%b,"labels":%b,"fields":%b}\n'
-                % (
-                    rfc3339_ms(time_ns).encode(),
-                    severity.encode(),
-                    _WRITER.encode(message),
-                    labels,
-                    _WRITER.encode(fields),
-                )
+        written = msgspec.Raw(labels)
+        lines = [
+            _LogLine(timestamp, severity, message, written, fields)
+            for (severity, message, fields), timestamp in zip(
+                cast("Sequence[LogValue]", values), times, strict=True
             )
-        return Success(lines)
-    begin = b'{"name":%b,"value":' % _WRITER.encode(series.name)
-    middle = b',"labels":%b,"timestamp":"' % labels
-    for value, time_ns in zip(cast("Sequence[float]", values), times_ns, strict=True):
-        number = _number(value, options.precision).encode()
-        lines.append(b'%b%b%b%b"}\n' % (begin, number, middle, rfc3339_ms(time_ns).encode()))
-    return Success(lines)
+        ]
+        return Success(joined(_WRITER.encode_lines(lines)))
+    numbers = _numbers(cast("Sequence[float]", values), options.precision)
+    begin = f'{{"name":{_WRITER.encode(series.name).decode()},"value":'
+    middle = f',"labels":{labels.decode()},"timestamp":"'
+    metrics = [
+        f'{begin}{number}{middle}{timestamp}"}}\n'
+        for number, timestamp in zip(numbers, times, strict=True)
+    ]
+    return Success(joined("".join(metrics).encode()))
 
 
-ENCODER: Final = Encoder(JsonLines, "application/x-ndjson", encode, encode_many=encode_many)
+def _numbers(values: Sequence[float], precision: int | None) -> Iterable[str]:
+    """Write each of many values as `_number` does."""
+    doubles = map(float, values)
+    return map(repr, doubles if precision is None else (round(one, precision) for one in doubles))
+
+
+ENCODER: Final = Encoder(
+    JsonLines, "application/x-ndjson", encode, encode_many=encode_many, lines=True
+)

@@ -11,9 +11,9 @@ from typing import Final
 
 from returns.result import Result, Success
 
-from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders import Encoder, Joined, joined
 from sonda.pipeline.encoders._escaping import escape_all
-from sonda.pipeline.encoders._numbers import decimal
+from sonda.pipeline.encoders._numbers import decimal, decimals
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -39,17 +39,17 @@ def encode(metric: Metric, options: PrometheusText) -> Result[bytes, Problem]:
 
 def encode_many(
     series: Metric, values: Sequence[float], times_ns: Sequence[int], options: PrometheusText
-) -> Result[list[bytes], Problem]:
+) -> Result[Joined, Problem]:
     """Render a line for each value and time of a series; it never fails."""
-    name, precision = _series(series), options.precision
+    name, numbers = _series(series), decimals(values, options.precision)
     if not options.timestamp:
-        return Success([f"{name} {decimal(value, precision)}\n".encode() for value in values])
-    return Success(
-        [
-            f"{name} {decimal(value, precision)} {time_ns // NS_PER_MS}\n".encode()
-            for value, time_ns in zip(values, times_ns, strict=True)
+        lines = [f"{name} {number}\n" for number in numbers]
+    else:
+        lines = [
+            f"{name} {number} {time_ns // NS_PER_MS}\n"
+            for number, time_ns in zip(numbers, times_ns, strict=True)
         ]
-    )
+    return Success(joined("".join(lines).encode()))
 
 
 def _series(metric: Metric) -> str:
@@ -64,4 +64,5 @@ ENCODER: Final = Encoder(
     "text/plain; version=0.0.4; charset=utf-8",
     encode,
     encode_many=encode_many,
+    lines=True,
 )

@@ -6,6 +6,7 @@ Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 import snappy  # type: ignore[import-untyped]
 from returns.result import Result, Success
 
-from sonda.pipeline.encoders import Encoder
+from sonda.pipeline.encoders import Encoder, Joined
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.encoders._protobuf import label, varint
 from sonda.pipeline.model import ContentEncoding, Metric
@@ -49,26 +50,59 @@ def _labels(metric: Metric) -> bytes:
 
 def encode_many(
     series: Metric, values: Sequence[float], times_ns: Sequence[int], _options: RemoteWrite
-) -> Result[list[bytes], Problem]:
-    """Serialise a `WriteRequest` for each value and time of a series; never fails.
+) -> Result[Joined, Problem]:
+    """Serialise a `WriteRequest` of one series with a sample for each value and time; never fails.
 
-    The labels are serialised once; around them stands what protobuf would write, byte for byte.
-    Spec: https://protobuf.dev/programming-guides/encoding/
+    The specification wants the times of a series to ascend. Written is what protobuf would write,
+    byte for byte. Spec: https://protobuf.dev/programming-guides/encoding/
     """
     labels = _labels(series)
-    requests: list[bytes] = []
-    for value, time_ns in zip(values, times_ns, strict=True):
-        double, time_ms = _DOUBLE.pack(value), time_ns // NS_PER_MS
-        sample = (b"\x09" + double if double != _ZERO else b"") + (
-            b"\x10" + varint(time_ms) if time_ms else b""
-        )
-        body = b"%b\x12%b%b" % (labels, varint(len(sample)), sample)
-        requests.append(b"\x0a%b%b" % (varint(len(body)), body))
-    return Success(requests)
+    samples = [
+        b"\x12%c%b%b" % (len(double) + len(time), double, time)
+        for double, time in zip(_doubles(values), _times(times_ns), strict=True)
+    ]
+    written = b"".join(samples)
+    body = b"\x0a%b%b%b" % (varint(len(labels) + len(written)), labels, written)
+    return Success(Joined(body, _size_of_each(samples, len(labels))))
 
 
 _DOUBLE: Final = struct.Struct("<d")
 _ZERO: Final = _DOUBLE.pack(0.0)  # a default, which is not sent; -0.0 is none
+_LOW_BITS: Final = 0x7F
+_MORE: Final = [bytes((bits | 0x80,)) for bits in range(_LOW_BITS + 1)]
+"""Seven bits of a number, after which more of it follows."""
+
+
+def _doubles(values: Sequence[float]) -> list[bytes]:
+    """Return each value as a sample's field 1, which a zero does not have."""
+    packed = map(_DOUBLE.pack, values)
+    return [b"\x09" + double if double != _ZERO else b"" for double in packed]
+
+
+def _times(times_ns: Sequence[int]) -> list[bytes]:
+    """Return each time as a sample's field 2; the high bits of neighbours are mostly the same."""
+    fields: list[bytes] = []
+    above, end = 0, b""
+    for time_ns in times_ns:
+        time_ms = time_ns // NS_PER_MS
+        if time_ms >> 14 != above:
+            above = time_ms >> 14
+            end = varint(above)
+        if above:
+            low = _MORE[time_ms & _LOW_BITS] + _MORE[time_ms >> 7 & _LOW_BITS]
+            fields.append(b"\x10" + low + end)
+        else:
+            fields.append(b"\x10" + varint(time_ms) if time_ms else b"")
+    return fields
+
+
+def _size_of_each(samples: Sequence[bytes], labels_bytes: int) -> int:
+    """Return the bytes of requests that have one sample each: it, the labels, and the lengths."""
+    sizes = Counter(map(len, samples))
+    return sum(
+        count * (1 + len(varint(labels_bytes + size)) + labels_bytes + size)
+        for size, count in sizes.items()
+    )
 
 
 def decode(_sample: Metric, body: bytes) -> Mapping[str, Any]:

@@ -238,7 +238,9 @@ class Queue:
             elif self._order is not None and not self._order.admits(event, self.start_if_due):
                 held.append(event)
             elif taken and (
-                event.part is not taken[0].part or not self._fits(event, streams, size_bytes)
+                event.part is not taken[0].part
+                or taken[0].payload.count > 1
+                or not self._fits(event, streams, size_bytes)
             ):
                 self._entries.appendleft(event)
                 break
@@ -253,6 +255,8 @@ class Queue:
 
     def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
         if size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES):
+            return False
+        if event.payload.count > 1:  # a piece leaves alone: it has been cut to the limits
             return False
         most = self._limits.streams
         return most is None or event.stream in streams or len(streams) < most

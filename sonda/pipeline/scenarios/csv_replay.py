@@ -116,6 +116,5 @@ class ReplayedMessages:
     def at(self, tick: int, time_ns: int) -> Message:  # noqa: ARG002  # the rows know no stamp
         return self.messages[tick % len(self.messages)]
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> Iterator[Message]:
-        for tick, time_ns in zip(ticks, times_ns, strict=True):
-            yield self.at(tick, time_ns)
+    def over(self, ticks: range, times_ns: Sequence[int]) -> list[Message]:
+        return [self.at(tick, time_ns) for tick, time_ns in zip(ticks, times_ns, strict=True)]

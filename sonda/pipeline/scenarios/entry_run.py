@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from random import Random
-from time import perf_counter
+from time import thread_time
 from typing import Final
 
 from returns.result import Result
@@ -208,9 +208,9 @@ class EntryRun:
     async def _hand_over(self) -> None:
         """Hand over what is due, in chunks, while the window has room."""
         while not self._stopped.is_set() and (ticks := self._take()):
-            began_s = perf_counter()
+            began_s = thread_time()
             group = self._sender.group(self.entry, ticks)
-            self._chunk.adapt(perf_counter() - began_s, len(ticks))
+            self._chunk.adapt(thread_time() - began_s, len(ticks))
             self._sending[group] = ticks
             task = asyncio.create_task(self._deliver(group, ticks))
             self._tasks.add(task)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 _CHUNK_S: Final = 0.005  # of work between two turns of the event loop
-_LARGEST_CHUNK: Final = 500
+_LARGEST_CHUNK: Final = 1000
 _FIRST_CHUNK: Final = 32
 
 

@@ -21,7 +21,7 @@ from sonda.pipeline.model import (
     ValidatedEvent,
 )
 from sonda.pipeline.samples import samples
-from sonda.pipeline.scenarios.log_generators import Message, Messages
+from sonda.pipeline.scenarios.log_generators import Messages
 from sonda.pipeline.scenarios.metadata import MetricMetadata
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.observations import Head, Observed
@@ -232,11 +232,6 @@ class Entry:
         """Return the values of a metric's range of ticks."""
         assert isinstance(self.content, Values)  # noqa: S101  # a metric's content
         return [v for x in self.schedule.progressions(ticks) for v in self.content.over(x)]
-
-    def messages(self, ticks: range) -> list[Message]:
-        """Return what a log says over a range of ticks."""
-        assert not isinstance(self.content, (Values, Observed))  # noqa: S101  # a log's content
-        return list(self.content.over(ticks, self.stamps_ns(ticks)))
 
     def events(self, ticks: range) -> list[Event]:
         """Return the events of a range of ticks, equal to those of `event`."""

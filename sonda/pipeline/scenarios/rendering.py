@@ -1,65 +1,136 @@
-"""Many events of an entry as lines, without an object for each."""
+"""Many events of an entry as a few payloads, without an object for each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-from returns.result import Failure, Result, Success
+from returns.result import Success
 
-from sonda.pipeline.encoders import encode_each
-from sonda.pipeline.model import EncodedEvent, Payload
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.encoders import Joined, encode_series
+from sonda.pipeline.model import EncodedEvent, Event, Payload
+from sonda.pipeline.pieces import Format, Pieces, Stream
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.values import Values
-
-_LINES: Final = ("json_lines", "prometheus_text")
-"""Encoders whose events are a line each, with no line feed inside."""
-_WRITERS: Final = ("file", "stdout")
-"""Sinks that write bytes as they come, whole or not at all as far as they can tell."""
+from sonda.pipeline.scenarios.vectors import Vector, vectors
+from sonda.pipeline.values.timestamps import NS_PER_MS
 
 
-def is_written_in_lines(entry: Entry) -> bool:
-    """Return whether a group of the entry's events may be written as one piece."""
-    route = entry.route
-    is_plain = not entry.spikes and not isinstance(entry.content, Observed)
-    return is_plain and route.encoder.name in _LINES and route.sink.name in _WRITERS
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events of neighbouring ticks as one payload.
 
-
-def as_one(entry: Entry, ticks: range) -> Result[EncodedEvent, Problem]:
-    """Return the events of *ticks* as one piece, in the place of its first; see `is_written_in_lines`.
-
-    The bytes are those of each event's own encoding, in their order.
+    They are *count*, and *size_bytes* when each is encoded alone.
     """
-    order, plugin = entry.route.order(entry.event(ticks.start)), entry.route.encoder.plugin
-    return lines(entry, ticks).map(
-        lambda bodies: EncodedEvent(
-            order,
-            Payload(
-                order.event,
-                order.encoder.name,
-                plugin.content_type,
-                b"".join(bodies),
-                plugin.packing,
-            ),
-        )
-    )
+
+    encoded: EncodedEvent
+    count: int
+    size_bytes: int
 
 
-def lines(entry: Entry, ticks: range) -> Result[Sequence[bytes], Problem]:
-    """Return each event's line; fails as the encoder does."""
-    stamps = entry.stamps_ns(ticks)
-    values: Sequence[Any] = (
-        entry.values(ticks) if isinstance(entry.content, Values) else entry.messages(ticks)
-    )
-    turning, encoder = min(entry.turning, len(ticks)), entry.route.encoder
-    bodies = [b""] * len(ticks)
-    for place in range(turning):  # a series has every one that is so far from another
-        every = slice(place, None, entry.turning)
-        event = entry.event(ticks[place])
-        encoded = encode_each(encoder.plugin, event, values[every], stamps[every], encoder.options)
-        if not isinstance(encoded, Success):
-            return Failure(encoded.failure())
-        bodies[every] = encoded.unwrap()
-    return Success(bodies)
+def how_pieces_go(entry: Entry) -> Pieces | None:
+    """Return how the entry's sink takes pieces, if it does; histograms and summaries go alone."""
+    if isinstance(entry.content, Observed):
+        return None
+    route = entry.route
+    encoder = route.encoder.plugin
+    written = Format(encoder.content_type, encoder.lines)
+    takes: Pieces | None = route.sink.plugin.pieces(route.sink.options, written)
+    return takes
+
+
+def pieces(entry: Entry, ticks: range, takes: Pieces) -> Sequence[Piece]:
+    """Return the events of *ticks* in pieces; none where each event has to go alone.
+
+    That is where one cannot be encoded, or where the sink's limits do not let them go together.
+    """
+    most = takes.events or len(ticks)
+    if takes.streams is not None and entry.turning > takes.streams:
+        most = min(most, takes.streams)
+    made: list[Piece] = []
+    for start in range(0, len(ticks), most):
+        part = list(_pieces(entry, ticks[start : start + most], takes))
+        if not part:
+            return ()
+        made += part
+    return made
+
+
+def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
+    found = vectors(entry, ticks)
+    if takes.ascending and not all(map(_ascends, found)):
+        return
+    encoder = entry.route.encoder
+    encoded: list[Joined] = []
+    for one in found:
+        made = encode_series(encoder.plugin, one.event, one.values, one.times_ns, encoder.options)
+        if not isinstance(made, Success):
+            return
+        encoded.append(made.unwrap())
+    if takes.join is None:
+        lines = _in_order(found, [one.body for one in encoded], len(ticks))
+        yield from _pieces_of_lines(entry, found[0].event, ticks, lines, takes.size_bytes)
+        return
+    streams = [
+        Stream(one.event, one.times_ns, own.body) for one, own in zip(found, encoded, strict=True)
+    ]
+    # One event alone is no piece: the sink joins it with others by itself.
+    body = takes.join(streams) if len(ticks) > 1 else encoded[0].body
+    if takes.size_bytes is None or len(body) <= takes.size_bytes:
+        size_bytes = sum(one.size_bytes for one in encoded)
+        yield _piece(entry, found[0].event, body, len(ticks), size_bytes)
+
+
+def _pieces_of_lines(
+    entry: Entry, first: Event, ticks: range, lines: bytes, most_bytes: int | None
+) -> Iterator[Piece]:
+    place = 0
+    for part in _cut(lines, most_bytes):
+        count = part.count(b"\n")
+        event = entry.event(ticks[place]) if place else first
+        yield _piece(entry, event, part, count, len(part))
+        place += count
+
+
+def _ascends(one: Vector) -> bool:
+    """Return whether each event of a series is in a later millisecond than the one before."""
+    times_ms = [time_ns // NS_PER_MS for time_ns in one.times_ns]
+    return all(earlier < later for earlier, later in pairwise(times_ms))
+
+
+def _in_order(found: Sequence[Vector], bodies: Sequence[bytes], count: int) -> bytes:
+    """Return the lines of all series as their events follow one another."""
+    if len(found) == 1:
+        return bodies[0]
+    lines = [b""] * count
+    for one, body in zip(found, bodies, strict=True):
+        own = body.split(b"\n")[:-1]
+        if isinstance(one.places, slice):
+            lines[one.places] = own
+        else:
+            for place, line in zip(one.places, own, strict=True):
+                lines[place] = line
+    return b"\n".join(lines) + b"\n"
+
+
+def _cut(lines: bytes, size_bytes: int | None) -> Iterator[bytes]:
+    """Yield lines in pieces of at most *size_bytes*; a longer line is one alone."""
+    if size_bytes is None:
+        yield lines
+        return
+    start = 0
+    while start < len(lines):
+        stop = start + size_bytes
+        if stop < len(lines):
+            last = lines.rfind(b"\n", start, stop)
+            stop = (last if last >= 0 else lines.find(b"\n", stop)) + 1
+        yield lines[start:stop]
+        start = stop
+
+
+def _piece(entry: Entry, first: Event, body: bytes, count: int, size_bytes: int) -> Piece:
+    order = entry.route.order(first)
+    encoder = order.encoder.plugin
+    payload = Payload(first, order.encoder.name, encoder.content_type, body, encoder.packing, count)
+    return Piece(EncodedEvent(order, payload), count, size_bytes)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakValueDictionary
 
-from returns.result import Failure, Result
+from returns.result import Failure, Result, Success
 
-from sonda.pipeline.interruption import WHILE_UNKNOWN, outcomes_of_group
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
-from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.rendering import as_one, is_written_in_lines
+from sonda.pipeline.scenarios.rendering import Piece, how_pieces_go, pieces
 from sonda.pipeline.stages.encode import encode
 
 if TYPE_CHECKING:
@@ -57,82 +60,126 @@ class PipelineSender:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
-        if isinstance(ticks, range) and is_written_in_lines(entry):
-            return _PieceGroup(self._pipeline, entry, [as_one(entry, ticks)], size=len(ticks))
-        events = (
-            entry.events(ticks)
-            if isinstance(ticks, range)
-            else [entry.event(tick) for tick in ticks]
+        takes = how_pieces_go(entry)
+        made: Sequence[Piece] = ()
+        if takes is not None and isinstance(ticks, range):
+            made = pieces(entry, ticks, takes)
+        if made:
+            work = partial(self._send_pieces, entry, ticks, made)
+        else:
+            work = partial(self._send_each, entry, _encoded(entry, ticks))
+        turn = None
+        if takes is not None and takes.ascending:
+            turn = self._turns.setdefault(entry.id, asyncio.Lock())
+        return _PipelineGroup(work, len(ticks), entry.route.sink.target, turn)
+
+    async def _send_pieces(
+        self, entry: Entry, ticks: Sequence[int], made: Sequence[Piece]
+    ) -> GroupVerdict:
+        """Send pieces; one that is refused for what may be one event's fault goes again, event by event."""
+        deliveries = [Delivery(order=piece.encoded.order) for piece in made]
+        results = await self._results(entry, [Success(piece.encoded) for piece in made], deliveries)
+        problems: dict[int, Problem] = {}
+        delivered_bytes = first = 0
+        for piece, delivery, result in zip(made, deliveries, results, strict=True):
+            places = range(first, first + piece.count)
+            first = places.stop
+            if isinstance(result, Success):
+                delivered_bytes += piece.size_bytes
+            elif piece.count > 1 and _may_blame_one(delivery):
+                own = _encoded(entry, ticks[places.start : places.stop])
+                again = await self._send_each(entry, own)
+                problems |= {places[place]: one for place, one in again.problems.items()}
+                delivered_bytes += again.delivered_bytes
+            else:
+                problems |= dict.fromkeys(places, result.failure())
+        return GroupVerdict(problems, delivered_bytes)
+
+    async def _send_each(
+        self, entry: Entry, encoded: Sequence[Result[EncodedEvent, Problem]]
+    ) -> GroupVerdict:
+        results = await self._results(entry, encoded, ())
+        problems = {
+            place: result.failure()
+            for place, result in enumerate(results)
+            if isinstance(result, Failure)
+        }
+        delivered_bytes = sum(
+            len(one.unwrap().payload.body)
+            for one, result in zip(encoded, results, strict=True)
+            if isinstance(result, Success)
         )
-        encoded = [encode(entry.route.order(one)) for one in events]
-        return _PipelineGroup(self._pipeline, entry, encoded)
+        return GroupVerdict(problems, delivered_bytes)
+
+    async def _results(
+        self,
+        entry: Entry,
+        encoded: Sequence[Result[EncodedEvent, Problem]],
+        deliveries: Sequence[Delivery],
+    ) -> Sequence[Result[Receipt, Problem]]:
+        """Return what has become of each payload; a cancellation ends it with what is known of it."""
+        try:
+            return await self._pipeline.send_prepared(encoded, deliveries)
+        except asyncio.CancelledError as exc:
+            unknown = partial(_unknown, entry.route.sink.target)
+            return outcomes_of_group(exc) or list(map(unknown, encoded))
+
+
+def _encoded(entry: Entry, ticks: Sequence[int]) -> list[Result[EncodedEvent, Problem]]:
+    """Return each event of *ticks*, encoded alone."""
+    if isinstance(ticks, range):
+        return [encode(entry.route.order(event)) for event in entry.events(ticks)]
+    return [encode(entry.route.order(entry.event(tick))) for tick in ticks]
+
+
+def _may_blame_one(delivery: Delivery) -> bool:
+    """Return whether a piece was refused, and for what may be the fault of one of its events."""
+    failure = delivery.failure
+    return failure is not None and failure.per_event and delivery.unknown is None
+
+
+def _unknown(target: str, one: Result[EncodedEvent, Problem]) -> Result[Receipt, Problem]:
+    """Return the verdict on an event of which nothing is known; one not encoded has its own."""
+    if isinstance(one, Failure):
+        return Failure(one.failure())
+    return Failure(OutcomeUnknown(target, WHILE_UNKNOWN, one.unwrap().order.event.time_ns))
 
 
 class _PipelineGroup:
-    """A group that the pipeline delivers as one, in its order and with one deadline."""
+    """A group of *size* events whose *work* begins with its *turn*: at once, or after others."""
 
     def __init__(
-        self, pipeline: Pipeline, entry: Entry, encoded: Sequence[Result[EncodedEvent, Problem]]
+        self,
+        work: Callable[[], Coroutine[Any, Any, GroupVerdict]],
+        size: int,
+        target: str,
+        turn: asyncio.Lock | None,
     ) -> None:
-        self._pipeline = pipeline
-        self._target = entry.route.sink.target
-        self._encoded = encoded
-        self._task: asyncio.Future[list[Result[Receipt, Problem]]] | None = None
+        self._work = work
+        self._size = size
+        self._target = target
+        self._turn = turn
+        self._task: asyncio.Task[GroupVerdict] | None = None
 
     async def send(self) -> GroupVerdict:
-        self._task = asyncio.ensure_future(self._pipeline.send_prepared(self._encoded))
+        self._task = asyncio.create_task(self._send_in_turn())
         await asyncio.wait({self._task})
-        problems: dict[int, Problem] = {}
-        delivered_bytes = 0
-        for place, result in enumerate(self._results(self._task)):
-            if isinstance(result, Failure):
-                problems[place] = result.failure()
-            else:
-                delivered_bytes += len(self._encoded[place].unwrap().payload.body)
-        return GroupVerdict(problems, delivered_bytes)
-
-    def _results(
-        self, task: asyncio.Future[list[Result[Receipt, Problem]]]
-    ) -> Sequence[Result[Receipt, Problem]]:
-        """Return what a task has come to; a cancellation says what has become of each event."""
-        try:
-            return task.result()
-        except asyncio.CancelledError as exc:
-            outcomes = outcomes_of_group(exc)
-            return [self._unknown(one) for one in self._encoded] if outcomes is None else outcomes
-
-    def _unknown(self, one: Result[EncodedEvent, Problem]) -> Result[Receipt, Problem]:
-        """Return the verdict on an event of which nothing is known; one not encoded has its own."""
-        if isinstance(one, Failure):
-            return Failure(one.failure())
-        time_ns = one.unwrap().order.event.time_ns
-        return Failure(OutcomeUnknown(self._target, WHILE_UNKNOWN, time_ns))
+        return self._task.result()
 
     def cut_off(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-
-class _PieceGroup(_PipelineGroup):
-    """A group of *size* events that is written as one piece: it has one verdict."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        entry: Entry,
-        encoded: Sequence[Result[EncodedEvent, Problem]],
-        *,
-        size: int,
-    ) -> None:
-        super().__init__(pipeline, entry, encoded)
-        self._size = size
-
-    async def send(self) -> GroupVerdict:
-        verdict = await super().send()
-        problems = {place: one for one in verdict.problems.values() for place in range(self._size)}
-        return GroupVerdict(problems, verdict.delivered_bytes)
+    async def _send_in_turn(self) -> GroupVerdict:
+        try:
+            async with self._turn or nullcontext():
+                return await self._work()
+        except asyncio.CancelledError:  # before its turn has come: the work itself has a verdict
+            unsent = Unreachable(f"send to {self._target}", WHILE_UNSENT)
+            return GroupVerdict(dict.fromkeys(range(self._size), unsent))
 
 
 class OwnPipeline:

@@ -16,13 +16,12 @@ from sonda.pipeline.scenarios.generators import Ratios, Shape
 from sonda.pipeline.scenarios.generators.sawtooth import Sawtooth
 from sonda.pipeline.scenarios.generators.sine import Sine
 from sonda.pipeline.scenarios.generators.spike import Spike
-from sonda.pipeline.scenarios.log_generators import Message, messages_of
 from sonda.pipeline.scenarios.numbers import ceil_ns
 from sonda.pipeline.scenarios.plan import Content, Entry, Labels, LabelSet
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.timing import Timing
 
-_FEW: Final = 8  # turns: for fewer it does not pay to work out a stretch of each series
+FEW: Final = 8  # turns: for fewer it does not pay to work out a stretch of each series
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class FleetEntry(Entry):
 
     @property
     def series(self) -> int:
-        return len(self.own_labels) * self._one(0).series
+        return len(self.own_labels) * self.one(0).series
 
     @property
     def turning(self) -> int:
@@ -110,30 +109,27 @@ class FleetEntry(Entry):
 
     def label_sets(self) -> Iterator[LabelSet]:
         for place in range(len(self.own_labels)):
-            yield from self._one(place).label_sets()
+            yield from self.one(place).label_sets()
 
     def event(self, tick: int) -> Event:
         turn, place = divmod(tick, len(self.own_labels))
-        return self._one(place).event(turn)
+        return self.one(place).event(turn)
 
     def value(self, tick: int) -> float:
         turn, place = divmod(tick, len(self.own_labels))
-        return self._one(place).value(turn)
+        return self.one(place).value(turn)
 
     def values(self, ticks: range) -> list[float]:
         return [self.value(tick) for tick in ticks]
 
-    def messages(self, ticks: range) -> list[Message]:
-        return messages_of(self.events(ticks))
-
     def events(self, ticks: range) -> list[Event]:
         count, made = len(self.own_labels), dict[int, Event]()
-        if len(ticks) < _FEW * count:
+        if len(ticks) < FEW * count:
             return self._by_turn(ticks)
         for tick in ticks[:count]:
             place = tick % count
             turns = range(tick // count, -((place - ticks.stop) // count))
-            for turn, event in zip(turns, self._one(place).events(turns), strict=True):
+            for turn, event in zip(turns, self.one(place).events(turns), strict=True):
                 made[turn * count + place] = event
         return [made[tick] for tick in ticks]
 
@@ -146,20 +142,20 @@ class FleetEntry(Entry):
                 turn = tick // count
                 x = self.each.due(turn)
                 time_ns = self.start_ns + ceil_ns(x)
-            made.append(self._one(tick % count).event_at(turn, x, time_ns))
+            made.append(self.one(tick % count).event_at(turn, x, time_ns))
         return made
 
     def stamps_ns(self, ticks: range) -> Sequence[int]:
         count = len(self.own_labels)
         turns = range(ticks.start // count, -(-ticks.stop // count))
-        stamps = self._one(0).stamps_ns(turns)
+        stamps = self.one(0).stamps_ns(turns)
         return [stamps[tick // count - turns.start] for tick in ticks]
 
     @cached_property
     def _made(self) -> dict[int, Entry]:
         return {}
 
-    def _one(self, place: int) -> Entry:
+    def one(self, place: int) -> Entry:
         """Return the entry that makes one series alone."""
         if place not in self._made:
             fixed = {**self.labels.fixed, **self.own_labels[place]}

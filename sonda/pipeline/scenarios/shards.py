@@ -14,7 +14,6 @@ from math import lcm
 from typing import Final
 
 from sonda.pipeline.model import Event
-from sonda.pipeline.scenarios.log_generators import Message, messages_of
 from sonda.pipeline.scenarios.plan import Entry, LabelSet, Scenario
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
 from sonda.pipeline.scenarios.states import Shard
@@ -107,9 +106,6 @@ class ShardEntry(Entry):
 
     def values(self, ticks: range) -> list[float]:
         return [self.value(tick) for tick in ticks]
-
-    def messages(self, ticks: range) -> list[Message]:
-        return messages_of(self.events(ticks))
 
     def events(self, ticks: range) -> list[Event]:
         if not ticks:

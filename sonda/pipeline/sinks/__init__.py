@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
+from sonda.pipeline.pieces import TakesPieces, no_pieces
 from sonda.pipeline.plugins.option_classes import options_class
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Sink(Generic[O]):
     frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
     they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
-    Where *headers_name_tenant*, events with other headers have an order of their own.
+    Where *headers_name_tenant*, events with other headers have an order of their own. *pieces* returns
+    how it takes many events as one payload, which *push* and *send_many* deliver as any other.
     """
 
     options: type[O]
@@ -73,6 +75,7 @@ class Sink(Generic[O]):
     send_many: SendMany | None = None
     can_join: Callable[[Sequence[Payload], O], bool] = always
     side_by_side: bool = False
+    pieces: TakesPieces = no_pieces
     headers_name_tenant: bool = False
     open: Callable[[O, Network], Any] | None = None
 

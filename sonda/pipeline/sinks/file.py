@@ -25,6 +25,7 @@ from sonda.pipeline.net.files import locate, open_locked, permit, release
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
 from sonda.pipeline.net.writes import write
+from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.text.escape import quote
@@ -106,5 +107,6 @@ SINK: Final = Sink(
     describe,
     ends_with_lf=lambda _: True,
     send_many=send_many,
+    pieces=pieces_of_lines,
     open=open_writer,
 )

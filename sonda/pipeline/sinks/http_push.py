@@ -26,6 +26,7 @@ from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, ju
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import Format, Pieces
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -150,4 +151,18 @@ def describe(
     return _post.describe(where, headers, body, transport, framing="one POST")
 
 
-SINK: Final = Sink(HttpPush, push, describe, send_many=send_many, can_join=_can_join, open=Posters)
+def _pieces(options: HttpPush, written: Format) -> Pieces | None:
+    """Return how lines share a request, if a `batch_size` is given."""
+    is_joined = options.batch_size is not None and written.content_type.startswith(_LINE_FORMATS)
+    return Pieces(size_bytes=options.batch_size) if is_joined and written.lines else None
+
+
+SINK: Final = Sink(
+    HttpPush,
+    push,
+    describe,
+    send_many=send_many,
+    can_join=_can_join,
+    open=Posters,
+    pieces=_pieces,
+)

@@ -19,9 +19,10 @@ from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import Queue, push_to, send_many_to
+from sonda.pipeline.net.batching import BATCH_BYTES, Queue, push_to, send_many_to
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import Format, Pieces, Stream
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -81,6 +82,8 @@ def _stream(payload: Payload) -> Hashable:
 
 def _compose(payloads: Sequence[Payload]) -> bytes:
     """Write the push: one stream per label set, each line without its last line feed."""
+    if payloads[0].count > 1:  # a piece is alone in its push
+        return payloads[0].body
     streams: dict[Hashable, _Stream] = {}
     for payload in payloads:
         key, event = frozenset(payload.event.labels.items()), payload.event
@@ -103,6 +106,44 @@ def describe(payload: Payload, options: Loki, transport: Network) -> Result[Wire
     )
 
 
+def _pieces(options: Loki, written: Format) -> Pieces | None:
+    """Return how lines share a push."""
+    if not written.lines:
+        return None
+    return Pieces(
+        events=options.batch_size,
+        size_bytes=BATCH_BYTES,
+        streams=options.max_streams_per_push,
+        join=_join,
+    )
+
+
+def _join(streams: Sequence[Stream]) -> bytes:
+    """Write the push of a piece, as `_compose` writes that of its events."""
+    return msgspec.json.encode(
+        {
+            "streams": [
+                _Stream(
+                    one.event.labels,
+                    list(zip(map(str, one.times_ns), _texts(one.body), strict=True)),
+                )
+                for one in streams
+            ]
+        }
+    )
+
+
+def _texts(lines: bytes) -> list[str]:
+    """Return each line without its line feed."""
+    return lines.decode().split("\n")[:-1]
+
+
 SINK: Final = Sink(
-    Loki, push_to, describe, send_many=send_many_to, open=open_queue, headers_name_tenant=True
+    Loki,
+    push_to,
+    describe,
+    send_many=send_many_to,
+    open=open_queue,
+    headers_name_tenant=True,
+    pieces=_pieces,
 )

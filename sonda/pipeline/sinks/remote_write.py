@@ -19,9 +19,16 @@ from sonda.pipeline.model import Log, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
-from sonda.pipeline.net.batching import Queue, Queues, push_by_kind, send_many_by_kind
+from sonda.pipeline.net.batching import (
+    BATCH_BYTES,
+    Queue,
+    Queues,
+    push_by_kind,
+    send_many_by_kind,
+)
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import Format, Pieces
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -108,6 +115,16 @@ def describe(
     )
 
 
+def _pieces(options: RemoteWrite, _format: Format) -> Pieces:
+    """Return how samples share a request: those of a series in their order, as receivers want them."""
+    return Pieces(
+        events=options.batch_size,
+        size_bytes=BATCH_BYTES,
+        join=lambda streams: b"".join(stream.body for stream in streams),
+        ascending=True,
+    )
+
+
 SINK: Final = Sink(
     RemoteWrite,
     push_by_kind,
@@ -115,4 +132,5 @@ SINK: Final = Sink(
     send_many=send_many_by_kind,
     open=open_queues,
     headers_name_tenant=True,
+    pieces=_pieces,
 )

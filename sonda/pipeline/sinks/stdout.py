@@ -29,6 +29,7 @@ from sonda.pipeline.net.unix import lock_for_process, unlock_for_process
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
 from sonda.pipeline.net.writes import claim, pause, wait_for_room, write, writes_at_once
+from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
 
@@ -156,4 +157,11 @@ def describe(payload: Payload, options: Stdout, transport: Network) -> Result[Wi
     return Success(WirePreview(_TARGET, LINE, payload.body))
 
 
-SINK: Final = Sink(Stdout, push, describe, ends_with_lf=lambda _: True, send_many=send_many)
+SINK: Final = Sink(
+    Stdout,
+    push,
+    describe,
+    ends_with_lf=lambda _: True,
+    send_many=send_many,
+    pieces=pieces_of_lines,
+)

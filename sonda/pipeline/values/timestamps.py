@@ -6,18 +6,21 @@ Spec: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
+MS_PER_S: Final = 1000
 LATEST_NS: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z, the last a 64-bit count can hold
 
 _RFC3339: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
+_MILLISECONDS: Final = [f".{time_ms:03d}Z" for time_ms in range(MS_PER_S)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,6 +54,18 @@ def rfc3339_ms(time_ns: int) -> str:
     """Render an instant in UTC, floored to milliseconds."""
     whole_s, rest_ns = divmod(time_ns, NS_PER_S)
     return f"{_seconds(whole_s)}.{rest_ns // NS_PER_MS:03d}Z"
+
+
+def rfc3339_ms_of_each(times_ns: Sequence[int]) -> list[str]:
+    """Render each of many instants as `rfc3339_ms` does: those of one second share their work."""
+    texts: list[str] = []
+    begin, whole_s = "", -1
+    for time_ns in times_ns:
+        time_s, time_ms = divmod(time_ns // NS_PER_MS, MS_PER_S)
+        if time_s != whole_s:
+            whole_s, begin = time_s, _seconds(time_s)
+        texts.append(begin + _MILLISECONDS[time_ms])
+    return texts
 
 
 @lru_cache(maxsize=8)  # the events of one second arrive one after the other

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
 from sonda.pipeline.scenarios.numbers import seconds
 from sonda.pipeline.scenarios.states import State
+from sonda.rejections import InvalidParameter, UnknownParameters
+from sonda.resources.request import query_values, truth_of
 from sonda.server.scenarios.refusals import Refusal
 
 STATES: Final = tuple(map(str, State))
@@ -15,7 +16,6 @@ OUTCOMES: Final = ("rejected", "unknown", "skipped")
 MOST_DRAIN_S: Final = 300
 MOST_WAIT_S: Final = 60
 MOST_LIMIT: Final = 10_000
-_BOOLEANS: Final = {"": "true", "1": "true", "true": "true", "0": "false", "false": "false"}
 
 
 def parameters(query: str, *allowed: str) -> dict[str, str]:
@@ -24,13 +24,10 @@ def parameters(query: str, *allowed: str) -> dict[str, str]:
     One that is unknown, given twice, or has a value that means nothing is 400; a duration that is
     none, and what is over its limit, 422.
     """
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(query or "", keep_blank_values=True):
-        if name not in allowed:
-            raise Refusal(400, f"unknown query parameter {name!r}")
-        if name in found:
-            raise Refusal(400, f"query parameter {name!r}: is given more than once")
-        found[name] = value
+    given = query_values(query or "", *allowed)
+    if isinstance(given, UnknownParameters | InvalidParameter):
+        raise Refusal(400, str(given))
+    found = dict(given)
     for name in ("dry_run", "forget"):
         if name in found:
             found[name] = _boolean(name, found[name])
@@ -66,10 +63,11 @@ def _unknown(name: str, value: str, known: tuple[str, ...]) -> Refusal:
     return Refusal(400, f"query parameter {name!r}: {reason}")
 
 
-def _boolean(name: str, value: str) -> str:
-    if value not in _BOOLEANS:
-        raise Refusal(400, f"query parameter {name!r}: expected true or false")
-    return _BOOLEANS[value]
+def _boolean(name: str, text: str) -> str:
+    value = truth_of(name, text)
+    if isinstance(value, InvalidParameter):
+        raise Refusal(400, str(value))
+    return "true" if value else "false"
 
 
 def _limit(given: str) -> int:

@@ -6,12 +6,12 @@ vector form, `over`, that are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-from sonda.pipeline.model import Event, Log, Severity
+from sonda.pipeline.encoders import LogValue
 from sonda.pipeline.scenarios.draw import Draw
 from sonda.pipeline.scenarios.generators import Parameters
 
@@ -19,12 +19,8 @@ DrawFor: TypeAlias = Callable[[str], Draw]
 """Returns the stream of a purpose: "severity", "pool:NAME"."""
 
 
-class Message(NamedTuple):
-    """What a log says at one tick."""
-
-    severity: Severity
-    message: str
-    fields: Mapping[str, str]
+Message: TypeAlias = LogValue
+"""What a log says at one tick."""
 
 
 class Messages(Protocol):
@@ -32,7 +28,7 @@ class Messages(Protocol):
 
     def at(self, tick: int, time_ns: int) -> Message: ...
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> Iterator[Message]: ...
+    def over(self, ticks: range, times_ns: Sequence[int]) -> Sequence[Message]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +37,6 @@ class LogGenerator:
 
     build: Callable[[Parameters, DrawFor], Messages]
     check: Callable[[Parameters], Iterator[tuple[tuple[str | int, ...], str]]]
-
-
-def messages_of(events: Iterable[Event]) -> list[Message]:
-    """Return what logs say."""
-    return [
-        Message(one.severity, one.message, one.fields) for one in events if isinstance(one, Log)
-    ]
 
 
 def load(name: str) -> LogGenerator:

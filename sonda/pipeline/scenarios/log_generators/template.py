@@ -16,7 +16,7 @@ from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Parameters
 from sonda.pipeline.scenarios.log_generators import DrawFor, LogGenerator, Message
 from sonda.pipeline.text.escape import quote
-from sonda.pipeline.values.timestamps import rfc3339_ms
+from sonda.pipeline.values.timestamps import rfc3339_ms_of_each
 
 BUILT_IN: Final = ("tick", "timestamp", "uuid")
 _PARTS: Final = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
@@ -44,59 +44,62 @@ class Templates:
     uuid: Draw
 
     def at(self, tick: int, time_ns: int) -> Message:
-        template = self.templates[tick % len(self.templates)]
-        words = {name: self.draws[name].word(tick) for name in template.pools}
-        uuid = (
-            ""
-            if "uuid" not in template.names
-            else self._uuid(self.uuid.word(2 * tick), self.uuid.word(2 * tick + 1))
-        )
-        return self._message(template, tick, time_ns, words, self.severity.fraction(tick), uuid)
+        return self.over(range(tick, tick + 1), (time_ns,))[0]
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> Iterator[Message]:
-        count = len(ticks)
+    def over(self, ticks: range, times_ns: Sequence[int]) -> list[Message]:
+        made: list[Any] = [None] * len(ticks)
+        severities = self._severities(ticks)
         drawn = {name: draw.words(ticks) for name, draw in self.draws.items()}
-        fractions = self.severity.fractions(ticks) if self.thresholds else [0] * count
-        halves: Sequence[int] = ()
-        if any("uuid" in template.names for template in self.templates):
-            halves = self.uuid.words(range(2 * ticks.start, 2 * ticks.stop))
-        for place, tick in enumerate(ticks):
-            template = self.templates[tick % len(self.templates)]
-            words = {name: drawn[name][place] for name in template.pools}
-            uuid = ""
-            if "uuid" in template.names:
-                uuid = self._uuid(halves[2 * place], halves[2 * place + 1])
-            yield self._message(template, tick, times_ns[place], words, fractions[place], uuid)
+        count = len(self.templates)
+        for place, tick in enumerate(ticks[:count]):
+            every = slice(place, None, count)
+            template = self.templates[tick % count]
+            columns = {
+                name: [pool[word * len(pool) >> 64] for word in drawn[name][every]]
+                for name, pool in template.pools.items()
+            }
+            fields = [
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+            ]
+            messages = self._messages(template, ticks[every], times_ns[every], columns)
+            fields = fields or [{}] * len(messages)
+            made[every] = map(Message._make, zip(severities[every], messages, fields, strict=True))
+        return made
 
-    def _message(
+    def _severities(self, ticks: range) -> Sequence[Severity]:
+        if not self.thresholds:
+            return self.severities * len(ticks)
+        return [
+            self.severities[bisect_right(self.thresholds, fraction)]
+            for fraction in self.severity.fractions(ticks)
+        ]
+
+    def _messages(
         self,
         template: Template,
-        tick: int,
-        time_ns: int,
-        words: Mapping[str, int],
-        fraction: int,
-        uuid: str,
-    ) -> Message:
-        fields = {
-            name: pool[words[name] * len(pool) >> 64] for name, pool in template.pools.items()
-        }
-        filled: list[str] = []
+        ticks: range,
+        times_ns: Sequence[int],
+        columns: Mapping[str, Sequence[str]],
+    ) -> Sequence[str]:
+        """Return the texts of one template; *columns* are what its pools have given."""
+        if not template.names:
+            return [template.text % ()] * len(ticks)
+        filled: list[Sequence[str]] = []
         for name in template.names:
             match name:
                 case "tick":
-                    filled.append(str(tick))
+                    filled.append(list(map(str, ticks)))
                 case "timestamp":
-                    filled.append(rfc3339_ms(time_ns))
+                    filled.append(rfc3339_ms_of_each(times_ns))
                 case "uuid":
-                    filled.append(uuid)
+                    filled.append(list(map(self._uuid, ticks)))
                 case _:
-                    filled.append(fields[name])
-        severity = self.severities[bisect_right(self.thresholds, fraction)]
-        return Message(severity, template.text % tuple(filled), fields)
+                    filled.append(columns[name])
+        return [template.text % row for row in zip(*filled, strict=True)]
 
-    @staticmethod
-    def _uuid(high: int, low: int) -> str:
+    def _uuid(self, tick: int) -> str:
         """Write 122 of 128 drawn bits as a UUID of version 4."""
+        high, low = self.uuid.words(range(2 * tick, 2 * tick + 2))
         return str(UUID(int=high << 64 | low, version=4))
 
 

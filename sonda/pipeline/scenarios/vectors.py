@@ -1,0 +1,103 @@
+"""Many events of an entry as vectors: of each series one event, and values and stamps of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sonda.pipeline.encoders import LogValue
+from sonda.pipeline.model import Event, Log, Metric
+from sonda.pipeline.scenarios.observations import Observed
+from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.series import FEW, FleetEntry
+from sonda.pipeline.scenarios.values import Values
+
+
+class Vector(NamedTuple):
+    """The events of one series among those of a range of ticks.
+
+    They differ from *event*, the first, in their values and times. *places* is where they are, a slice or indices.
+    """
+
+    event: Event
+    values: Sequence[Any]
+    times_ns: Sequence[int]
+    places: Any
+
+
+def vectors(entry: Entry, ticks: range) -> list[Vector]:
+    """Return the events of *ticks*, whose step is 1, by series, in the order in which these begin.
+
+    They are those of `Entry.events`; histograms and summaries have no vectors.
+    """
+    found: list[Vector] = []
+    if isinstance(entry, FleetEntry):
+        if len(ticks) >= FEW * len(entry.own_labels) and not entry.spikes:
+            found = sorted(_of_fleet(entry, ticks), key=lambda one: one.places.start)
+    elif type(entry) is Entry and not entry.spikes:
+        found = list(_turning(entry, ticks))
+    if len({_key(one.event) for one in found}) == len(found) > 0:
+        return found
+    return _grouped(entry.events(ticks))  # also where a label has a value twice
+
+
+def _key(event: Event) -> frozenset[tuple[str, str]]:
+    """Return what tells one series of an entry from another."""
+    return frozenset(event.labels.items())
+
+
+def _turning(entry: Entry, ticks: range) -> Iterator[Vector]:
+    """Yield the vectors of series that take turns tick by tick."""
+    times_ns = entry.stamps_ns(ticks)
+    content = entry.content
+    assert not isinstance(content, Observed)  # noqa: S101  # it goes alone
+    values: Sequence[Any] = (
+        entry.values(ticks) if isinstance(content, Values) else content.over(ticks, times_ns)
+    )
+    for place in range(min(entry.turning, len(ticks))):
+        every = slice(place, None, entry.turning)
+        own = values[every]
+        first = _event(entry, ticks[place], own[0], times_ns[place])
+        yield Vector(first, own, times_ns[every], every)
+
+
+def _event(entry: Entry, tick: int, value: float | LogValue, time_ns: int) -> Event:
+    """Return the event of *tick*, whose value and stamp are known."""
+    labels = entry.labels.at(tick)
+    if isinstance(value, LogValue):
+        return Log(**value._asdict(), labels=labels, time_ns=time_ns)
+    return Metric(name=entry.name, value=value, labels=labels, time_ns=time_ns)
+
+
+def _of_fleet(entry: FleetEntry, ticks: range) -> Iterator[Vector]:
+    """Yield the vectors of each series of a fleet, whose ticks are turns."""
+    count = len(entry.own_labels)
+    for first in range(count):
+        turn, place = divmod(ticks.start + first, count)
+        turns = range(turn, -((place - ticks.stop) // count))
+        for one in _turning(entry.one(place), turns):
+            every = one.places
+            yield one._replace(places=slice(first + every.start * count, None, every.step * count))
+
+
+def _grouped(events: Sequence[Event]) -> list[Vector]:
+    """Return the vectors of events that have been made one by one."""
+    places: dict[frozenset[tuple[str, str]], list[int]] = {}
+    for place, event in enumerate(events):
+        places.setdefault(_key(event), []).append(place)
+    return [
+        Vector(
+            events[of[0]],
+            [_value(events[place]) for place in of],
+            [events[place].time_ns for place in of],
+            of,
+        )
+        for of in places.values()
+    ]
+
+
+def _value(event: Event) -> float | LogValue:
+    if isinstance(event, Metric):
+        return event.value
+    assert isinstance(event, Log)  # noqa: S101  # the others go alone
+    return LogValue(event.severity, event.message, event.fields)
