@@ -63,11 +63,20 @@ async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
     return Socket(await open_socket(addresses))
 
 
+def _with_zone(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a socket's address with its zone in the host, too: uvloop reads host and port alone."""
+    host, port, *rest = address
+    if rest and rest[1] and "%" not in host:
+        return (f"{host}%{rest[1]}", port, *rest)
+    return address
+
+
 async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
     """Connect as `connect_tcp` does, for those who do their own reading and writing."""
     from aiohappyeyeballs import start_connection  # a file needs no connection
 
-    sock = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
+    zoned = [(*found[:4], _with_zone(found[4])) for found in addresses]
+    sock = await start_connection(zoned, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
