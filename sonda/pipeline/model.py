@@ -56,7 +56,6 @@ class Log(Struct, frozen=True, kw_only=True):
     without a sink. *timestamp* is the event's own time as its author writes it: RFC 3339, or an
     aware `datetime`. *time_ns* is that instant in nanoseconds since the epoch, or `UNTIMED` until
     the pipeline has read or chosen it.
-
     Python's own level names (`WARNING`, `CRITICAL`) are read as the severities they stand for.
     Raises `ValueError` for a `datetime` without a time zone.
     """
