@@ -12,7 +12,7 @@ JOBS   ?= auto
 NOT_BARE := backends conformance faults fuzz property test_bench.py test_deploy.py test_docs_site.py test_garbage.py \
 	test_helm.py test_packaging.py
 
-.PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench format clean
+.PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench profile format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,10 @@ protobuf: $(READY) ## make the Python modules of the .proto files
 
 bench: $(READY) ## measure what an acknowledgement costs; some: make bench ROWS=loki,stdout ARGS=--quick
 	@$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+profile: $(READY) ## draw where a server's time goes into build/profile.html: make profile ROW=loki
+	@mkdir -p build
+	BENCH_PROFILE=$(CURDIR)/build/profile.html $(BIN)/python -m bench --rows $(or $(ROW),loki) --quick --clients 64
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

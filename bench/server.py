@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -46,6 +47,15 @@ class RunningEcho:
     pid: int
 
 
+def _command() -> tuple[str | Path, ...]:
+    """Return what starts the server: under a profiler where `BENCH_PROFILE` names its report."""
+    report = os.environ.get("BENCH_PROFILE")
+    if not report:
+        return (SERVER,)
+    profiler = (sys.executable, "-m", "pyinstrument", "--renderer", "html", "--outfile", report)
+    return (*profiler, "-m", "sonda.server")
+
+
 @contextmanager
 def run_server(folder: Path, *flags: str) -> Iterator[Server]:
     """Run a server with its default flags on a free port; both its outputs are files."""
@@ -54,7 +64,7 @@ def run_server(folder: Path, *flags: str) -> Iterator[Server]:
     start = time.perf_counter()
     with (
         stdout.open("wb") as output,
-        started((SERVER, "--port", "0", *flags), folder=folder, stdout=output) as process,
+        started((*_command(), "--port", "0", *flags), folder=folder, stdout=output) as process,
     ):
         url = _where(process)
         process.wait_until(

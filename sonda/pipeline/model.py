@@ -56,7 +56,6 @@ class Log(Struct, frozen=True, kw_only=True):
     without a sink. *timestamp* is the event's own time as its author writes it: RFC 3339, or an
     aware `datetime`. *time_ns* is that instant in nanoseconds since the epoch, or `UNTIMED` until
     the pipeline has read or chosen it.
-
     Python's own level names (`WARNING`, `CRITICAL`) are read as the severities they stand for.
     Raises `ValueError` for a `datetime` without a time zone.
     """
@@ -111,8 +110,7 @@ class PluginRef:
     plugin: Any
     options: Any
     identity: str = field(repr=False)
-    target: str = ""
-    """Where a sink leads to, as the client wrote it and fit to be shown."""
+    target: str = ""  # where a sink leads to, as the client wrote it and fit to be shown
     destination: str = field(default="", repr=False)  # equal for all options that lead there
     receiver: str = field(default="", repr=False)  # whose events keep their order
     key: tuple[str, bytes] = field(default=("", b""), repr=False)  # the value of the options

@@ -26,14 +26,14 @@ class Vector(NamedTuple):
 
 
 def vectors(entry: Entry, ticks: range) -> list[Vector]:
-    """Return the events of *ticks*, whose step is 1, by series; that of the first event is first.
+    """Return the events of *ticks*, whose step is 1, by series, in the order in which these begin.
 
     They are those of `Entry.events`; histograms and summaries have no vectors.
     """
     found: list[Vector] = []
     if isinstance(entry, FleetEntry):
         if len(ticks) >= FEW * len(entry.own_labels) and not entry.spikes:
-            found = list(_of_fleet(entry, ticks))
+            found = sorted(_of_fleet(entry, ticks), key=lambda one: one.places.start)
     elif type(entry) is Entry and not entry.spikes:
         found = list(_turning(entry, ticks))
     if len({_key(one.event) for one in found}) == len(found) > 0:

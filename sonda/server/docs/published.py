@@ -67,7 +67,8 @@ def _events() -> Iterator[tuple[str, Json]]:
         inline, named = _event(signal)
         yield f"{word}Event", {"title": f"{word} event", **inline}
         yield f"Named{word}Event", {"title": f"{word} event for a named destination", **named}
-    yield "VerifyNamed", _without(_published(REQUEST["$defs"]["verify"], REQUEST), "url")
+    verify = _without(_published(REQUEST["$defs"]["verify"], REQUEST), "url")
+    yield "VerifyNamed", {**verify, "title": "Verify at a named destination"}
     yield "InlineEvent", _by_signal("An event with its encoder and sink.", "{}Event")
     yield "NamedEvent", _by_signal("An event for a named destination.", "Named{}Event")
     yield (
