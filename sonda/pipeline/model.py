@@ -110,8 +110,7 @@ class PluginRef:
     plugin: Any
     options: Any
     identity: str = field(repr=False)
-    target: str = ""
-    """Where a sink leads to, as the client wrote it and fit to be shown."""
+    target: str = ""  # where a sink leads to, as the client wrote it and fit to be shown
     destination: str = field(default="", repr=False)  # equal for all options that lead there
     receiver: str = field(default="", repr=False)  # whose events keep their order
     key: tuple[str, bytes] = field(default=("", b""), repr=False)  # the value of the options

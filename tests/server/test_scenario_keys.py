@@ -152,7 +152,7 @@ def test_a_restricted_key_sees_stops_and_collides_with_its_own_runs(
 ) -> None:
     """Another key's run is as good as none; an unrestricted key sees all."""
     server, _ = configured
-    endless = _entry("same", count=None)
+    endless = {"scenario_name": "same", **_entry("same", count=None)}
     mine = _call(server, CI, "POST", "/scenarios", endless).json()["id"]
     theirs = _call(server, LAB, "POST", "/scenarios", endless)
     assert theirs.status_code == 201

@@ -101,16 +101,25 @@ def test_a_stop_drains_and_can_be_repeated(client: Client) -> None:
 
 def test_a_name_is_active_once(client: Client) -> None:
     """Of many POSTs of one name at once one is 201, and the others name it."""
+    once = _entry("once", count=None, scenario_name="once")
     with ThreadPoolExecutor(8) as pool:
-        answers = list(
-            pool.map(lambda _: client("POST", "/scenarios", _entry("once", count=None)), range(8))
-        )
+        answers = list(pool.map(lambda _: client("POST", "/scenarios", once), range(8)))
     [winner] = [answer.json()["id"] for answer in answers if answer.status_code == 201]
     refused = [answer for answer in answers if answer.status_code == 409]
     assert len(refused) == 7
     assert all(winner in answer.json()["detail"] for answer in refused)
     assert {answer.json()["error"] for answer in refused} == {"conflict"}
     client("DELETE", f"/scenarios/{winner}")
+
+
+def test_runs_without_a_name_collide_with_none(client: Client) -> None:
+    """Their entries may be named alike: only a `scenario_name` is active once."""
+    twice = [client("POST", "/scenarios", _entry("alike", count=None)) for _ in range(2)]
+    assert [answer.status_code for answer in twice] == [201, 201]
+    named = client("POST", "/scenarios", _entry("x", count=None, scenario_name="alike"))
+    assert named.status_code == 201
+    for answer in (*twice, named):
+        client("DELETE", f"/scenarios/{answer.json()['id']}")
 
 
 def test_limits(client: Client) -> None:

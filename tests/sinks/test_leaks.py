@@ -70,9 +70,9 @@ def secret_post(sink: str, address: str, **options: Any) -> dict[str, Any]:
 
 
 def deliver_in_server(event: dict[str, Any]) -> Result[Receipt, Problem]:
-    async def work(pipeline: Pipeline) -> Result[Receipt, Problem]:
-        pipeline._in_server = True
-        return await pipeline.deliver(json.dumps(event).encode())
+    async def work(_: Pipeline) -> Result[Receipt, Problem]:
+        async with Pipeline(in_server=True) as pipeline:
+            return await pipeline.deliver(json.dumps(event).encode())
 
     return run(work)
 

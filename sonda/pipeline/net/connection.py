@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from sonda.pipeline.net.sockets import Socket, TlsSession
+from sonda.pipeline.net.sockets import Socket
+from sonda.pipeline.net.tls_session import TlsSession
 
 _CLOSE_NOTIFY_S: Final = 0.2
 _ACKED_WITHIN_S: Final = 2.0

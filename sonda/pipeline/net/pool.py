@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sonda.pipeline.deadline import TIMER_RESOLUTION_S
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
-from sonda.pipeline.net.sockets import Socket, TlsSession, connect_tcp
+from sonda.pipeline.net.sockets import Socket, connect_tcp
+from sonda.pipeline.net.tls_session import TlsSession
 from sonda.pipeline.values.addresses import Address
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net.look_ups import LookUps
-from sonda.pipeline.net.sockets import resolve
+from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.values.addresses import Address, literal
@@ -29,6 +30,20 @@ class DestinationNotAllowed(Exception):  # noqa: N818  # no error of the program
     def __init__(self, problem: Forbidden) -> None:
         super().__init__(str(problem))
         self.problem = problem
+
+
+async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
+    """Look a host up; raises `OSError` with the resolver's reason."""
+    look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
+    found: Sequence[AddrInfoType]
+    try:
+        try:
+            found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
+        except OSError:
+            found = await in_thread(look_up)
+    except UnicodeError:  # a label of more than 63 characters
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+    return found
 
 
 class Destinations:

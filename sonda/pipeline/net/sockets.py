@@ -11,12 +11,10 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.net.unix import has_unsent
 
 if TYPE_CHECKING:
@@ -25,15 +23,13 @@ if TYPE_CHECKING:
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
 _BROKEN: Final = select.POLLHUP | select.POLLERR
 _HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
-_CHUNK_BYTES: Final = 65536
+CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
 _BREATH: Final = 16  # after so many pieces others have their turn
 _SETTLE_POLL_S: Final = 0.01
 _STALLED_S: Final = 1.0
 _UNACKED_MS: Final = 120_000  # RFC 5482: so long the kernel sends again what nobody acknowledges
 _TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ack_recv (ms)
-
-T = TypeVar("T")
 
 Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 """Begins something, or gives what has begun."""
@@ -60,20 +56,6 @@ def is_late(exc: Exception) -> bool:
 def reason(exc: Exception, deadline: Deadline) -> str:
     """Return why something did not come about until *deadline*."""
     return f"timed out after {deadline}" if is_late(exc) else words(exc)
-
-
-async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[AddrInfoType]:
-    """Look a host up; raises `OSError` with the resolver's reason."""
-    look_up: Callable[..., Any] = partial(socket.getaddrinfo, host, port, type=kind)
-    found: Sequence[AddrInfoType]
-    try:
-        try:
-            found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
-        except OSError:
-            found = await in_thread(look_up)
-    except UnicodeError:  # a label of more than 63 characters
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
-    return found
 
 
 async def connect_tcp(addresses: Sequence[AddrInfoType]) -> Socket:
@@ -112,6 +94,9 @@ class Socket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._receipts = 0
+        self._watching: asyncio.AbstractEventLoop | None = None  # for input
+        self._arriving: asyncio.Future[bytes | None] | None = None
+        self._failure: OSError | None = None  # that came right behind what was received
         self._unacked_since_s: float | None = None
         self.sent_bytes = 0
 
@@ -143,16 +128,49 @@ class Socket:
     async def receive(self) -> bytes:
         """Wait for some bytes; none at the end of the stream."""
         self._receipts += 1
-        if self._receipts % _BREATH == 0:  # `sock_recv` keeps the loop while a peer floods us
+        if self._receipts % _BREATH == 0:  # or a peer that floods us would keep the loop
             await asyncio.sleep(0)
-        return await asyncio.get_running_loop().sock_recv(self._sock, _CHUNK_BYTES)
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._watching is None:
+                try:
+                    return self._sock.recv(CHUNK_BYTES)
+                except BlockingIOError:
+                    self._watching = asyncio.get_running_loop()
+                    self._watching.add_reader(self._sock, self._on_input)
+            arriving: asyncio.Future[bytes | None] = self._watching.create_future()
+            self._arriving = arriving
+            if (received := await arriving) is not None:
+                return received
+
+    def _on_input(self) -> None:
+        """Receive for whoever waits, and go on to watch only where nothing follows."""
+        # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
+        arriving, received, is_quiet = self._arriving, None, False
+        if arriving is not None and not arriving.done():
+            try:
+                received = self._sock.recv(CHUNK_BYTES)
+                self._sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                is_quiet = received is not None
+            except OSError as exc:
+                self._failure = exc
+            arriving.set_result(received)
+        if not is_quiet:
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._watching is not None and not self._watching.is_closed():
+            self._watching.remove_reader(self._sock)
+        self._watching = None
 
     def take_input(self) -> bytes:
         """Return what the peer has sent so far, at most 1 MiB; raise `OSError`."""
         taken = bytearray()
         for _ in range(_TAKEN_CHUNKS):
             try:
-                received = self._sock.recv(_CHUNK_BYTES)
+                received = self._sock.recv(CHUNK_BYTES)
             except BlockingIOError:
                 break
             except OSError:
@@ -214,6 +232,7 @@ class Socket:
         """Close so that what was sent arrives: unread input would turn the close into a reset."""
         if self._sock.fileno() == -1:
             return
+        self._unwatch()
         try:
             self._sock.shutdown(socket.SHUT_WR)
             self.take_input()
@@ -245,98 +264,3 @@ class Socket:
             loop.remove_writer(self._sock)
             if until is not None:
                 until.remove_done_callback(wake)
-
-
-class TlsSession:
-    """TLS over a `Socket`.
-
-    Ready-made streams hide what they have read but not decrypted, which may be an answer that
-    nobody asked for, and read no further once a write has failed, not even the refusal that
-    explains the failure.
-    """
-
-    def __init__(self, sock: Socket, context: ssl.SSLContext, server_name: str) -> None:
-        self._socket = sock
-        self._received, self._unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._received, self._unsent, server_hostname=server_name.encode("ascii")
-        )
-        self._flushing = asyncio.Lock()
-        self._early = b""  # what the peer said with the end of the handshake: it may be a refusal
-
-    async def shake_hands(self) -> None:
-        """Begin; raises `OSError` if one side is not content with the other."""
-        try:
-            await self._finish(self._tls.do_handshake)
-            await self._flush()
-            began = self._hear()  # it may end with what has come so far
-        except ssl.SSLEOFError:
-            began = bool(self._early)
-        if not began:
-            raise ConnectionResetError("the peer hung up")
-
-    def _hear(self) -> bool:
-        """Keep what has come in for `receive`; return whether that is something, or more may come."""
-        self._received.write(self._socket.take_input())
-        with suppress(ssl.SSLWantReadError):
-            while said := self._tls.read(_CHUNK_BYTES):
-                self._early += said
-            return bool(self._early)
-        return True
-
-    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
-        """Encrypt *data*, and send it as `Socket.send` does."""
-        await self._finish(partial(self._tls.write, data))
-        return await self._flush(meanwhile)
-
-    async def receive(self) -> bytes:
-        """Wait for some bytes; none at the end of the stream, announced or not."""
-        if self._early:
-            early, self._early = self._early, b""
-            return early
-        try:
-            return await self._finish(partial(self._tls.read, _CHUNK_BYTES))
-        except ssl.SSLEOFError:
-            return b""
-
-    def is_alive(self, *, peer_may_talk: bool) -> bool:
-        """Look at what has come in, raises `OSError`; session tickets and the like are no talk."""
-        if self._early and not peer_may_talk:
-            return False
-        self._early = b""
-        self._received.write(self._socket.take_input())
-        try:
-            while self._tls.read(_CHUNK_BYTES):
-                if not peer_may_talk:
-                    return False
-        except ssl.SSLWantReadError:
-            return True
-        return False
-
-    def has_early_input(self) -> bool:
-        """Return whether the peer has said something with the end of the handshake."""
-        return bool(self._early)
-
-    async def say_goodbye(self) -> None:
-        """Announce the end, and wait for the peer's announcement; raises `OSError`."""
-        await self._finish(self._tls.unwrap)
-        await self._flush()
-
-    async def _finish(self, step: Callable[[], T]) -> T:
-        """Do a step of the protocol, with all that must be sent and received for it."""
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                await self._flush()
-                received = await self._socket.receive()
-                if received:
-                    self._received.write(received)
-                else:
-                    self._received.write_eof()
-
-    async def _flush(self, meanwhile: Meanwhile | None = None) -> bool:
-        if not self._unsent.pending:
-            return True
-        async with self._flushing:  # an event may be on its way while its answer is awaited
-            return await self._socket.send(self._unsent.read(), meanwhile)

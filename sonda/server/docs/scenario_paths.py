@@ -83,7 +83,7 @@ def _start() -> Json:
     return _operation(
         "startScenario",
         "Start a scenario",
-        "All of it or nothing. One name is active once (409); limits of the server are 429.",
+        "All of it or nothing. One `scenario_name` is active once (409); limits of the server are 429.",
         parameters=[flag("dry_run", "Answer with the plan; nothing is opened.")],
         requestBody={
             "required": True,

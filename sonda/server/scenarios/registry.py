@@ -103,9 +103,12 @@ class Registry:
         return {**answer, **({"warnings": scenario.warnings} if scenario.warnings else {})}
 
     def _check(self, scenario: Scenario, viewer: str | None) -> None:
-        active = [kept for kept in self._runs.values() if kept.is_active]
-        for kept in active:
-            if kept.name == scenario.name and kept.is_visible(viewer):
+        wanted = scenario.document.get("scenario_name")  # a run without one collides with none
+        for kept in self._runs.values():
+            is_taken = kept.run is not None and (
+                kept.run.scenario.document.get("scenario_name") == wanted is not None
+            )
+            if is_taken and kept.is_active and kept.is_visible(viewer):
                 raise Refusal(409, f"scenario '{kept.name}' is active as {kept.id}")
         self._room.check(scenario.entries, self._in_use())
 

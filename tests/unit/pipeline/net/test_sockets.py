@@ -1,81 +1,142 @@
-"""What a TLS server says with the end of its handshake is kept."""
+"""Sockets: what is read, by whom, and what the event loop is asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 import pytest
-import trustme
 
-from sonda.pipeline.net.sockets import Meanwhile, Socket, TlsSession
-
-REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull"
-AUTHORITY = trustme.CA()
+from sonda.pipeline.net.sockets import Socket
+from tests.support.destinations import NewLoop, both_loops
 
 
-class Peer:
-    """A server in memory that refuses as soon as it has shaken hands, in place of a `Socket`."""
-
-    def __init__(self, says: bytes, *, closes: bool) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        AUTHORITY.issue_cert("loki").configure_cert(context)
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
-        self._says, self._closes, self._is_ready = says, closes, False
-
-    async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
-        self._in.write(data)
-        try:
-            if not self._is_ready:
-                self._tls.do_handshake()
-                self._is_ready = True
-                self._tls.write(self._says)
-                if self._closes:
-                    self._tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
-        return True
-
-    async def receive(self) -> bytes:
-        return self._out.read()
-
-    def take_input(self) -> bytes:
-        return self._out.read()
-
-
-async def session(says: bytes, *, closes: bool) -> TlsSession:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    made = TlsSession(cast("Socket", Peer(says, closes=closes)), context, "loki")
-    await made.shake_hands()
-    return made
-
-
-@pytest.mark.parametrize("closes", [False, True])
-def test_an_early_refusal_is_received(closes: bool) -> None:
-    """It came with the handshake; the peer may have hung up after it."""
+def run(work: Callable[[Socket, socket.socket], Awaitable[None]], loop: NewLoop) -> None:
+    """Do what needs a connection: our socket, and the peer's."""
 
     async def main() -> None:
-        tls = await session(REFUSAL, closes=closes)
-        assert await tls.receive() == REFUSAL
-        assert tls.is_alive(peer_may_talk=False) is not closes
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        connection = Socket(ours)
+        with theirs:
+            await work(connection, theirs)
+        connection.close()
+        assert ours.fileno() == -1
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
-def test_a_connection_with_an_early_answer_is_not_reused() -> None:
-    """What nobody asked for would be taken for the next answer, unless nothing is read at all."""
+@both_loops
+def test_the_loop_watches_for_one_answer_after_the_other(
+    loop: NewLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked to once for a connection, not for each answer."""
+
+    async def work(ours: Socket, theirs: socket.socket) -> None:
+        asked: list[object] = []
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(ours, "_unwatch", partial(asked.append, ours))
+        for number in range(5):
+            arriving = asyncio.ensure_future(ours.receive())
+            await asyncio.sleep(0)
+            theirs.send(b"%d" % number)
+            assert await arriving == b"%d" % number
+        assert ours._watching is loop
+        assert asked == []
+        monkeypatch.undo()
+
+    run(work, loop)
+
+
+@both_loops
+def test_unasked_input_is_left_for_whoever_looks_next(loop: NewLoop) -> None:
+    """It ends a kept connection, so it must be seen; and it must not keep the loop busy."""
+
+    async def work(ours: Socket, theirs: socket.socket) -> None:
+        arriving = asyncio.ensure_future(ours.receive())
+        await asyncio.sleep(0)
+        theirs.send(b"asked")
+        assert await arriving == b"asked"
+        theirs.send(b"unasked")
+        while ours._watching is not None:  # noqa: ASYNC110  # there is no event for it
+            await asyncio.sleep(0)
+        assert ours.has_input()
+        assert await ours.receive() == b"unasked"
+
+    run(work, loop)
+
+
+@both_loops
+def test_the_end_of_the_stream_is_no_bytes(loop: NewLoop) -> None:
+    """However often it is asked for."""
+
+    async def work(ours: Socket, theirs: socket.socket) -> None:
+        arriving = asyncio.ensure_future(ours.receive())
+        await asyncio.sleep(0)
+        theirs.close()
+        assert await arriving == b""
+        assert await ours.receive() == b""
+
+    run(work, loop)
+
+
+@both_loops
+def test_a_wait_that_was_given_up_takes_nothing(loop: NewLoop) -> None:
+    """What comes after it is for the next who asks."""
+
+    async def work(ours: Socket, theirs: socket.socket) -> None:
+        arriving = asyncio.ensure_future(ours.receive())
+        await asyncio.sleep(0)
+        arriving.cancel()
+        await asyncio.gather(arriving, return_exceptions=True)
+        theirs.send(b"later")
+        assert await ours.receive() == b"later"
+
+    run(work, loop)
+
+
+class Broken:
+    """Stands for a socket that has some bytes, and behind them a reset."""
+
+    def __init__(self) -> None:
+        self._left: list[bytes | OSError] = [
+            BlockingIOError(),
+            b"all that came",
+            ConnectionResetError(104, "reset"),
+        ]
+
+    def recv(self, _size: int, _flags: int = 0) -> bytes:
+        """Return or raise the next of what there is; after a reset there is the end."""
+        found = self._left.pop(0) if self._left else b""
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def fileno(self) -> int:
+        """Return no descriptor: it is closed."""
+        return -1
+
+
+def test_a_reset_behind_an_answer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer counts first; then it is raised, though nobody watches the connection any more."""
 
     async def main() -> None:
-        assert not (await session(REFUSAL, closes=False)).is_alive(peer_may_talk=False)
-        assert (await session(REFUSAL, closes=False)).is_alive(peer_may_talk=True)
+        loop = asyncio.get_running_loop()
+        watched: list[object] = []
+        monkeypatch.setattr(loop, "add_reader", lambda sock, *_: watched.append(sock))
+        monkeypatch.setattr(loop, "remove_reader", watched.remove)
+        ours = Socket(cast("socket.socket", Broken()))
+        arriving = asyncio.ensure_future(ours.receive())
+        await asyncio.sleep(0)
+        assert len(watched) == 1
+        ours._on_input()
+        assert watched == []
+        assert await arriving == b"all that came"
+        with pytest.raises(ConnectionResetError):
+            await ours.receive()
 
     asyncio.run(main())
-
-
-def test_a_peer_that_hangs_up_at_once() -> None:
-    """Without a word it is no connection."""
-    with pytest.raises(ConnectionResetError, match="the peer hung up"):
-        asyncio.run(session(b"", closes=True))
