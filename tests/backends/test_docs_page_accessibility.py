@@ -1,4 +1,4 @@
-"""`/docs` for people who do not see it, or use no mouse: judged by axe-core, and by the keyboard."""
+"""`/docs` for people who do not see it: judged by axe-core."""
 
 from __future__ import annotations
 

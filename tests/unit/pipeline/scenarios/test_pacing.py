@@ -11,13 +11,13 @@ from tests.support.virtual_time import run_virtually
 
 
 def test_quick_events_make_larger_chunks() -> None:
-    """Up to 500, or to what the window holds; a chunk that was not full says nothing."""
+    """Up to 1,000, or to what the window holds; a chunk that was not full says nothing."""
     size = ChunkSize(window=2000)
     sizes = []
     for _ in range(6):
         size.adapt(0.0001, size.events)
         sizes.append(size.events)
-    assert sizes == [64, 128, 256, 500, 500, 500]
+    assert sizes == [64, 128, 256, 512, 1000, 1000]
     narrow = ChunkSize(window=40)
     narrow.adapt(0.0001, narrow.events - 1)
     assert narrow.events == 32
