@@ -159,12 +159,12 @@ class Metrics(Observer):
         if name != INVALID:
             waited_ns = delivery.waited_ns
             sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
-            visible = _visible(cells, outcome)
-            spans_ns += visible
-            sent_ns -= sum(span_ns for _, span_ns in visible)
+            visible_ns = _visible_ns(outcome)
+            if visible_ns is not None:
+                spans_ns.append((cells.visible, visible_ns))
+                sent_ns -= visible_ns
             spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
-            if delivery.tries > 1:
-                sheet[cells.retries] += delivery.tries - 1
+            sheet[cells.retries] += max(0, delivery.tries - 1)
             for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
                 sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
                 sheet[cells.pushes + _EVENTS_SUM] += events
@@ -187,12 +187,10 @@ class _Cells(NamedTuple):
     retries: int
 
 
-def _visible(cells: _Cells, outcome: Result[Receipt, Problem]) -> list[tuple[int, int]]:
+def _visible_ns(outcome: Result[Receipt, Problem]) -> int | None:
     """Return the time from the acknowledgement until the event was read back, if it was."""
-    if not isinstance(outcome, Success):
-        return []
-    receipt: Receipt = outcome.unwrap()
-    return [] if receipt.visible_us is None else [(cells.visible, receipt.visible_us * 1000)]
+    visible_us = outcome.unwrap().visible_us if isinstance(outcome, Success) else None
+    return None if visible_us is None else visible_us * 1000
 
 
 @cache  # the names are the schemas': there are a few hundred combinations

@@ -14,12 +14,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.groups import delivery_of, ended, in_place, send_groups
+from sonda.pipeline.groups import delivery_of, ended, in_place, log_warnings, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
     hide_group_cancellation,
     hide_outcome,
-    hide_problem,
     hide_refusal,
 )
 from sonda.pipeline.interruption import (
@@ -226,7 +225,8 @@ class Pipeline:
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
                 results = list(in_place(prepared, outcomes))
-                self._finished(deliveries, results)
+                for _ in ended(deliveries, results, *self._told):
+                    pass
                 exc.__cause__ = InterruptedGroup(results)
             raise
         verified = sent
@@ -244,11 +244,13 @@ class Pipeline:
                 await turns.pause()
         return results
 
-    def _finished(
-        self, deliveries: Sequence[Delivery], results: Sequence[Result[Receipt, Problem]]
-    ) -> None:
-        for _ in ended(deliveries, results, *self._told):
-            pass
+    def _finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
+        """Record the outcome of one event, as `ended` does for those of a group."""
+        observer, warn = self._told
+        warnings = delivery.ended(outcome)
+        observer.finished(delivery, outcome)
+        if warnings and warn is not None:
+            log_warnings(delivery, dict.fromkeys(warnings), warn)
 
     async def deliver(
         self,
@@ -268,23 +270,21 @@ class Pipeline:
         encoded = self.prepare(raw, delivery, caller=caller)
         if not isinstance(encoded, Success):
             refused: Result[Receipt, Problem] = Failure(encoded.failure())
-            self._finished((delivery,), (refused,))
+            self._finished(delivery, refused)
             return refused
         event = encoded.unwrap()
-        named = event.order.destination
         try:
             with delivering((delivery,)):
                 outcome = await self._send(event, until_s, delivery.prepared_ns)  # the first I/O
         except asyncio.CancelledError as exc:
             problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
-            if named is not None:
-                problem = hide_problem(problem, named.hidden)
-            exc.__cause__ = Interrupted(problem)
-            self._finished((delivery,), (Failure(problem),))
+            cut_off: Result[Receipt, Problem] = hide_outcome(Failure(problem), event.order)
+            exc.__cause__ = Interrupted(cut_off.failure())
+            self._finished(delivery, cut_off)
             raise
-        if named is not None:
+        if event.order.destination is not None:
             outcome = hide_outcome(outcome, event.order)
-        self._finished((delivery,), (outcome,))
+        self._finished(delivery, outcome)
         return outcome
 
     async def _send(

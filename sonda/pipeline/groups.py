@@ -309,6 +309,13 @@ def ended(
         observer.finished(delivery, outcome)
         yield outcome
     if advised and warn is not None:
-        with delivering(deliveries[:1]):  # the log's lines have the id of the request
-            for warning in advised:
-                warn(warning)
+        log_warnings(deliveries[0], advised, warn)
+
+
+def log_warnings(
+    delivery: Delivery, warnings: Iterable[str], warn: Callable[[str], object]
+) -> None:
+    """Call *warn* with each warning; the log's lines have the id of the delivery."""
+    with delivering((delivery,)):
+        for warning in warnings:
+            warn(warning)

@@ -30,10 +30,15 @@ class DestinationLimiter:
             self._under_way[destination] += 1
         return True
 
-    def release(self, destination: str) -> None:
-        """Return a place that `take` has taken."""
-        if self.most is not None:
-            self._release(destination, 1)
+    def release(self, destination: str, count: int = 1) -> None:
+        """Return places that `take` or `acquire` has taken; who waits gets them."""
+        if self.most is None:
+            return
+        self._under_way[destination] -= count
+        if destination in self._waiting:
+            self._admit(destination)
+        elif not self._under_way[destination]:
+            del self._under_way[destination]
 
     @asynccontextmanager
     async def acquire(self, destination: str, count: int, until_s: float) -> AsyncIterator[bool]:
@@ -46,9 +51,11 @@ class DestinationLimiter:
             yield taken
         finally:
             if taken:
-                self._release(destination, count)
+                self.release(destination, count)
 
     async def _wait(self, destination: str, count: int, until_s: float) -> bool:
+        if self.most is None:
+            return True
         if self._has_room(destination, count) and destination not in self._waiting:
             self._under_way[destination] += count
             return True
@@ -59,7 +66,7 @@ class DestinationLimiter:
                 await admitted
         except BaseException as exc:
             if admitted.done() and not admitted.cancelled():
-                self._release(destination, count)  # it was admitted in the same turn of the loop
+                self.release(destination, count)  # it was admitted in the same turn of the loop
             else:
                 admitted.cancel()  # it is passed over: to look for it among thousands takes too long
                 self._admit(destination)
@@ -70,10 +77,6 @@ class DestinationLimiter:
 
     def _has_room(self, destination: str, count: int) -> bool:
         return self.most is None or self._under_way[destination] + count <= self.most
-
-    def _release(self, destination: str, count: int) -> None:
-        self._under_way[destination] -= count
-        self._admit(destination)
 
     def _admit(self, destination: str) -> None:
         """Let those in who wait, in their order; forget a destination that has no event left."""
