@@ -170,7 +170,8 @@ def _consequences(
 def _outcome(problem: Problem | Rejection) -> str:
     if http_status(problem) in _UNKNOWN:
         return "unknown"
-    return "rejected" if isinstance(problem, Refused) else "not_sent"
+    said_no = isinstance(problem, Refused) or getattr(problem, "after_refusal", False)
+    return "rejected" if said_no else "not_sent"
 
 
 def _time_ns(status: int, delivery: Delivery) -> int | None:
@@ -189,4 +190,5 @@ def resend_is_safe(problem: Problem | Rejection, delivery: Delivery | None) -> b
     if schema.get("x-resend") == "safe":
         return True
     in_doubt = delivery is not None and delivery.may_be_stored
-    return isinstance(problem, Refused) and not problem.may_be_stored and not in_doubt
+    in_doubt |= getattr(problem, "may_be_stored", False)
+    return _outcome(problem) == "rejected" and not in_doubt

@@ -1,14 +1,13 @@
 """The HTTP shell around the pipeline: `POST /events`, and the app that its resources make.
 
-The checks come in the contract's order. The first that fails raises `Rejected`, which the one error
-serializer writes; what the pipeline returns is a `Result`. Both kinds of failure are closed unions,
-and `statuses.py` is the only place that maps them to a status.
+The checks come in the contract's order. The first that fails is answered: it raises `Rejected`, which
+the one error serializer writes, or returns its `Answer`. What the pipeline returns is a `Result`. Both
+kinds of failure are closed unions, and `statuses.py` is the only place that maps them to a status.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -54,7 +53,6 @@ Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
 REQUEST_ID: Final = "sonda.id"
 """Where a request's scope keeps its id."""
-_LOG: Final = logging.getLogger("sonda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class App(falcon.asgi.App[Request, Response]):
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:
-            del scope[BODY]  # it leads back here: a circle that only the collector could free
+            del scope[BODY]  # breaks a reference cycle
 
 
 async def _nothing_yet() -> Message:

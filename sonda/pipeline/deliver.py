@@ -1,4 +1,4 @@
-"""The line itself: parse, validate, preflight, encode, push, flush."""
+"""The pipeline: parse, validate, preflight, encode, push, flush."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ now_ns = unique_clock()  # one for the process: two pipelines must not give the 
 
 
 class Pipeline:
-    """The line from bytes to a receipt, and the connections it keeps.
+    """The way from bytes to a receipt, and the connections it keeps.
 
     Use it as an async context manager; it serves any number of events at once. A server confines
-    it and says that it is one (*in_server*); a library's pipeline may touch what its user may. Each
+    it and says so (*in_server*); without confinement, all that the user may reach is allowed. Each
     destination may have *share* events under way, or any number. A server also has its advisories
     logged, by *warn*. *directory* returns the operator's destinations, each time anew, which a body
     names by `destination`. The *observer* hears of each event's outcome, and of connections.
@@ -263,8 +263,8 @@ class Pipeline:
         """Deliver one event; succeed only once the destination has confirmed it.
 
         *raw* is the JSON body; *until_s*, on the event loop's clock, cuts the sink's own timeout.
-        Fails with any `Problem`; nothing was sent unless it is `Refused` or `OutcomeUnknown`.
-        Cancelled, the *delivery* has the outcome, and so has the cancellation's cause.
+        Fails with any `Problem`; nothing was sent unless it is `Refused`, `OutcomeUnknown`, or
+        `Unreachable` after a refusal. If cancelled, *delivery* and the `__cause__` have the outcome.
         """
         delivery = Delivery() if delivery is None else delivery
         encoded = self.prepare(raw, delivery, caller=caller)

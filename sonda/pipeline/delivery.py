@@ -16,7 +16,7 @@ from msgspec import structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Ack, Receipt, ValidatedEvent
-from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
 Origin: TypeAlias = Literal["request", "scenario", "library"]
@@ -51,6 +51,7 @@ class Delivery:
     """
 
     __slots__ = (
+        "_is_refused",
         "_reached",
         "began_ns",
         "document",
@@ -95,7 +96,7 @@ class Delivery:
         self.unknown: OutcomeUnknown | None = None
         self.outcome: Result[Receipt, Problem] | None = None
         self.pushes: list[int] = []
-        self.shared = self.may_be_stored = self._reached = False
+        self.shared = self.may_be_stored = self._reached = self._is_refused = False
 
     # stages
 
@@ -141,16 +142,23 @@ class Delivery:
         """Return the outcome of an event whose last try was acknowledged."""
         return Success(ack if self.tries == 1 else structs.replace(ack, tries=self.tries))
 
-    def failed(self, failure: AttemptFailure) -> None:
-        """Record a try that failed."""
+    def failed(self, failure: AttemptFailure) -> AttemptFailure:
+        """Record a try that failed; return its failure, as it is after the tries before it.
+
+        What a try could not reach may have been reached, and have said no, before.
+        """
         problem = failure.problem
         self.may_be_stored |= getattr(problem, "may_be_stored", False)
         if isinstance(problem, OutcomeUnknown):
             self.unknown = problem
         if isinstance(problem, Forbidden) and self._reached:
-            failure = replace(failure, problem=Unreachable("connect again", str(problem)))
+            problem = Unreachable("connect again", str(problem))
+        if isinstance(problem, Unreachable) and self._is_refused:
+            problem = replace(problem, after_refusal=True)
+        self._is_refused |= isinstance(problem, Refused)
         self._reached |= failure.reached
-        self.failure = failure
+        self.failure = failure if problem is failure.problem else replace(failure, problem=problem)
+        return self.failure
 
     def given_up(self, failure: AttemptFailure) -> Result[Ack, Problem]:
         """Return the outcome of an event that is not tried again after *failure*."""

@@ -118,10 +118,14 @@ class DestinationBusy(Shown):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable(Shown):
-    """No byte of the event left, or what had left was taken back: the destination has nothing."""
+    """No byte of the event left, or what had left was taken back: the destination has nothing.
+
+    With *after_refusal* that holds for the last try alone: the destination said no to an earlier one.
+    """
 
     attempt: str
     reason: str
+    after_refusal: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"sink error: {self.attempt}: {self.reason}"

@@ -42,7 +42,7 @@ SLOW_S: Final = 0.002  # how long a push is under way before the next may leave 
 BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
 
 Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
-"""Deliver a batch and settle its events; or say true, and each has a second try alone."""
+"""Deliver a batch and settle its events; or return true, and they go again in smaller batches."""
 
 
 class Queue:
@@ -93,7 +93,7 @@ class Queue:
     async def send_many(self, payloads: Sequence[Payload], deadline: Deadline) -> list[Outcome]:
         """Send events in their order, and wait for the outcome of each, until the deadline.
 
-        Cancelled, the cancellation's cause names each one's outcome (`outcomes_of_group`).
+        If cancelled, the exception's `__cause__` has each one's outcome (`outcomes_of_group`).
         """
         group = Group(payloads, deadline, self._limits.stream_of)
         try:
@@ -104,7 +104,8 @@ class Queue:
         return group.outcomes()
 
     async def _send(self, group: Group, deadline: Deadline) -> None:
-        # In order, a stream's next event waits for a verdict, which a cancelled push would not have.
+        # With a StreamOrder the next event waits for this one's verdict: a push in the caller's task
+        # could be cancelled and give none, so it gets a task of its own.
         is_idle = self._order is None and not (self._entries or self._pushes)
         self._entries.extend(group.entries)
         since_ns = perf_counter_ns()
@@ -131,7 +132,7 @@ class Queue:
     async def _push_own(self, group: Group) -> None:
         """Push a single event of an idle queue in its caller's own task: there is nobody to wake.
 
-        What comes in the same turn of the loop leaves together, which is for a task of its own.
+        If more events come in this turn of the loop, a separate task pushes them together.
         """
         self._pushes += 1
         self._began_s = asyncio.get_running_loop().time()
@@ -175,7 +176,7 @@ class Queue:
             self._entries.popleft()
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
-        """Set the outcome of an abandoned event to what is known of it, with the reason."""
+        """Return what is known of an abandoned event, with the reason."""
         if event.left:
             return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
         step = self._names.write if event.connected else self._names.connect

@@ -197,7 +197,7 @@ class Poster:
         return AttemptFailure(OutcomeUnknown(names.target, f"({cause})", time_ns), retryable=True)
 
 
-def line(
+def make_queue(
     where: Endpoint,
     headers: httpx.Headers,
     compose: Callable[[Sequence[Payload]], bytes],
@@ -209,7 +209,7 @@ def line(
 ) -> Queue:
     """Make the queue of a destination whose requests can hold several events.
 
-    Where a refusal may be about one of them, each has a second try alone.
+    Where a refusal may be about one of them, they go again in smaller requests.
     """
     poster = Poster(where, headers, transport)
 

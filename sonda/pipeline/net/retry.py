@@ -18,6 +18,7 @@ from sonda.pipeline.interruption import (
     InterruptedGroup,
     explain,
     outcomes_of_group,
+    what_became,
 )
 from sonda.pipeline.model import Ack
 from sonda.pipeline.problems import Problem, Unreachable
@@ -31,7 +32,10 @@ Outcome: TypeAlias = Result[Ack, AttemptFailure]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often to try again, and how long to wait before."""
+    """How often to try again, and how long to wait before.
+
+    *max_attempts* counts what follows the first try: 3 make 4 tries.
+    """
 
     max_attempts: int
     initial_backoff: str = "100ms"
@@ -48,13 +52,15 @@ async def deliver_with_retries(
         try:
             outcome = await attempt()
         except asyncio.CancelledError as exc:
-            if delivery.unknown is not None:  # an earlier try may have come through
-                exc.__cause__ = Interrupted(delivery.unknown)
+            earlier: Problem | None = delivery.unknown  # that try may have come through
+            if earlier is None and delivery.failure and isinstance(what_became(exc), Unreachable):
+                earlier = delivery.failure.problem
+            if earlier is not None:
+                exc.__cause__ = Interrupted(earlier)
             raise
         if isinstance(outcome, Success):
             return delivery.acknowledged(outcome.unwrap())
-        delivery.failed(outcome.failure())
-        failure = delivery.failure or outcome.failure()
+        failure = delivery.failed(outcome.failure())
         wait_s = wait_before_next(delivery, failure, retry, deadline)
         if wait_s is None:
             return delivery.given_up(failure)
@@ -122,8 +128,7 @@ class _Group:
             if isinstance(outcome, Success):
                 self._verdicts[place] = delivery.acknowledged(outcome.unwrap())
                 continue
-            delivery.failed(outcome.failure())
-            failure = delivery.failure or outcome.failure()
+            failure = delivery.failed(outcome.failure())
             wait_s = wait_before_next(delivery, failure, self._retry, self._deadline)
             if wait_s is None or is_last:
                 self._verdicts[place] = delivery.given_up(failure)

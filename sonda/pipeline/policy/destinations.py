@@ -1,6 +1,6 @@
 """Which destinations a server's callers may reach: the operator's rules, and the verdict on one.
 
-Pure: names are looked up elsewhere (`transport/destinations.py`), and each address that a name has
+Pure: names are looked up elsewhere (`net/resolve.py`), and each address that a name has
 is judged here. A rule is `[SINK=]HOST[:PORT]`; its host is
 
 - a name, `*.suffix` (not the suffix itself) or `*`: matches what the client wrote;

@@ -97,7 +97,7 @@ async def send_many(
     where, headers = _target(options, payloads[0])
     limits = BatchLimits(events=len(payloads), size_bytes=options.batch_size or 0, pushes=1)
     # A queue for this group alone: single events and other groups are never joined with it.
-    queue = _post.line(where, headers, _compose, limits, transport, retry=options.retry)
+    queue = _post.make_queue(where, headers, _compose, limits, transport, retry=options.retry)
     return await send_many_to(payloads, queue, transport, deadline)
 
 

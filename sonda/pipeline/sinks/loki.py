@@ -56,7 +56,7 @@ def open_queue(options: Loki, network: Network) -> Queue:
         events=options.batch_size, streams=options.max_streams_per_push, stream_of=_stream
     )
     headers = _post.raw(where.headers)
-    return _post.line(where, headers, _compose, limits, network, retry=options.retry)
+    return _post.make_queue(where, headers, _compose, limits, network, retry=options.retry)
 
 
 def _endpoint(options: Loki) -> _post.Endpoint:

@@ -57,7 +57,7 @@ def _signal(payload: Payload) -> Signal:
 def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
     where = _endpoint(options, signal)
     limits = BatchLimits(events=options.batch_size)
-    return _post.line(
+    return _post.make_queue(
         where,
         _post.raw(where.headers),
         partial(_compose, options),

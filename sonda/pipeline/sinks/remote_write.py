@@ -70,7 +70,7 @@ def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
     limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
     order = transport.common(_receiver(where), StreamOrder)
     headers = _post.headers_for(payload, where)
-    return _post.line(where, headers, _compose, limits, transport, order, retry=options.retry)
+    return _post.make_queue(where, headers, _compose, limits, transport, order, retry=options.retry)
 
 
 def _receiver(where: _post.Endpoint) -> Hashable:

@@ -1,1 +1,5 @@
-"""The six stages of the line, one file each; the first four are pure."""
+"""The stages of a delivery, one file each: parse, validate, preflight, encode, push, flush.
+
+The first four are pure. `admit` stands before push, `verify` after flush, and `preview` in the place
+of both for a dry run.
+"""

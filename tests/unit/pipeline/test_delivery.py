@@ -9,6 +9,7 @@ import httpx
 import pytest
 from returns.result import Failure, Result, Success
 
+from sonda.answers import resend_is_safe
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.delivery import AttemptFailure, Delivery, delivering, under_way
@@ -86,6 +87,30 @@ def test_a_worst_try_is_kept() -> None:
     delivery.failed(AttemptFailure(doubtful))
     delivery.failed(AttemptFailure(Refused("http://loki", "400 Bad")))
     assert delivery.may_be_stored
+
+
+def test_a_destination_that_said_no_has_been_reached() -> None:
+    """That a later try could not connect does not mean that nothing was ever sent."""
+    delivery = Delivery()
+    unreached = Unreachable("connect to a:1", "Connection refused")
+    first = delivery.failed(AttemptFailure(unreached, reached=False)).problem
+    assert isinstance(first, Unreachable)
+    assert not first.after_refusal
+    delivery.failed(AttemptFailure(Refused("http://loki", "503 Busy", may_be_stored=True)))
+    last = delivery.failed(AttemptFailure(unreached, reached=False))
+    assert isinstance(last.problem, Unreachable)
+    assert last.problem.after_refusal
+    assert delivery.failure is last
+    assert not resend_is_safe(last.problem, delivery)
+    assert resend_is_safe(first, Delivery())
+
+
+def test_a_refusal_for_now_and_then_nobody_is_safe_to_resend() -> None:
+    """A 429 speaks of the event: it was not stored; it was sent all the same."""
+    delivery = Delivery()
+    delivery.failed(AttemptFailure(Refused("http://loki", "429 Slow down")))
+    last = delivery.failed(AttemptFailure(Unreachable("connect to a:1", "x"))).problem
+    assert resend_is_safe(last, delivery)
 
 
 def test_a_task_sees_its_own_delivery_alone() -> None:

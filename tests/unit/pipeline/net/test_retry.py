@@ -10,7 +10,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, Delivery, delivering
-from sonda.pipeline.interruption import outcomes_of_group, what_became
+from sonda.pipeline.interruption import explain, outcomes_of_group, what_became
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.retry import (
     Outcome,
@@ -132,6 +132,33 @@ def test_cut_off_in_a_wait_it_is_what_the_last_try_came_to() -> None:
         return what_became(cut_off.value)
 
     assert run_virtually(main()) == UNKNOWN
+
+
+def test_cut_off_before_its_next_try_has_left_it_is_what_the_last_one_came_to() -> None:
+    """The destination said no before: that it was never sent would be a lie."""
+    busy = Refused("a:1", "503 Busy", may_be_stored=True)
+
+    async def main() -> object:
+        tries: list[None] = []
+
+        async def attempt() -> Outcome:
+            tries.append(None)
+            if len(tries) == 1:
+                return Failure(AttemptFailure(busy, retryable=True))
+            try:
+                return await asyncio.Future()
+            except asyncio.CancelledError as exc:
+                explain(exc, Unreachable("connect to a:1", "its delivery was cut off"))
+                raise
+
+        trying = asyncio.create_task(deliver_with_retries(attempt, RETRY, Deadline.within(100)))
+        await asyncio.sleep(2)
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError) as cut_off:
+            await trying
+        return what_became(cut_off.value)
+
+    assert run_virtually(main()) == busy
 
 
 def test_of_a_group_only_the_failed_go_again() -> None:

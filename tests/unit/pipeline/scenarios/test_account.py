@@ -53,5 +53,6 @@ def test_a_text_is_one_for_all_events() -> None:
 def test_what_never_left() -> None:
     """Has no verdict, and is tried again."""
     assert never_left(Unreachable("connect", "Connection refused"))
+    assert not never_left(Unreachable("connect", "Connection refused", after_refusal=True))
     assert not never_left(OutcomeUnknown("a", "(Broken pipe)", 0))
     assert not never_left(Refused("a", "500 X"))
