@@ -24,7 +24,7 @@ test-fast: $(READY) ## the unit and property tests, in under 30 seconds
 	$(PYTEST) --numprocesses $(JOBS) tests/unit tests/property
 
 test: $(READY) ## all but what `test-all` adds, in under 4 minutes on two cores
-	$(PYTEST) --numprocesses $(JOBS) -m "not backend"
+	$(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "not backend"
 
 test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
 	FAULTS=full $(PYTEST) tests/backends tests/faults
@@ -35,7 +35,7 @@ fuzz: $(READY) ## some minutes of bodies and requests that are meant to hurt; FU
 	FUZZ=full $(PYTEST) tests/fuzz
 
 bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
-	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) -m "not backend" \
+	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not backend" \
 		$(addprefix --ignore=tests/,$(NOT_BARE))
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment

@@ -30,6 +30,12 @@ def pytest_report_header() -> list[str]:
     return [f"without {', '.join(UNUSABLE)}: no module, or no extra"] if UNUSABLE else []
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, beside which all others run."""
+    items.sort(key=lambda item: "tests/conformance/" not in item.nodeid)
+
+
 @pytest.fixture
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every plug-in that has an extra answer as if that were not installed."""

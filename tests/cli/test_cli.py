@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -187,13 +188,16 @@ def mute() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
-            peer, _ = listener.accept()
-            with peer:
-                peer.recv(65536)
+            with contextlib.suppress(OSError):  # at the end
+                while True:
+                    peer, _ = listener.accept()
+                    with peer:
+                        peer.recv(65536)
 
         thread = threading.Thread(target=hang_up)
         thread.start()
         yield "http://{}:{}".format(*listener.getsockname())
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE_S)
 
 

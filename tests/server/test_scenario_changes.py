@@ -129,12 +129,16 @@ def test_refusals(server: Serving, running: str, body: object, status: int, deta
     assert all("segments" not in one for one in shown["scenarios"])
 
 
-def test_the_limit_of_all_rates_holds_for_a_change(server: Serving, running: str) -> None:
-    answer = _call(server, "PATCH", f"/scenarios/{running}.plain", {"rate": 1000})
+def test_the_limit_of_all_rates_holds_for_a_change(server: Serving) -> None:
+    run = _start(server, _entry("fast"))
+    other = _start(server, _entry("other"))
+    answer = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 1000})
     assert answer.status_code == 429
     assert "of 1000 events/s are in use, 1000 more are asked for" in answer.json()["detail"]
-    allowed = _call(server, "PATCH", f"/scenarios/{running}.plain", {"rate": 900})
+    allowed = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 900})
     assert allowed.status_code == 200
+    for one in (run, other):
+        assert _call(server, "DELETE", f"/scenarios/{one}").status_code == 200
 
 
 def test_calls_that_are_none(server: Serving, running: str) -> None:
