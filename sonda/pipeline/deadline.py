@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -40,3 +42,35 @@ class Deadline(Struct, frozen=True):
         if 0 < self.span_s < _MILLISECOND_S:
             return f"{f'{self.span_s:.9f}'.rstrip('0')}s"
         return f"{round(self.span_s, 3):g}s"
+
+
+class Expiry:
+    """The one timer of many who wait, set to the deadline that ends first.
+
+    *expire* ends the wait of those whose deadline is not after the loop time that it is called with,
+    and returns when the next one ends: `inf` where nobody is left.
+    """
+
+    __slots__ = ("_expire", "_timer", "at_s")
+
+    def __init__(self, expire: Callable[[float], float]) -> None:
+        self._expire = expire
+        self._timer: asyncio.TimerHandle | None = None
+        self.at_s = inf  # when it comes, on the loop's clock
+
+    def until(self, at_s: float) -> None:
+        """Come at *at_s*, unless that is later than it comes already."""
+        if at_s < self.at_s:
+            self.cancel()
+            self.at_s = at_s
+            self._timer = asyncio.get_running_loop().call_at(at_s, self._on_time)
+
+    def cancel(self) -> None:
+        """Come no more, until somebody waits again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self.at_s = None, inf
+
+    def _on_time(self) -> None:
+        self._timer, self.at_s = None, inf
+        self.until(self._expire(asyncio.get_running_loop().time() + TIMER_RESOLUTION_S))

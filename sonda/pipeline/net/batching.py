@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import TIMER_RESOLUTION_S, Deadline
+from sonda.pipeline.deadline import Deadline, Expiry
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
@@ -69,8 +69,7 @@ class Queue:
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expires_s = inf  # when it comes
+        self._expiry = Expiry(self._expire_late)
 
     @property
     def is_busy(self) -> bool:
@@ -116,8 +115,7 @@ class Queue:
                 self.start_if_due()
             if not group.done.done():
                 self._waiting[group] = deadline.at_s
-                if deadline.at_s < self._expires_s:
-                    self._expire_from(deadline.at_s)
+                self._expiry.until(deadline.at_s)
             await group.done
         except asyncio.CancelledError:
             for event in group.entries:
@@ -149,22 +147,13 @@ class Queue:
             if self._entries:
                 self.start_if_due()
 
-    def _expire_from(self, at_s: float) -> None:
-        """Set the one timer of all who wait here to the deadline that ends first."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expires_s = at_s
-        self._expiry = asyncio.get_running_loop().call_at(at_s, self._on_expiry)
-
-    def _on_expiry(self) -> None:
-        self._expiry, self._expires_s = None, inf
-        now_s = asyncio.get_running_loop().time() + TIMER_RESOLUTION_S
+    def _expire_late(self, now_s: float) -> float:
+        """Expire the groups whose deadline is over; return when the next one ends."""
         late = [group for group, at_s in self._waiting.items() if at_s <= now_s]
         for group in late:
             del self._waiting[group]
             self._expire(group)
-        if self._waiting:
-            self._expire_from(min(self._waiting.values()))
+        return min(self._waiting.values(), default=inf)
 
     def _expire(self, group: Group) -> None:
         """Abandon what has no outcome yet; withdraw what is still in the queue."""

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sonda.pipeline.deadline import TIMER_RESOLUTION_S
+from sonda.pipeline.deadline import Expiry
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, connect_tcp
@@ -91,8 +91,7 @@ class ConnectionPool:
         self._doors = doors
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
-        self._expiry: asyncio.TimerHandle | None = None  # one for all of them
-        self._expires_s = inf  # when it comes, on the loop's clock
+        self._expiry = Expiry(self._retire_idle)
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
 
@@ -147,8 +146,7 @@ class ConnectionPool:
         """Close what is idle; whoever borrows one must have given it back."""
         for stream in list(self._idle):
             self._retire(stream)
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._expiry.cancel()
         await asyncio.gather(*self._closing)
 
     def _reuse(
@@ -175,25 +173,15 @@ class ConnectionPool:
         stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
         destination.idle[stream] = None
         self._idle[stream] = route
-        if stream.expires_s < self._expires_s:
-            self._expire_from(stream.expires_s)
+        self._expiry.until(stream.expires_s)
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
 
-    def _expire_from(self, at_s: float) -> None:
-        """Set the one timer of all idle connections to when the first of them is to be closed."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expires_s = at_s
-        self._expiry = asyncio.get_running_loop().call_at(at_s, self._on_expiry)
-
-    def _on_expiry(self) -> None:
-        self._expiry, self._expires_s = None, inf
-        now_s = asyncio.get_running_loop().time() + TIMER_RESOLUTION_S
+    def _retire_idle(self, now_s: float) -> float:
+        """Retire what has been idle for long enough; return when the next one will have been."""
         for stream in [stream for stream in self._idle if stream.expires_s <= now_s]:
             self._retire(stream)
-        if self._idle:
-            self._expire_from(min(stream.expires_s for stream in self._idle))
+        return min((stream.expires_s for stream in self._idle), default=inf)
 
     def _retire(self, stream: Connection) -> None:
         """Close an idle connection."""

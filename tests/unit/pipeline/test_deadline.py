@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
 import pytest
 
-from sonda.pipeline.deadline import LONGEST_S, Deadline
+from sonda.pipeline.deadline import LONGEST_S, TIMER_RESOLUTION_S, Deadline, Expiry
 from tests.support.virtual_time import run_virtually
 
 
@@ -55,3 +56,31 @@ def test_the_sooner_end_counts(span_s: float, ahead_s: float | None, expected_s:
 def test_it_is_shown_as_its_span(span_s: float, text: str) -> None:
     """As users write durations; a short one is not rounded to nothing."""
     assert str(Deadline(0, span_s)) == text
+
+
+def test_one_timer_for_many() -> None:
+    """It comes for the first, and then for the next; where nobody is left it does not come."""
+
+    async def main() -> list[tuple[float, float]]:
+        loop = asyncio.get_running_loop()
+        began_s, left, came = loop.time(), [1005.0, 1002.0, 1002.0, 1009.0], []
+
+        def expire(now_s: float) -> float:
+            came.append((loop.time() - began_s, now_s - loop.time()))
+            left[:] = [at_s for at_s in left if at_s > now_s]
+            return min(left, default=inf)
+
+        expiry = Expiry(expire)
+        for at_s in left:
+            expiry.until(at_s)
+        assert expiry.at_s == 1002.0
+        await asyncio.sleep(7)
+        expiry.cancel()
+        assert expiry.at_s == inf
+        await asyncio.sleep(7)
+        expiry.until(inf)
+        return came
+
+    came = run_virtually(main())
+    assert [at_s for at_s, _ in came] == pytest.approx([2, 5])
+    assert all(ahead_s == pytest.approx(TIMER_RESOLUTION_S) for _, ahead_s in came)

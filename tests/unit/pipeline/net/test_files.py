@@ -60,7 +60,7 @@ def test_it_is_locked_until_it_is_released(root: Path) -> None:
         lock_inode(other.fileno())
 
 
-@pytest.mark.parametrize("path", ["../a", "out/a", "/etc/a", "out/root/../a"])
+@pytest.mark.parametrize("path", ["../a", "out/a", "/etc/a", "out/./a"])
 def test_nothing_outside_the_root(path: str, root: Path) -> None:
     """The remedy names the flag; nothing is made."""
     policy = AccessPolicy(root, root)
