@@ -29,6 +29,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from tests.support.bodies import LOG, changed, raw
+from tests.support.extras import needs
 from tests.support.mock_http import MockHttp
 
 T = TypeVar("T")
@@ -176,7 +177,11 @@ def test_prepared_bodies_are_sorted_by_sink() -> None:
         (WEBHOOK, {"timeout": "9s"}),
         (WEBHOOK, {"headers": {"a": "b"}}),
         (WEBHOOK, {"retry": {"max_attempts": 1}}),
-        ({"type": "otlp_http", "endpoint": "http://o"}, {"compression": "gzip"}),
+        pytest.param(
+            {"type": "otlp_http", "endpoint": "http://o"},
+            {"compression": "gzip"},
+            marks=needs("sink", "otlp_http"),
+        ),
     ],
 )
 def test_one_receiver_gets_its_events_in_their_order(

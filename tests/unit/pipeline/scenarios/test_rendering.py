@@ -24,6 +24,7 @@ from sonda.pipeline.scenarios.sender import GroupVerdict, PipelineSender
 from sonda.pipeline.scenarios.shards import shard_of
 from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.stages.encode import encode
+from tests.support.extras import needs
 from tests.unit.pipeline.scenarios.support import compiled, log, metric
 
 FILE = {"type": "file", "path": "x.txt"}
@@ -149,7 +150,10 @@ def _same_pushes(entry: Entry, most: int) -> None:
     [
         metric(sink={"type": "tcp", "address": "h:1"}),
         metric(sink={"type": "http_push", "url": "http://h"}),
-        metric(sink=PUSH, encoder={"type": "remote_write"}),
+        pytest.param(
+            metric(sink=PUSH, encoder={"type": "remote_write"}),
+            marks=needs("encoder", "remote_write"),
+        ),
         log(sink=LOKI, encoder={"type": "syslog"}),
         log(sink=FILE, encoder={"type": "syslog"}),
         log(sink=LOKI, labels={"long": "x" * 2_000_000}),
@@ -160,6 +164,7 @@ def test_where_each_event_goes_alone(document: dict[str, Any]) -> None:
     assert not _pieces(_entry(document), range(50))
 
 
+@needs("sink", "remote_write")
 def test_two_samples_of_a_series_in_a_millisecond_do_not_go_together() -> None:
     """A receiver would take both and keep one."""
     entry = _entry(metric(sink=WRITE, encoder={"type": "remote_write"}, rate=1000))
@@ -224,6 +229,7 @@ def test_any_other_refusal_is_that_of_all_in_the_piece() -> None:
     assert pipeline.counts == [[4, 4, 4]]
 
 
+@needs("sink", "remote_write")
 def test_pieces_of_ascending_samples_go_one_after_the_other() -> None:
     """The next group leaves with the verdict on the one before; cut off before, nothing has left."""
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
 from prometheus_client.parser import text_string_to_metric_families
 from returns.result import Success
 
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.stages.encode import encode
 from tests.unit.pipeline.scenarios.support import compiled, histogram
+
+metrics_service = pytest.importorskip(
+    "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2", reason="otlp: no extra"
+)
+v1 = pytest.importorskip(
+    "sonda.pipeline.encoders._remote_write_v1_pb2", reason="remote_write: no extra"
+)
 
 NOW_NS = 1_700_000_000_000_000_000
 HISTOGRAM = Histogram(
@@ -117,7 +120,7 @@ def test_remote_write_has_all_series_in_one_request() -> None:
 
 
 def _metric(event: Histogram | Summary) -> Any:
-    request = ExportMetricsServiceRequest.FromString(_body(event, "otlp"))
+    request = metrics_service.ExportMetricsServiceRequest.FromString(_body(event, "otlp"))
     [metric] = request.resource_metrics[0].scope_metrics[0].metrics
     assert metric.name == "wait_seconds"
     return metric

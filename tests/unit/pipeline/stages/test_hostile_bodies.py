@@ -19,6 +19,7 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
 from tests.support.bodies import LOG, METRIC, changed
+from tests.support.extras import needs
 
 BODY_BYTES: Final = 1 << 20
 MOST_TRACED_BYTES: Final = 50_000_000
@@ -203,7 +204,9 @@ VALID: Final = {
 }
 
 
-@pytest.mark.parametrize("encoder", VALID)
+@pytest.mark.parametrize(
+    "encoder", [pytest.param(name, marks=needs("encoder", name)) for name in VALID]
+)
 def test_an_event_of_many_labels(encoder: str) -> None:
     """It is encoded in some calls a label, and in bounded memory."""
     body = changed(
