@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,14 @@ import httpx
 import pytest
 
 from tests.server.test_scenario_runner import adds_up, runner_of, wait_for_lines
+from tests.support.scenarios import call, steps
 from tests.support.serving import Serving, serving
 
-
-def _call(server: Serving, method: str, path: str, body: object = None, **more: Any) -> Any:
-    return httpx.request(method, f"{server.url}{path}", json=body, timeout=30, **more)
-
-
-def _entry(name: str, **changes: Any) -> dict[str, Any]:
-    entry = {
-        "signal_type": "metrics",
-        "name": name,
-        "rate": 20,
-        "generator": {"type": "step", "step_size": 1},
-        "sink": {"type": "file", "path": f"{name}.txt"},
-    }
-    return {**entry, **changes}
+_entry = partial(steps, rate=20)
 
 
 def _start(server: Serving, document: dict[str, Any]) -> str:
-    return str(_call(server, "POST", "/scenarios", document).json()["id"])
+    return str(call(server, "POST", "/scenarios", document).json()["id"])
 
 
 @pytest.fixture(scope="module", params=["1", "3"])
@@ -50,7 +39,7 @@ def server(
 def test_another_rate_and_the_ledger_adds_up(server: Serving) -> None:
     """`planned` is the sum of both segments, and each event of it arrives."""
     run = _start(server, _entry("faster", rate=2, duration="4s"))
-    answer = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 100})
+    answer = call(server, "PATCH", f"/scenarios/{run}", {"rate": 100})
     assert answer.status_code == 200
     found = answer.json()
     [entry] = found["scenarios"]
@@ -61,10 +50,10 @@ def test_another_rate_and_the_ledger_adds_up(server: Serving) -> None:
     planned = found["ledger"]["planned"]
     assert planned == pytest.approx(2 * (4 - rest_s) + 100 * rest_s, abs=1)
     assert adds_up(found["ledger"])
-    ended = _call(server, "GET", f"/scenarios/{run}?wait=20s").json()
+    ended = call(server, "GET", f"/scenarios/{run}?wait=20s").json()
     assert (ended["outcome"], ended["ledger"]["delivered"]) == ("completed", planned)
     assert ended["scenarios"][0]["segments"] == entry["segments"]
-    late = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 1})
+    late = call(server, "PATCH", f"/scenarios/{run}", {"rate": 1})
     assert (late.status_code, late.json()["error"]) == (409, "conflict")
 
 
@@ -72,19 +61,19 @@ def test_a_pause_and_its_end(server: Serving) -> None:
     """An entry by its own id; nothing is due while it stands, and nothing is lost."""
     entries = [_entry("standing", duration="3s"), _entry("going", duration="3s")]
     run = _start(server, {"scenario_name": "pausing", "scenarios": entries})
-    paused = _call(server, "PATCH", f"/scenarios/{run}.standing", {"paused": True}).json()
+    paused = call(server, "PATCH", f"/scenarios/{run}.standing", {"paused": True}).json()
     assert (paused["id"], paused["state"]) == (f"{run}.standing", "running")
     assert (paused["rate"]["target"], paused["ledger"]["planned"]) == (0.0, 60)
     time.sleep(0.5)
-    again = _call(server, "GET", f"/scenarios/{run}.standing").json()
+    again = call(server, "GET", f"/scenarios/{run}.standing").json()
     assert again["ledger"]["due"] == paused["ledger"]["due"]
-    other = _call(server, "GET", f"/scenarios/{run}.going").json()
+    other = call(server, "GET", f"/scenarios/{run}.going").json()
     assert "segments" not in other
     assert other["ledger"]["due"] > again["ledger"]["due"]
-    same = _call(server, "PATCH", f"/scenarios/{run}.standing", {"paused": True}).json()
+    same = call(server, "PATCH", f"/scenarios/{run}.standing", {"paused": True}).json()
     assert same["segments"] == paused["segments"]
-    assert _call(server, "PATCH", f"/scenarios/{run}", {"paused": False}).status_code == 200
-    ended = _call(server, "GET", f"/scenarios/{run}?wait=20s").json()
+    assert call(server, "PATCH", f"/scenarios/{run}", {"paused": False}).status_code == 200
+    ended = call(server, "GET", f"/scenarios/{run}?wait=20s").json()
     assert ended["ledger"]["delivered"] == ended["ledger"]["planned"] == 120
     assert adds_up(ended["ledger"])
 
@@ -95,10 +84,10 @@ def test_a_run_in_yaml_and_one_that_stops_while_it_is_paused(server: Serving) ->
     url = f"{server.url}/scenarios/{run}"
     paused = httpx.patch(url, content="paused: true\n", headers=headers, timeout=30)
     assert paused.json()["scenarios"][0]["segments"][-1]["paused"] is True
-    stopped = _call(server, "DELETE", f"/scenarios/{run}").json()
+    stopped = call(server, "DELETE", f"/scenarios/{run}").json()
     assert stopped["status"] == "stopped"
     assert stopped["ledger"]["due"] == stopped["ledger"]["delivered"]
-    assert _call(server, "PATCH", f"/scenarios/{run}", {"paused": False}).status_code == 409
+    assert call(server, "PATCH", f"/scenarios/{run}", {"paused": False}).status_code == 409
 
 
 @pytest.fixture(scope="module")
@@ -123,32 +112,32 @@ def running(server: Serving) -> str:
 )
 def test_refusals(server: Serving, running: str, body: object, status: int, detail: str) -> None:
     """Each says why, and nothing is changed: all of its entries or none."""
-    answer = _call(server, "PATCH", f"/scenarios/{running}", body)
+    answer = call(server, "PATCH", f"/scenarios/{running}", body)
     assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
-    shown = _call(server, "GET", f"/scenarios/{running}").json()
+    shown = call(server, "GET", f"/scenarios/{running}").json()
     assert all("segments" not in one for one in shown["scenarios"])
 
 
 def test_the_limit_of_all_rates_holds_for_a_change(server: Serving) -> None:
     run = _start(server, _entry("fast"))
     other = _start(server, _entry("other"))
-    answer = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 1000})
+    answer = call(server, "PATCH", f"/scenarios/{run}", {"rate": 1000})
     assert answer.status_code == 429
     assert "of 1000 events/s are in use, 1000 more are asked for" in answer.json()["detail"]
-    allowed = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 900})
+    allowed = call(server, "PATCH", f"/scenarios/{run}", {"rate": 900})
     assert allowed.status_code == 200
     for one in (run, other):
-        assert _call(server, "DELETE", f"/scenarios/{one}").status_code == 200
+        assert call(server, "DELETE", f"/scenarios/{one}").status_code == 200
 
 
 def test_calls_that_are_none(server: Serving, running: str) -> None:
     url = f"{server.url}/scenarios/{running}"
-    assert _call(server, "PATCH", "/scenarios/nothing", {"rate": 1}).status_code == 404
-    assert _call(server, "PATCH", f"/scenarios/{running}?x=1", {"rate": 1}).status_code == 400
+    assert call(server, "PATCH", "/scenarios/nothing", {"rate": 1}).status_code == 404
+    assert call(server, "PATCH", f"/scenarios/{running}?x=1", {"rate": 1}).status_code == 400
     assert httpx.patch(url, content="rate=1", timeout=30).status_code == 415
     text = {"Content-Type": "text/plain"}
     assert httpx.patch(url, content="{}", headers=text, timeout=30).status_code == 415
-    assert _call(server, "PATCH", "/scenarios", {"rate": 1}).status_code == 405
+    assert call(server, "PATCH", "/scenarios", {"rate": 1}).status_code == 405
 
 
 def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> None:
@@ -157,7 +146,7 @@ def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> Non
     (tmp_path / "state").mkdir()
     with serving(*flags, folder=tmp_path) as server:
         run = _start(server, _entry("kept", rate=1, duration="1h"))
-        changed = _call(server, "PATCH", f"/scenarios/{run}", {"rate": 200}).json()
+        changed = call(server, "PATCH", f"/scenarios/{run}", {"rate": 200}).json()
         segments = changed["scenarios"][0]["segments"]
         wait_for_lines(tmp_path / "kept.txt", 300)
         os.kill(runner_of(server, tmp_path), signal.SIGKILL)
@@ -171,7 +160,7 @@ def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> Non
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
         lost = _events(server, run)
     with serving(*flags, folder=tmp_path) as server:
-        again = _call(server, "GET", f"/scenarios/{run}").json()
+        again = call(server, "GET", f"/scenarios/{run}").json()
         assert again["scenarios"][0]["segments"] == segments
         assert again["ledger"] == ledger
         assert _events(server, run) == lost
@@ -181,14 +170,14 @@ def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> Non
 
 
 def _wait(server: Serving, path: str) -> dict[str, Any]:
-    answer = _call(server, "GET", path)
+    answer = call(server, "GET", path)
     while answer.status_code == 503:
         time.sleep(0.1)
-        answer = _call(server, "GET", path)
+        answer = call(server, "GET", path)
     return dict(answer.json())
 
 
 def _events(server: Serving, run: str) -> list[dict[str, Any]]:
-    answer = _call(server, "GET", f"/scenarios/{run}/events?outcome=unknown")
+    answer = call(server, "GET", f"/scenarios/{run}/events?outcome=unknown")
     assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.text.splitlines()]

@@ -1,0 +1,25 @@
+"""Scenarios as the tests of a server start them, and the calls that do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tests.support.serving import Serving
+
+
+def call(server: Serving, method: str, path: str, body: object = None, **more: Any) -> Any:
+    """Return the answer to a call."""
+    return httpx.request(method, f"{server.url}{path}", json=body, timeout=30, **more)
+
+
+def steps(name: str, **changes: Any) -> dict[str, Any]:
+    """Return an entry whose values count its ticks, into a file of its name."""
+    entry = {
+        "signal_type": "metrics",
+        "name": name,
+        "generator": {"type": "step", "step_size": 1},
+        "sink": {"type": "file", "path": f"{name}.txt"},
+    }
+    return {**entry, **changes}
