@@ -237,10 +237,10 @@ def _compile(document: Document, config: Path | None, secrets: dict[str, str]) -
     from sonda.cli.overrides import named_destinations
     from sonda.pipeline.deliver import now_ns
     from sonda.pipeline.scenarios.compile import compile_document
-    from sonda.pipeline.scenarios.local_files import read_rows
+    from sonda.pipeline.scenarios.local_files import open_rows
 
     known = named_destinations(document.tree, config, secrets)
-    return compile_document(document, now_ns=now_ns(), destinations=known, read_text=read_rows)
+    return compile_document(document, now_ns=now_ns(), destinations=known, open_text=open_rows)
 
 
 def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:
