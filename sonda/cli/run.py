@@ -18,7 +18,6 @@ from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
     from sonda.pipeline.problems import Problem
-    from sonda.pipeline.scenarios.plan import Scenario
     from sonda.pipeline.scenarios.reading import Document
     from sonda.pipeline.scenarios.states import Shard
 
@@ -165,20 +164,15 @@ def run(
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
     if shard is not None:
-        scenario = _shard_of(scenario, shard)
+        from sonda.pipeline.scenarios.shards import shard_of
+
+        scenario = shard_of(scenario, shard)
+        if not scenario.entries:
+            click.echo(f"shard {shard} has no event: there are fewer series than shards", err=True)
     if dry_run:
         sys.exit(show_plan(scenario, secrets, as_json=as_json))
     drain_s = _drain_s(drain)
     sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
-
-
-def _shard_of(scenario: Scenario, shard: Shard) -> Scenario:
-    from sonda.pipeline.scenarios.shards import shard_of
-
-    try:
-        return shard_of(scenario, shard)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), param_hint="'--shard'") from None
 
 
 @dataclass(frozen=True, slots=True)
