@@ -268,11 +268,11 @@ def _compile(
     from sonda.cli.overrides import named_destinations
     from sonda.pipeline.deliver import now_ns
     from sonda.pipeline.scenarios.compile import compile_document
-    from sonda.pipeline.scenarios.local_files import read_rows
+    from sonda.pipeline.scenarios.local_files import open_rows
 
     secrets = _overridden(document, overrides, config)
     known = named_destinations(document.tree, config, secrets)
-    compiled = compile_document(document, now_ns=now_ns(), destinations=known, read_text=read_rows)
+    compiled = compile_document(document, now_ns=now_ns(), destinations=known, open_text=open_rows)
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
