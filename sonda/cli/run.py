@@ -192,15 +192,6 @@ def _overridden(
     return secrets
 
 
-def _shard_of(scenario: Scenario, shard: Shard) -> Scenario:
-    from sonda.pipeline.scenarios.shards import shard_of
-
-    try:
-        return shard_of(scenario, shard)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), param_hint="'--shard'") from None
-
-
 @dataclass(frozen=True, slots=True)
 class _OnServer:
     """How a server is to run a scenario."""
@@ -276,7 +267,13 @@ def _compile(
     if isinstance(compiled, Failure):
         _refuse(file, compiled.failure(), secrets, as_json=as_json)
     scenario = compiled.unwrap()
-    return (scenario if shard is None else _shard_of(scenario, shard)), secrets
+    if shard is not None:
+        from sonda.pipeline.scenarios.shards import shard_of
+
+        scenario = shard_of(scenario, shard)
+        if not scenario.entries:
+            click.echo(f"shard {shard} has no event: there are fewer series than shards", err=True)
+    return scenario, secrets
 
 
 def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:
