@@ -17,7 +17,7 @@ from sonda.pipeline.model import Log
 from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.samples import samples
 from sonda.pipeline.scenarios.compile import compile_document
-from sonda.pipeline.scenarios.local_files import read_rows
+from sonda.pipeline.scenarios.local_files import open_rows
 from sonda.pipeline.scenarios.plan import Scenario as Plan
 from sonda.pipeline.scenarios.reading import from_tree, read_file
 from sonda.pipeline.scenarios.report import Report
@@ -41,7 +41,7 @@ def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any]) -> Result[
             return Failure(Malformed((ValidationIssue("", reason),)))
         document = read_file(raw, os.environ)
     return document.bind(
-        lambda found: compile_document(found, now_ns=time.time_ns(), read_text=read_rows)
+        lambda found: compile_document(found, now_ns=time.time_ns(), open_text=open_rows)
     )
 
 

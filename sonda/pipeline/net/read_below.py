@@ -1,11 +1,11 @@
-"""Reading a whole file, within the limits of a server. Every function here may block."""
+"""Reading a file within the limits of a server. Every function here may block."""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from returns.result import Failure
 
@@ -18,11 +18,11 @@ _TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def read_text(path: str, confinement: AccessPolicy | None, most: int) -> str:
-    """Return the text of a regular file of at most *most* bytes, in UTF-8.
+def open_text(path: str, confinement: AccessPolicy | None, most: int) -> TextIO:
+    """Open a regular file of at most *most* bytes of UTF-8; its line ends stay as they are.
 
     With a *confinement* the file lies below its root. Raises `OSError` with what the operator's
-    rules or the system say, `ValueError` for what is too long or no text.
+    rules or the system say, `ValueError` for what is too long.
     """
     allowed = permit(path, confinement)
     if isinstance(allowed, Failure):
@@ -31,16 +31,13 @@ def read_text(path: str, confinement: AccessPolicy | None, most: int) -> str:
         fd = _open(encodable(path), confinement)
     except OSError as exc:
         raise OSError(exc.strerror) from None
-    with os.fdopen(fd, "rb") as opened:
-        if not is_regular(fd):
-            raise OSError("it is no regular file")
-        raw = opened.read(most + 1)
-    if len(raw) > most:
+    if not is_regular(fd):
+        os.close(fd)
+        raise OSError("it is no regular file")
+    if os.fstat(fd).st_size > most:
+        os.close(fd)
         raise ValueError(f"it is longer than {most:,} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"it is not UTF-8 at byte {exc.start}") from None
+    return os.fdopen(fd, encoding="utf-8-sig", newline="")
 
 
 def _open(path: str, confinement: AccessPolicy | None) -> int:

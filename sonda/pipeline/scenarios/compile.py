@@ -20,7 +20,7 @@ from sonda.pipeline.hiding import hide_advisories
 from sonda.pipeline.model import NamedDestination, PluginRef, ValidatedEvent
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.after import resolve_after
-from sonda.pipeline.scenarios.compile_csv import ReadText, ReplayReader, is_replay, no_files
+from sonda.pipeline.scenarios.compile_csv import OpenText, ReplayReader, is_replay, no_files
 from sonda.pipeline.scenarios.compile_entry import EntryCompiler, add_problem
 from sonda.pipeline.scenarios.limits import MOST_SERIES
 from sonda.pipeline.scenarios.plan import (
@@ -65,12 +65,12 @@ def compile_document(
     now_ns: int,
     destinations: Mapping[str, KnownDestination] | None = None,
     in_server: bool = False,
-    read_text: ReadText = no_files,
+    open_text: OpenText = no_files,
 ) -> Result[Scenario, Problem]:
     """Compile a document into a frozen plan; fails with `Malformed` or `Invalid`.
 
     *now_ns* is what `start_time: now` means. *destinations* are those that have a name.
-    *read_text* reads the files that are replayed.
+    *open_text* opens the files that are replayed.
     """
     issues = Issues()
     for path in document.bad_numbers:
@@ -78,7 +78,7 @@ def compile_document(
     head, pieces = examine(document.tree, issues)
     addressing = _Addressing(issues, head, now_ns, destinations or {}, in_server)
     merged = [addressing.with_defaults(piece) for piece in pieces]
-    merged = ReplayReader(issues, read_text).expand(merged)
+    merged = ReplayReader(issues, open_text).expand(merged)
     ids = _ids(merged, issues)
     routes = [addressing.route(piece, of) for piece, of in zip(merged, ids, strict=True)]
     if (problem := issues.problem()) is not None and issues.structural:

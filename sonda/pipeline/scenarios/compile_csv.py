@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import StringIO
 from typing import Any, Final, TypeAlias, get_args
 
 from sonda.pipeline.model import Severity
-from sonda.pipeline.scenarios.csv_replay import ReplayedValues, ReplaySchedule
-from sonda.pipeline.scenarios.csv_table import Header, Table, Unreadable, read_header, read_table
+from sonda.pipeline.scenarios.compile_series import are_labels
+from sonda.pipeline.scenarios.csv_replay import ReplayedValues, ReplaySchedule, RowMessages
+from sonda.pipeline.scenarios.csv_table import (
+    Header,
+    Rows,
+    Times,
+    Unreadable,
+    read_header,
+    read_numbers,
+)
 from sonda.pipeline.scenarios.generators import Generator
 from sonda.pipeline.scenarios.limits import MOST_RATE
-from sonda.pipeline.scenarios.log_generators import Message
 from sonda.pipeline.scenarios.numbers import fraction, seconds
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.structure import Issues, Piece, Replay
 from sonda.pipeline.text.escape import quote
 
 CSV_REPLAY: Final = "csv_replay"
-ReadText: TypeAlias = Callable[[str], str]
-"""Returns a file's text; raises `OSError` or `ValueError` with the reason."""
+OpenText: TypeAlias = Callable[[str], AbstractContextManager[Iterable[str]]]
+"""Opens a file, for its lines; raises `OSError` or `ValueError` with the reason."""
+_NAME_IT: Final = "name it in columns (index {})"
+_LABELS: Final = 'has no labels as in up{job="api"}'
 _MESSAGE: Final = ("message", "msg", "line", "log", "body")
 _SEVERITY: Final = ("severity", "level", "detected_level")
 _SEVERITIES: Final[Mapping[str, Severity]] = {
@@ -32,8 +43,8 @@ _SEVERITIES: Final[Mapping[str, Severity]] = {
 }
 
 
-def no_files(path: str) -> str:
-    """Refuse to read a file."""
+def no_files(path: str) -> AbstractContextManager[Iterable[str]]:
+    """Refuse to open a file."""
     raise OSError(f"no files can be read here: write the rows of {path} into csv")
 
 
@@ -55,138 +66,155 @@ class Column:
 
 @dataclass(slots=True)
 class ReplayReader:
-    """Reads the files of a document, each once."""
+    """Reads the rows that the entries of a document replay."""
 
     issues: Issues
-    read_text: ReadText
+    open_text: OpenText
 
     def expand(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Return the pieces, one for each column where an entry replays a file."""
         return [made for piece in pieces for made in self._expanded(piece)]
 
-    def _expanded(self, piece: Piece) -> Iterator[Piece]:
+    def _expanded(self, piece: Piece) -> Sequence[Piece]:
         if not piece.is_sound or not is_replay(piece.written):
-            yield piece
-            return
+            return [piece]
         kind = "log_generator" if piece.written["signal_type"] == "logs" else "generator"
         where = (*piece.path, kind)
         written = piece.written[kind]
+        source = self._source(written, where)
+        if source is None:
+            return [replace(piece, is_sound=False)]
         try:
-            table = self._table(written, where)
-            if table is None:
-                yield replace(piece, is_sound=False)
-            elif kind == "generator":
-                yield from self._columns(piece, table)
-            else:
-                columns = _log_columns(table, written)
-                yield replace(
-                    piece, replay=Replay(table.times_ns(), messages=_messages(table, columns))
-                )
+            with self._lines(written) as lines:
+                rows = Rows(lines)
+                if kind == "generator":
+                    return self._columns(piece, rows, where)
+                columns = _log_columns(rows, written)
+                times_ns, messages = read_messages(rows, columns)
+                return [replace(piece, replay=Replay(times_ns, messages=messages))]
         except Unreadable as exc:
-            self.issues.value((*where, "file" if "file" in written else "csv"), str(exc))
-            yield replace(piece, is_sound=False)
-
-    def _table(self, written: Mapping[str, Any], where: Path) -> Table | None:
-        given = [name for name in ("file", "csv") if name in written]
-        if len(given) != 1:
-            reason = (
-                "unknown field 'csv': file stands in its place" if given else "missing field 'file'"
-            )
-            self.issues.structure(where, reason)
-            return None
-        if given == ["csv"]:
-            return read_table(written["csv"])
-        try:
-            text = self.read_text(written["file"])
+            self.issues.value((*where, *(exc.path or (source,))), str(exc))
         except (OSError, ValueError) as exc:
-            self.issues.value((*where, "file"), f"cannot read {quote(written['file'])}: {exc}")
-            return None
-        return read_table(text)
+            reason = f"cannot read {quote(written['file'])}: {exc}"
+            self.issues.value((*where, "file"), reason)
+        return [replace(piece, is_sound=False)]
 
-    def _columns(self, piece: Piece, table: Table) -> Iterator[Piece]:
-        written = piece.written
-        columns = _metric_columns(table, written["generator"], written["name"])
-        times_ns = table.times_ns()
+    def _source(self, written: Mapping[str, Any], where: Path) -> str | None:
+        """Return which field has the rows."""
+        given = [name for name in ("file", "csv") if name in written]
+        if len(given) == 1:
+            return given[0]
+        reason = (
+            "unknown field 'csv': file stands in its place" if given else "missing field 'file'"
+        )
+        self.issues.structure(where, reason)
+        return None
+
+    def _lines(self, written: Mapping[str, Any]) -> AbstractContextManager[Iterable[str]]:
+        if "csv" in written:
+            return StringIO(written["csv"], newline="")
+        return self.open_text(written["file"])
+
+    def _columns(self, piece: Piece, rows: Rows, where: Path) -> Sequence[Piece]:
+        written, before = piece.written, len(self.issues.values)
+        columns = _metric_columns(rows, written["generator"], written["name"])
+        for number, one in enumerate(written["generator"].get("columns", ())):
+            if one.get("labels"):
+                at = (*where, "columns", number, "labels")
+                are_labels(one["labels"], "metrics", at, self.issues)
+        if len(self.issues.values) > before:
+            return [replace(piece, is_sound=False)]
+        times_ns, values = read_numbers(rows, {column.place for column in columns})
+        made: list[Piece] = []
         for number, column in enumerate(columns, 1):
             labels = {**written.get("labels", {}), **column.labels}
             own = {**written, "name": column.name, **({"labels": labels} if labels else {})}
             if "id" in written and number > 1:
                 own["id"] = f"{written['id']}_{number}"
-            replay = Replay(times_ns, values=table.values(column.place))
-            yield replace(piece, written=own, replay=replay)
+            replay = Replay(times_ns, values=values[column.place])
+            made.append(replace(piece, written=own, replay=replay))
+        return made
 
 
-def _place(table: Table, asked: Mapping[str, Any]) -> int:
-    """Return the column that is asked for by its index or its head."""
+def _place(rows: Rows, asked: Mapping[str, Any], number: int) -> int:
+    """Return the column that *columns* asks for in this place, by its index or its head."""
+    where = ("columns", number)
     if "index" in asked:
         place = int(asked["index"])
-        if place >= table.width:
-            raise Unreadable(f"has no column {place}: the last one is {table.width - 1}")
+        if place >= rows.width:
+            reason = f"there is no column {place}: the last one is {rows.width - 1}"
+            raise Unreadable(reason, (*where, "index"))
         return place
-    found = table.find(asked["column"])
+    head = quote(asked["column"])
+    found = rows.find(asked["column"])
     if found is None:
-        known = (
-            ", ".join(quote(head) for head in (table.heads or ())[1:]) or "none: there is no head"
-        )
-        raise Unreadable(f"has no column {quote(asked['column'])}; there are {known}")
+        known = ", ".join(map(quote, (rows.heads or ())[1:])) or "none: there is no head"
+        raise Unreadable(f"there is no column {head}; there are {known}", (*where, "column"))
     if not found:
-        raise Unreadable(f"column {quote(asked['column'])} is the first, which holds the times")
+        reason = f"column {head} is the first, which holds the times"
+        raise Unreadable(reason, (*where, "column"))
     return found
 
 
-def _metric_columns(table: Table, written: Mapping[str, Any], name: str) -> list[Column]:
+def _metric_columns(rows: Rows, written: Mapping[str, Any], name: str) -> list[Column]:
     """Return the columns that are asked for, or all, named by their heads."""
-    asked = written.get("columns") or [{"index": place} for place in range(1, table.width)]
+    asked = written.get("columns") or [{"index": place} for place in range(1, rows.width)]
     found: list[Column] = []
-    for one in asked:
-        place = _place(table, one)
-        head = read_header(table.head(place))
+    for number, one in enumerate(asked):
+        place = _place(rows, one, number)
+        text = rows.head(place)
+        head = read_header(text)
         own = one.get("name")
+        if head is None and own is None and "{" in text:
+            reason = f"column {place + 1} ({quote(text)}) {_LABELS}: {_NAME_IT.format(place)}"
+            raise Unreadable(reason)
         if own is None and (head is None or (head.name is None and not head.labels)):
             if len(asked) > 1:
-                text = f" ({quote(table.head(place))})" if table.heads else ""
-                raise Unreadable(f"column {place}{text} names no metric: name it in columns")
+                shown = f" ({quote(text)})" if rows.heads else ""
+                reason = f"column {place + 1}{shown} names no metric: {_NAME_IT.format(place)}"
+                raise Unreadable(reason)
             head = Header(None, {})
         labels = {**(head.labels if head else {}), **one.get("labels", {})}
         found.append(Column(place, own or (head.name if head else None) or name, labels))
     return found
 
 
-def _log_columns(table: Table, written: Mapping[str, Any]) -> dict[str, int]:
+def _log_columns(rows: Rows, written: Mapping[str, Any]) -> dict[str, int]:
     """Return where the message, the severity and each field stand."""
     if "columns" in written:
         found = {}
-        for one in written["columns"]:
-            place = _place(table, one)
-            found[one.get("name") or table.head(place) or f"column_{place}"] = place
+        for number, one in enumerate(written["columns"]):
+            place = _place(rows, one, number)
+            found[one.get("name") or rows.head(place) or f"column_{place}"] = place
     else:
-        found = {table.head(place): place for place in range(1, table.width)}
+        found = {rows.head(place): place for place in range(1, rows.width)}
     for name, synonyms in (("message", _MESSAGE), ("severity", _SEVERITY)):
         spelled = next((one for known in synonyms for one in found if one.lower() == known), None)
         if spelled is not None:
             found[name] = found.pop(spelled)
     if "message" not in found:
-        if table.width > 2:  # noqa: PLR2004  # the times and the only other one
+        if rows.width > 2:  # noqa: PLR2004  # the times and the only other one
             raise Unreadable("has no column message: name one so in columns")
         found = {"message": 1}
     return found
 
 
-def _messages(table: Table, columns: Mapping[str, int]) -> list[Message]:
-    fields = {name: place for name, place in columns.items() if name not in ("message", "severity")}
+def read_messages(rows: Rows, columns: Mapping[str, int]) -> tuple[Sequence[int], RowMessages]:
+    """Return when each row is, in nanoseconds after the first, and what it says."""
+    times = Times(rows)
     severity = columns.get("severity")
-    made: list[Message] = []
-    for place, row in enumerate(table.rows):
-        level: Severity | None = "info"
-        if severity is not None:
-            level = _SEVERITIES.get(row[severity].strip().lower())
-            if level is None:
-                known = ", ".join(get_args(Severity))
-                reason = f"expected one of {known}, got {quote(row[severity])}"
-                raise Unreadable(f"{table.where(place, severity)}: {reason}")
-        said = {name: row[column] for name, column in fields.items()}
-        made.append(Message(level or "info", row[columns["message"]], said))
-    return made
+    kept = {name: place for name, place in columns.items() if name != "severity"}
+    messages = RowMessages([name for name in kept if name != "message"])
+    for place, row in enumerate(rows):
+        times.add(row[0])
+        said = "info" if severity is None else row[severity].strip().lower()
+        level = _SEVERITIES.get(said)
+        if level is None:
+            known = ", ".join(get_args(Severity))
+            reason = f"expected one of {known}, got {quote(row[severity or 0])}"
+            raise Unreadable(f"{rows.where(place, severity or 0)}: {reason}")
+        messages.add(level, {name: row[column] for name, column in kept.items()})
+    return times.since_first_ns(), messages
 
 
 def replay_schedule(piece: Piece, replay: Replay, issues: Issues) -> ReplaySchedule | None:

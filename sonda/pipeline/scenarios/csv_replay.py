@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Final, get_args, overload
 
+from sonda.pipeline.model import Severity
 from sonda.pipeline.scenarios.generators import Ratios
 from sonda.pipeline.scenarios.log_generators import Message
 from sonda.pipeline.scenarios.numbers import NS_PER_S
 from sonda.pipeline.scenarios.schedule import Progression, one_by_one
+
+_LEVELS: Final[tuple[Severity, ...]] = get_args(Severity)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,54 @@ class ReplayedValues:
 
     def bounds(self, ticks: int) -> tuple[Fraction, Fraction]:  # noqa: ARG002  # all of them
         return Fraction(min(self.values)), Fraction(max(self.values))
+
+
+class _Texts:
+    """Many texts in one buffer."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._ends: array[int] = array("q", [0])
+
+    def add(self, text: str) -> None:
+        self._buffer += text.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._buffer))
+
+    def at(self, place: int) -> str:
+        found = self._buffer[self._ends[place] : self._ends[place + 1]]
+        return found.decode("utf-8", "surrogatepass")
+
+
+class RowMessages(Sequence[Message]):
+    """What the rows of a file say, each made when it is asked for; *fields* are their fields."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._levels = bytearray()
+        self._message = _Texts()
+        self._fields = {name: _Texts() for name in fields}
+
+    def add(self, severity: Severity, texts: Mapping[str, str]) -> None:
+        """Add a row: its message, and its fields."""
+        self._levels.append(_LEVELS.index(severity))
+        self._message.add(texts["message"])
+        for name, kept in self._fields.items():
+            kept.add(texts[name])
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    @overload
+    def __getitem__(self, place: int) -> Message: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Message]: ...
+
+    def __getitem__(self, place: int | slice) -> Message | list[Message]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        severity = _LEVELS[self._levels[place]]
+        said = {name: kept.at(place) for name, kept in self._fields.items()}
+        return Message(severity, self._message.at(place), said)
 
 
 @dataclass(frozen=True)

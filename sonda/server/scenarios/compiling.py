@@ -9,14 +9,14 @@ import asyncio
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 from returns.result import Failure, Result
 
 from sonda.pipeline.hiding import hide_refusal
 from sonda.pipeline.model import NamedDestination
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.read_below import read_text
+from sonda.pipeline.net.read_below import open_text
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.scenarios.changes import restored
@@ -61,7 +61,7 @@ class Compiler:
                     compile_document,
                     now_ns=started_ns,
                     destinations=known,
-                    read_text=self._read_rows,
+                    open_text=self._open_rows,
                 )
             )
         )
@@ -84,7 +84,7 @@ class Compiler:
                 now_ns=time.time_ns(),
                 destinations=known,
                 in_server=True,
-                read_text=self._read_rows,
+                open_text=self._open_rows,
             )
         )
         if isinstance(compiled, Failure):
@@ -99,5 +99,5 @@ class Compiler:
                 raise Refusal.of(hide_refusal(shown, order).failure())
         return scenario
 
-    def _read_rows(self, path: str) -> str:
-        return read_text(path, self._network.confinement, MOST_BYTES)
+    def _open_rows(self, path: str) -> TextIO:
+        return open_text(path, self._network.confinement, MOST_BYTES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from bisect import bisect_left
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from returns.result import Failure
 
 from sonda.pipeline.model import Log
 from sonda.pipeline.net import AccessPolicy
-from sonda.pipeline.net.read_below import read_text
+from sonda.pipeline.net.read_below import open_text
 from sonda.pipeline.problems import Malformed
 from sonda.pipeline.scenarios.csv_replay import ReplaySchedule
-from sonda.pipeline.scenarios.csv_table import read_header
+from sonda.pipeline.scenarios.csv_table import Rows, read_header, read_numbers
 from sonda.scenarios import load_scenario
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, log, metric
 
@@ -147,15 +149,44 @@ def test_other_heads(head: str) -> None:
         ("Time,v\n0,1\nsoon,2\n", {}, 'row 3, column 1 ("Time"): expected a time'),
         ("Time,v\n0,1\n0,2\n", {}, 'row 3, column 1 ("Time"): is not later than the row before'),
         ("Time,v\n0,1\n1,2,3\n", {}, "row 3 has 3 cells, and the first 2"),
+        ("Time,v\n0,1\n1,\u0663\n", {}, "row 3, column 2"),
+        ("Time,v\n\n0,1\n\n1,2\n\n2,x\n", {}, "row 7, column 2"),
+        ("Time,v\n1,1\n2026-01-01T00:00:00Z,2\n", {}, "row 3, column 1"),
+        ("Time,v\n2026-01-01T00:00:00Z,1\n5,2\n", {}, "row 3, column 1"),
+        ("0,1\n200000000000000000.1,1\n200000000000000000.2,1\n", {}, "row 3, column 1: is not a"),
+        ("-8999999999999999999,1\n8999999999999999999,2\n", {}, "row 2, column 1: is more than"),
+        ("Time,up{job=api}\n0,1\n1,2\n", {}, "column 2"),
         ("Time,v\n", {}, "holds no row"),
         ("", {}, "holds no row"),
         ("Time\n0\n", {}, "needs a second column"),
         ("Time,v\n0,1\n", {}, "generator.repeat: needs two rows"),
-        ("Time,A b,C d\n0,1,2\n", {}, 'column 1 ("A b") names no metric: name it in columns'),
-        ("Time,v\n0,1\n", {"columns": [{"index": 2}]}, "has no column 2: the last one is 1"),
-        ("Time,v\n0,1\n", {"columns": [{"column": "w"}]}, 'has no column "w"; there are "v"'),
+        (
+            "Time,A b,C d\n0,1,2\n",
+            {},
+            'column 2 ("A b") names no metric: name it in columns (index 1)',
+        ),
+        (
+            "Time,v\n0,1\n",
+            {"columns": [{"index": 2}]},
+            "columns[0].index: there is no column 2: the last one is 1",
+        ),
+        (
+            "Time,v\n0,1\n",
+            {"columns": [{"column": "w"}]},
+            'columns[0].column: there is no column "w"; there are "v"',
+        ),
         ("Time,v\n0,1\n", {"columns": [{"column": "Time"}]}, "is the first, which holds the times"),
         ("Time,v\n0,1\n", {"columns": []}, "generator.columns"),
+        (
+            "Time,v\n0,1\n",
+            {"columns": [{"index": 1, "name": "a b"}]},
+            "[0].name: invalid metric name",
+        ),
+        (
+            "Time,v\n0,1\n",
+            {"columns": [{"index": 1, "labels": {"a-b": "c"}}]},
+            "generator.columns[0].labels.a-b: invalid label name",
+        ),
         ("Time,v\n0,1\n", {"columns": [{"name": "x"}]}, "expected either index or column"),
         ("Time,v\n0,1\n1,1\n", {"timescale": 0}, "generator.timescale"),
         ("Time,v\n0,1\n1,1\n", {"timescale": 10**7}, "generator.timescale: makes more than"),
@@ -199,19 +230,43 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert isinstance(failed, Failure)
     assert "generator.file: cannot read" in str(failed.failure())
     confinement = AccessPolicy(tmp_path, tmp_path)
-    assert read_text("rows.csv", confinement, 1000) == GRAFANA
+    with open_text("rows.csv", confinement, 1000) as opened:
+        assert opened.read() == GRAFANA
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "link.csv").symlink_to(path)
     below = AccessPolicy(inner, inner)
     for outside in ("../rows.csv", str(path), "link.csv"):
         with pytest.raises(PermissionError, match="outside the file root"):
-            read_text(outside, below, 1000)
+            open_text(outside, below, 1000)
     with pytest.raises(ValueError, match="longer than 10 bytes"):
-        read_text("rows.csv", confinement, 10)
-    (tmp_path / "latin.csv").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="not UTF-8 at byte 0"):
-        read_text("latin.csv", confinement, 10)
+        open_text("rows.csv", confinement, 10)
+    path.write_bytes(b"t,v\n0,1\n1,\xff\n")
+    reason = "generator.file: is not UTF-8, in a row after 0"  # a block at a time is decoded
+    assert reason in str(load_scenario(entry).failure())
+    folder = metric(rate=None, generator={"type": "csv_replay", "file": str(tmp_path)})
+    assert "cannot read" in str(load_scenario(folder).failure())
+    assert "it is no regular file" in str(load_scenario(folder).failure())
+
+
+def test_a_long_file_costs_no_more_than_its_numbers() -> None:
+    """Rows are read one by one: a number and a time are kept of each, 8 bytes both."""
+    count, most = 20_000, 2_000_000
+
+    def lines() -> Iterator[str]:
+        yield "Time,v,other\n"
+        for place in range(count):
+            yield f"{place},{place % 7},{'x' * 100}\n"
+
+    tracemalloc.start()
+    try:
+        times_ns, values = read_numbers(Rows(lines()), [1])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most
+    assert list(times_ns) == [place * 10**9 for place in range(count)]
+    assert list(values[1]) == [place % 7 for place in range(count)]
 
 
 @settings(max_examples=100, deadline=None)
