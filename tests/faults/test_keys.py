@@ -28,7 +28,7 @@ from tests.support.serving import PATIENCE_S, Serving, serving
 from .ledger import IS_FULL, Ledger, Row
 
 TRIES: Final = 5
-KILLS: Final = 18 if IS_FULL else 2
+KILLS: Final = 9 if IS_FULL else 2
 CUTS: Final[tuple[bool | None, ...]] = (True, None, False, None)
 """Whether the first push since a kill is stored, though not answered; or else it is answered."""
 EVENTS: Final = 3_600 if IS_FULL else 240  # of each pair
