@@ -35,7 +35,7 @@ class Certificates:
 
 def make_certificates(folder: Path) -> Certificates:
     """Write an authority, a server certificate for 127.0.0.1 and localhost, and two of clients."""
-    import trustme  # noqa: PLC0415  # `make loki` runs without the tools, and needs no certificate
+    import trustme  # `make loki` runs without the tools, and needs no certificate
 
     folder.mkdir()
     authority, nobody = trustme.CA(), trustme.CA()
