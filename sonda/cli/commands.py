@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "wrap": ("sonda.cli.wrap", "wrap"),
 }
 _HANDLES_SIGNALS: Final = ("serve",)
+_STOPPED_BY_SIGNALS: Final = ("run",)
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -44,6 +45,10 @@ class _Sonda(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _STOPPED_BY_SIGNALS:  # even while it is loaded
+            from sonda.cli.interruption import Stops
+
+            ctx.obj = ctx.with_resource(Stops())
         name, command, rest = super().resolve_command(ctx, args)
         if name in _HANDLES_SIGNALS:
             from sonda.cli.interruption import restore_default_signals

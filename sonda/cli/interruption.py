@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,6 +59,60 @@ def run_until_interrupted(main: Coroutine[Any, Any, None]) -> bool:
             except asyncio.CancelledError:
                 return False
     return True
+
+
+class Stops:
+    """The signals that stop a run: the first one does, and a second one ends it at once.
+
+    Use it as a context manager around the run and what is before and after it. A signal that comes
+    before the run has begun stops it as it begins, so that it ends with its ledger as ever; once it
+    is over there is nothing to stop. Where nothing can be stopped, a second signal raises
+    `KeyboardInterrupt`.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._borne = 1
+        self._stop: Callable[[int], object] | None = None
+
+    def __enter__(self) -> Self:
+        """Handle the signals that are not ignored."""
+        self._handling = _handling(self._signalled)
+        self._handling.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Handle the signals as before."""
+        self._handling.__exit__(None, None, None)
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise `KeyboardInterrupt` at the first signal, for what may take long and sends nothing."""
+        if self._received:
+            raise KeyboardInterrupt
+        self._borne = 0
+        try:
+            yield
+        finally:
+            self._borne = 1
+
+    @contextmanager
+    def calling(self, stop: Callable[[int], object]) -> Iterator[None]:
+        """Call *stop* with the number of each signal, from 1 on, those received before included."""
+        self._stop = stop
+        for number in range(1, self._received + 1):
+            stop(number)
+        try:
+            yield
+        finally:
+            self._stop, self._received = None, 0
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        self._received += 1
+        if self._stop is not None:
+            self._stop(self._received)
+        elif self._received > self._borne:
+            raise KeyboardInterrupt
 
 
 async def _until_done(task: asyncio.Task[None]) -> None:

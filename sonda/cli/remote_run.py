@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from sonda.cli.interruption import SIGNALS
 from sonda.cli.outcomes import Exit, redact
 from sonda.cli.running import (
-    STOP_SIGNALS,
     Watcher,
     open_private,
     print_plan,
@@ -109,7 +109,7 @@ class _Stopping:
         self._due: list[str] = []
         self._run_id: str | None = None
         self._stops: set[asyncio.Task[Any]] = set()
-        for number in STOP_SIGNALS:
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 asyncio.get_running_loop().add_signal_handler(number, self._signalled)
 

@@ -7,7 +7,9 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +19,7 @@ from sonda.cli import params
 from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
+    from sonda.cli.interruption import Stops
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.scenarios.plan import Scenario
     from sonda.pipeline.scenarios.reading import Document
@@ -126,7 +129,10 @@ _OVERRIDES: Final = (
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with named destinations.  [default: the nearest sonda.toml]",
 )
+@click.pass_obj
 def run(
+    stops: Stops,
+    /,
     file: str,
     dry_run: bool,
     as_json: bool,
@@ -141,44 +147,49 @@ def run(
 
     Ctrl-C waits for what is in flight; a second one does not.
     """
-    from returns.result import Failure
-
-    from sonda.cli.overrides import apply
-    from sonda.cli.printing import require_writable
-    from sonda.cli.running import run_scenario, show_plan
-
     if failed is not None:
+        from sonda.cli.printing import require_writable
+
         if dry_run:
             raise click.UsageError("--failed goes without --dry-run, which delivers nothing")
         require_writable(failed)
-    document = _read(file, as_json=as_json)
-    secrets: dict[str, str] = {}
-    apply(document.tree, overrides, config, secrets)
+    with nullcontext() if Path(file).is_file() else stops.raising():  # others may never end
+        document = _read(file, as_json=as_json)
     if server is not None:
         if shard is not None:
             raise click.UsageError("--shard goes without --server, which runs the whole")
         _drain_s(drain)
         given = _OnServer(server, drain, failed, dry_run=dry_run, as_json=as_json)
-        sys.exit(given.run(document, secrets))
-    compiled = _compile(document, config, secrets)
-    if isinstance(compiled, Failure):
-        _refuse(file, compiled.failure(), secrets, as_json=as_json)
-    scenario = compiled.unwrap()
-    if shard is not None:
-        scenario = _shard_of(scenario, shard)
+        with stops.raising():
+            sys.exit(given.run(document, _overridden(document, overrides, config)))
+    compiling = partial(
+        _compile, file, document, overrides, config=config, shard=shard, as_json=as_json
+    )
     if dry_run:
-        sys.exit(show_plan(scenario, secrets, as_json=as_json))
+        from sonda.cli.running import show_plan
+
+        with stops.raising():
+            sys.exit(show_plan(*compiling(), as_json=as_json))
+    from sonda.cli.running import run_scenario
+
     drain_s = _drain_s(drain)
-    sys.exit(run_scenario(scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json))
+    scenario, secrets = compiling()
+    sys.exit(
+        run_scenario(
+            scenario, secrets, drain_s=drain_s, failed=failed, as_json=as_json, stops=stops
+        )
+    )
 
 
-def _shard_of(scenario: Scenario, shard: Shard) -> Scenario:
-    from sonda.pipeline.scenarios.shards import shard_of
+def _overridden(
+    document: Document, overrides: Mapping[str, Any], config: Path | None
+) -> dict[str, str]:
+    """Apply the options to a document; return the secrets that they named."""
+    from sonda.cli.overrides import apply
 
-    try:
-        return shard_of(scenario, shard)
-    except ValueError as exc:
-        raise click.BadParameter(str(exc), param_hint="'--shard'") from None
+    secrets: dict[str, str] = {}
+    apply(document.tree, overrides, config, secrets)
+    return secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,14 +244,36 @@ def _read(file: str, *, as_json: bool) -> Document:
     return document.unwrap()
 
 
-def _compile(document: Document, config: Path | None, secrets: dict[str, str]) -> Any:
+def _compile(
+    file: str,
+    document: Document,
+    overrides: Mapping[str, Any],
+    *,
+    config: Path | None,
+    shard: Shard | None,
+    as_json: bool,
+) -> tuple[Scenario, Mapping[str, str]]:
+    """Return the scenario and its secrets, or exit with what is wrong with it."""
+    from returns.result import Failure
+
     from sonda.cli.overrides import named_destinations
     from sonda.pipeline.deliver import now_ns
     from sonda.pipeline.scenarios.compile import compile_document
     from sonda.pipeline.scenarios.local_files import open_rows
 
+    secrets = _overridden(document, overrides, config)
     known = named_destinations(document.tree, config, secrets)
-    return compile_document(document, now_ns=now_ns(), destinations=known, open_text=open_rows)
+    compiled = compile_document(document, now_ns=now_ns(), destinations=known, open_text=open_rows)
+    if isinstance(compiled, Failure):
+        _refuse(file, compiled.failure(), secrets, as_json=as_json)
+    scenario = compiled.unwrap()
+    if shard is not None:
+        from sonda.pipeline.scenarios.shards import shard_of
+
+        scenario = shard_of(scenario, shard)
+        if not scenario.entries:
+            click.echo(f"shard {shard} has no event: there are fewer series than shards", err=True)
+    return scenario, secrets
 
 
 def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:

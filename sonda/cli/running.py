@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from typing import Any, Final, Protocol, TextIO
 
 import click
 
+from sonda.cli.interruption import Stops
 from sonda.cli.outcomes import Exit, redact
 from sonda.pipeline.events import to_json
 from sonda.pipeline.net import Network
@@ -28,7 +28,6 @@ from sonda.pipeline.text.cards import lines_of_preview
 from sonda.pipeline.text.escape import escape
 
 _EVERY_S: Final = 5.0
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
 
 
@@ -82,10 +81,11 @@ def run_scenario(
     drain_s: float,
     failed: Path | None,
     as_json: bool,
+    stops: Stops,
 ) -> Exit:
     """Run a scenario to its end; print its ledger, and return the exit status."""
     warn(redact(scenario.warnings, secrets))
-    report = asyncio.run(_run(scenario, secrets, RunLimits(drain_s=drain_s)))
+    report = asyncio.run(_run(scenario, secrets, RunLimits(drain_s=drain_s), stops))
     started = scenario.starting(report.started_ns)
     if failed is not None:
         _write_undelivered(failed, started, report)
@@ -120,7 +120,10 @@ def exit_status(report: Report) -> Exit:
     return Exit.REJECTED if ledger.rejected or ledger.skipped else Exit.DELIVERED
 
 
-async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: RunLimits) -> Report:
+async def _run(
+    scenario: Scenario, secrets: Mapping[str, str], limits: RunLimits, stops: Stops
+) -> Report:
+    loop = asyncio.get_running_loop()
     with watching({entry.id: entry.planned for entry in scenario.entries}) as watcher:
 
         def notice(entry: str, text: str) -> None:
@@ -130,27 +133,14 @@ async def _run(scenario: Scenario, secrets: Mapping[str, str], limits: RunLimits
 
         noticed: set[str] = set()
         async with Run(scenario, limits=limits, noticed=notice) as run:
-            _drain_on_signals(run)
-            async for progress in run:
-                watcher.show(progress)
-            return (await run.report()).unwrap()
 
+            def stop(signals: int) -> None:
+                loop.call_soon_threadsafe(run.stop if signals == 1 else run.cut_off)
 
-def _drain_on_signals(run: Run) -> None:
-    """Drain the run at the first signal, and end it at the second."""
-    loop = asyncio.get_running_loop()
-    got: list[int] = []
-
-    def stop(number: int) -> None:
-        got.append(number)
-        if len(got) > 1:
-            run.cut_off()
-        else:
-            run.stop()
-
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, stop, number)
+            with stops.calling(stop):
+                async for progress in run:
+                    watcher.show(progress)
+                return (await run.report()).unwrap()
 
 
 @contextmanager

@@ -28,11 +28,10 @@ from sonda.pipeline.interruption import (
     outcomes_of_group,
     what_became,
 )
-from sonda.pipeline.long_bodies import prepare_in_turns
+from sonda.pipeline.long_bodies import Document, Validated, prepare_in_turns
 from sonda.pipeline.model import (
     EncodedEvent,
     Event,
-    NamedDestination,
     Preview,
     Receipt,
     Route,
@@ -120,18 +119,17 @@ class Pipeline:
         *,
         received_ns: int | None = None,
         caller: Caller = ANYBODY,
-        document: Result[dict[str, Any], Problem] | None = None,
+        done: tuple[Document, Validated] | None = None,
     ) -> Result[EncodedEvent, Problem]:
         """Return the encoded event of a JSON body: parse, validate, preflight, encode; no I/O.
 
         Without a timestamp of its own the event gets *received_ns*, by default the time now. Fails
         with `NotJson`, `Malformed` or `Invalid`, and with `Forbidden` for what *caller* may not use.
-        The *delivery* learns of each stage; *document* is the body, where it was parsed before.
+        The *delivery* learns of each stage; *done* is what the first two made at *received_ns*.
         """
         time_ns = now_ns() if received_ns is None else received_ns
-        document = document or parse(raw)
-        find = partial(self._find, caller)
-        validated = document.bind(partial(validate, received_ns=time_ns, destinations=find))
+        document = done[0] if done else parse(raw)
+        validated = done[1] if done else self.validate(document, time_ns, caller)
         order = validated.bind(self._preflight)
         valid = order.value_or(None)
         if is_named := valid is not None and valid.destination is not None:
@@ -147,9 +145,10 @@ class Pipeline:
             delivery.encoded_ns = perf_counter_ns()
         return encoded
 
-    def _find(self, caller: Caller, name: str) -> NamedDestination | None:
-        """Return the operator's destination *name*, if the caller may use it."""
-        return self._directory().get(name) if caller.may_use(name) else None
+    def validate(self, document: Document, received_ns: int, caller: Caller) -> Validated:
+        """Return the event of a parsed body; fails as `prepare` does, `Forbidden` aside."""
+        find = partial(caller.find, self._directory)
+        return document.bind(partial(validate, received_ns=received_ns, destinations=find))
 
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
@@ -333,7 +332,7 @@ class Pipeline:
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        prepared = await prepare_in_turns(raw, partial(self.prepare, raw, caller=caller))
+        prepared = await prepare_in_turns(self, raw, received_ns=now_ns(), caller=caller)
         return await then(prepared, partial(self._describe, until_s=until_s))
 
     async def _describe(

@@ -8,32 +8,63 @@ in each turn of the loop. A thread would be no help: it holds the interpreter ju
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from returns.result import Result
 
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.model import EncodedEvent, ValidatedEvent
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.stages.parse import parse
 
 LONG_BYTES: Final = 32 * 1024
 """A shorter body takes too little time to be worth a turn."""
 
-T_co = TypeVar("T_co", covariant=True)
+Document = Result[dict[str, Any], Problem]
+Validated = Result[ValidatedEvent, Problem]
 _LOCKS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
 
-class _Prepares(Protocol[T_co]):
-    def __call__(self, *, document: Result[dict[str, Any], Problem] | None) -> T_co: ...
+class PreparingPipeline(Protocol):
+    """The stages that need no I/O; see `Pipeline`."""
+
+    def validate(self, document: Document, received_ns: int, caller: Caller) -> Validated:
+        """Return the event of a parsed body."""
+        ...
+
+    def prepare(
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        received_ns: int | None = None,
+        caller: Caller = ANYBODY,
+        done: tuple[Document, Validated] | None = None,
+    ) -> Result[EncodedEvent, Problem]:
+        """Return the encoded event of a body, the first stages of which may be done; no I/O."""
+        ...
 
 
-async def prepare_in_turns(raw: bytes, prepare: _Prepares[T_co]) -> T_co:
-    """Return what *prepare* makes of a body, given the parsed document of a long one."""
+async def prepare_in_turns(
+    pipeline: PreparingPipeline,
+    raw: bytes,
+    delivery: Delivery | None = None,
+    *,
+    received_ns: int,
+    caller: Caller,
+) -> Result[EncodedEvent, Problem]:
+    """Return what the pipeline's `prepare` does; the stages of a long body have a turn each."""
+    prepare = partial(pipeline.prepare, raw, delivery, received_ns=received_ns, caller=caller)
     if len(raw) < LONG_BYTES:
-        return prepare(document=None)
+        return prepare()
     async with _LOCKS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         document = parse(raw)
         await asyncio.sleep(0)
-        prepared = prepare(document=document)
+        validated = pipeline.validate(document, received_ns, caller)
+        await asyncio.sleep(0)
+        prepared = prepare(done=(document, validated))
         await asyncio.sleep(0)
     return prepared

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from returns.result import Result
 
+from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.long_bodies import prepare_in_turns
+from sonda.pipeline.long_bodies import PreparingPipeline, prepare_in_turns
 from sonda.pipeline.model import EncodedEvent, Preview, Receipt
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
@@ -19,20 +19,8 @@ from sonda.rejections import ShuttingDown
 from sonda.resources.errors import Rejected
 
 
-class PipelineProtocol(AbstractAsyncContextManager[object], Protocol):
+class PipelineProtocol(PreparingPipeline, AbstractAsyncContextManager[object], Protocol):
     """What a test may put another one in the place of."""
-
-    def prepare(
-        self,
-        raw: bytes,
-        delivery: Delivery | None = None,
-        *,
-        received_ns: int | None = None,
-        caller: Caller = ANYBODY,
-        document: Result[dict[str, Any], Problem] | None = None,
-    ) -> Result[EncodedEvent, Problem]:
-        """Return the encoded event of a body, which may have been parsed before; no I/O."""
-        ...
 
     async def deliver(
         self,
@@ -81,8 +69,8 @@ async def prepare(
 
     Raise `Rejected` with `ShuttingDown` where a shutdown cancels that: nothing has been sent.
     """
-    work = partial(pipeline.prepare, raw, delivery, received_ns=received_ns, caller=caller)
+    time_ns = now_ns() if received_ns is None else received_ns
     try:
-        return await prepare_in_turns(raw, work)
+        return await prepare_in_turns(pipeline, raw, delivery, received_ns=time_ns, caller=caller)
     except asyncio.CancelledError:
         raise Rejected(ShuttingDown()) from None

@@ -147,6 +147,13 @@ def test_a_run_ends_with_its_ledger(tmp_path: Path) -> None:
     assert (ledger["due"], ledger["delivered"], ledger["in_flight"]) == (8, 8, 0)
 
 
+def test_a_full_disk_rejects_at_once() -> None:
+    """The operating system's no is the verdict on each event: nothing is waited for."""
+    result = _sonda("--json", "--to", "file=/dev/full")
+    ledger = json.loads(result.stdout)["ledger"]
+    assert (result.exit_code, ledger["rejected"], ledger["due"]) == (1, 8, 8)
+
+
 def test_what_was_not_delivered_can_be_sent_again(tmp_path: Path) -> None:
     """`--failed` has the events as `sonda emit` takes them; status 1 says that some were rejected."""
     failed, out = tmp_path / "failed.jsonl", tmp_path / "out.txt"

@@ -78,9 +78,25 @@ def test_a_dry_run_shows_the_shard(tmp_path: Path) -> None:
     assert entry["events"][0].startswith('load{series="1"} ')
 
 
+def test_a_shard_without_events_succeeds(tmp_path: Path) -> None:
+    """It has a ledger of its own, so that none is missing when they are added up."""
+    printed = []
+    for index in range(7):
+        result = _run(tmp_path, "--shard", f"{index}/7", "--json")
+        assert result.exit_code == 0, result.output
+        assert ("has no event" in result.stderr) == (index >= 5)
+        printed.append(tmp_path / f"{index}.json")
+        printed[-1].write_text(result.stdout, encoding="utf-8")
+    merged = CliRunner().invoke(sonda, ["ledger", "merge", *map(str, printed)])
+    assert merged.exit_code == 0
+    document = json.loads(merged.stdout)
+    assert document["shards"] == {"count": 7, "missing": []}
+    assert (document["ledger"]["planned"], document["ledger"]["delivered"]) == (15, 15)
+
+
 @pytest.mark.parametrize(
     ("shard", "text"),
-    [("2/2", "I from 0 to N - 1"), ("a/b", "I from 0"), ("6/7", "only 5 series of metrics")],
+    [("2/2", "I from 0 to N - 1"), ("a/b", "I from 0"), ("-1/2", "I from 0")],
 )
 def test_what_is_no_shard(tmp_path: Path, shard: str, text: str) -> None:
     """A mistake before anything is sent: status 2."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.long_bodies import Validated
 from sonda.pipeline.model import Confirmed, EncodedEvent, Preview, Receipt, WirePreview
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
@@ -65,6 +66,9 @@ class Pipe:
 
     async def __aexit__(self, *_: object) -> None:
         self.is_open = False
+
+    def validate(self, *_: object) -> Validated:
+        raise NotImplementedError
 
     def prepare(self, raw: bytes, *_: object, **__: object) -> Result[EncodedEvent, Problem]:
         raise NotImplementedError

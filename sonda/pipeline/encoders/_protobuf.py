@@ -6,6 +6,7 @@ Spec: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 _LOW_BITS: Final = 0x7F
@@ -36,21 +37,34 @@ def label(name: str, value: str) -> bytes:
     return delimited(b"", delimited(b"\x0a", first) + delimited(b"\x12", second))
 
 
-def attribute(name: str, value: str) -> bytes:
+def attributes(values: Mapping[str, str]) -> dict[str, bytes]:
+    """Return each as a `KeyValue` of OTLP behind its length, sorted by name: equal events are equal.
+
+    A length below 128 is one byte, and one character of ASCII: as text it takes half as long.
+    """
+    written = {}
+    for name in sorted(values):
+        value = values[name]
+        first = len(name) if name.isascii() else len(name.encode())
+        second = len(value) if value.isascii() else len(value.encode())
+        if first and first + second < _SHORT:
+            written[name] = (
+                f"{_LENGTH[first + second + 6]}\n{_LENGTH[first]}{name}"
+                f"\x12{_LENGTH[second + 2]}\n{_LENGTH[second]}{value}"
+            ).encode()
+        else:
+            written[name] = _attribute(name, value)
+    return written
+
+
+_LENGTH: Final = [chr(length) for length in range(_LOW_BITS + 1)]
+
+
+def _attribute(name: str, value: str) -> bytes:
     """Return a `KeyValue` of OTLP, with a text for its value, behind its length.
 
     An empty name is a default, which is not written; an empty value is, as it is one of several kinds.
     """
     first, second = name.encode(), value.encode()
-    size = len(second)
-    if first and len(first) + size < _SHORT:
-        return b"%c\x0a%c%b\x12%c\x0a%c%b" % (
-            len(first) + size + 6,
-            len(first),
-            first,
-            size + 2,
-            size,
-            second,
-        )
     key = delimited(b"\x0a", first) if first else b""
     return delimited(b"", key + delimited(b"\x12", delimited(b"\x0a", second)))

@@ -59,7 +59,7 @@ def _series(metric: Metric, options: InfluxLp) -> str:
     """Return a point up to its value: name, tags and the field's key."""
     names = sorted(name for name, value in metric.labels.items() if value)
     values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
-    tags = "".join(map(",{}={}".format, names, values))
+    tags = "".join([f",{name}={value}" for name, value in zip(names, values, strict=True)])
     return f"{metric.name}{tags} {options.field_key.translate(_ESCAPES)}="
 
 

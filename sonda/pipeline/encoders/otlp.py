@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -15,22 +16,23 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     HistogramDataPoint,
+    NumberDataPoint,
     SummaryDataPoint,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    Metric as OtlpMetric,
+    Histogram as OtlpHistogram,
 )
 from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import Encoder
-from sonda.pipeline.encoders._protobuf import attribute
+from sonda.pipeline.encoders._protobuf import attributes, delimited
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
 
@@ -48,6 +50,12 @@ _OF_RESOURCE: Final = b"\x0a"
 _OF_RECORD: Final = b"\x32"
 _OF_NUMBER: Final = b"\x3a"  # and of a summary
 _OF_HISTOGRAM: Final = b"\x4a"
+# The tags of messages inside of others.
+_FIELD_1: Final = b"\x0a"  # resources of a request, the resource itself, a scope, points
+_FIELD_2: Final = b"\x12"  # scopes of a resource, records or metrics of a scope
+_GAUGE: Final = b"\x2a"
+_HISTOGRAM: Final = b"\x4a"
+_SUMMARY: Final = b"\x5a"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -59,88 +67,84 @@ class Otlp:
 def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     """Render one serialised request, time in nanoseconds; it never fails.
 
-    Messages are filled in place: to put one into another copies it.
+    Attributes are joined with the rest as bytes: an event may have a hundred thousand, and the
+    library would read each into an object, for the record and for its resource.
     """
-    labels = _attributes(event.labels)
+    labels = attributes(event.labels)
     resource = _join(_OF_RESOURCE, labels, {"service.name": _service(event.labels)})
-    match event:
-        case Log():
-            logs = ExportLogsServiceRequest()
-            of_logs = logs.resource_logs.add()
-            of_logs.resource.MergeFromString(resource)
-            _fill_record(of_logs.scope_logs.add(scope=_scope()).log_records.add(), event, labels)
-            return Success(logs.SerializeToString())
-        case _:
-            metrics = ExportMetricsServiceRequest()
-            of_metrics = metrics.resource_metrics.add()
-            of_metrics.resource.MergeFromString(resource)
-            _fill_metric(of_metrics.scope_metrics.add(scope=_scope()).metrics.add(), event, labels)
-            return Success(metrics.SerializeToString())
+    record = _record(event, labels) if isinstance(event, Log) else _metric(event, labels)
+    in_scope = delimited(_FIELD_1, _scope()) + delimited(_FIELD_2, record)
+    in_resource = delimited(_FIELD_1, resource) + delimited(_FIELD_2, in_scope)
+    return Success(delimited(_FIELD_1, in_resource))
 
 
-def _scope() -> InstrumentationScope:
-    return InstrumentationScope(name="sonda", version=version())
+@cache
+def _scope() -> bytes:
+    return InstrumentationScope(name="sonda", version=version()).SerializeToString()
 
 
-def _fill_record(record: LogRecord, log: Log, labels: Mapping[str, bytes]) -> None:
-    record.time_unix_nano = record.observed_time_unix_nano = log.time_ns
-    record.severity_number = _SEVERITY_NUMBERS[log.severity]
-    record.severity_text = log.severity.upper()
-    record.body.string_value = log.message
-    record.MergeFromString(_join(_OF_RECORD, labels, log.fields))
+def _record(log: Log, labels: Mapping[str, bytes]) -> bytes:
+    """Serialise a record; its fields ascend, as the library writes them."""
+    before = LogRecord(
+        time_unix_nano=log.time_ns,
+        severity_number=_SEVERITY_NUMBERS[log.severity],
+        severity_text=log.severity.upper(),
+        body=AnyValue(string_value=log.message),
+    )
+    after = LogRecord(observed_time_unix_nano=log.time_ns)
+    attributes = _join(_OF_RECORD, labels, log.fields)
+    return before.SerializeToString() + attributes + after.SerializeToString()
 
 
-def _fill_metric(
-    metric: OtlpMetric, event: Metric | Histogram | Summary, labels: Mapping[str, bytes]
-) -> None:
-    metric.name = event.name
+def _metric(event: Metric | Histogram | Summary, labels: Mapping[str, bytes]) -> bytes:
     match event:
         case Metric():
-            point = metric.gauge.data_points.add(
-                time_unix_nano=event.time_ns, as_double=event.value
-            )
-            point.MergeFromString(_join(_OF_NUMBER, labels))
+            number = NumberDataPoint(time_unix_nano=event.time_ns, as_double=event.value)
+            point = number.SerializeToString() + _join(_OF_NUMBER, labels)
+            data = delimited(_GAUGE, delimited(_FIELD_1, point))
         case Histogram():
-            metric.histogram.aggregation_temporality = _CUMULATIVE
-            _fill_histogram(metric.histogram.data_points.add(), event, labels)
+            point = _histogram(event).SerializeToString() + _join(_OF_HISTOGRAM, labels)
+            kind = OtlpHistogram(aggregation_temporality=_CUMULATIVE).SerializeToString()
+            data = delimited(_HISTOGRAM, delimited(_FIELD_1, point) + kind)
         case Summary():
-            _fill_summary(metric.summary.data_points.add(), event, labels)
+            point = _summary(event).SerializeToString() + _join(_OF_NUMBER, labels)
+            data = delimited(_SUMMARY, delimited(_FIELD_1, point))
+    return delimited(_FIELD_1, event.name.encode()) + data
 
 
-def _fill_histogram(
-    point: HistogramDataPoint, event: Histogram, labels: Mapping[str, bytes]
-) -> None:
-    """Write what each bucket has for itself. A sum is only for what is never below 0."""
+def _histogram(event: Histogram) -> HistogramDataPoint:
+    """Return what each bucket has for itself. A sum is only for what is never below 0."""
     cumulative = [*event.counts, event.count]
-    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
-    point.count = event.count
-    point.bucket_counts.extend(after - before for before, after in pairwise([0, *cumulative]))
-    point.explicit_bounds.extend(event.bounds)
+    point = HistogramDataPoint(
+        start_time_unix_nano=event.since_ns,
+        time_unix_nano=event.time_ns,
+        count=event.count,
+        bucket_counts=[after - before for before, after in pairwise([0, *cumulative])],
+        explicit_bounds=event.bounds,
+    )
     if not event.has_negative:
         point.sum = event.total
-    point.MergeFromString(_join(_OF_HISTOGRAM, labels))
+    return point
 
 
-def _fill_summary(point: SummaryDataPoint, event: Summary, labels: Mapping[str, bytes]) -> None:
-    point.start_time_unix_nano, point.time_unix_nano = event.since_ns, event.time_ns
-    point.count, point.sum = event.count, event.total
+def _summary(event: Summary) -> SummaryDataPoint:
+    point = SummaryDataPoint(
+        start_time_unix_nano=event.since_ns,
+        time_unix_nano=event.time_ns,
+        count=event.count,
+        sum=event.total,
+    )
     for quantile, value in zip(event.quantiles, event.values, strict=True):
         point.quantile_values.add(quantile=quantile, value=value)
-    point.MergeFromString(_join(_OF_NUMBER, labels))
-
-
-def _attributes(values: Mapping[str, str]) -> dict[str, bytes]:
-    """Serialise attributes, sorted by name so that equal events are equal."""
-    return {name: attribute(name, values[name]) for name in sorted(values)}
+    return point
 
 
 def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str] | None = None) -> bytes:
     """Serialise a repeated field of attributes, whose keys must be unique: those of *more* win."""
-    named = labels
-    if more:
-        together = {**labels, **_attributes(more)}
-        named = {name: together[name] for name in sorted(together)}
-    return tag + tag.join(named.values()) if named else b""
+    if not more:
+        return tag + tag.join(labels.values()) if labels else b""
+    together = {**labels, **attributes(more)}
+    return tag + tag.join(map(together.__getitem__, sorted(together)))
 
 
 def _service(labels: Mapping[str, str]) -> str:

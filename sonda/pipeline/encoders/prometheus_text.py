@@ -55,7 +55,7 @@ def encode_many(
 def _series(metric: Metric) -> str:
     names = sorted(metric.labels)
     values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
-    labels = ",".join(map('{}="{}"'.format, names, values))
+    labels = ",".join([f'{name}="{value}"' for name, value in zip(names, values, strict=True)])
     return f"{metric.name}{{{labels}}}" if labels else metric.name
 
 

@@ -29,6 +29,7 @@ _SEVERITIES: Final[Mapping[Severity, int]] = {
     "fatal": 0,
 }
 _SD_NAME: Final = re.compile(r"[!#-<>-\\^-~]{1,32}")  # %d33-126 except '=', ']' and '"'
+_SD_NAMES: Final = re.compile(rf"(?:{_SD_NAME.pattern}\n)*+")
 _SD_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\", "]": r"\]"})
 
 
@@ -64,12 +65,13 @@ def _element(sd_id: str, params: Mapping[str, str]) -> str:
         return ""
     names = sorted(params)
     values = escape_all(map(params.__getitem__, names), _SD_ESCAPES)
-    rendered = "".join(map(' {}="{}"'.format, names, values))
+    rendered = "".join([f' {name}="{value}"' for name, value in zip(names, values, strict=True)])
     return f"[{sd_id}{rendered}]"
 
 
 def _bad_names(params: Mapping[str, str], *path: str) -> Iterator[tuple[str, ...]]:
-    if all(map(_SD_NAME.fullmatch, params)):
+    lines = "".join([f"{name}\n" for name in params])
+    if _SD_NAMES.fullmatch(lines) and lines.count("\n") == len(params):
         return iter(())
     return ((*path, name) for name in sorted(params) if not _SD_NAME.fullmatch(name))
 

@@ -215,7 +215,7 @@ class WriteBatch:
         except WouldWait:
             pass  # what has not begun still waits
         except OSError as exc:
-            self._fail(Failure(Unreachable(f"write to {self._writer.target}", words(exc))))
+            self._fail(Failure(_refused(self._writer, exc)))
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
             self._fail(exc)
         else:
@@ -278,13 +278,18 @@ class WriteBatch:
                     torn = OutcomeUnknown(target, f"({error})", request.time_ns)
                     deliver_results([request], Failure(torn))
             case OSError():
-                deliver_results(settled, Failure(Unreachable(f"write to {target}", words(error))))
+                deliver_results(settled, Failure(_refused(self._writer, error)))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
         """Set one verdict for all that has begun, or for all that waited for this write."""
         alike = [request for request in self._waiting if request.writer == self._writer]
         failed, self._begun = self._begun or self._queue.take_these(alike), []
         deliver_results(failed, verdict)
+
+
+def _refused(writer: Writer, exc: OSError) -> Problem:
+    """Return what an error of the operating system's means for an event of which nothing is left there."""
+    return Unreachable(f"write to {writer.target}", words(exc), is_final=True)
 
 
 _guard: Final = Lock()

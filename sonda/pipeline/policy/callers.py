@@ -21,6 +21,10 @@ class Caller:
         """Return whether this caller may send to a named destination."""
         return self.allowed is None or destination in self.allowed
 
+    def find(self, directory: Directory, name: str) -> NamedDestination | None:
+        """Return the operator's destination *name*, if this caller may use it."""
+        return directory().get(name) if self.may_use(name) else None
+
     def judge_inline(self) -> Forbidden | None:
         """Return why this caller may not write an encoder and a sink of its own, if it may not."""
         if self.allowed is None:

@@ -95,5 +95,5 @@ def text_of(problem: Problem) -> str:
 
 
 def never_left(problem: Problem) -> bool:
-    """Return whether no byte of the event has left, with none of its tries."""
-    return isinstance(problem, Unreachable) and not problem.after_refusal
+    """Return whether no byte of the event has left, with none of its tries, and one yet may."""
+    return isinstance(problem, Unreachable) and not (problem.after_refusal or problem.is_final)

@@ -102,12 +102,15 @@ def _never(condition: Condition) -> Unsolvable:
 
 
 def _solve_sawtooth(shape: Sawtooth, condition: Condition) -> Fraction:
-    """Return when the rise passes the value: it is above it from then on, until the period's end."""
+    """Return when the rise passes the value: it is above it from then on, until the period's end.
+
+    That is at 0 where it begins at the value, which is not above itself.
+    """
     if condition.op == "<":
         raise _always(condition) if shape.low < condition.value else _never(condition)
     if shape.high <= condition.value:
         raise _never(condition)
-    if shape.low >= condition.value:
+    if shape.low > condition.value:
         raise _always(condition)
     return (condition.value - shape.low) / (shape.high - shape.low) * shape.period
 
@@ -115,7 +118,7 @@ def _solve_sawtooth(shape: Sawtooth, condition: Condition) -> Fraction:
 def _solve_spike(shape: Spike, condition: Condition) -> Fraction:
     if condition.holds(shape.baseline + shape.magnitude):
         raise _always(condition)
-    if not condition.holds(shape.baseline):
+    if shape.duration >= shape.interval or not condition.holds(shape.baseline):
         raise _never(condition)
     return shape.duration
 

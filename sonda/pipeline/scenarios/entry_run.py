@@ -314,8 +314,8 @@ class EntryRun:
 
     def _may_try_again(self, problem: Problem) -> bool:
         """Return whether an event never left: no name, no connection, no TLS."""
-        can_leave = never_left(problem) and self.entry.route.sink.name != "udp"
-        return can_leave and self.entry.on_sink_error != "fail" and not self._stopped.is_set()
+        may = self.entry.on_sink_error != "fail" and not self._stopped.is_set()
+        return may and never_left(problem)
 
     def _deliver_all(self, ticks: Sequence[int], handed_s: float) -> None:
         if ticks:

@@ -7,7 +7,7 @@ problem lists, so that a hostile document costs no more than an honest one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -56,10 +56,16 @@ _OBSERVED: Final = ("observations_per_tick", "mean_shift_per_sec", "seed")
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": ("jitter", "jitter_seed", "metric_type", "help"),
     "logs": ("jitter", "jitter_seed"),
-    "histogram": ("buckets", "help", *_OBSERVED),
-    "summary": ("quantiles", "help", *_OBSERVED),
+    "histogram": ("buckets", "metric_type", "help", *_OBSERVED),
+    "summary": ("quantiles", "metric_type", "help", *_OBSERVED),
 }
 """Fields that not every signal has."""
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "metrics": ("gauge", "counter", "untyped"),
+    "histogram": ("histogram",),
+    "summary": ("summary",),
+}
+"""What a signal's `metric_type` can be."""
 _BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}
 
 
@@ -105,7 +111,8 @@ def _inside(path: Path, issue: ValidationIssue) -> ValidationIssue:
     A reason that names its subject says enough only where the document is a single entry.
     """
     if not path:
-        return issue
+        enough = issue.names_subject and not issue.path.startswith("defaults.")
+        return replace(issue, names_subject=enough)
     inner = issue.path if issue.path[:1] in ("", "[") else f".{issue.path}"
     return ValidationIssue(f"{at(*path)}{inner}", issue.reason)
 
@@ -258,6 +265,10 @@ def _entry(written: Any, path: Path, issues: Issues) -> Piece:
         for name in sorted({*chain(*_OWN.values())}.intersection(entry).difference(_OWN[signal])):
             issues.structure(path, f"unknown field '{name}'")
             is_sound = False
+    if is_sound and entry.get("metric_type", "") not in ("", *_TYPES.get(str(signal), ())):
+        reason = unknown_variant(entry["metric_type"], _TYPES[str(signal)])
+        issues.structure((*path, "metric_type"), reason)
+        is_sound = False
     is_sound = _generators(entry, path, issues) and is_sound
     is_sound = _dynamic_labels(entry.get("dynamic_labels"), path, issues) and is_sound
     return Piece(path, entry, is_sound)

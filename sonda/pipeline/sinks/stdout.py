@@ -35,7 +35,7 @@ from sonda.pipeline.sinks import LINE, Sink
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
-_CLOSED: Final = Unreachable(_ATTEMPT, os.strerror(errno.EBADF))
+_CLOSED: Final = Unreachable(_ATTEMPT, os.strerror(errno.EBADF), is_final=True)
 _WRITTEN: Final = Ack(Confirmed.HANDED_OFF)
 
 
@@ -126,7 +126,7 @@ def _print(payload: Payload, stream: TextIO) -> Verdict:
         stream.write(payload.body.decode())
         stream.flush()
     except ValueError as exc:  # an encoding that lacks a character
-        return Failure(Unreachable(_ATTEMPT, str(exc)))
+        return Failure(Unreachable(_ATTEMPT, str(exc), is_final=True))
     except OSError as exc:  # its buffer may have kept the event for the next flush
         return Failure(OutcomeUnknown(_TARGET, f"({words(exc)})", payload.event.time_ns))
     return Success(_WRITTEN)

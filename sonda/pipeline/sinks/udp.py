@@ -55,7 +55,7 @@ def _datagram(payload: Payload, target: Address, transport: Network) -> Result[b
     datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
         reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
-        too_long = Unreachable(f"UDP send to {target}", reason)
+        too_long = Unreachable(f"UDP send to {target}", reason, is_final=True)
         return permitted.bind(lambda _: Failure(too_long))
     return permitted.map(lambda _: datagram)
 
@@ -77,7 +77,7 @@ async def _send(
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        async with asyncio.timeout_at(deadline.at_s):
+        with transport.streams.timeouts.at(deadline.at_s):
             addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
         explain(exc, Unreachable(where, WHILE_UNSENT))
@@ -91,7 +91,7 @@ async def _send(
         try:
             _send_once(datagram, family, protocol, address)
         except OSError as exc:
-            problem = Unreachable(where, words(exc))
+            problem = Unreachable(where, words(exc), is_final=True)
         else:
             return Success(Ack(Confirmed.HANDED_OFF))
     return Failure(problem)

@@ -4,58 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from typing import Any
 
-from returns.result import Result
+from returns.result import Result, Success
 
-from sonda.pipeline.long_bodies import LONG_BYTES, prepare_in_turns
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.long_bodies import LONG_BYTES, Document, Validated, prepare_in_turns
+from sonda.pipeline.model import EncodedEvent
+from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
+from tests.support.bodies import LOG
 
-Document = Result[dict[str, Any], Problem] | None
-LONG = b"{}" + b" " * LONG_BYTES
+BODY = json.dumps(LOG).encode()
+LONG = BODY + b" " * LONG_BYTES
+
+
+class Recording(Pipeline):
+    """A pipeline that notes in which turn of the loop each stage is worked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.validated: list[int] = []
+        self.prepared: list[int] = []
+        self.done: list[bool] = []
+
+    def validate(self, document: Document, received_ns: int, caller: Caller) -> Validated:
+        self.validated.append(self.turn)
+        return super().validate(document, received_ns, caller)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Result[EncodedEvent, Problem]:
+        self.prepared.append(self.turn)
+        self.done.append(kwargs.get("done") is not None)
+        return super().prepare(*args, **kwargs)
+
+    async def count(self) -> None:
+        """Count the turns of the loop."""
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+    async def prepare_all(self, raw: bytes, times: int) -> list[Result[EncodedEvent, Problem]]:
+        """Prepare a body several times at once."""
+        counting = asyncio.create_task(self.count())
+        try:
+            preparing = (
+                prepare_in_turns(self, raw, received_ns=1, caller=ANYBODY) for _ in range(times)
+            )
+            return await asyncio.gather(*preparing)
+        finally:
+            counting.cancel()
 
 
 def test_a_short_body_is_prepared_at_once() -> None:
-    """It is not parsed before, and no turn of the loop passes."""
-    seen: list[Document] = []
-
-    async def main() -> int:
-        turns = 0
-
-        def count() -> None:
-            nonlocal turns
-            turns += 1
-
-        asyncio.get_running_loop().call_soon(count)
-        await prepare_in_turns(b"{}", lambda *, document: seen.append(document))
-        return turns
-
-    assert asyncio.run(main()) == 0
-    assert seen == [None]
+    """No turn of the loop passes between its stages."""
+    pipeline = Recording()
+    (prepared,) = asyncio.run(pipeline.prepare_all(BODY, 1))
+    assert isinstance(prepared, Success)
+    assert pipeline.validated == pipeline.prepared
+    assert pipeline.done == [False]
 
 
-def test_long_bodies_take_turns() -> None:
-    """Each is parsed in one turn and prepared in a later one, and no two are worked in one turn."""
-    turn = 0
-    worked: list[int] = []
-
-    def prepare(*, document: Document) -> None:
-        assert document is not None
-        assert document.unwrap() == {}
-        worked.append(turn)
-
-    async def main() -> None:
-        async def count() -> None:
-            nonlocal turn
-            while True:
-                turn += 1
-                await asyncio.sleep(0)
-
-        counting = asyncio.create_task(count())
-        await asyncio.gather(*(prepare_in_turns(LONG, prepare) for _ in range(4)))
-        counting.cancel()
-
-    asyncio.run(main())
+def test_the_stages_of_long_bodies_take_turns() -> None:
+    """Each is parsed, validated and encoded in turns of its own, and no two are worked in one turn."""
+    pipeline = Recording()
+    prepared = asyncio.run(pipeline.prepare_all(LONG, 4))
+    assert prepared == [pipeline.prepare(BODY, received_ns=1)] * 4
+    assert pipeline.done == [True] * 4 + [False]
+    worked = sorted((*pipeline.validated[:4], *pipeline.prepared[:4]))
     assert worked[0] > 0
-    assert len(set(worked)) == len(worked) == 4
-    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(worked))
+    assert len({*worked}) == 8
+    in_order = zip(pipeline.validated[:4], pipeline.prepared[:4], strict=True)
+    assert all(validated < encoded for validated, encoded in in_order)
+    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(pipeline.prepared[:4]))

@@ -139,7 +139,7 @@ def _record(
             return Failure(permitted.failure())
     if (size := _bytes(record)) > _LARGEST_BYTES:
         reason = f"a record of {size} bytes is over {_LARGEST_BYTES}, the most that a broker reads"
-        return Failure(Unreachable(f"Kafka send to {topic.target}", reason))
+        return Failure(Unreachable(f"Kafka send to {topic.target}", reason, is_final=True))
     return Success(record)
 
 

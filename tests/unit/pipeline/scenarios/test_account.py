@@ -54,5 +54,6 @@ def test_what_never_left() -> None:
     """Has no verdict, and is tried again."""
     assert never_left(Unreachable("connect", "Connection refused"))
     assert not never_left(Unreachable("connect", "Connection refused", after_refusal=True))
+    assert not never_left(Unreachable("write to a", "No space left on device", is_final=True))
     assert not never_left(OutcomeUnknown("a", "(Broken pipe)", 0))
     assert not never_left(Refused("a", "500 X"))

@@ -175,6 +175,14 @@ def test_what_never_left_is_tried_again_until_it_does() -> None:
     assert waits[-1] >= 2.5
 
 
+def test_a_full_disk_is_a_verdict() -> None:
+    """What the operating system refuses to write is rejected, and not tried again."""
+    full = Unreachable("write to a", "No space left on device", is_final=True)
+    report = _run(FakeSender(_always(full)), rate=1, duration="3s")
+    assert (report.ledger.rejected, report.ledger.pushes) == (3, 3)
+    assert report.outcome is Outcome.COMPLETED
+
+
 def test_max_lag_skips_what_comes_too_late() -> None:
     """While nothing leaves, events grow too old and are skipped, in flight or not."""
 

@@ -90,11 +90,14 @@ def test_a_shard_begins_when_the_run_does() -> None:
     assert part.starting(5).entries[0].event(1).time_ns == 5
 
 
-def test_a_shard_without_events_is_refused() -> None:
-    """There are fewer series than shards."""
-    plan = compiled(metric(series=2)).unwrap()
-    with pytest.raises(ValueError, match=r"shard 2/3 would have no event: there are only 2 series"):
-        shard_of(plan, Shard(2, 3))
+def test_a_shard_may_have_no_event() -> None:
+    """Where there are fewer series than shards: the others have all, and a Job's pod succeeds."""
+    plan = compiled(metric(series=2, count=3)).unwrap()
+    parts = _parts(plan, 5)
+    assert [len(part.entries) for part in parts] == [1, 1, 0, 0, 0]
+    assert sum(part.planned or 0 for part in parts) == plan.planned == 6
+    assert parts[4].planned == 0
+    assert list(parts[4].events()) == []
 
 
 def _printed(index: int, count: int, **ledger: Any) -> dict[str, Any]:

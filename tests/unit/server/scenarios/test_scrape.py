@@ -134,6 +134,15 @@ def test_logs_have_neither_type_nor_help(name: str) -> None:
 _OBSERVED = {"generator": None, "distribution": {"type": "uniform", "min": 0, "max": 1}}
 
 
+def test_a_histogram_may_say_what_it_is() -> None:
+    """And nothing else; an entry of single values is none."""
+    written = metric(name="a", signal_type="histogram", **_OBSERVED, metric_type="histogram")
+    assert "# TYPE a histogram\n" in _scraped([written], 1)
+    for other, expected in ((written, "'histogram'"), (metric(), "one of 'gauge', 'counter', 'un")):
+        problem = str(compiled({**other, "metric_type": "summary"}).failure())
+        assert f"metric_type: unknown variant 'summary', expected {expected}" in problem
+
+
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_a_histogram_is_whole(openmetrics: bool) -> None:
     """All of its buckets, its sum and its count, of the same event."""
