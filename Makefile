@@ -53,8 +53,10 @@ backends: ## install or build what the tests speak to, and what they judge deplo
 	$(PYTHON) tests/backends/install.py
 	$(PYTHON) -m tools.deploy_tools
 
-loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
-	@$(BIN)/python -m tests.backends.loki --port 3100
+loki: ## run a real Loki on port 3100; the first time it is built, which takes minutes and needs Go
+	$(say_python_is_too_old)
+	@$(PYTHON) tests/backends/install.py loki
+	@exec $(PYTHON) -m tests.backends.loki --port 3100
 
 dist: $(READY) ## build the wheel, the source distribution and the manual pages into dist
 	rm -rf dist build/man
