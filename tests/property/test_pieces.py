@@ -112,12 +112,15 @@ def test_samples_for_remote_write(generator: Any, shape: Any, ticks: range) -> N
 
 def _exported(payloads: list[Payload]) -> list[tuple[bytes, bytes, bytes]]:
     """Return each record, or each point as a metric of its own, with its resource and scope."""
-    from sonda.pipeline.encoders import otlp as wire
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
 
     found: list[tuple[bytes, bytes, bytes]] = []
     for one in payloads:
         is_logs = one.event.signal_type == "logs"
-        kind = wire.ExportLogsServiceRequest if is_logs else wire.ExportMetricsServiceRequest
+        kind = ExportLogsServiceRequest if is_logs else ExportMetricsServiceRequest
         request: Any = kind.FromString(one.body)
         for of_resource in request.resource_logs if is_logs else request.resource_metrics:
             for of_scope in of_resource.scope_logs if is_logs else of_resource.scope_metrics:
