@@ -25,7 +25,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import BATCH_BYTES
@@ -48,6 +48,7 @@ from sonda.pipeline.text.redact import (
     secrets_of_headers,
     secrets_of_userinfo,
 )
+from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, address_of, basic_auth, parse_http_url
 
 _CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
@@ -195,7 +196,7 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
     destination = await then(permitted, lambda _: _destination(call.collector, transport))
     if not isinstance(destination, Success):
         return Failure(AttemptFailure(destination.failure(), reached=False))
-    unfinished: Problem = Unreachable(_step(call), WHILE_UNSENT)
+    left = False
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
@@ -204,13 +205,12 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
             left_s = deadline.left_s()
             if left_s <= 0:
                 raise TimeoutError  # before anything has left
-            unfinished = OutcomeUnknown(
-                call.collector.target, WHILE_UNKNOWN, call.payload.event.time_ns
-            )
+            left = True
             limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
             answer = await _export(call, channel, left_s)
     except asyncio.CancelledError as exc:
-        explain(exc, unfinished)
+        target, time_ns = call.collector.target, call.payload.event.time_ns
+        explain(exc, cut_off(target, _step(call), left=left, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=False))
