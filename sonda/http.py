@@ -37,6 +37,7 @@ from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Health, Readiness, Ready
 from sonda.resources.request import (
     BODY,
+    BODY_IS_WHOLE,
     DRY_RUN,
     RECEIPT,
     BearerAuth,
@@ -81,7 +82,8 @@ class App(falcon.asgi.App[Request, Response]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        scope[BODY] = Body(receive, asyncio.get_running_loop().time())
+        now_s, is_whole = asyncio.get_running_loop().time(), scope.get(BODY_IS_WHOLE, False)
+        scope[BODY] = Body(receive, now_s, is_whole=is_whole)
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:

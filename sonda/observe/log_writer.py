@@ -1,7 +1,7 @@
-"""Writes the log to standard error in a thread of its own, so that no event ever waits for it.
+"""Writes the log to standard error so that no event ever waits for it.
 
-Standard error may be a pipe that nobody reads. What it does not take is kept up to a bound, and
-what does not fit is dropped and counted.
+Standard error may be a pipe that nobody reads: what it does not take at once a thread writes. What
+that cannot write is kept up to a bound, and what does not fit is dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,26 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Final
 
+from sonda.pipeline.net.writes import writes_at_once
+
 MAX_WAITING_BYTES: Final = 1024 * 1024
+_TOGETHER_S: Final = 0.01
+"""So long lines wait for others, to be written together."""
+_SLOW_S: Final = 0.01
+_SLOW_FOR_S: Final = 60.0
+"""So long the thread does every write, after one that has kept the event loop for `_SLOW_S`."""
 _STDERR: Final = 2
 
 
 class LogWriter:
-    """A bounded queue of lines, and the daemon thread that writes them to *descriptor*.
+    """A bounded queue of lines, which are written to *descriptor*.
 
-    The thread starts with the first line, and anew in a process that was forked. *dropped* is
-    called with how many lines were dropped, in the thread that wrote them.
+    A daemon thread writes what would have to wait. It starts with the first line of that kind, and
+    anew in a process that was forked. *dropped* is called with how many lines were dropped, in the
+    thread that added them.
     """
 
     def __init__(self, descriptor: int = _STDERR) -> None:
@@ -34,27 +43,31 @@ class LogWriter:
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
-        self._turn: list[bytes] = []  # lines of this turn of the event loop
+        self._gathered: list[bytes] = []  # until the event loop hands them over
+        self._loop: asyncio.AbstractEventLoop | None = None  # that will do so
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost = 0  # lines, since the last one that was written
         self._changed = threading.Condition()
         self._is_writing = False
+        self._slow_until_s = 0.0
         self._thread: threading.Thread | None = None
 
     def add(self, text: str | bytes) -> None:
-        """Queue a line; those of one turn of the event loop are queued together."""
+        """Queue a line, with those that an event loop's thread adds within the next 10 ms."""
         line = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
-        self._turn.append(line + b"\n")
-        if len(self._turn) == 1:
+        self._gathered.append(line + b"\n")
+        if self._loop is None or self._loop.is_closed():
             try:
-                asyncio.get_running_loop().call_soon(self._end_turn)
+                self._loop = asyncio.get_running_loop()
             except RuntimeError:  # no loop, or not in this thread
-                self._end_turn()
+                self._hand_over()
+            else:
+                self._loop.call_later(_TOGETHER_S, self._hand_over)
 
-    def _end_turn(self) -> None:
-        lines = self._turn[:]
-        self._turn.clear()
+    def _hand_over(self) -> None:
+        self._loop = None
+        lines, self._gathered = self._gathered, []
         self.write(lines)
 
     def write(self, lines: list[bytes]) -> None:
@@ -68,19 +81,34 @@ class LogWriter:
                     self._lines.append(line)
                     self._waiting_bytes += len(line)
             self._lost += lost
-            if self._thread is None:
-                self._thread = self._start_thread()
-            self._changed.notify_all()
+            self._write_at_once()
+            if self._lines:
+                if self._thread is None:
+                    self._thread = self._start_thread()
+                self._changed.notify_all()
         if lost:
             self.dropped(lost)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all lines are written; return whether they were within *timeout_s*."""
-        self._end_turn()
+        self._hand_over()
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._lines and not self._is_writing, timeout_s
             )
+
+    def _write_at_once(self) -> None:
+        """Write what nothing has to wait for, unless the thread is writing; the queue is locked."""
+        began_s = monotonic()
+        if self._is_writing or began_s < self._slow_until_s:
+            return
+        with suppress(OSError):  # closed, or nobody reads it any more
+            while self._lines and writes_at_once(self._descriptor, len(self._lines[0])):
+                together = self._take()
+                if os.write(self._descriptor, together) < len(together):
+                    break  # no space is left on the device: the rest of the line is lost
+        if monotonic() - began_s > _SLOW_S:
+            self._slow_until_s = monotonic() + _SLOW_FOR_S
 
     def _start_thread(self) -> threading.Thread:
         """Start the thread with all signals blocked: where the main thread blocks them they wait."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from types import TracebackType
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -74,3 +75,74 @@ class Expiry:
     def _on_time(self) -> None:
         self._timer, self.at_s = None, inf
         self.until(self._expire(asyncio.get_running_loop().time() + TIMER_RESOLUTION_S))
+
+
+class Timeouts:
+    """`asyncio.timeout_at` for many tasks of one event loop, by one timer.
+
+    A timer, set and cancelled for every event, costs more than all else that a deadline does.
+    """
+
+    def __init__(self) -> None:
+        self._limits: dict[TimeLimit, None] = {}
+        self._expiry = Expiry(self._expire)
+
+    def at(self, at_s: float) -> TimeLimit:
+        """Return the limit of a `with` block, which raises `TimeoutError` where it takes longer."""
+        return TimeLimit(self, at_s)
+
+    def cancel(self) -> None:
+        """Set no timer any more, until somebody waits again."""
+        self._expiry.cancel()
+
+    def enter(self, limit: TimeLimit) -> None:
+        """Watch a limit."""
+        self._limits[limit] = None
+        self._expiry.until(limit.at_s)
+
+    def leave(self, limit: TimeLimit) -> None:
+        """Watch a limit no longer."""
+        self._limits.pop(limit, None)
+
+    def _expire(self, now_s: float) -> float:
+        for limit in [limit for limit in self._limits if limit.at_s <= now_s]:
+            del self._limits[limit]
+            limit.interrupt()
+        return min((limit.at_s for limit in self._limits), default=inf)
+
+
+class TimeLimit:
+    """What a task does within one `with` block, until *at_s* on the loop's clock at the latest."""
+
+    __slots__ = ("_is_over", "_requests", "_task", "_timeouts", "at_s")
+
+    def __init__(self, timeouts: Timeouts, at_s: float) -> None:
+        self._timeouts = timeouts
+        self.at_s = at_s
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # only a task can be cancelled
+        self._task: asyncio.Task[Any] = task
+        self._requests = task.cancelling()
+        self._timeouts.enter(self)
+
+    def interrupt(self) -> None:
+        """Cancel what the task awaits."""
+        self._is_over = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timeouts.leave(self)
+        if (
+            self._is_over
+            and self._task.uncancel() <= self._requests
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError from exc

@@ -34,6 +34,8 @@ Message: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 BODY: Final = "sonda.body"
 """Where a request's scope keeps its `Body`."""
+BODY_IS_WHOLE: Final = "sonda.body_is_whole"
+"""What a server puts into a request's scope once no more of its body is to come."""
 DRY_RUN: Final = "dry_run"
 RECEIPT: Final = "receipt"
 _BOOLEANS: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
@@ -154,12 +156,16 @@ def parameters(
 
 
 class Body:
-    """The body of a request that has not been read; *started_s* is the event loop's time."""
+    """The body of a request that has not been read; *started_s* is the event loop's time.
 
-    def __init__(self, receive: Receive, started_s: float) -> None:
+    One that *is_whole* has arrived, and needs no timer.
+    """
+
+    def __init__(self, receive: Receive, started_s: float, *, is_whole: bool = False) -> None:
         self._receive = receive
         self._chunks: list[bytes] = []
         self._size_bytes = 0
+        self._is_whole = is_whole
         self.started_s = started_s
 
     async def read(
@@ -179,16 +185,22 @@ class Body:
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
             raise Rejected(PayloadTooLarge(limit_bytes, flag))
-        try:
-            async with asyncio.timeout_at(self.started_s + timeout_s):
-                await self._collect(limit_bytes, flag)
-        except TimeoutError:
-            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
+        if self._is_whole:
+            await self._collect(limit_bytes, flag)
+        else:
+            await self._collect_in_time(limit_bytes, timeout_s, flag)
         raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         if length is not None and len(raw) != length:
             raise Rejected(CutShort())
         return raw
+
+    async def _collect_in_time(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
+        try:
+            async with asyncio.timeout_at(self.started_s + timeout_s):
+                await self._collect(limit_bytes, flag)
+        except TimeoutError:
+            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
 
     async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
         """Take what arrived in the very turn of the loop in which the time was up."""

@@ -12,13 +12,11 @@ from enum import Enum, auto
 from typing import Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sonda.envelope import envelope
 from sonda.observe.metrics import Metrics
+from sonda.resources.request import BODY_IS_WHOLE
 from sonda.server.exchange import HEADER, Cycle, LingeringTransport, request_id
 from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
@@ -277,6 +275,7 @@ class EventProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._phase = _Phase.IDLE
+        self.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]  # it is our own
         super().on_message_complete()
 
     def _watch_head(self) -> None:

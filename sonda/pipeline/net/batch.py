@@ -38,7 +38,9 @@ class BatchLimits:
 
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
     stream at most, and the next one waits until that has its verdict. At most *pushes* are under way
-    at a time: with one, all that a destination gets keeps its order.
+    at a time: with one, all that a destination gets keeps its order. A push that *is_answered* is
+    under way for a while; another one may be over before the next event of its turn of the event
+    loop is there.
     """
 
     events: int
@@ -47,6 +49,7 @@ class BatchLimits:
     streams: int | None = None
     stream_of: StreamOf | None = None
     one_each: bool = False
+    is_answered: bool = True
 
 
 class Group:

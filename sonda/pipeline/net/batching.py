@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline, Expiry
+from sonda.pipeline.deadline import Deadline, Expiry, Timeouts
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
@@ -70,6 +70,8 @@ class Queue:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
         self._expiry = Expiry(self._expire_late)
+        self._timeouts = Timeouts()  # of pushes in their callers' tasks
+        self._has_company = True  # whether events have been coming together, as far as is known
 
     @property
     def is_busy(self) -> bool:
@@ -130,20 +132,23 @@ class Queue:
     async def _push_own(self, group: Group) -> None:
         """Push a single event of an idle queue in its caller's own task: there is nobody to wake.
 
-        If more events come in this turn of the loop, a separate task pushes them together.
+        Where events have been coming together it waits for this turn of the loop to end: if more
+        have come by then, a separate task pushes them together.
         """
         self._pushes += 1
         self._began_s = asyncio.get_running_loop().time()
         try:
-            await asyncio.sleep(0)
+            if self._has_company:
+                await asyncio.sleep(0)
             if len(self._entries) == 1 and self._entries[0] is group.entries[0]:
                 batch = Batch([self._entries.popleft()])
-                async with asyncio.timeout_at(batch.deadline.at_s):
+                with self._timeouts.at(batch.deadline.at_s):
                     await self._push(batch)
         except TimeoutError:
             self._expire(group)
         finally:
             self._pushes -= 1
+            self._has_company = bool(self._entries) or not self._limits.is_answered
             if self._entries:
                 self.start_if_due()
 
@@ -241,7 +246,10 @@ class Queue:
                 if self._order is not None:
                     self._order.enter(event)
         self._entries.extendleft(reversed(held))
-        return Batch(taken) if taken else None
+        if not taken:
+            return None
+        self._has_company = len(taken) > 1
+        return Batch(taken)
 
     def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
         if size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES):

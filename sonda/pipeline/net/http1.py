@@ -88,7 +88,7 @@ class HttpTransport:
         Raises `OSError`, a `TimeoutError` without a number once the deadline is over, and
         `DestinationNotAllowed` where the operator does not allow the destination.
         """
-        async with asyncio.timeout_at(request.deadline.at_s):
+        with self._streams.timeouts.at(request.deadline.at_s):
             step = partial(_exchange, request)
             return await self._streams.use(request.resource.key, step, request.attempt)
 

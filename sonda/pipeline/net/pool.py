@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sonda.pipeline.deadline import Expiry
+from sonda.pipeline.deadline import Expiry, Timeouts
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, connect_tcp
@@ -94,6 +94,7 @@ class ConnectionPool:
         self._expiry = Expiry(self._retire_idle)
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
+        self.timeouts = Timeouts()  # of whoever uses a connection
 
     async def use(
         self,
@@ -147,6 +148,7 @@ class ConnectionPool:
         for stream in list(self._idle):
             self._retire(stream)
         self._expiry.cancel()
+        self.timeouts.cancel()
         await asyncio.gather(*self._closing)
 
     def _reuse(

@@ -118,7 +118,7 @@ def _solve_sawtooth(shape: Sawtooth, condition: Condition) -> Fraction:
 def _solve_spike(shape: Spike, condition: Condition) -> Fraction:
     if condition.holds(shape.baseline + shape.magnitude):
         raise _always(condition)
-    if not condition.holds(shape.baseline):
+    if shape.duration >= shape.interval or not condition.holds(shape.baseline):
         raise _never(condition)
     return shape.duration
 

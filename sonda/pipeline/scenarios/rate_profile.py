@@ -61,11 +61,11 @@ class Profile:
         """Return how the weight grows at *time*."""
         return self._slope(time.numerator // time.denominator)
 
-    def weight(self, time: Fraction) -> Fraction:
-        """Return the weight at *time*."""
-        whole, rest = divmod(time.numerator, time.denominator)
-        part = Fraction(self._slope(whole) * rest, time.denominator)
-        return self._weight(whole) + part
+    def weight(self, above: int, below: int) -> int:
+        """Return *below* times the weight at time *above* / *below*."""
+        whole, rest = divmod(above, below)
+        weight = self._weight(whole) * below
+        return weight + self._slope(whole) * rest if rest else weight
 
     def locate(self, above: int, below: int) -> Iterator[Segment]:
         """Yield the segments from the one in which the weight exceeds *above* / *below*, or a little before.

@@ -100,8 +100,7 @@ class Schedule:
 
     def reached(self, time_s: Fraction) -> Fraction:
         """Return N at *time_s*."""
-        weight = self._profile.weight(time_s * self._profile.unit) * self._ticks_above
-        return (weight + self._shift_above) / self._ticks_below
+        return Fraction(*self._reached(time_s))
 
     def ticks_before(self, time_s: Fraction) -> int:
         """Return how many ticks are due before *time_s*; the inverse of `due`."""
@@ -156,9 +155,14 @@ class Schedule:
 
     def _unlimited_before(self, time_s: Fraction) -> int:
         """Return ⌈N(t)⌉."""
-        weight = self._profile.weight(time_s * self._profile.unit) * self._ticks_above
-        above = weight.numerator + self._shift_above * weight.denominator
-        return -(-above // (weight.denominator * self._ticks_below))
+        above, below = self._reached(time_s)
+        return -(-above // below)
+
+    def _reached(self, time_s: Fraction) -> tuple[int, int]:
+        """Return N(t) as a numerator and a denominator, not reduced: reducing takes longer than all else."""
+        below = time_s.denominator
+        weight = self._profile.weight(time_s.numerator * self._profile.unit, below)
+        return weight * self._ticks_above + self._shift_above * below, below * self._ticks_below
 
     def _last_tick(self, segment: Segment, most: int) -> int:
         """Return the last tick that is due in a segment, at most *most*: N at its end is not reached."""

@@ -7,7 +7,7 @@ problem lists, so that a hostile document costs no more than an honest one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -111,7 +111,8 @@ def _inside(path: Path, issue: ValidationIssue) -> ValidationIssue:
     A reason that names its subject says enough only where the document is a single entry.
     """
     if not path:
-        return issue
+        enough = issue.names_subject and not issue.path.startswith("defaults.")
+        return replace(issue, names_subject=enough)
     inner = issue.path if issue.path[:1] in ("", "[") else f".{issue.path}"
     return ValidationIssue(f"{at(*path)}{inner}", issue.reason)
 

@@ -7,7 +7,6 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,7 +52,7 @@ def open_queue(options: Tcp, network: Network) -> Queue:
     names = Labels(target, f"TCP connect to {target}", f"TCP write to {target}")
     key = ConnectionKey("tcp", address)
     write = partial(_push, options=options, key=key, names=names, network=network)
-    limits = BatchLimits(events=FRAMES_PER_WRITE)
+    limits = BatchLimits(events=FRAMES_PER_WRITE, is_answered=False)
     return Queue(write, names, limits, network.start, retry=options.retry)
 
 
@@ -63,7 +62,7 @@ async def _push(
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
     writing = _Writing(batch, options)
     try:
-        async with asyncio.timeout_at(batch.deadline.at_s):
+        with network.streams.timeouts.at(batch.deadline.at_s):
             route = await _route(key, options.tls, network)
             if not isinstance(route, Success):
                 batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))

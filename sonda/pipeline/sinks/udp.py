@@ -77,7 +77,7 @@ async def _send(
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        async with asyncio.timeout_at(deadline.at_s):
+        with transport.streams.timeouts.at(deadline.at_s):
             addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
         explain(exc, Unreachable(where, WHILE_UNSENT))

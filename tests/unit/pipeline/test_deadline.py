@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from sonda.pipeline.deadline import LONGEST_S, TIMER_RESOLUTION_S, Deadline, Expiry
+from sonda.pipeline.deadline import LONGEST_S, TIMER_RESOLUTION_S, Deadline, Expiry, Timeouts
 from tests.support.virtual_time import run_virtually
 
 
@@ -84,3 +84,75 @@ def test_one_timer_for_many() -> None:
     came = run_virtually(main())
     assert [at_s for at_s, _ in came] == pytest.approx([2, 5])
     assert all(ahead_s == pytest.approx(TIMER_RESOLUTION_S) for _, ahead_s in came)
+
+
+def test_time_limits_share_a_timer() -> None:
+    """Each ends its own block with a `TimeoutError`; a block that ends in time is left alone."""
+
+    async def main() -> list[tuple[str, float]]:
+        loop, ended = asyncio.get_running_loop(), list[tuple[str, float]]()
+        timeouts = Timeouts()
+
+        async def wait(span_s: float, limit_s: float) -> None:
+            try:
+                with timeouts.at(loop.time() + limit_s):
+                    await asyncio.sleep(span_s)
+            except TimeoutError:
+                ended.append(("late", loop.time() - 1000))
+            else:
+                ended.append(("done", loop.time() - 1000))
+
+        await asyncio.gather(wait(1, 5), wait(9, 3), wait(9, 2), wait(9, 2))
+        timeouts.cancel()
+        return ended
+
+    ended = run_virtually(main())
+    assert [what for what, _ in ended] == ["done", "late", "late", "late"]
+    assert [at_s for _, at_s in ended] == pytest.approx([1, 2, 2, 3], abs=2 * TIMER_RESOLUTION_S)
+
+
+def test_a_cancellation_is_no_timeout() -> None:
+    """Whoever cancels the task within a block sees it cancelled, at the limit, too."""
+
+    async def main(*, is_late: bool) -> bool:
+        loop, timeouts = asyncio.get_running_loop(), Timeouts()
+
+        async def wait() -> None:
+            with timeouts.at(loop.time() + 2):
+                await asyncio.sleep(9)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(1)
+        if is_late:
+            loop.call_at(1002, task.cancel)
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_virtually(main(is_late=False))
+    assert run_virtually(main(is_late=True))
+
+
+def test_limits_within_limits() -> None:
+    """The inner one ends alone; at the same instant the outer one tells."""
+
+    async def main(inner_s: float, outer_s: float) -> list[str]:
+        loop, timeouts, told = asyncio.get_running_loop(), Timeouts(), []
+        try:
+            with timeouts.at(loop.time() + outer_s):
+                try:
+                    with timeouts.at(loop.time() + inner_s):
+                        await asyncio.sleep(9)
+                except TimeoutError:
+                    told.append("inner")
+        except TimeoutError:
+            told.append("outer")
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+        return told
+
+    assert run_virtually(main(1, 2)) == ["inner"]
+    assert run_virtually(main(2, 2)) == ["outer"]
+    assert run_virtually(main(0, 2)) == ["inner"]

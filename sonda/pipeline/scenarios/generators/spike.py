@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from sonda.pipeline.scenarios.generators import Generator, Parameters, Ratios
+from sonda.pipeline.scenarios.generators import Generator, Ratios
 from sonda.pipeline.scenarios.generators._periodic import over_one, residues
 from sonda.pipeline.scenarios.schedule import Progression
 
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """baseline + magnitude while x mod interval < duration, else baseline."""
+    """baseline + magnitude while x mod interval < duration, else baseline.
+
+    A spike that lasts for the whole interval or longer never ends.
+    """
 
     baseline: Fraction
     magnitude: Fraction
@@ -40,18 +43,11 @@ class Spike:
         return [at * under < above for at in numerators]
 
 
-def _check(parameters: Parameters) -> tuple[str, str] | None:
-    if parameters["duration_secs"] >= parameters["interval_secs"]:
-        return "duration_secs", "must be below interval_secs"
-    return None
-
-
 GENERATOR: Final = Generator(
     lambda parameters, _: Spike(
         parameters["baseline"],
         parameters["magnitude"],
         parameters["duration_secs"],
         parameters["interval_secs"],
-    ),
-    _check,
+    )
 )

@@ -17,10 +17,4 @@ def _rewrite(parameters: Parameters) -> Rewritten:
     return Rewritten("spike", spike)
 
 
-def _check(parameters: Parameters) -> tuple[str, str] | None:
-    if parameters["spike_duration"] >= parameters["spike_interval"]:
-        return "spike_duration", "must be below spike_interval"
-    return None
-
-
-GENERATOR: Final = Alias(_rewrite, _check)
+GENERATOR: Final = Alias(_rewrite)

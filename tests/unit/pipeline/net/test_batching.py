@@ -151,6 +151,28 @@ def test_what_arrives_in_one_turn_of_the_loop_leaves_at_once(patient: None) -> N
     run(work)
 
 
+@pytest.mark.parametrize(
+    ("is_answered", "pushes"),
+    [(True, [["b"], ["c", "d"], ["e", "f", "g"]]), (False, [["b", "c", "d"], ["e", "f", "g"]])],
+)
+def test_what_came_alone_is_followed_in_its_own_turn(
+    patient: None, is_answered: bool, pushes: list[list[str]]
+) -> None:
+    """Once an event had no company during a push, the next one does not wait for any either."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        line = line_to(there, transport, BatchLimits(events=100, is_answered=is_answered))
+        for names in ("a", "bcd", "efg"):
+            there.gate.clear()
+            tasks = [sending(line, name) for name in names]
+            await settled()
+            there.gate.set()
+            await asyncio.gather(*tasks)
+        assert there.pushes[1:] == pushes
+
+    run(work)
+
+
 def test_a_push_has_its_limits(patient: None) -> None:
     """Events, different streams and bytes are bounded; what has no room goes in the next push."""
 

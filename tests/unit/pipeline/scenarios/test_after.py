@@ -110,6 +110,7 @@ def test_logs_may_wait_for_metrics() -> None:
         ({"type": "step", "step_size": 5, "max": 10}, ">", 5, "is never > 5"),
         ({"type": "step", "step_size": 1}, "<", 0, "is never < 0"),
         ({"type": "step", "step_size": -1}, ">", 0, "is never > 0"),
+        ({"type": "spike_event", "spike_duration": "31s"}, "<", 1, "is never < 1"),
         ({"type": "constant", "value": 1}, "<", 1, "has a generator that cannot be solved"),
         ({"type": "steady"}, "<", 1, "has a generator that cannot be solved"),
     ],

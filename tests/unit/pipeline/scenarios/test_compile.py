@@ -118,6 +118,10 @@ VALUES = [
         'scenarios[1].labels.a-b: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*',
     ),
     (
+        {"defaults": {"labels": {"a-b": "x"}}, "scenarios": [metric()]},
+        'defaults.labels.a-b: invalid label name "a-b": must match [a-zA-Z_][a-zA-Z0-9_]*',
+    ),
+    (
         _in(sink={"type": "loki", "url": "x"}),
         'scenarios[1].sink.url: invalid value "x": expected a URL',
     ),

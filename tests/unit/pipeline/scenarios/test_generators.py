@@ -132,6 +132,18 @@ def test_both_forms_of_messages_are_equal() -> None:
             "1.1",
             9.0,
         ),
+        ({"type": "spike_event", "spike_duration": "30s"}, "31", 100.0),
+        (
+            {
+                "type": "spike",
+                "baseline": 1,
+                "magnitude": 8,
+                "duration_secs": 2,
+                "interval_secs": 0.9,
+            },
+            "0.9",
+            9.0,
+        ),
         ({"type": "flap", "enum": "neighbor_state"}, "9.9", 6.0),
         ({"type": "flap", "enum": "neighbor_state"}, "10", 1.0),
         ({"type": "flap"}, "15", 1.0),
