@@ -127,7 +127,7 @@ def test_public_namespaces_name_every_plugin() -> None:
     ("value", "holds"),
     [(1, 0), ([], 0), ([1], 1), ({"a": 1}, 1), ([[], {"a": [1]}], 4), ({"a": [{}], "b": "[]"}, 3)],
 )
-def test_values_are_counted_at_any_depth(value: object, holds: int) -> None:
+def test_values_are_counted_at_any_depth(value: Any, holds: int) -> None:
     """`x-max-values` counts them alike in both engines."""
     for most in range(6):
         schema = {"x-max-values": most}

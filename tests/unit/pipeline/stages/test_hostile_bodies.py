@@ -65,7 +65,7 @@ def many() -> Iterator[tuple[str, Any]]:
     expect = {"type": "http_push", "url": "http://h", "expect": {"status": ["x"] * 200_000}}
     yield "statuses", changed(LOG, sink=expect)
     yield "pointers", changed(LOG, sink=expect | {"expect": {"json": dict.fromkeys(names("-"), 1)}})
-    values = {"json": {"/a": [[{}]] * 160_000}}
+    values: Any = {"json": {"/a": [[{}]] * 160_000}}
     yield "expected values", changed(LOG, sink=expect | {"expect": values})
     yield "syslog names", changed(LOG, encoder=SYSLOG, log__fields=dict.fromkeys(names(" "), ""))
     influx = {"type": "influx_lp"}
