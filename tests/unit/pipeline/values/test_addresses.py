@@ -134,7 +134,7 @@ def test_a_zone_in_a_url(written: str) -> None:
     assert address_of(parse_http_url(written)) == Address("fe80::1%lo", 21777)
 
 
-@pytest.mark.parametrize("zone", ["%25", "%", "%25%", "%25a%20b", "%25" + "a" * 65])
+@pytest.mark.parametrize("zone", ["%25", "%25" + "a" * 65])
 def test_a_zone_in_a_url_names_an_interface(zone: str) -> None:
     """An empty one is refused before anything is sent, and so is what no interface is called."""
     with pytest.raises(ValueError, match=r"^expected the name of a network interface after the %$"):
