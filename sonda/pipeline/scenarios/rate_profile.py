@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 from sonda.pipeline.scenarios.ramp_sums import RampSums
 
 _MOST_SEGMENTS: Final = 4096  # of a table
-_NEAR: Final = 12  # short cycles that are walked through
+_WALKED: Final = 16  # long cycles, from one whose weight is known
+_NEAR: Final = 5  # long cycles beside a guess
 _BISECTED: Final = 4  # of so many steps one halves, however the weight grows
 
 
@@ -173,11 +174,8 @@ class Profile:
         In each of the two parts of a long cycle all whole short cycles have the same weight.
         """
         short, long = sorted((self.cycle, self.burst_cycle))
-        near = max(1, _NEAR * short // long)
-        number, weight = self._long_cycle_before(goal, long, near)
+        number, weight = self._long_cycle_at(max(0, goal), long)
         begin = number * long
-        if near > 1:
-            return begin, weight
         part, length = 0, self.rest if long == self.cycle else self.burst
         after = weight + self._local(0, begin, begin + length)
         if after <= goal:
@@ -207,38 +205,61 @@ class Profile:
         on += min(past_end, active) - min(past_begin, active)
         return rest * (end - begin) + (slope - rest) * on
 
-    def _long_cycle_before(self, goal: int, long: int, near: int) -> tuple[int, int]:
-        """Return a long cycle at whose start the weight is at most *goal*, and that weight.
+    def _long_cycle_at(self, goal: int, long: int) -> tuple[int, int]:
+        """Return the long cycle in which the weight exceeds *goal*, and the weight at its start.
 
-        It is one of the last *near* of those. The first guess is mostly right. Else, between a
-        number of cycles that is too low and one that is too high, aim where a straight line meets
-        *goal*, or a little beside it, at the side which is farther.
+        The first guess is mostly near enough to walk from there. Else, between a number of cycles
+        that is too low and one that is too high, aim where a straight line meets *goal*, or a little
+        beside it, at the side which is farther.
         """
-        aside = near // 3
-        least = min(self.plain, self.raised) * (self.rest if long == self.cycle else long)
         time, weight = self._sample
         low, weight_low = 0, 0
         high, weight_high = 0, 0  # of which nothing is known yet
-        number, stride, tries = max(0, goal * time // (weight * long) - aside), max(1, aside), 0
-        while not high or high - low > near:
-            found, was_low = self._weight(number * long), False
-            if found <= goal:
-                low, weight_low, was_low = number, found, True
-                if goal - found < near * least:
-                    break
+        number, stride, tries = goal * time // (weight * long), 1, 0
+        while True:
+            number, found, is_there = self._walk(goal, number, self._weight(number * long), long)
+            if is_there:
+                return number, found
+            was_low = found <= goal
+            if was_low:
+                low, weight_low = number, found
             else:
                 high, weight_high = number, found
             tries += 1
             if not high:
                 number = low + (goal - weight_low) * time // (weight * long) + stride
                 stride *= 2
-            elif tries % _BISECTED == 0:
+                continue
+            if tries % _BISECTED == 0:
                 number = (low + high) // 2
             else:
                 ahead = (goal - weight_low) * (high - low) // (weight_high - weight_low)
-                number = low + ahead + (aside if was_low else -aside)
-                number = min(max(number, low + 1), high - 1)
-        return low, weight_low
+                number = low + ahead + (_NEAR if was_low else -_NEAR)
+            number = max(low, min(number, high - 1))
+
+    def _walk(self, goal: int, number: int, weight: int, long: int) -> tuple[int, int, bool]:
+        """Walk from the start of a long cycle, where the weight is known, towards *goal*.
+
+        Return the cycle that is come to, the weight at its start, and whether *goal* is in it.
+        """
+        for _ in range(_WALKED):
+            if weight > goal:
+                number -= 1
+                weight -= self._of_long_cycle(number, long)
+                if weight <= goal:
+                    return number, weight, True
+            else:
+                after = weight + self._of_long_cycle(number, long)
+                if after > goal:
+                    return number, weight, True
+                number, weight = number + 1, after
+        return number, weight, False
+
+    def _of_long_cycle(self, number: int, long: int) -> int:
+        """Return the weight of a long cycle."""
+        begin, end = number * long, (number + 1) * long
+        middle = begin + (self.rest if long == self.cycle else self.burst)
+        return self._local(0, begin, middle) + self._local(1, middle, end)
 
     @cached_property
     def _sample(self) -> tuple[int, int]:
