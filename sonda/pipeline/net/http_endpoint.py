@@ -223,7 +223,7 @@ def make_queue(
             batch.journey,
             batch.deadline,
             time_ns=batch.events[0].payload.event.time_ns,
-            count=lambda: len(batch.events),
+            count=lambda: sum(event.payload.count for event in batch.events),
         )
         refused = isinstance(outcome, Failure) and outcome.failure().per_event
         if refused and len(batch.events) > 1:

@@ -90,6 +90,9 @@ class PipelineSender:
             first = places.stop
             if isinstance(result, Success):
                 delivered_bytes += piece.size_bytes
+            elif rejected := _rejected(delivery):
+                problems |= dict.fromkeys(places[-rejected:], result.failure())
+                delivered_bytes += piece.size_bytes * (piece.count - rejected) // piece.count
             elif piece.count > 1 and _may_blame_one(delivery):
                 own = _encoded(entry, ticks[places.start : places.stop])
                 again = await self._send_each(entry, own)
@@ -134,6 +137,12 @@ def _encoded(entry: Entry, ticks: Sequence[int]) -> list[Result[EncodedEvent, Pr
     if isinstance(ticks, range):
         return [encode(entry.route.order(event)) for event in entry.events(ticks)]
     return [encode(entry.route.order(entry.event(tick))) for tick in ticks]
+
+
+def _rejected(delivery: Delivery) -> int:
+    """Return how many of a piece were refused where the others were taken, and nobody tells which."""
+    failure = delivery.failure
+    return failure.rejected if failure is not None and delivery.unknown is None else 0
 
 
 def _may_blame_one(delivery: Delivery) -> bool:
