@@ -330,6 +330,7 @@ def test_an_event_at_exit(sink: str, loop: bool) -> None:
         f"atexit.register(lambda: print({'asyncio.run(f())' if loop else call}, file=sys.stderr))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    word = "Success" if sink == "stdout" else "Failure"
+    has_thread = not loop or sys.version_info < (3, 12)  # later ones start none during exit
+    word = "Success" if sink == "stdout" and has_thread else "Failure"
     assert run.stderr.startswith(f"<{word}: ")
     assert (run.stdout == "") == (sink != "stdout")
