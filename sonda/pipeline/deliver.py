@@ -22,7 +22,6 @@ from sonda.pipeline.hiding import (
     hide_refusal,
 )
 from sonda.pipeline.interruption import (
-    WHILE_UNSENT,
     Interrupted,
     InterruptedGroup,
     outcomes_of_group,
@@ -57,6 +56,7 @@ from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
+from sonda.pipeline.unanswered import WHILE_UNSENT
 from sonda.pipeline.values.clock import unique_clock
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class Pipeline:
             receipt = await flush(pushed.unwrap(), order, began_ns=began_ns)
         finally:
             self._shares.release(sink.destination)
-        if order.verify is not None:
+        if order.verify is not None:  # as the stage asks, too: a call less for nearly all events
             receipt = await self._verified(event, receipt, until_s=until_s)
         return receipt
 
@@ -312,7 +312,7 @@ class Pipeline:
         until_s: float | None,
     ) -> Result[Receipt, Problem]:
         """Return *receipt* with what reading the event back has come to, where it is asked for."""
-        if parcel.order.verify is None or not isinstance(receipt, Success):
+        if not isinstance(receipt, Success):
             return receipt
         return Success(
             await verify(
