@@ -26,7 +26,7 @@ from sonda.pipeline.net.batch import (
     BatchLimits,
     Entry,
     Group,
-    Labels,
+    StepNames,
     StreamOrder,
 )
 from sonda.pipeline.net.retry import (
@@ -52,7 +52,7 @@ class Queue:
     def __init__(
         self,
         push: Push,
-        names: Labels,
+        names: StepNames,
         limits: BatchLimits,
         start: Callable[[Coroutine[Any, Any, None]], object],
         order: StreamOrder | None = None,
