@@ -5,7 +5,6 @@
 ARG PYTHON_VERSION=3.13
 
 FROM python:${PYTHON_VERSION}-slim AS build
-ARG EXTRAS=""
 WORKDIR /src
 COPY constraints.txt ./
 RUN python3 -m venv /opt/build \
@@ -14,6 +13,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY sonda sonda
 RUN /opt/build/bin/python -m build --wheel --no-isolation --outdir /wheels
+ARG EXTRAS=""
 # Wheels only: there is no compiler here. They are compiled to bytecode now, for later nothing can be written.
 RUN python3 -m venv --without-pip /opt/sonda \
     && /opt/build/bin/pip --python /opt/sonda/bin/python install --no-cache-dir --only-binary :all: \

@@ -9,8 +9,9 @@ READY  := $(VENV)/.ready
 BARE   := .venv-bare
 PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
-NOT_BARE := backends conformance faults fuzz property test_bench.py test_deploy.py test_docs_site.py test_garbage.py \
-	test_helm.py test_packaging.py
+LONG   := $(addprefix tests/,backends faults property fuzz conformance)
+MEETS_EXTRAS := $(addprefix tests/,unit sinks cli server/test_http.py server/test_openapi.py server/test_docs_page.py \
+	server/test_config.py test_cases.py test_encoders.py test_docs.py test_readme.py test_scenario_gallery.py)
 
 .PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench profile format clean
 
@@ -27,16 +28,14 @@ test: $(READY) ## all but what `test-all` adds, in under 4 minutes on two cores
 	$(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "not backend"
 
 test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
-	FAULTS=full $(PYTEST) tests/backends tests/faults
-	PROPERTIES=full $(PYTEST) --numprocesses $(JOBS) tests/property
-	$(MAKE) fuzz bare check audit
+	FAULTS=full PROPERTIES=full FUZZ=some $(PYTEST) --numprocesses $(JOBS) --dist worksteal $(LONG)
+	$(MAKE) bare check audit
 
-fuzz: $(READY) ## some minutes of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run
-	FUZZ=full $(PYTEST) tests/fuzz
+fuzz: $(READY) ## half an hour of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run
+	FUZZ=full $(PYTEST) tests/fuzz tests/conformance
 
-bare: $(BARE)/.ready ## run the tests that need neither an extra nor a backend, where no extra is installed
-	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not backend" \
-		$(addprefix --ignore=tests/,$(NOT_BARE))
+bare: $(BARE)/.ready ## run what may meet an extra that is not installed, where none is
+	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(MEETS_EXTRAS)
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .
@@ -53,8 +52,10 @@ backends: ## install or build what the tests speak to, and what they judge deplo
 	$(PYTHON) tests/backends/install.py
 	$(PYTHON) -m tools.deploy_tools
 
-loki: $(READY) ## run the Loki that `make backends` has installed, on port 3100
-	@$(BIN)/python -m tests.backends.loki --port 3100
+loki: ## run a real Loki on port 3100; the first time it is built, which takes minutes and needs Go
+	$(say_python_is_too_old)
+	@$(PYTHON) tests/backends/install.py loki
+	@exec $(PYTHON) -m tests.backends.loki --port 3100
 
 dist: $(READY) ## build the wheel, the source distribution and the manual pages into dist
 	rm -rf dist build/man

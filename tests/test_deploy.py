@@ -588,7 +588,7 @@ def test_server_dashboard_asks_the_chosen_source() -> None:
     assert (variable["type"], variable["query"]) == ("datasource", "prometheus")
     chosen = {"type": "prometheus", "uid": f"${{{variable['name']}}}"}
     assert {json.dumps(panel["datasource"]) for panel in document["panels"]} == {json.dumps(chosen)}
-    assert [panel["id"] for panel in document["panels"]] == [*range(1, 13)]
+    assert [panel["id"] for panel in document["panels"]] == [*range(1, 17)]
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SENT = r"accepted after 1 try in [0-9.]+ (ms|µs)"
-REFUSED = "sink error: HTTP connect to localhost:3100: Connection refused"
+LOKI, CLOSED = "localhost:3100", "localhost:1"  # whoever runs the tests may also run a Loki
+REFUSED = f"sink error: HTTP connect to {CLOSED}: Connection refused"
 
 
 def snippets(page: str) -> list[CodeType]:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8").replace(LOKI, CLOSED)
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
     return [compile(block, f"<{page} {n}>", "exec", flags) for n, block in enumerate(blocks)]

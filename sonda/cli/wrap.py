@@ -29,6 +29,7 @@ _INTERRUPTED: Final = 130  # as after Ctrl-C
 _LAST_LINE_CHARACTERS: Final = 1000
 _CHUNK_BYTES: Final = 64 * 1024
 _LINGER_S: Final = 0.25
+_LATEST_SIGNAL_S: Final = 0.2
 _TRACE: Final = "TRACEPARENT"
 _EXAMPLES: Final = """\b
 sonda wrap --to loki=http://loki:3100 --name deploy -- ./deploy.sh
@@ -122,12 +123,25 @@ def run(command: Sequence[str]) -> tuple[int, str]:
         copying = [threading.Thread(target=stream.copy, daemon=True) for stream in streams]
         for thread in copying:
             thread.start()
-        status = child.wait()
+        status = _wait(child)
         for stream, thread in zip(streams, copying, strict=True):
             stream.finish(thread)
     latest = max(streams, key=lambda stream: stream.written_s)
     line = latest.last_line.decode(errors="replace")[:_LAST_LINE_CHARACTERS]
     return (status if status >= 0 else _KILLED - status), line
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait until a command has ended, and return its status.
+
+    A signal that arrives just before a blocking system call does not interrupt it, and its handler
+    would not run before the command's end. So another thread blocks, and this one wakes up at times.
+    """
+    waiting = threading.Thread(target=child.wait, daemon=True)
+    waiting.start()
+    while waiting.is_alive():
+        waiting.join(_LATEST_SIGNAL_S)
+    return child.wait()
 
 
 @dataclass

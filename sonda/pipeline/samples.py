@@ -53,6 +53,14 @@ def _parts(event: Histogram | Summary) -> Iterator[tuple[str, Mapping[str, str],
     yield f"{event.name}_count", event.labels, float(event.count)
 
 
+def values_of(event: Histogram | Summary) -> list[float]:
+    """Return the values of an event's samples, in their order."""
+    count = float(event.count)
+    if isinstance(event, Histogram):
+        return [*map(float, event.counts), count, event.total, count]
+    return [*event.values, event.total, count]
+
+
 def number(value: float) -> str:
     """Return a bound or a quantile as the value of its label: the shortest text that reads back."""
     return repr(float(value)).removesuffix(".0")

@@ -73,6 +73,9 @@ class Supervisor:
             signal.signal(number, self.stop)
         if self._reloads:
             signal.signal(signal.SIGHUP, self.hang_up)
+        # A signal just before the wait does not interrupt it: what C writes there then wakes it.
+        self._wakeup.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         started()
         while self._workers or not self._stopping:
             self._start_missing()
@@ -85,6 +88,7 @@ class Supervisor:
                 self._bury(worker)
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # nothing is left to stop
+        signal.set_wakeup_fd(-1)
         self._wakeup.close()
         self._woken.close()
         return self._status
@@ -92,7 +96,6 @@ class Supervisor:
     def hang_up(self, *_: object) -> None:
         """Request that the configuration is read again."""
         self._hung_up = True
-        self._wakeup.send(b"!")
 
     def _reload(self) -> None:
         """Read the configuration again, once, and hand it to every worker, or to none."""
@@ -109,7 +112,6 @@ class Supervisor:
     def stop(self, *_: object) -> None:
         """Accept no more requests, and let the workers drain and end."""
         self._stopping = True
-        self._wakeup.send(b"!")
         if self._runner_home is not None:
             self._runner_home.end()
         for listener in self._listeners:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import trustme
+if TYPE_CHECKING:
+    import trustme
 
 CLIENT_NAME: Final = "client.sonda.test"
 
@@ -34,6 +35,8 @@ class Certificates:
 
 def make_certificates(folder: Path) -> Certificates:
     """Write an authority, a server certificate for 127.0.0.1 and localhost, and two of clients."""
+    import trustme  # `make loki` runs without the tools, and needs no certificate
+
     folder.mkdir()
     authority, nobody = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")

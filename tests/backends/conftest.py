@@ -53,6 +53,7 @@ DECLARED: Final = tuple(row for module in MODULES for row in module.ROWS)
 HERE: Final = Path(__file__).parent
 LEDGER: Final = pytest.StashKey[Ledger]()
 SELECTED: Final = pytest.StashKey[bool]()
+TALLY: Final = "events in real destinations"
 
 
 # --- the fixtures --------------------------------------------------------------------------------
@@ -182,8 +183,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, fail a run of these tests that has left out a destination."""
-    if _left_out(session.config) and session.exitstatus == pytest.ExitCode.OK:
+    config = session.config
+    if hasattr(config, "workeroutput"):  # one of several processes: what is left out is seen by all
+        if config.stash.get(SELECTED, False):
+            config.workeroutput[TALLY] = config.stash[LEDGER].plain()
+        return
+    if _left_out(config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what one of several processes has recorded."""
+    if (rows := getattr(node, "workeroutput", {}).get(TALLY)) is not None:
+        node.config.stash[SELECTED] = True
+        node.config.stash[LEDGER].add(rows)
 
 
 def pytest_terminal_summary(

@@ -119,6 +119,9 @@ def run(
 
 # --- programs built from the Go module proxy -----------------------------------------------------
 
+NO_DEBUGGING: Final = "-gcflags=all=-dwarf=false"
+"""What the linker would drop is not compiled either: it is a tenth of the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
@@ -162,7 +165,8 @@ def build_go(program: GoProgram, target: Path, scratch: Path) -> None:
     (home / "go.sum").write_text(sums, encoding="utf-8")
     for executable, package in program.packages.items():
         run(
-            *("go", "build", "-mod=mod", "-modcacherw", "-trimpath", f"-ldflags={program.ldflags}"),
+            *("go", "build", "-mod=mod", "-modcacherw", "-trimpath", NO_DEBUGGING),
+            f"-ldflags={program.ldflags}",
             *("-o", target / "bin" / executable, f"{program.module}/{package}"),
             cwd=home,
             env={**env, "CGO_ENABLED": "0"},
@@ -175,7 +179,8 @@ def build_go_module(source: Path, executable: str, target: Path, scratch: Path) 
     temporary.mkdir()
     shutil.copytree(source, home)
     run(
-        *("go", "build", "-mod=readonly", "-modcacherw", "-trimpath", "-ldflags=-s -w"),
+        *("go", "build", "-mod=readonly", "-modcacherw", "-trimpath", NO_DEBUGGING),
+        "-ldflags=-s -w",
         *("-o", target / "bin" / executable, "."),
         cwd=home,
         env={
@@ -188,9 +193,16 @@ def build_go_module(source: Path, executable: str, target: Path, scratch: Path) 
 
 
 def _go_caches(scratch: Path) -> dict[str, str]:
-    """Keep Go's gigabytes in the scratch folder, unless the environment has a place for them."""
-    ours = {"GOCACHE": scratch / "go-build", "GOMODCACHE": scratch / "go-mod"}
-    return {name: str(folder) for name, folder in ours.items() if name not in os.environ}
+    """Keep Go's gigabytes in the scratch folder, unless the environment has a place for them.
+
+    The compiler collects its garbage less often, for half as much memory again and a tenth less time.
+    """
+    ours = {
+        "GOCACHE": str(scratch / "go-build"),
+        "GOMODCACHE": str(scratch / "go-mod"),
+        "GOGC": "400",
+    }
+    return {name: value for name, value in ours.items() if name not in os.environ}
 
 
 def _go_mod(program: GoProgram, theirs: dict[str, Any]) -> str:

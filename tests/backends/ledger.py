@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -32,6 +32,18 @@ class Ledger:
         row.checks += 1
         row.sent += sent
         row.found += found
+
+    def plain(self) -> dict[str, tuple[int, int, int]]:
+        """Return the rows in a form that one process can hand to another."""
+        return {name: (row.checks, row.sent, row.found) for name, row in self.rows.items()}
+
+    def add(self, rows: Mapping[str, tuple[int, int, int]]) -> None:
+        """Add the rows of another process."""
+        for name, (checks, sent, found) in rows.items():
+            row = self.rows.setdefault(name, Row())
+            row.checks += checks
+            row.sent += sent
+            row.found += found
 
     def unchecked(self) -> list[str]:
         """Return the destinations that were declared and not checked."""

@@ -263,7 +263,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=3100)
     port = parser.parse_args().port
     if (installed := find("loki")) is None:
-        say("Loki is not installed: run `make backends` once")
+        say("Loki is not installed: run `make loki`")
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):  # a job in the background ignores the first
         signal.signal(number, signal.default_int_handler)

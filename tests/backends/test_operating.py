@@ -48,6 +48,13 @@ LOG: Final = {
     "log": {"severity": "info", "message": "x"},
     "encoder": {"type": "json_lines"},
 }
+SCENARIO: Final = {
+    "signal_type": "logs",
+    "name": "x",
+    "rate": 1,
+    "count": 1,
+    "log_generator": {"type": "template", "templates": ["x"]},
+}
 RETRY: Final = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1ms"}
 
 
@@ -58,15 +65,24 @@ def send(server: Serving, sink: dict[str, Any], status: int) -> None:
     assert reply.status == status
 
 
+def run_scenario(server: Serving, name: str) -> None:
+    """Start a run that sends one event."""
+    body = json.dumps({**SCENARIO, "scenario_name": name}).encode()
+    key = b"Authorization: Bearer " + KEY.encode()
+    assert server.ask(post(body, key, path=b"/scenarios")).status == 201
+
+
 @pytest.fixture(scope="module")
 def scraping() -> Iterator[Prometheus]:
     """Run a server with two workers and a Prometheus that scrapes it, between two mixes of events."""
     with ExitStack() as stack:
+        names = iter(("first", "second"))
         away = stack.enter_context(http_destination())
         silent, _ = stack.enter_context(slow_destination())
         server = stack.enter_context(serving("--workers", "2", environ={"SONDA_API_KEY": KEY}))
 
         def send_each_outcome() -> None:
+            run_scenario(server, next(names))
             send(server, {"type": "stdout"}, 200)
             send(server, {"type": "http_push", "url": away.url}, 200)
             failing = {"type": "http_push", "url": f"{away.url}/s/500", "retry": RETRY}
@@ -100,7 +116,7 @@ def test_a_panel_has_something_to_show(scraping: Prometheus, query: str) -> None
 
 def test_every_outcome_is_drawn(scraping: Prometheus) -> None:
     """The counts that Prometheus has are those of the events that were sent, over both workers."""
-    query = "sum by (outcome) (sonda_events_total)"
+    query = 'sum by (outcome) (sonda_events_total{origin="request"})'
 
     def look() -> list[dict[str, float]]:
         answer = read_json(scraping.web.get("/api/v1/query", query=query))

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.support.serving import Serving, serving
 
 from . import products, test_keys, test_keys_products, test_local_sinks, test_udp
 from .brokers import KAFKA
-from .ledger import Ledger, Place
+from .ledger import Ledger, Place, Row
 from .play import Pki
 from .rpc import OTLP_GRPC
 from .sinks import NETWORK_SINKS
@@ -25,6 +25,7 @@ HERE: Final = Path(__file__).parent
 SEED: Final = "SONDA_FAULT_SEED"
 LEDGER: Final = pytest.StashKey[Ledger]()
 SELECTED: Final = pytest.StashKey[bool]()
+TABLE: Final = "faults"
 DECLARED: Final[tuple[Place, ...]] = (
     *((sink.type, fault.name) for sink in NETWORK_SINKS for fault in sink.faults),
     *((KAFKA.type, fault.name) for fault in KAFKA.faults),
@@ -67,8 +68,8 @@ def server(pki: Pki) -> Iterator[Serving]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the ledger."""
-    config.stash[LEDGER] = Ledger(os.environ.get(SEED) or secrets.token_hex(4))
+    """Open the ledger; processes that are started from here have the same seed."""
+    config.stash[LEDGER] = Ledger(os.environ.setdefault(SEED, secrets.token_hex(4)))
     config.stash[LEDGER].declare(DECLARED)
 
 
@@ -85,8 +86,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, fail a run in which a fault never fired."""
-    if _gaps(session.config) and session.exitstatus == pytest.ExitCode.OK:
+    config = session.config
+    if hasattr(config, "workeroutput"):  # one of several processes: a gap is seen by all
+        if config.stash.get(SELECTED, False):
+            config.workeroutput[TABLE] = config.stash[LEDGER].plain()
+        return
+    if _gaps(config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what one of several processes has recorded."""
+    if (rows := getattr(node, "workeroutput", {}).get(TABLE)) is not None:
+        node.config.stash[SELECTED] = True
+        for place, columns in rows:
+            node.config.stash[LEDGER].record(place, Row(*columns))
 
 
 def pytest_terminal_summary(

@@ -48,6 +48,10 @@ class Ledger:
         for place in places:
             self.rows.setdefault(place, Row())
 
+    def plain(self) -> list[tuple[Place, tuple[int, ...]]]:
+        """Return the rows in a form that one process can hand to another."""
+        return [(place, astuple(row)) for place, row in self.rows.items()]
+
     def record(self, place: Place, row: Row) -> None:
         """Add one run."""
         self.rows.setdefault(place, Row()).add(row)

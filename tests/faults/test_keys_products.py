@@ -11,14 +11,13 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Hashable
-from functools import partial
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
 import pytest
 
 from tests.backends.conftest import installed
@@ -26,13 +25,15 @@ from tests.support.bodies import LOG, METRIC, changed
 
 from .ledger import IS_FULL, Ledger, Row
 from .play import until
-from .products import KINDS, Kind, Product
+from .products import KINDS, Product
 from .test_keys import Phoenix, ask
 
 EVENTS: Final = int(os.environ.get("KEYED_EVENTS", "10000" if IS_FULL else "1000"))
 A_REQUEST: Final = 20
 SENDERS: Final = 8
-KILLS: Final = 3  # of each
+STOPS: Final = (("products",), ("server",), ("products", "server"), ("products", "server"))
+"""What is killed at once, one stop after the other."""
+KILLS: Final = sum(map(len, STOPS))  # that one product's events meet
 PLACES: Final = {
     kind: (kind.sink, f"repeated with keys, a real {kind.name} and the server are killed")
     for kind in KINDS
@@ -59,7 +60,7 @@ class Play:
     """Sends all events, each request again and again with its key until its server and destination say yes."""
 
     def __init__(self, product: Product, server: Phoenix, random: Random) -> None:
-        self._product = product
+        self.product = product
         self._server = server
         self._random = random
         self._is_up = asyncio.Event()
@@ -72,45 +73,49 @@ class Play:
 
     async def run(self) -> None:
         waiting = iter(range(0, EVENTS, A_REQUEST))
-        async with httpx.AsyncClient(
-            timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
-        ) as client:
-            senders = [asyncio.create_task(self._send(client, waiting)) for _ in range(SENDERS)]
-            for kill in range(2 * KILLS):
-                enough = EVENTS * (kill + 1) // (2 * KILLS + 2)
-                await until(partial(self.has_delivered, enough))
-                if kill % 2:
-                    await self._server.kill()
-                    await self._server.start()
-                else:
-                    self._is_up.clear()
-                    await asyncio.to_thread(self._product.kill)
-                    await asyncio.sleep(self._random.uniform(0.1, 0.5))
-                    await asyncio.to_thread(self._product.start)
-                    self._is_up.set()
-            await asyncio.gather(*senders)
+        await asyncio.gather(*(self._send(waiting) for _ in range(SENDERS)))
 
-    async def _send(self, client: httpx.AsyncClient, waiting: Any) -> None:
-        sink = {**self._product.sink, "timeout": "20s"}
+    async def restart(self) -> None:
+        """Kill the product, and start it again after a moment."""
+        self._is_up.clear()
+        await asyncio.to_thread(self.product.kill)
+        await asyncio.sleep(self._random.uniform(0.1, 0.5))
+        await asyncio.to_thread(self.product.start)
+        self._is_up.set()
+
+    async def _send(self, waiting: Iterator[int]) -> None:
+        sink = {**self.product.sink, "timeout": "20s"}
         for first in waiting:
             names = self.names[first : first + A_REQUEST]
             key = str(UUID(int=self._random.getrandbits(128)))
             statuses = [0]
             while set(statuses) != {200}:
                 await self._is_up.wait()
-                statuses = await ask(client, self._server, [event(it, sink) for it in names], key)
+                statuses = await ask(self._server, [event(it, sink) for it in names], key)
             self.statuses.update(zip(names, statuses, strict=True))
 
 
-async def play(product: Product, folder: Path, random: Random) -> Play:
+async def play(products: Sequence[Product], folder: Path, random: Random) -> list[Play]:
+    """Send events to all products side by side, through one server, while they are killed."""
     server = Phoenix(folder, workers=1)
-    playing = Play(product, server, random)
+    plays = [Play(product, server, random) for product in products]
     await server.start()
     try:
-        await playing.run()
+        async with asyncio.TaskGroup() as sending:
+            for playing in plays:
+                sending.create_task(playing.run())
+            for number, stop in enumerate(STOPS, 1):
+                enough = EVENTS * number // (len(STOPS) + 1)
+                await until(lambda: all(one.has_delivered(enough) for one in plays))  # noqa: B023
+                async with asyncio.TaskGroup() as restarting:
+                    if "server" in stop:
+                        restarting.create_task(server.restart())
+                    if "products" in stop:
+                        for playing in plays:
+                            restarting.create_task(playing.restart())
     finally:
         await server.close()
-    return playing
+    return plays
 
 
 def counts(found: set[Hashable]) -> Counter[str]:
@@ -132,21 +137,23 @@ def look_for(names: list[str], product: Product, start_ns: int) -> Counter[str]:
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("kind", PLACES, ids=lambda kind: kind.name)
-def test_each_event_is_there_once(
-    kind: Kind, tmp_path: Path, random: Random, ledger: Ledger
-) -> None:
+def test_each_event_is_there_once(tmp_path: Path, random: Random, ledger: Ledger) -> None:
     """None twice, and each; of Loki's those that it has lost itself after its 204 may be missing."""
     start_ns = time.time_ns() - 3_600 * 10**9
-    (tmp_path / "product").mkdir()
-    with kind.run(installed(kind.backend), tmp_path / "product") as product:
-        playing = asyncio.run(play(product, tmp_path / "state", random))
-        found = look_for(playing.names, product, start_ns)
-    ledger.record(
-        PLACES[kind],
-        Row(fired=2 * KILLS, events=EVENTS, delivered=len(playing.statuses), found=len(found)),
-    )
-    assert set(found.values()) == {1}
-    assert set(found) <= set(playing.names)
-    missing = EVENTS - len(found)
-    assert missing <= (0 if kind.keeps_all else EVENTS // 100)
+    with ExitStack() as stack:
+        products = []
+        for kind in PLACES:
+            folder = tmp_path / kind.name
+            folder.mkdir()
+            products.append(stack.enter_context(kind.run(installed(kind.backend), folder)))
+        plays = asyncio.run(play(products, tmp_path / "state", random))
+        found = [look_for(playing.names, playing.product, start_ns) for playing in plays]
+    for (kind, place), playing, seen in zip(PLACES.items(), plays, found, strict=True):
+        ledger.record(
+            place,
+            Row(fired=KILLS, events=EVENTS, delivered=len(playing.statuses), found=len(seen)),
+        )
+        assert set(seen.values()) == {1}
+        assert set(seen) <= set(playing.names)
+        missing = EVENTS - len(seen)
+        assert missing <= (0 if kind.keeps_all else EVENTS // 100)

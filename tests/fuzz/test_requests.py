@@ -28,7 +28,7 @@ from sonda.pipeline.stages.push import push
 from tests.fuzz.choices import Choices
 from tests.fuzz.guard import Guard, guarded
 from tests.fuzz.requests import Request, request
-from tests.fuzz.scale import REQUESTS
+from tests.fuzz.scale import SCALE
 from tests.fuzz.shapes import SINKS
 from tests.fuzz.world import Reply, World, world
 
@@ -112,7 +112,7 @@ def test_requests_are_borne(
 
         @hypothesis.seed(seed)
         @settings(
-            max_examples=REQUESTS // AT_ONCE,
+            max_examples=SCALE.requests // AT_ONCE,
             database=None,
             report_multiple_bugs=False,
             deadline=None,
@@ -142,7 +142,7 @@ def test_requests_are_borne(
     report += told(counts, len(arrived))
     assert arrived & seen.refused == set()
     assert len(arrived) > counts["asked"] / 20
-    assert counts["asked"] >= REQUESTS
+    assert counts["asked"] >= SCALE.requests
     assert counts["parse"] > counts["asked"] / 2
     assert counts["validate"] > counts["asked"] / 4
     assert {

@@ -23,7 +23,7 @@ from sonda.envelope import CODES
 from tests.fuzz.choices import Choices
 from tests.fuzz.guard import CAUGHT
 from tests.fuzz.requests import Request, Targets, request
-from tests.fuzz.scale import CONNECTIONS
+from tests.fuzz.scale import SCALE
 from tests.fuzz.world import OWN, destinations
 from tests.support.serving import Serving, serving
 
@@ -69,7 +69,7 @@ def test_a_server_bears_bytes(tmp_path: Path, seed: int, report: list[str]) -> N
 
                 @hypothesis.seed(seed)
                 @settings(
-                    max_examples=CONNECTIONS // AT_ONCE,
+                    max_examples=SCALE.connections // AT_ONCE,
                     database=None,
                     report_multiple_bugs=False,
                     deadline=None,
@@ -97,7 +97,7 @@ def test_a_server_bears_bytes(tmp_path: Path, seed: int, report: list[str]) -> N
         finally:
             runner.run(opening.__aexit__(None, None, None))
     told = ", ".join(f"{status}: {statuses[status]:,}" for status in sorted(statuses))
-    report.append(f"connections: {CONNECTIONS:,} to a real server; {told}")
+    report.append(f"connections: {SCALE.connections:,} to a real server; {told}")
     assert CAUGHT not in log
     assert "Traceback" not in log
     assert {"200", "400", "403", "404", "405", "415", "422"} <= statuses.keys()

@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 from returns.result import Failure, Success
 
+from sonda import load_scenario, run_scenario
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.net import batching as batches
@@ -707,3 +708,31 @@ def test_the_goodbye_of_an_idle_tls_peer(pki: Certificates) -> None:
         assert run(two) == [HANDED_OFF, HANDED_OFF]
         lines = server.received.wait_for(2)
         assert lines == [json_line("first"), json_line("second")]
+
+
+def test_a_torn_histogram_is_unknown() -> None:
+    """Some of its lines have arrived, maybe all: it is neither delivered nor sent again."""
+    buckets = list(range(1, 1001))
+    document = {
+        "signal_type": "histogram",
+        "name": "h",
+        "rate": 1000,
+        "count": 1,
+        "distribution": {"type": "uniform", "min": 0, "max": 1000},
+        "buckets": buckets,
+        "labels": {"long": LARGE[:2500]},
+    }
+    with faulty(read_some_and_reset, read_all) as server:
+        entry = {**document, "sink": to(server.address)}
+        report = run_scenario(load_scenario(entry).unwrap()).unwrap()
+        server.ended.wait_for()
+    assert (report.ledger.unknown, report.ledger.due) == (1, 1)
+    assert len(server.connections.items) == 1
+    received = b"".join(server.received.items)
+    assert received.count(b"\n") < len(buckets)
+    with faulty(read_all) as server:
+        entry = {**document, "sink": to(server.address)}
+        report = run_scenario(load_scenario(entry).unwrap()).unwrap()
+        server.ended.wait_for()
+    assert report.ledger.delivered == 1
+    assert b"".join(server.received.items).count(b"\n") == len(buckets) + 3

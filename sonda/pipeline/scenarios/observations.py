@@ -249,20 +249,13 @@ class HistogramOf(Observed):
         return BOUND
 
     def empty(self, name: str, labels: Mapping[str, str]) -> Histogram:
-        counts = self._none.counts
-        return Histogram(
-            name=name,
-            bounds=self._written,
-            counts=counts,
-            count=0,
-            total=0.0,
-            since_ns=0,
-            time_ns=0,
-            labels=labels,
-        )
+        return self._of(Head(0, name, labels, 0, 0), self._none, has_negative=False)
 
     def event(self, head: Head, x: Fraction, timing: Timing) -> Histogram:
-        totals = self.totals(head.tick + 1, timing)
+        has_negative = self.observations.may_be_negative(x)
+        return self._of(head, self.totals(head.tick + 1, timing), has_negative=has_negative)
+
+    def _of(self, head: Head, totals: Totals, *, has_negative: bool) -> Histogram:
         return Histogram(
             name=head.name,
             bounds=self._written,
@@ -271,7 +264,7 @@ class HistogramOf(Observed):
             total=self.observations.total(totals),
             since_ns=head.since_ns,
             time_ns=head.time_ns,
-            has_negative=self.observations.may_be_negative(x),
+            has_negative=has_negative,
             labels=head.labels,
         )
 
@@ -292,26 +285,19 @@ class SummaryOf(Observed):
 
     def empty(self, name: str, labels: Mapping[str, str]) -> Summary:
         values = [0.0] * len(self.quantiles)
-        return Summary(
-            name=name,
-            quantiles=self._written,
-            values=values,
-            count=0,
-            total=0.0,
-            since_ns=0,
-            time_ns=0,
-            labels=labels,
-        )
+        return self._of(Head(0, name, labels, 0, 0), self._none, values)
 
     def event(self, head: Head, x: Fraction, timing: Timing) -> Summary:
-        observations = self.observations
-        totals = self.totals(head.tick + 1, timing)
+        values = self.observations.ranked(head.tick, self._ranks, x)
+        return self._of(head, self.totals(head.tick + 1, timing), values)
+
+    def _of(self, head: Head, totals: Totals, values: Sequence[float]) -> Summary:
         return Summary(
             name=head.name,
             quantiles=self._written,
-            values=observations.ranked(head.tick, self._ranks, x),
-            count=totals.stop * observations.per_tick,
-            total=observations.total(totals),
+            values=values,
+            count=totals.stop * self.observations.per_tick,
+            total=self.observations.total(totals),
             since_ns=head.since_ns,
             time_ns=head.time_ns,
             labels=head.labels,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING, cast
 
 from returns.result import Success
 
@@ -13,8 +14,11 @@ from sonda.pipeline.model import EncodedEvent, Event, Payload
 from sonda.pipeline.pieces import Format, Pieces, Stream
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.vectors import Vector, vectors
+from sonda.pipeline.scenarios.vectors import Vector, of_samples, vectors
 from sonda.pipeline.values.timestamps import NS_PER_MS
+
+if TYPE_CHECKING:
+    from sonda.pipeline.aggregates import Histogram, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,20 @@ class Piece:
 
 
 def how_pieces_go(entry: Entry) -> Pieces | None:
-    """Return how the entry's sink takes pieces, if it does; histograms and summaries go alone."""
-    if isinstance(entry.content, Observed):
-        return None
+    """Return how the entry's sink takes pieces, if it does.
+
+    A histogram or a summary that is written as one, or with streams, goes alone.
+    """
     route = entry.route
     encoder = route.encoder.plugin
     written = Format(encoder.content_type, encoder.lines)
     takes: Pieces | None = route.sink.plugin.pieces(route.sink.options, written)
-    return takes
+    if takes is None or not isinstance(entry.content, Observed):
+        return takes
+    if encoder.encode_aggregate is not None or takes.streams is not None:
+        return None
+    events = takes.events and max(1, takes.events // entry.width)
+    return replace(takes, events=events)
 
 
 def pieces(entry: Entry, ticks: range, takes: Pieces) -> Sequence[Piece]:
@@ -58,7 +68,7 @@ def pieces(entry: Entry, ticks: range, takes: Pieces) -> Sequence[Piece]:
 
 
 def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
-    found = vectors(entry, ticks)
+    found, first = _vectors(entry, ticks)
     if takes.ascending and not all(map(_ascends, found)):
         return
     encoder = entry.route.encoder
@@ -69,8 +79,8 @@ def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
             return
         encoded.append(made.unwrap())
     if takes.join is None:
-        lines = _in_order(found, [one.body for one in encoded], len(ticks))
-        yield from _pieces_of_lines(entry, found[0].event, ticks, lines, takes.size_bytes)
+        lines = _in_order(found, [one.body for one in encoded])
+        yield from _pieces_of_lines(entry, first, ticks, lines, takes.size_bytes)
         return
     streams = [
         Stream(one.event, one.times_ns, own.body) for one, own in zip(found, encoded, strict=True)
@@ -79,15 +89,24 @@ def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
     body = takes.join(streams) if len(ticks) > 1 else encoded[0].body
     if takes.size_bytes is None or len(body) <= takes.size_bytes:
         size_bytes = sum(one.size_bytes for one in encoded)
-        yield _piece(entry, found[0].event, body, len(ticks), size_bytes)
+        yield _piece(entry, first, body, len(ticks), size_bytes)
+
+
+def _vectors(entry: Entry, ticks: range) -> tuple[Sequence[Vector], Event]:
+    """Return what is to be encoded of the events of *ticks*, and the first of these."""
+    if isinstance(entry.content, Observed):
+        events = cast("list[Histogram | Summary]", entry.events(ticks))
+        return of_samples(events), events[0]
+    found = vectors(entry, ticks)
+    return found, found[0].event
 
 
 def _pieces_of_lines(
     entry: Entry, first: Event, ticks: range, lines: bytes, most_bytes: int | None
 ) -> Iterator[Piece]:
-    place = 0
-    for part in _cut(lines, most_bytes):
-        count = part.count(b"\n")
+    place, per_event = 0, lines.count(b"\n") // len(ticks)
+    for part in _cut(lines, most_bytes, per_event):
+        count = part.count(b"\n") // per_event
         event = entry.event(ticks[place]) if place else first
         yield _piece(entry, event, part, count, len(part))
         place += count
@@ -99,11 +118,11 @@ def _ascends(one: Vector) -> bool:
     return all(earlier < later for earlier, later in pairwise(times_ms))
 
 
-def _in_order(found: Sequence[Vector], bodies: Sequence[bytes], count: int) -> bytes:
+def _in_order(found: Sequence[Vector], bodies: Sequence[bytes]) -> bytes:
     """Return the lines of all series as their events follow one another."""
     if len(found) == 1:
         return bodies[0]
-    lines = [b""] * count
+    lines = [b""] * sum(len(one.times_ns) for one in found)
     for one, body in zip(found, bodies, strict=True):
         own = body.split(b"\n")[:-1]
         if isinstance(one.places, slice):
@@ -114,8 +133,8 @@ def _in_order(found: Sequence[Vector], bodies: Sequence[bytes], count: int) -> b
     return b"\n".join(lines) + b"\n"
 
 
-def _cut(lines: bytes, size_bytes: int | None) -> Iterator[bytes]:
-    """Yield lines in pieces of at most *size_bytes*; a longer line is one alone."""
+def _cut(lines: bytes, size_bytes: int | None, per_event: int) -> Iterator[bytes]:
+    """Yield lines in pieces of whole events, of at most *size_bytes*; a longer event is one alone."""
     if size_bytes is None:
         yield lines
         return
@@ -123,8 +142,12 @@ def _cut(lines: bytes, size_bytes: int | None) -> Iterator[bytes]:
     while start < len(lines):
         stop = start + size_bytes
         if stop < len(lines):
-            last = lines.rfind(b"\n", start, stop)
-            stop = (last if last >= 0 else lines.find(b"\n", stop)) + 1
+            count = lines.count(b"\n", start, stop)
+            for _ in range(count % per_event + 1 if count >= per_event else 0):
+                stop = lines.rfind(b"\n", start, stop)
+            for _ in range(max(0, per_event - count)):
+                stop = lines.find(b"\n", stop) + 1
+            stop += count >= per_event
         yield lines[start:stop]
         start = stop
 

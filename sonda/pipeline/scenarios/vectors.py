@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import LogValue
 from sonda.pipeline.model import Event, Log, Metric
+from sonda.pipeline.samples import samples, values_of
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.series import FEW, FleetEntry
@@ -28,7 +30,7 @@ class Vector(NamedTuple):
 def vectors(entry: Entry, ticks: range) -> list[Vector]:
     """Return the events of *ticks*, whose step is 1, by series, in the order in which these begin.
 
-    They are those of `Entry.events`; histograms and summaries have no vectors.
+    They are those of `Entry.events`; those of histograms and summaries are `of_samples`.
     """
     found: list[Vector] = []
     if isinstance(entry, FleetEntry):
@@ -82,9 +84,6 @@ def _of_fleet(entry: FleetEntry, ticks: range) -> Iterator[Vector]:
 
 def _grouped(events: Sequence[Event]) -> list[Vector]:
     """Return the vectors of events that have been made one by one."""
-    places: dict[frozenset[tuple[str, str]], list[int]] = {}
-    for place, event in enumerate(events):
-        places.setdefault(_key(event), []).append(place)
     return [
         Vector(
             events[of[0]],
@@ -92,8 +91,32 @@ def _grouped(events: Sequence[Event]) -> list[Vector]:
             [events[place].time_ns for place in of],
             of,
         )
-        for of in places.values()
+        for of in _places(events).values()
     ]
+
+
+def _places(events: Sequence[Event]) -> dict[frozenset[tuple[str, str]], list[int]]:
+    """Return where the events of each series are."""
+    places: dict[frozenset[tuple[str, str]], list[int]] = {}
+    for place, event in enumerate(events):
+        places.setdefault(_key(event), []).append(place)
+    return places
+
+
+def of_samples(events: Sequence[Histogram | Summary]) -> list[Vector]:
+    """Return the vectors of the samples that histograms or summaries of an entry consist of.
+
+    Each event has as many, one after the other.
+    """
+    found: list[Vector] = []
+    for of in _places(events).values():
+        first = samples(events[of[0]])
+        rows = [values_of(events[place]) for place in of]
+        times_ns = [events[place].time_ns for place in of]
+        for column, sample in enumerate(first):
+            places = [place * len(first) + column for place in of]
+            found.append(Vector(sample, [row[column] for row in rows], times_ns, places))
+    return found
 
 
 def _value(event: Event) -> float | LogValue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from dataclasses import dataclass, field
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from sonda.server import supervisor
 from sonda.server.live_config import LiveConfig
 from sonda.server.settings import Settings
+from sonda.server.startup import STOP_SIGNALS
 from sonda.server.supervisor import MAX_BACKOFF_S, MAX_FAILURES, STABLE_S, Supervisor
 
 
@@ -130,3 +132,20 @@ def test_no_process_is_left(
     monkeypatch.setattr(Worker, "start", refuse)
     assert run(World([]), monkeypatch) == 1
     assert "cannot be started: Resource temporarily unavailable: giving up" in caplog.text
+
+
+def test_a_signal_that_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler runs at once all the same: the wait ends by what the signal itself has written."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    one = Supervisor(Settings(), [], LiveConfig())
+    monkeypatch.setattr(one, "_start_missing", lambda: None)
+    monkeypatch.setattr(one, "_pause_s", lambda: None)  # for ever, but for a signal
+    # In a thread of its own the signal interrupts no system call of this one.
+    sender = Timer(0.05, signal.raise_signal, [signal.SIGTERM])
+    sender.start()
+    try:
+        assert one.run() == 0
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+        sender.join()

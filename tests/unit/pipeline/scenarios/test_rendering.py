@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -70,6 +71,15 @@ LINES = {
         sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING, **GAPS
     ),
 }
+_OBSERVED = {"generator": None, "distribution": {"type": "normal", "mean": 1, "stddev": 1}}
+OBSERVED: dict[str, dict[str, Any]] = {
+    "histogram": metric(sink=FILE, signal_type="histogram", dynamic_labels=TURNING, **_OBSERVED),
+    "summary": metric(sink={"type": "stdout"}, signal_type="summary", series=3, **_OBSERVED),
+    "summary as json": metric(
+        sink=FILE, signal_type="summary", encoder={"type": "json_lines"}, **_OBSERVED, **GAPS
+    ),
+}
+LINES |= OBSERVED
 SHARDED = [
     metric(sink=FILE, jitter=2, series={"a": 2, "b": ["x", "y"]}, dynamic_labels=TURNING[:1]),
     log(sink=FILE, log_generator={"type": "template", **DRAWN}, dynamic_labels=TURNING),
@@ -98,6 +108,43 @@ def test_lines_are_those_of_the_events(name: str, ticks: range) -> None:
     assert piece.encoded.payload.body == b"".join(one.payload.body for one in alone)
     assert (piece.count, piece.size_bytes) == (len(ticks), len(piece.encoded.payload.body))
     assert piece.encoded.order.event == alone[0].order.event
+
+
+@pytest.mark.parametrize("most", [1, 1000, 3000, 3500])
+def test_histograms_are_cut_between_events(most: int) -> None:
+    """No request holds a part of one, whether it is longer than a request may be or shorter."""
+    entry = _entry({**OBSERVED["histogram"], "sink": {**PUSH, "batch_size": most}})
+    alone = [one.payload.body for one in _alone(entry, range(20))]
+    made = _pieces(entry, range(20))
+    assert sum(piece.count for piece in made) == 20
+    place = 0
+    for piece in made:
+        own = b"".join(alone[place : place + piece.count])
+        assert piece.encoded.payload.body == own
+        assert len(own) <= most or piece.count == 1
+        assert piece.encoded.order.event == entry.event(place)
+        place += piece.count
+    assert (len(made) == 20) == (most < 2 * len(alone[0]))
+
+
+@needs("encoder", "remote_write")
+def test_histograms_share_a_remote_write() -> None:
+    """Each of their series is written once, with all its samples; a request has whole ones."""
+    from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
+
+    def samples(bodies: list[bytes]) -> Counter[str]:
+        series = [one for body in bodies for one in v1.WriteRequest.FromString(body).timeseries]
+        return Counter(f"{one.labels} {sample}" for one in series for sample in one.samples)
+
+    changes = {"sink": {**WRITE, "batch_size": 100}, "encoder": {"type": "remote_write"}}
+    entry = _entry({**OBSERVED["histogram"], **changes})
+    made = _pieces(entry, range(20))
+    assert [piece.count for piece in made] == [7, 7, 6]
+    read = samples([piece.encoded.payload.body for piece in made])
+    assert read == samples([one.payload.body for one in _alone(entry, range(20))])
+    assert read.total() == 20 * 14
+    first = v1.WriteRequest.FromString(made[0].encoded.payload.body).timeseries
+    assert len(first) == 6 * 14  # of each label set
 
 
 def test_lines_are_cut_at_the_size_of_a_request() -> None:
@@ -156,6 +203,7 @@ def _same_pushes(entry: Entry, most: int) -> None:
         ),
         log(sink=LOKI, encoder={"type": "syslog"}),
         log(sink=FILE, encoder={"type": "syslog"}),
+        {**OBSERVED["histogram"], "sink": LOKI, "encoder": {"type": "json_lines"}},
         log(sink=LOKI, labels={"long": "x" * 2_000_000}),
     ],
 )
