@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from sonda.pipeline.scenarios.changes import PlanChange, change_entry, plan_of
 from sonda.pipeline.schemas.registry import GENERATORS
 from sonda.scenarios import load_scenario
 
@@ -124,12 +125,43 @@ def quantile_lines() -> list[list[float]]:
     return list(found.values())
 
 
+def summary_lines() -> list[list[float]]:
+    """Return the quantiles of every fifth tick of a summary."""
+    entry = {
+        "signal_type": "summary",
+        "name": "example",
+        "rate": 1,
+        "duration": "10m",
+        "distribution": {"type": "normal", "mean": 0.2, "stddev": 0.05},
+    }
+    [plan] = load_scenario(entry).unwrap().entries
+    events = [plan.event(tick) for tick in range(0, 600, 5)]
+    return [list(line) for line in zip(*(event.values for event in events), strict=True)]
+
+
+def changed_rate_line() -> list[list[float]]:
+    """Return the events of each second of a plan that is made faster, stopped and gone on with."""
+    [entry] = load_scenario({**SERIES, "rate": 10, "duration": "4m"}).unwrap().entries
+    changes = {
+        60: PlanChange(rate=Fraction(50)),
+        150: PlanChange(is_paused=True),
+        200: PlanChange(rate=Fraction(25), is_paused=False),
+    }
+    for second, change in changes.items():
+        entry = change_entry(entry, change, Fraction(second), 0).unwrap()
+    schedule = plan_of(entry)
+    counts = [schedule.ticks_before(Fraction(second)) for second in range(241)]
+    return [[float(later - earlier) for earlier, later in pairwise(counts)]]
+
+
 FEATURES: Final[dict[str, tuple[float, Callable[[], list[list[float]]]]]] = {
     "series": (120, series_lines),
     "after": (120, after_lines),
     "stages": (300, rate_line),
     "cardinality_spikes": (240, series_count_line),
     "histogram": (600, quantile_lines),
+    "summary": (600, summary_lines),
+    "changes": (240, changed_rate_line),
 }
 """What is no generator: how much of it is shown, in seconds, and its lines."""
 

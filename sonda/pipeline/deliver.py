@@ -22,7 +22,6 @@ from sonda.pipeline.hiding import (
     hide_refusal,
 )
 from sonda.pipeline.interruption import (
-    WHILE_UNSENT,
     Interrupted,
     InterruptedGroup,
     outcomes_of_group,
@@ -57,6 +56,7 @@ from sonda.pipeline.stages.push import push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
+from sonda.pipeline.unanswered import WHILE_UNSENT
 from sonda.pipeline.values.clock import unique_clock
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ class AttemptFailure:
     """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
 
     *per_event* is whether the refusal may be about this one event; others would have met any.
-    *reached* is whether the destination has seen anything of the try, if only a connection.
+    *rejected* is how many of the request's events were refused, where the others were taken and the
+    answer does not tell which. *reached* is whether the destination has seen anything of the try, if only a connection.
     """
 
     problem: Problem
@@ -35,6 +36,7 @@ class AttemptFailure:
     wait_s: float | None = None
     per_event: bool = False
     reached: bool = True
+    rejected: int = 0
 
 
 class Delivery:

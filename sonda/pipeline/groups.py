@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from time import perf_counter_ns
-from typing import Final
+from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Delivery, delivering
 from sonda.pipeline.interruption import (
-    WHILE_UNSENT,
     InterruptedGroup,
     outcomes_of_group,
     what_became,
@@ -24,10 +23,11 @@ from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.observer import Observer
-from sonda.pipeline.problems import DestinationBusy, OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import DestinationBusy, Problem
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.flush import receipt_of
 from sonda.pipeline.turns import Turns
+from sonda.pipeline.unanswered import cut_off
 
 MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
@@ -59,7 +59,7 @@ class _Chunk:
         except asyncio.CancelledError as exc:
             verdicts = outcomes_of_group(exc)
             if verdicts is None:
-                verdicts = [self._cut_off(event) for event in self.events]
+                verdicts = [_cut_off(event, left=True) for event in self.events]
             exc.__cause__ = InterruptedGroup(self._receipts(verdicts))
             raise
         return self._receipts(verdicts)
@@ -90,7 +90,7 @@ class _Chunk:
             return task.result()
         except asyncio.CancelledError as exc:
             problem = what_became(exc)
-            return self._cut_off(event) if problem is None else Failure(problem)
+            return _cut_off(event, left=True) if problem is None else Failure(problem)
 
     async def _one(
         self, event: EncodedEvent, delivery: Delivery, network: Network
@@ -111,8 +111,8 @@ class _Chunk:
         except asyncio.CancelledError as exc:
             running, *unsent = self.events[len(verdicts) :]
             problem = what_became(exc)
-            verdicts.append(self._cut_off(running) if problem is None else Failure(problem))
-            verdicts += [Failure(self._unsent(event)) for event in unsent]
+            verdicts.append(_cut_off(running, left=True) if problem is None else Failure(problem))
+            verdicts += [_cut_off(event, left=False) for event in unsent]
             exc.__cause__ = InterruptedGroup(verdicts)
             raise
         return verdicts
@@ -124,14 +124,11 @@ class _Chunk:
             for event, verdict in zip(self.events, verdicts, strict=True)
         ]
 
-    def _cut_off(self, event: EncodedEvent) -> Result[Ack, Problem]:
-        target = event.order.sink.target
-        return Failure(
-            OutcomeUnknown(target, "before its delivery was cut off", event.order.event.time_ns)
-        )
 
-    def _unsent(self, event: EncodedEvent) -> Problem:
-        return Unreachable(f"send to {event.order.sink.target}", WHILE_UNSENT)
+def _cut_off(event: EncodedEvent, *, left: bool) -> Result[Any, Problem]:
+    """Return what is known of an event that a cancellation has cut off."""
+    target, time_ns = event.order.sink.target, event.order.event.time_ns
+    return Failure(cut_off(target, f"send to {target}", left=left, time_ns=time_ns))
 
 
 async def _verdict(pending: Pending) -> Result[Ack, Problem]:
@@ -215,9 +212,7 @@ def _kind_of(event: EncodedEvent) -> tuple[object, ...]:
 
 def _unsent(events: Sequence[EncodedEvent]) -> list[Result[Receipt, Problem]]:
     """Return what is known of events that a cancellation keeps from being sent."""
-    return [
-        Failure(Unreachable(f"send to {event.order.sink.target}", WHILE_UNSENT)) for event in events
-    ]
+    return [_cut_off(event, left=False) for event in events]
 
 
 async def send_groups(

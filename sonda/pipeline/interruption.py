@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from returns.result import Result
 
 from sonda.pipeline.problems import Problem
-
-WHILE_UNKNOWN: Final = "before its delivery was cut off"
-WHILE_UNSENT: Final = "its delivery was cut off"
 
 
 class Interrupted(Exception):  # noqa: N818  # the cause of a cancellation, no error by itself

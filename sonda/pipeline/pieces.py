@@ -44,6 +44,15 @@ class Pieces:
     ascending: bool = False
 
 
+def pieces_of_requests(events: int, size_bytes: int) -> Pieces:
+    """Return how events share a request of a format whose requests may be joined."""
+    return Pieces(
+        events=events,
+        size_bytes=size_bytes,
+        join=lambda streams: b"".join([stream.body for stream in streams]),
+    )
+
+
 TakesPieces: TypeAlias = Callable[[Any, Format], Pieces | None]
 """Returns how a sink with these options takes pieces of a format, if it does."""
 

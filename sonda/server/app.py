@@ -21,7 +21,7 @@ from sonda.resources.request import BearerAuth
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
 from sonda.server.host_check import HostCheck
-from sonda.server.idempotency import IdempotencyStore
+from sonda.server.idempotency_store import IdempotencyStore
 from sonda.server.live_config import LiveConfig
 from sonda.server.middleware import RequestMiddleware
 from sonda.server.scenarios.gateway import Gateway, RunnerHome

@@ -1,17 +1,43 @@
-"""Runs of scenarios: the ledger says what the destination has, to the event."""
+"""Runs of scenarios with `pace: max`: the ledger says what the destination has, to the event."""
 
 from __future__ import annotations
 
 import json
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import pytest
+
 import sonda
 
+from .collector import Collector
+from .kafka import Kafka
 from .ledger import Ledger
 from .loki import Loki
+from .prometheus import Prometheus
+from .victoria import flush
+from .victoriametrics import VictoriaMetrics
+from .web import Web, read_json
 
-COUNT = 100_000
+COUNT: Final = 3_000
+MESSAGES: Final = {"type": "template", "templates": ["m{tick}"]}
+WAVE: Final = {"type": "sine", "amplitude": 10, "period_secs": 60}
+
+
+def delivered(**entry: Any) -> int:
+    """Run an entry of COUNT events; return how many of them its ledger calls delivered: all."""
+    what = (
+        {"log_generator": MESSAGES}
+        if entry["signal_type"] == "logs"
+        else {"generator": WAVE, "dynamic_labels": [{"key": "pod", "cardinality": 10}]}
+    )
+    document = {"rate": 9000, "count": COUNT, "pace": "max", "start_time": "-1m", **what, **entry}
+    report = sonda.run_scenario(sonda.load_scenario(document).unwrap()).unwrap()
+    ledger = report.ledger
+    assert (ledger.planned, ledger.due) == (COUNT, COUNT)
+    assert (ledger.delivered, ledger.unknown, ledger.skipped) == (COUNT, 0, 0), str(report)
+    return ledger.delivered
 
 
 def counted(loki: Loki, run: str) -> int:
@@ -22,24 +48,85 @@ def counted(loki: Loki, run: str) -> int:
     return int(sample["value"][1])
 
 
-def test_a_backfill_into_loki(loki: Loki, landed: Ledger) -> None:
+def counted_samples(web: Web, name: str) -> int:
+    """Return how many samples a metric has, by Prometheus' query language."""
+    answer = web.get("/api/v1/query", query=f'sum(count_over_time({{__name__="{name}"}}[1h]))')
+    (found,) = read_json(answer)["data"]["result"]
+    return int(found["value"][1])
+
+
+def test_into_loki(loki: Loki, landed: Ledger) -> None:
     """Every event that the ledger calls delivered is there once, and no other is."""
     run = uuid4().hex
-    document = {
-        "name": "backfill",
-        "signal_type": "logs",
-        "rate": 10_000,
-        "count": COUNT,
-        "pace": "max",
-        "start_time": "-1m",
-        "log_generator": {"type": "template", "templates": ["m{tick}"]},
-        "labels": {"run": run},
-        "sink": {"type": "loki", "url": loki.url},
-    }
-    report = sonda.run_scenario(sonda.load_scenario(document).unwrap()).unwrap()
-    ledger = report.ledger
-    assert (ledger.planned, ledger.due) == (COUNT, COUNT)
-    assert (ledger.delivered, ledger.unknown, ledger.skipped) == (COUNT, 0, 0), str(report)
+    sent = delivered(
+        signal_type="logs", name="run", labels={"run": run}, sink={"type": "loki", "url": loki.url}
+    )
     found = counted(loki, run)
-    landed.record("loki", sent=ledger.delivered, found=found)
-    assert found == COUNT
+    landed.record("loki", sent=sent, found=found)
+    assert found == sent
+
+
+def test_into_prometheus(prometheus: Prometheus, landed: Ledger) -> None:
+    """Ten series take turns."""
+    name = f"sonda_{uuid4().hex}"
+    sent = delivered(
+        signal_type="metrics",
+        name=name,
+        encoder={"type": "remote_write"},
+        sink={"type": "remote_write", "url": prometheus.write_url},
+    )
+    found = counted_samples(prometheus.web, name)
+    landed.record("prometheus remote_write", sent=sent, found=found)
+    assert found == sent
+
+
+def test_into_victoriametrics(victoriametrics: VictoriaMetrics, landed: Ledger) -> None:
+    """Ten series take turns."""
+    name = f"sonda_{uuid4().hex}"
+    sent = delivered(
+        signal_type="metrics",
+        name=name,
+        encoder={"type": "remote_write"},
+        sink={"type": "remote_write", "url": f"{victoriametrics.web.url}/api/v1/write"},
+    )
+    flush(victoriametrics.web)
+    found = sum(len(series.samples) for series in victoriametrics.export(name))
+    landed.record("victoriametrics remote_write", sent=sent, found=found)
+    assert found == sent
+
+
+def test_into_kafka(kafka: Kafka, landed: Ledger) -> None:
+    """Each event is one record: none twice, none missing."""
+    topic = kafka.create_topic(partitions=3)
+    sink = {"type": "kafka", "brokers": kafka.addresses["plain"], "topic": topic}
+    sent = delivered(signal_type="logs", name="run", sink=sink)
+    values = [json.loads(one.value)["message"] for one in kafka.read(topic, count=sent)]
+    landed.record("kafka plain", sent=sent, found=len(values))
+    assert sorted(values) == sorted(f"m{tick}" for tick in range(COUNT))
+
+
+@pytest.mark.parametrize("signal", ["logs", "metrics"])
+@pytest.mark.parametrize("sink", ["otlp_http", "otlp_grpc"])
+def test_into_the_collector(sink: str, signal: str, collector: Collector, landed: Ledger) -> None:
+    """Each record is there once, with its own time."""
+    name, home = f"sonda_{uuid4().hex}", collector.home
+    options = (
+        {"endpoint": f"http://{home.http}"}
+        if sink == "otlp_http"
+        else {"endpoint": f"http://{home.grpc}", "signal_type": signal}
+    )
+    sent = delivered(
+        signal_type=signal,
+        name=name,
+        labels={"run": name},
+        encoder={"type": "otlp"},
+        sink={"type": sink, **options},
+    )
+    found = collector.wait_for(lambda one: one.attributes.get("run") == name, count=sent)
+    landed.record(
+        "collector otlp_http" if sink == "otlp_http" else "collector grpc",
+        sent=sent,
+        found=len(found),
+    )
+    assert len(found) == sent
+    assert len({one.time_ns for one in found}) == sent

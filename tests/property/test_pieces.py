@@ -108,3 +108,64 @@ def test_samples_for_remote_write(generator: Any, shape: Any, ticks: range) -> N
     assert samples(made) == samples(alone)
     for one in made:
         assert len(samples([one])) == len(v1.WriteRequest.FromString(one.body).timeseries)
+
+
+def _exported(payloads: list[Payload]) -> list[tuple[bytes, bytes, bytes]]:
+    """Return each record, or each point as a metric of its own, with its resource and scope."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
+
+    found: list[tuple[bytes, bytes, bytes]] = []
+    for one in payloads:
+        is_logs = one.event.signal_type == "logs"
+        kind = ExportLogsServiceRequest if is_logs else ExportMetricsServiceRequest
+        request: Any = kind.FromString(one.body)
+        for of_resource in request.resource_logs if is_logs else request.resource_metrics:
+            for of_scope in of_resource.scope_logs if is_logs else of_resource.scope_metrics:
+                around = (
+                    of_resource.resource.SerializeToString(),
+                    of_scope.scope.SerializeToString(),
+                )
+                if is_logs:
+                    found += [(*around, log.SerializeToString()) for log in of_scope.log_records]
+                for of in () if is_logs else of_scope.metrics:
+                    points = [point.SerializeToString() for point in of.gauge.data_points]
+                    found += [(*around, of.name.encode() + point) for point in points]
+    return found
+
+
+@pytest.mark.skipif(not is_usable("encoder", "otlp"), reason="needs its extra")
+@pytest.mark.parametrize("signal", ["logs", "metrics"])
+@unhurried
+@given(text=TEXTS, generator=GENERATORS, shape=SHAPES, ticks=TICKS)
+def test_records_for_a_collector(
+    signal: str, text: str, generator: Any, shape: Any, ticks: range
+) -> None:
+    """A receiver reads the same records, with their resource and scope, in each stream's order."""
+    pool = {"message": "{word} {tick} {uuid}", "field_pools": {"word": [text, "b"], "host": ["c"]}}
+    drawn = {
+        "type": "template",
+        "templates": [pool, ""],
+        "severity_weights": {"warn": 1, "info": 1},
+    }
+    document = {
+        "sink": {"type": "otlp_http", "endpoint": "http://h"},
+        "encoder": {"type": "otlp"},
+        **shape,
+    }
+    made_of = (
+        log(log_generator=drawn, **document)
+        if signal == "logs"
+        else metric(generator=generator, **document)
+    )
+    made, alone = _bodies(compiled(made_of).unwrap().entries[0], ticks)
+
+    def streams(payloads: list[Payload]) -> dict[bytes, list[tuple[bytes, bytes, bytes]]]:
+        found: dict[bytes, list[tuple[bytes, bytes, bytes]]] = {}
+        for one in _exported(payloads):
+            found.setdefault(one[0], []).append(one)
+        return found
+
+    assert streams(made) == streams(alone)

@@ -15,7 +15,7 @@ import pytest
 from sonda.pipeline.deliver import Pipeline
 from sonda.resources.idempotency import fingerprint
 from sonda.server.app import assemble
-from sonda.server.idempotency import IdempotencyStore
+from sonda.server.idempotency_store import IdempotencyStore
 from sonda.server.settings import Settings
 from tests.support.bodies import LOG, changed
 from tests.support.destinations import http_destination

@@ -18,7 +18,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline, Expiry, TimeLimit, Timeouts
 from sonda.pipeline.delivery import AttemptFailure, under_way
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, InterruptedGroup, explain
+from sonda.pipeline.interruption import InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
 from sonda.pipeline.net.batch import (
     AllWithdrawn,
@@ -35,7 +35,8 @@ from sonda.pipeline.net.retry import (
     deliver_many_with_retries,
     deliver_with_retries,
 )
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
 
 PUSHES_IN_FLIGHT: Final = 16
 SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
@@ -171,10 +172,11 @@ class Queue:
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
         """Return what is known of an abandoned event, with the reason."""
-        if event.left:
-            return OutcomeUnknown(self._names.target, unknown, event.payload.event.time_ns)
         step = self._names.write if event.connected else self._names.connect
-        return Unreachable(step, unsent)
+        time_ns, left = event.payload.event.time_ns, event.left
+        return unanswered(
+            self._names.target, step, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent
+        )
 
     def start_if_due(self) -> None:
         """Begin a push if there is work and none is under way, or those under way are slow."""

@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, Labels, StreamOrder
@@ -28,9 +28,10 @@ from sonda.pipeline.net.retry import Outcome, Retry
 from sonda.pipeline.net.scheme_hint import scheme_hint
 from sonda.pipeline.net.sockets import is_late, reason, words
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import QUOTED_CHARACTERS, shown
 from sonda.pipeline.text.redact import mask
+from sonda.pipeline.unanswered import cut_off, unanswered
 from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
 
 
@@ -158,9 +159,8 @@ class Poster:
         except OSError as exc:
             return Failure(self._failure(exc, attempt, deadline, time_ns))
         except asyncio.CancelledError as exc:
-            unknown = OutcomeUnknown(where.names.target, WHILE_UNKNOWN, time_ns)
-            unsent = Unreachable(where.names.connect, WHILE_UNSENT)
-            explain(exc, unknown if attempt.left else unsent)
+            names = where.names
+            explain(exc, cut_off(names.target, names.connect, left=attempt.left, time_ns=time_ns))
             raise
         return outcome_of(where, answer, time_ns=time_ns, count=count)
 
@@ -184,17 +184,21 @@ class Poster:
         self, exc: OSError, attempt: Attempt, deadline: Deadline, time_ns: int
     ) -> AttemptFailure:
         """Return what a try has come to that got no answer: nothing has left, or it is unknown."""
-        names, scheme = self.where.names, self.where.url.scheme
-        if not attempt.left:
-            hint = scheme_hint(scheme, exc, connected=attempt.reached)
-            unreachable = Unreachable(names.connect, reason(exc, deadline) + hint)
-            return AttemptFailure(unreachable, retryable=True, reached=attempt.reached)
-        if is_late(exc):
-            return AttemptFailure(OutcomeUnknown(names.target, f"within {deadline}", time_ns))
-        is_first = scheme == "http" and not attempt.reused
-        hint = scheme_hint("http", exc, connected=True) if is_first else ""
-        cause = own_words(self.where, words(exc), QUOTED_CHARACTERS) + hint
-        return AttemptFailure(OutcomeUnknown(names.target, f"({cause})", time_ns), retryable=True)
+        names, scheme, left = self.where.names, self.where.url.scheme, attempt.left
+        unknown = unsent = ""
+        if not left:
+            unsent = reason(exc, deadline) + scheme_hint(scheme, exc, connected=attempt.reached)
+        elif is_late(exc):
+            unknown = f"within {deadline}"
+        else:
+            is_first = scheme == "http" and not attempt.reused
+            hint = scheme_hint("http", exc, connected=True) if is_first else ""
+            unknown = f"({own_words(self.where, words(exc), QUOTED_CHARACTERS)}{hint})"
+        problem = unanswered(
+            names.target, names.connect, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent
+        )
+        retryable = not (left and is_late(exc))
+        return AttemptFailure(problem, retryable=retryable, reached=left or attempt.reached)
 
 
 def make_queue(
@@ -219,7 +223,7 @@ def make_queue(
             batch.journey,
             batch.deadline,
             time_ns=batch.events[0].payload.event.time_ns,
-            count=lambda: len(batch.events),
+            count=lambda: sum(event.payload.count for event in batch.events),
         )
         refused = isinstance(outcome, Failure) and outcome.failure().per_event
         if refused and len(batch.events) > 1:

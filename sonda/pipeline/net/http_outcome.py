@@ -64,10 +64,10 @@ def outcome_of(
             words = own_words(where, message)
             said = f"{where.names.target} accepted the event and said: {words}"
             return Success(Ack(Confirmed.ACCEPTED, status=status, warnings=(said,) * bool(words)))
-        case Rejected(what, message, per_event, stored):
+        case Rejected(what, message, per_event, stored, rejected):
             answered = f"{_status_line(where, answer)}, {own_words(where, what)}"
             refused = Refused(where.posted, answered, own_words(where, message), stored)
-            return Failure(AttemptFailure(refused, per_event=per_event))
+            return Failure(AttemptFailure(refused, per_event=per_event, rejected=rejected))
         case Unreadable(why):
             reason = f"(it answered {_status_line(where, answer)}, but {why})"
             return Failure(AttemptFailure(OutcomeUnknown(where.names.target, reason, time_ns)))

@@ -39,13 +39,15 @@ class Rejected:
 
     *what* continues the status ("but rejected the event"), *words* are the destination's own, and
     *per_event* is true where only some of the request's events may be meant, and *may_be_stored*
-    where the answer does not say that the event was dropped.
+    where the answer does not say that the event was dropped. *rejected* is how many events are meant,
+    where they are some of several, and the answer does not tell which.
     """
 
     what: str
     words: str = ""
     per_event: bool = False
     may_be_stored: bool = False
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

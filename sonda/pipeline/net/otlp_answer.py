@@ -71,8 +71,15 @@ def judge_export(signal: Signal, answer: HttpAnswer, events: int) -> Verdict:
         return Unreadable(f"its body is no answer to an export of {signal}")
     if result.rejected <= 0:
         return Accepted(result.message)
-    what = "but rejected the event"
-    return Rejected(what, result.message, per_event=result.rejected < events)
+    what, some = rejected_of(result.rejected, events)
+    return Rejected(what, result.message, per_event=some > 0, rejected=some)
+
+
+def rejected_of(rejected: int, events: int) -> tuple[str, int]:
+    """Return what a collector has said of so many *events*, and how many it rejected if not all."""
+    if rejected < events:
+        return f"but rejected {rejected} of {events} events, and did not tell which", rejected
+    return "but rejected the event", 0
 
 
 def _read(body: bytes, kind: str, signal: Signal) -> ExportResult:

@@ -13,7 +13,6 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure, Delivery, under_way
 from sonda.pipeline.interruption import (
-    WHILE_UNSENT,
     Interrupted,
     InterruptedGroup,
     explain,
@@ -22,6 +21,7 @@ from sonda.pipeline.interruption import (
 )
 from sonda.pipeline.model import Ack
 from sonda.pipeline.problems import Problem, Unreachable
+from sonda.pipeline.unanswered import WHILE_UNSENT
 from sonda.pipeline.values.durations import seconds
 
 T = TypeVar("T")

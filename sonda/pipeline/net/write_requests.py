@@ -11,9 +11,10 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Delivery, under_way
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
 
 if TYPE_CHECKING:
     from sonda.pipeline.net.blocking_writers import WriteQueue, Writer
@@ -112,14 +113,20 @@ class WriteRequest:
         self._conclude(WHILE_UNKNOWN, WHILE_UNSENT)
         if isinstance(self._verdict, Success | Failure):
             return self._verdict
-        return Failure(OutcomeUnknown(self.writer.target, WHILE_UNKNOWN, self.time_ns))
+        return self._unanswered(WHILE_UNKNOWN, WHILE_UNSENT, left=True)
 
     def _conclude(self, unknown: str, unsent: str) -> None:
         """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
-        if self._queue is not None and self._queue.withdraw(self):
-            self._verdict = Failure(Unreachable(f"write to {self.writer.target}", unsent))
-        elif self._verdict is None:
-            self._verdict = Failure(OutcomeUnknown(self.writer.target, unknown, self.time_ns))
+        withdrawn = self._queue is not None and self._queue.withdraw(self)
+        if withdrawn or self._verdict is None:
+            self._verdict = self._unanswered(unknown, unsent, left=not withdrawn)
+
+    def _unanswered(self, unknown: str, unsent: str, *, left: bool) -> Verdict:
+        target, time_ns = self.writer.target, self.time_ns
+        step = f"write to {target}"
+        return Failure(
+            unanswered(target, step, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent)
+        )
 
 
 def deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseException) -> None:

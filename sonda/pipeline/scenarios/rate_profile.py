@@ -15,10 +15,11 @@ from functools import cached_property
 from math import lcm
 from typing import Final, NamedTuple
 
-from sonda.pipeline.scenarios.floor_sums import floor_sums
+from sonda.pipeline.scenarios.ramp_sums import RampSums
 
 _MOST_SEGMENTS: Final = 4096  # of a table
-_NEAR: Final = 12  # short cycles that are walked through
+_WALKED: Final = 16  # long cycles, from one whose weight is known
+_NEAR: Final = 5  # long cycles beside a guess
 _BISECTED: Final = 4  # of so many steps one halves, however the weight grows
 
 
@@ -151,21 +152,21 @@ class Profile:
         full, rest = divmod(time, self.burst_cycle)
         begin = full * self.burst_cycle
         part = self._on(begin + min(rest, self.burst)) - self._on(begin)
-        return self._sum_on(full, self.burst) - self._sum_on(full, 0) + part
+        return self._sum_on_in_bursts(full) + part
 
-    def _sum_on(self, count: int, shift: int) -> int:
-        """Return the sum of `_on(i · burst_cycle + shift)` over i = 0 … count - 1.
+    def _sum_on_in_bursts(self, count: int) -> int:
+        """Return for how long there was a burst and no gap in the first *count* cycles of bursts.
 
-        With q = ⌊y / cycle⌋ and p = ⌊(y + cycle - rest) / cycle⌋, which is q or q + 1, `_on(y)` is
-        y + y·(q - p) + cycle·(p² - q² - q - p) / 2 + rest·p.
+        With the ramp R of `ramp_sums`, `_on(y)` is R(y) - R(y - rest); R(y) is R(y + cycle) less
+        y + cycle, so that its argument is never negative.
         """
-        last = count - 1
-        every, cycle, rest = self.burst_cycle, self.cycle, self.rest
-        q, iq, qq = floor_sums(last, every, shift, cycle)
-        p, ip, pp = floor_sums(last, every, shift + cycle - rest, cycle)
-        line = every * (last * count // 2) + shift * count
-        bent = every * (iq - ip) + shift * (q - p)
-        return line + bent + cycle * (pp - qq - q - p) // 2 + rest * p
+        total, burst, later = self._ramp.total, self.burst, self.cycle - self.rest
+        begun = total(count, burst) - total(count, burst + later)
+        return begun - total(count, 0) + total(count, later) + burst * count
+
+    @cached_property
+    def _ramp(self) -> RampSums:
+        return RampSums(self.burst_cycle, self.cycle)
 
     def _shortly_before(self, goal: int) -> tuple[int, int]:
         """Return a time a few segments before the weight exceeds *goal*, and its weight.
@@ -173,64 +174,92 @@ class Profile:
         In each of the two parts of a long cycle all whole short cycles have the same weight.
         """
         short, long = sorted((self.cycle, self.burst_cycle))
-        near = max(1, _NEAR * short // long)
-        number, weight = self._long_cycle_before(goal, long, near)
+        number, weight = self._long_cycle_at(max(0, goal), long)
         begin = number * long
-        if near > 1:
-            return begin, weight
-        (length, whole_weight), (_, later_weight) = self._parts
-        after = self._weight(begin + length)
+        part, length = 0, self.rest if long == self.cycle else self.burst
+        after = weight + self._local(0, begin, begin + length)
         if after <= goal:
-            begin, weight, length, whole_weight = begin + length, after, long - length, later_weight
+            part, begin, weight, length = 1, begin + length, after, long - length
         first = -(-begin // short) * short
+        at_first = weight + self._local(part, begin, first)
         whole = (begin + length - first) // short
-        at_first = self._weight(first) if whole > 0 else goal + 1
-        if at_first > goal:
+        if whole <= 0 or at_first > goal:
             return begin, weight
+        whole_weight = self._local(part, first, first + short)
         passed = min((goal - at_first) // whole_weight, whole)
         return first + passed * short, at_first + passed * whole_weight
 
-    @cached_property
-    def _parts(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The parts of a long cycle: the length of each, and the weight of a short cycle in it."""
-        if self.cycle > self.burst_cycle:
-            in_cycle = self.plain * self.burst_cycle + (self.raised - self.plain) * self.burst
-            return (self.rest, in_cycle), (self.cycle - self.rest, 0)
-        rest, burst = self.rest, self.burst
-        return (burst, self.raised * rest), (self.burst_cycle - burst, self.plain * rest)
+    def _local(self, part: int, begin: int, end: int) -> int:
+        """Return the weight from *begin* to *end*, which are in one part of a long cycle.
 
-    def _long_cycle_before(self, goal: int, long: int, near: int) -> tuple[int, int]:
-        """Return a long cycle at whose start the weight is at most *goal*, and that weight.
-
-        It is one of the last *near* of those. The first guess is mostly right. Else, between a
-        number of cycles that is too low and one that is too high, aim where a straight line meets
-        *goal*, or a little beside it, at the side which is farther.
+        Each short cycle begins with *active*: a burst, or what is no gap.
         """
-        aside = near // 3
-        least = min(self.plain, self.raised) * (self.rest if long == self.cycle else long)
+        if self.cycle > self.burst_cycle:
+            short, active = self.burst_cycle, self.burst
+            rest, slope = ((self.plain, self.raised), (0, 0))[part]
+        else:
+            short, active = self.cycle, self.rest
+            rest, slope = 0, (self.raised, self.plain)[part]
+        past_end, past_begin = end % short, begin % short
+        on = (end // short - begin // short) * active
+        on += min(past_end, active) - min(past_begin, active)
+        return rest * (end - begin) + (slope - rest) * on
+
+    def _long_cycle_at(self, goal: int, long: int) -> tuple[int, int]:
+        """Return the long cycle in which the weight exceeds *goal*, and the weight at its start.
+
+        The first guess is mostly near enough to walk from there. Else, between a number of cycles
+        that is too low and one that is too high, aim where a straight line meets *goal*, or a little
+        beside it, at the side which is farther.
+        """
         time, weight = self._sample
         low, weight_low = 0, 0
         high, weight_high = 0, 0  # of which nothing is known yet
-        number, stride, tries = max(0, goal * time // (weight * long) - aside), max(1, aside), 0
-        while not high or high - low > near:
-            found, was_low = self._weight(number * long), False
-            if found <= goal:
-                low, weight_low, was_low = number, found, True
-                if goal - found < near * least:
-                    break
+        number, stride, tries = goal * time // (weight * long), 1, 0
+        while True:
+            number, found, is_there = self._walk(goal, number, self._weight(number * long), long)
+            if is_there:
+                return number, found
+            was_low = found <= goal
+            if was_low:
+                low, weight_low = number, found
             else:
                 high, weight_high = number, found
             tries += 1
             if not high:
                 number = low + (goal - weight_low) * time // (weight * long) + stride
                 stride *= 2
-            elif tries % _BISECTED == 0:
+                continue
+            if tries % _BISECTED == 0:
                 number = (low + high) // 2
             else:
                 ahead = (goal - weight_low) * (high - low) // (weight_high - weight_low)
-                number = low + ahead + (aside if was_low else -aside)
-                number = min(max(number, low + 1), high - 1)
-        return low, weight_low
+                number = low + ahead + (_NEAR if was_low else -_NEAR)
+            number = max(low, min(number, high - 1))
+
+    def _walk(self, goal: int, number: int, weight: int, long: int) -> tuple[int, int, bool]:
+        """Walk from the start of a long cycle, where the weight is known, towards *goal*.
+
+        Return the cycle that is come to, the weight at its start, and whether *goal* is in it.
+        """
+        for _ in range(_WALKED):
+            if weight > goal:
+                number -= 1
+                weight -= self._of_long_cycle(number, long)
+                if weight <= goal:
+                    return number, weight, True
+            else:
+                after = weight + self._of_long_cycle(number, long)
+                if after > goal:
+                    return number, weight, True
+                number, weight = number + 1, after
+        return number, weight, False
+
+    def _of_long_cycle(self, number: int, long: int) -> int:
+        """Return the weight of a long cycle."""
+        begin, end = number * long, (number + 1) * long
+        middle = begin + (self.rest if long == self.cycle else self.burst)
+        return self._local(0, begin, middle) + self._local(1, middle, end)
 
     @cached_property
     def _sample(self) -> tuple[int, int]:

@@ -14,12 +14,13 @@ from weakref import WeakValueDictionary
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, outcomes_of_group
+from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import Piece, how_pieces_go, pieces
 from sonda.pipeline.stages.encode import encode
+from sonda.pipeline.unanswered import cut_off
 
 if TYPE_CHECKING:
     from sonda.pipeline.deliver import Pipeline
@@ -89,6 +90,9 @@ class PipelineSender:
             first = places.stop
             if isinstance(result, Success):
                 delivered_bytes += piece.size_bytes
+            elif rejected := _rejected(delivery):
+                problems |= dict.fromkeys(places[-rejected:], result.failure())
+                delivered_bytes += piece.size_bytes * (piece.count - rejected) // piece.count
             elif piece.count > 1 and _may_blame_one(delivery):
                 own = _encoded(entry, ticks[places.start : places.stop])
                 again = await self._send_each(entry, own)
@@ -135,6 +139,12 @@ def _encoded(entry: Entry, ticks: Sequence[int]) -> list[Result[EncodedEvent, Pr
     return [encode(entry.route.order(entry.event(tick))) for tick in ticks]
 
 
+def _rejected(delivery: Delivery) -> int:
+    """Return how many of a piece were refused where the others were taken, and nobody tells which."""
+    failure = delivery.failure
+    return failure.rejected if failure is not None and delivery.unknown is None else 0
+
+
 def _may_blame_one(delivery: Delivery) -> bool:
     """Return whether a piece was refused, and for what may be the fault of one of its events."""
     failure = delivery.failure
@@ -145,7 +155,7 @@ def _unknown(target: str, one: Result[EncodedEvent, Problem]) -> Result[Receipt,
     """Return the verdict on an event of which nothing is known; one not encoded has its own."""
     if isinstance(one, Failure):
         return Failure(one.failure())
-    return Failure(OutcomeUnknown(target, WHILE_UNKNOWN, one.unwrap().order.event.time_ns))
+    return Failure(cut_off(target, "", left=True, time_ns=one.unwrap().order.event.time_ns))
 
 
 class _PipelineGroup:
@@ -178,7 +188,7 @@ class _PipelineGroup:
             async with self._turn or nullcontext():
                 return await self._work()
         except asyncio.CancelledError:  # before its turn has come: the work itself has a verdict
-            unsent = Unreachable(f"send to {self._target}", WHILE_UNSENT)
+            unsent = cut_off(self._target, f"send to {self._target}", left=False, time_ns=0)
             return GroupVerdict(dict.fromkeys(range(self._size), unsent))
 
 

@@ -1,6 +1,6 @@
 """From a validator's errors to the contract's words.
 
-The failed keyword decides between structure (400) and values (422).
+The failed keyword decides between structure (400) and values (422): `is_structural`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _ARTICLES: Final = {
     "boolean": "a boolean",
 }
 
+
+_OF_STRUCTURE: Final = frozenset({"type", "required", "enum", "additionalProperties"})
 
 _ORDER: Final = {"log": 1, "metric": 1, "encoder": 2, "sink": 3}  # all else: the envelope, first
 
@@ -88,18 +90,26 @@ def find_issues(validator: Validator, document: Any, *where: str) -> list[Schema
     return [*worded, *(error for error in found if error.issue is None)]
 
 
+def is_structural(error: ValidationError) -> bool:
+    """Return whether an error is one of structure (400): a field's presence, type or variant.
+
+    All others are of values (422). `x-more` stands for errors of either kind, and says which.
+    """
+    if error.validator == _MORE:
+        return bool(_facts(error)[1][0])
+    return error.validator in _OF_STRUCTURE or _allows_nothing(error)
+
+
 def _schema_errors(error: ValidationError, path: Path) -> Iterator[SchemaError]:
     """Put an error into words, one issue for each thing that it finds wrong."""
-    order = order_of(path)
+    order, structural = order_of(path), is_structural(error)
     if error.validator == _MORE:
-        structural, count = _facts(error)[1]
-        yield SchemaError(order, structural, None, count)
+        yield SchemaError(order, structural, None, times=_facts(error)[1][1])
     elif error.validator == "additionalProperties":
         yield from _unknown_fields(error, path)
     else:
-        issues = list(_structural(error, path))
-        for issue in issues or [_value(error, path)]:
-            yield SchemaError(order, bool(issues), issue)
+        for issue in _structural(error, path) if structural else [_value(error, path)]:
+            yield SchemaError(order, structural, issue)
 
 
 def _independent(errors: list[ValidationError]) -> Iterator[ValidationError]:

@@ -18,10 +18,17 @@ from sonda.pipeline.model import Payload, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import Queue, Queues, push_by_kind, send_many_by_kind
+from sonda.pipeline.net.batching import (
+    BATCH_BYTES,
+    Queue,
+    Queues,
+    push_by_kind,
+    send_many_by_kind,
+)
 from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import pieces_of_requests
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -108,4 +115,5 @@ SINK: Final = Sink(
     send_many=send_many_by_kind,
     open=open_queues,
     headers_name_tenant=True,
+    pieces=lambda options, _: pieces_of_requests(options.batch_size, BATCH_BYTES),
 )

@@ -16,13 +16,14 @@ from typing import Any, Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline, TimeLimit
-from sonda.pipeline.interruption import WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.sockets import reason, words
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
+from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 
 LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
@@ -80,7 +81,7 @@ async def _send(
         with TimeLimit(transport.streams.timeouts, deadline.at_s):
             addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
-        explain(exc, Unreachable(where, WHILE_UNSENT))
+        explain(exc, cut_off(where, where, left=False, time_ns=0))
         raise
     except DestinationNotAllowed as exc:
         return Failure(exc.problem)

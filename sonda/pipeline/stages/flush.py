@@ -7,9 +7,10 @@ from time import perf_counter_ns
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.interruption import WHILE_UNKNOWN, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Pending, Receipt, ValidatedEvent
-from sonda.pipeline.problems import OutcomeUnknown, Problem
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.unanswered import cut_off
 
 
 async def flush(
@@ -22,7 +23,8 @@ async def flush(
     try:
         verdict = await pending()
     except asyncio.CancelledError as exc:  # a sink that knows better has said so
-        explain(exc, OutcomeUnknown(order.sink.target, WHILE_UNKNOWN, order.event.time_ns))
+        target, time_ns = order.sink.target, order.event.time_ns
+        explain(exc, cut_off(target, "", left=True, time_ns=time_ns))
         raise
     if isinstance(verdict, Success):
         return Success(receipt_of(order, verdict.unwrap(), perf_counter_ns() - began_ns))

@@ -7,10 +7,11 @@ import asyncio
 from returns.result import Result
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.interruption import WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import EncodedEvent, Pending
 from sonda.pipeline.net import Network
-from sonda.pipeline.problems import Problem, Unreachable
+from sonda.pipeline.problems import Problem
+from sonda.pipeline.unanswered import cut_off
 
 
 async def push(
@@ -24,6 +25,6 @@ async def push(
             parcel.payload, transport.opened(sink), transport, deadline
         )
     except asyncio.CancelledError as exc:  # before the sink has begun to send
-        explain(exc, Unreachable(f"send to {sink.target}", WHILE_UNSENT))
+        explain(exc, cut_off(sink.target, f"send to {sink.target}", left=False, time_ns=0))
         raise
     return pending

@@ -20,7 +20,7 @@ from sonda.resources.idempotency import (
     Unstorable,
     Worked,
 )
-from sonda.server.idempotency import IdempotencyStore
+from sonda.server.idempotency_store import IdempotencyStore
 
 Work = Callable[[int, EarlierRequest | None], Awaitable[Worked]]
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.interruption import WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import DestinationNotAllowed
@@ -41,6 +41,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
 from sonda.pipeline.sinks.options import Sasl
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
+from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
@@ -208,7 +209,8 @@ async def _attempt(
             )
     except asyncio.CancelledError as exc:
         if not alone:  # else the first try's record has left
-            explain(exc, Unreachable(journey.attempt, WHILE_UNSENT))
+            target, time_ns = shipment.topic.target, shipment.time_ns
+            explain(exc, cut_off(target, journey.attempt, left=False, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(exc.problem)

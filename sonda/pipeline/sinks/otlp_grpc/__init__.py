@@ -25,14 +25,17 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.interruption import WHILE_UNKNOWN, WHILE_UNSENT, explain
+from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
+from sonda.pipeline.net.batching import BATCH_BYTES
 from sonda.pipeline.net.connection import TlsParameters
+from sonda.pipeline.net.otlp_answer import rejected_of
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Outcome, Retry, deliver_with_retries
 from sonda.pipeline.net.sockets import reason
 from sonda.pipeline.net.tls import Tls
+from sonda.pipeline.pieces import pieces_of_requests
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.sinks import Sink
@@ -45,6 +48,7 @@ from sonda.pipeline.text.redact import (
     secrets_of_headers,
     secrets_of_userinfo,
 )
+from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, address_of, basic_auth, parse_http_url
 
 _CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
@@ -192,7 +196,7 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
     destination = await then(permitted, lambda _: _destination(call.collector, transport))
     if not isinstance(destination, Success):
         return Failure(AttemptFailure(destination.failure(), reached=False))
-    unfinished: Problem = Unreachable(_step(call), WHILE_UNSENT)
+    left = False
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
@@ -201,13 +205,12 @@ async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outco
             left_s = deadline.left_s()
             if left_s <= 0:
                 raise TimeoutError  # before anything has left
-            unfinished = OutcomeUnknown(
-                call.collector.target, WHILE_UNKNOWN, call.payload.event.time_ns
-            )
+            left = True
             limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
             answer = await _export(call, channel, left_s)
     except asyncio.CancelledError as exc:
-        explain(exc, unfinished)
+        target, time_ns = call.collector.target, call.payload.event.time_ns
+        explain(exc, cut_off(target, _step(call), left=left, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=False))
@@ -247,9 +250,9 @@ def _judge_answer(call: _Call, answer: bytes | None) -> Outcome:
         return _unknown(call, "(its answer cannot be decoded)", retryable=True)
     words = call.own_words(message)
     if rejected > 0:
-        return Failure(
-            AttemptFailure(Refused(call.collector.target, "OK, but rejected the event", words))
-        )
+        what, some = rejected_of(rejected, call.payload.count)
+        refused = Refused(call.collector.target, f"OK, {what}", words)
+        return Failure(AttemptFailure(refused, rejected=some))
     said = (f"{call.collector.target} accepted the event and said: {words}",) if words else ()
     return Success(Ack(Confirmed.ACCEPTED, status=grpc.StatusCode.OK.value[0], warnings=said))
 
@@ -266,7 +269,9 @@ def _judge_status(call: _Call, status: grpc.aio.AioRpcError, deadline: Deadline)
     throttled = code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_s is not None
     stored = code in _MAY_BE_STORED
     refused = Refused(call.collector.target, code.name, call.own_words(words), stored)
-    return Failure(AttemptFailure(refused, code in _MAY_PASS or throttled, wait_s))
+    per_event = code is grpc.StatusCode.INVALID_ARGUMENT
+    retryable = code in _MAY_PASS or throttled
+    return Failure(AttemptFailure(refused, retryable, wait_s, per_event=per_event))
 
 
 def _unknown(call: _Call, reason: str, *, retryable: bool = False) -> Outcome:
@@ -289,4 +294,11 @@ def _retry_info_s(status: grpc.aio.AioRpcError) -> float | None:
     return None
 
 
-SINK: Final = Sink(OtlpGrpc, push, describe, side_by_side=True, open=open_collector)
+SINK: Final = Sink(
+    OtlpGrpc,
+    push,
+    describe,
+    side_by_side=True,
+    open=open_collector,
+    pieces=lambda options, _: pieces_of_requests(options.batch_size, BATCH_BYTES),
+)

@@ -269,6 +269,19 @@ def test_what_may_be_one_events_fault_goes_again_event_by_event() -> None:
     assert verdict.delivered_bytes == sum(alone) - alone[5]
 
 
+def test_of_a_partial_success_as_many_are_rejected_and_none_goes_again() -> None:
+    """A collector does not tell which, and has the others."""
+
+    def answer(_event: EncodedEvent, delivery: Delivery) -> Result[Receipt, Problem]:
+        delivery.failed(AttemptFailure(REFUSED, per_event=True, rejected=3))
+        return Failure(REFUSED)
+
+    pipeline = _Pipeline(answer)
+    verdict = _sent(log(sink={**LOKI, "batch_size": 4}), pipeline, range(4))
+    assert list(verdict.problems.values()) == [REFUSED] * 3
+    assert pipeline.counts == [[4]]
+
+
 def test_any_other_refusal_is_that_of_all_in_the_piece() -> None:
     """They are not sent a second time."""
     pipeline = _Pipeline(_refuses(b"order 7", per_event=False))

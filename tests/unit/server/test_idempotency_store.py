@@ -21,7 +21,7 @@ from sonda.resources.idempotency import (
     Worked,
     parse_key,
 )
-from sonda.server.idempotency import Clock, IdempotencyStore
+from sonda.server.idempotency_store import Clock, IdempotencyStore
 
 T = TypeVar("T")
 
@@ -207,7 +207,7 @@ def test_a_killed_process_is_noticed(tmp_path: Path) -> None:
     """Its token is nobody's any more, even while its parent has not asked for its status."""
     script = (
         "import asyncio, os, pathlib, signal, sys\n"
-        "from sonda.server.idempotency import IdempotencyStore\n"
+        "from sonda.server.idempotency_store import IdempotencyStore\n"
         "async def main():\n"
         "    store = IdempotencyStore(pathlib.Path(sys.argv[1]), ttl_s=60, most_keys=9)\n"
         "    await store.begin('me', 'k', b'f', 42)\n"
@@ -273,7 +273,7 @@ def test_another_worker_learns_of_a_verdict_that_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk had no room for it; once it has, the key is that of a dead server for everybody."""
-    monkeypatch.setattr("sonda.server.idempotency._RETRY_S", 0.0)
+    monkeypatch.setattr("sonda.server.idempotency_store._RETRY_S", 0.0)
 
     async def work(store: IdempotencyStore) -> None:
         assert await store.begin("me", "k", b"f", 1) is None
