@@ -116,7 +116,7 @@ class Delivery:
         if (given := read.get("timestamp")) is not None and isinstance(given, str):
             self.given_ns = _time_ns(given)
         if self.order is None:
-            self.document = read
+            self.document = _names_in(read)
         else:
             self.time_ns = self.order.event.time_ns
 
@@ -203,6 +203,18 @@ class delivering:  # noqa: N801  # a context manager; made of a generator it wou
 def under_way() -> tuple[Delivery, ...]:
     """Return the deliveries that this task works on: one, those of a group, or none."""
     return _UNDER_WAY.get()
+
+
+def _names_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what names a body's signal type and plug-ins: the rest of it may be a megabyte."""
+    options = {kind: document.get(kind) for kind in ("encoder", "sink")}
+    types = {
+        kind: {"type": written.get("type")}
+        for kind, written in options.items()
+        if isinstance(written, dict) and isinstance(written.get("type"), str)
+    }
+    signal = document.get("signal_type")
+    return {**types, "signal_type": signal} if isinstance(signal, str) else types
 
 
 def _time_ns(text: str) -> int | None:

@@ -18,7 +18,7 @@ from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import EncodedEvent, ValidatedEvent
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.stages.parse import collector_paused, parse
 
 LONG_BYTES: Final = 32 * 1024
 """A shorter body takes too little time to be worth a turn."""
@@ -60,11 +60,14 @@ async def prepare_in_turns(
     prepare = partial(pipeline.prepare, raw, delivery, received_ns=received_ns, caller=caller)
     if len(raw) < LONG_BYTES:
         return prepare()
-    async with _LOCKS.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        document = parse(raw)
-        await asyncio.sleep(0)
-        validated = pipeline.validate(document, received_ns, caller)
-        await asyncio.sleep(0)
-        prepared = prepare(done=(document, validated))
+    lock = _LOCKS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with lock:
+        with collector_paused(raw):  # until the document is gone
+            document = parse(raw)
+            await asyncio.sleep(0)
+            validated = pipeline.validate(document, received_ns, caller)
+            await asyncio.sleep(0)
+            prepared = prepare(done=(document, validated))
+            del document, validated
         await asyncio.sleep(0)
     return prepared

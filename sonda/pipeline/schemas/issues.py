@@ -226,6 +226,8 @@ def _own_reason(error: ValidationError) -> str:
             return f"must have at most {wanted} items"
         case "maxProperties":
             return f"must have at most {wanted} names"
+        case "x-max-values":
+            return error.message
         case _ if "x-expected" in schema:
             return f"expected {schema['x-expected']}"
         case "minimum" | "maximum" if "minimum" in schema and "maximum" in schema:

@@ -12,6 +12,7 @@ wrong. A property test holds the two together. Beside the keywords of draft 2020
 - `x-aliases`: other spellings of an enumerated value, and what they stand for.
 - `x-reserved`: header names, in any case, that the sink sets itself; a final `*` matches any rest.
 - `x-durations-ascend`: two fields with their defaults, the second not below the first.
+- `x-max-values`: how many values of any type it may hold, those inside of others included.
 - `x-signals`, `x-payload`, `x-payloads`: the events an encoder takes, the kind of bytes it makes, the
   kinds a sink takes.
 - `x-signal-option`: the option of a sink that must be the event's signal.
@@ -115,6 +116,31 @@ def ascend(defaults: Mapping[str, str], instance: object) -> bool:
     return upper >= lower
 
 
+def holds_at_most(most: int, instance: object) -> bool:
+    """Return whether *instance* holds no more values, those inside of others included."""
+    left, pending = most, [instance]
+    while pending:
+        value = pending.pop()
+        if not isinstance(value, (dict, list)):
+            continue
+        left -= len(value)
+        if left < 0:
+            return False
+        pending.extend(value.values() if isinstance(value, dict) else value)
+    return True
+
+
+class _MaxValues:
+    """`x-max-values` for the fast validator."""
+
+    def __init__(self, _schema: Schema, most: int, _path: list[Any]) -> None:
+        self._most = most
+
+    def validate(self, instance: Any) -> None:
+        if not holds_at_most(self._most, instance):
+            raise ValueError
+
+
 class _DurationsAscend:
     """`x-durations-ascend` for the fast validator."""
 
@@ -177,5 +203,5 @@ def compile_fast(schema: Schema) -> jsonschema_rs.Validator:
         registry=_fast_registry(),
         formats={name: _conforms_to(check) for name, check in FORMATS.items()},
         validate_formats=True,
-        keywords={"x-durations-ascend": _DurationsAscend},
+        keywords={"x-durations-ascend": _DurationsAscend, "x-max-values": _MaxValues},
     )

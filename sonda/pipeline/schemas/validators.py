@@ -32,6 +32,7 @@ from sonda.pipeline.schemas.registry import (
     Schema,
     ascend,
     compile_fast,
+    holds_at_most,
     is_reserved,
 )
 
@@ -60,6 +61,13 @@ def _durations_ascend(
     if not ascend(defaults, instance):
         lower, upper = defaults
         yield ValidationError(f"must be at least {lower}", path=(upper,))
+
+
+def _max_values(
+    _: Validator, most: int, instance: Any, _schema: Schema
+) -> Iterator[ValidationError]:
+    if not holds_at_most(most, instance):
+        yield ValidationError(f"must hold at most {most} values")
 
 
 def _type(
@@ -191,6 +199,7 @@ _ExplainingValidator: Final[type[Draft202012Validator]] = extend(  # type: ignor
     {
         "x-reserved": _reserved,
         "x-durations-ascend": _durations_ascend,
+        "x-max-values": _max_values,
         "type": _type,
         "enum": _enum,
         "not": _not,

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -28,20 +28,22 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     infinity, no number beyond a double, no name twice in an object, no lone surrogate.
     Spec: https://www.rfc-editor.org/rfc/rfc8259
     """
-    if raw.count(b"[") + raw.count(b"{") < _MANY_CONTAINERS:
-        plain = _decode_plain(raw)
-        return _decode_strictly(raw) if plain is None else Success(plain)
-    with _collector_paused():
+    with collector_paused(raw):
         plain = _decode_plain(raw)
         return _decode_strictly(raw) if plain is None else Success(plain)
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused(raw: bytes) -> AbstractContextManager[object]:
     """Keep the garbage collector from walking half a million new containers again and again.
 
     It would more than double the time that such a body takes; there is nothing to collect in it.
     """
+    is_many = raw.count(b"[") + raw.count(b"{") >= _MANY_CONTAINERS
+    return _paused() if is_many else nullcontext()
+
+
+@contextmanager
+def _paused() -> Iterator[None]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -36,7 +36,7 @@ def preflight(validated: ValidatedEvent, *, in_server: bool) -> Result[Validated
     """
     event, sink = validated.event, validated.sink
     advise = _recall if len(sink.identity) <= LONGEST_MEMOIZED else _advise
-    warnings = advise(sink.identity, event.signal_type, in_server, bool(event.labels))
+    warnings = advise(sink.identity, event.signal_type, in_server, any(event.labels.values()))
     return Success(replace(validated, warnings=warnings) if warnings else validated)
 
 

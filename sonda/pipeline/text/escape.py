@@ -13,7 +13,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _WORDS: Final = re.compile(r"\s+|\S+")
 _SHORT_WORD: Final = 40
 _SCHEME: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})")
-_AT: Final = re.compile(r"@|%40|[\uff20\ufe6b]")
+_AT: Final = ("@", "%40", "\uff20", "\ufe6b")
 _END_OF_AUTHORITY: Final = re.compile(r"[/?#\\]")
 
 
@@ -117,11 +117,11 @@ def hide_login(text: str) -> str:
 
     One that is percent-encoded or as wide as an ideograph counts, too.
     """
-    *_, last = (None, *_AT.finditer(text))
-    if last is None:
+    start, end = max((start, start + len(sign)) for sign in _AT for start in (text.rfind(sign),))
+    if start < 0:
         return text
-    scheme = _SCHEME.match(text, 0, last.start())
-    return f"{scheme[0] if scheme else ''}***@{text[last.end() :]}"
+    scheme = _SCHEME.match(text, 0, start)
+    return f"{scheme[0] if scheme else ''}***@{text[end:]}"
 
 
 def _without_login(text: str) -> str:

@@ -123,7 +123,7 @@ def parse_http_url(text: str) -> httpx.URL:
         raise ValueError(f"not a URL: {why}") from None
     if len(url.raw_path) > _LONGEST_TARGET:
         raise ValueError(f"a path and query have at most {_LONGEST_TARGET} bytes, percent-encoded")
-    check_host(url.raw_host.decode("ascii").strip("[]"))
+    check_host(address_of(url).host)
     if url.port is not None:
         check_port(url.port)
     return url

@@ -215,3 +215,23 @@ def test_stages_leave_their_times() -> None:
     assert 0 < whole.began_ns <= whole.prepared_ns <= whole.encoded_ns <= whole.ended_ns
     assert (whole.tries, whole.shared, whole.pushes) == (1, True, [1])
     assert (broken.encoded_ns, broken.tries) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("document", "kept"),
+    [
+        ({}, {}),
+        ({"signal_type": ["logs"], "encoder": "otlp", "sink": {"type": {}}}, {}),
+        (
+            {"signal_type": "logs", "labels": {"a": []}, "sink": {"type": "file", "path": "x"}},
+            {"signal_type": "logs", "sink": {"type": "file"}},
+        ),
+    ],
+)
+def test_of_a_refused_body_the_names_are_kept(
+    document: dict[str, object], kept: dict[str, object]
+) -> None:
+    """The rest of it may be a megabyte, and a batch may have ten thousand."""
+    delivery = Delivery()
+    delivery.prepared(Success(document), Failure(Malformed(())), 1)
+    assert delivery.document == kept

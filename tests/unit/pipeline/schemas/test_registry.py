@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from sonda.pipeline import encoders, sinks
 from sonda.pipeline.schemas.issues import find_issues
-from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
-from sonda.pipeline.schemas.validators import REGISTRY, validator
+from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, compile_fast, holds_at_most
+from sonda.pipeline.schemas.validators import REGISTRY, compile_explaining, validator
 from tests.support.extras import PLUGIN_NAMES, is_usable
 
 TESTS = Path(__file__).parents[3]
@@ -121,3 +121,16 @@ def test_public_namespaces_name_every_plugin() -> None:
         source = Path(str(PACKAGES[kind].__file__)).read_text(encoding="utf-8")
         assert f"import {options.__name__} as {options.__name__}" in source
         assert getattr(PACKAGES[kind], options.__name__) is options
+
+
+@pytest.mark.parametrize(
+    ("value", "holds"),
+    [(1, 0), ([], 0), ([1], 1), ({"a": 1}, 1), ([[], {"a": [1]}], 4), ({"a": [{}], "b": "[]"}, 3)],
+)
+def test_values_are_counted_at_any_depth(value: Any, holds: int) -> None:
+    """`x-max-values` counts them alike in both engines."""
+    for most in range(6):
+        schema = {"x-max-values": most}
+        assert holds_at_most(most, value) == (holds <= most)
+        assert compile_fast(schema).is_valid(value) == (holds <= most)
+        assert compile_explaining(schema).is_valid(value) == (holds <= most)

@@ -18,6 +18,7 @@ from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.escape import hide_login
 from tests.support.bodies import LOG, METRIC, changed
 from tests.support.extras import needs
 
@@ -64,6 +65,8 @@ def many() -> Iterator[tuple[str, Any]]:
     expect = {"type": "http_push", "url": "http://h", "expect": {"status": ["x"] * 200_000}}
     yield "statuses", changed(LOG, sink=expect)
     yield "pointers", changed(LOG, sink=expect | {"expect": {"json": dict.fromkeys(names("-"), 1)}})
+    values: Any = {"json": {"/a": [[{}]] * 160_000}}
+    yield "expected values", changed(LOG, sink=expect | {"expect": values})
     yield "syslog names", changed(LOG, encoder=SYSLOG, log__fields=dict.fromkeys(names(" "), ""))
     influx = {"type": "influx_lp"}
     yield "influx values", changed(METRIC, encoder=influx, labels=dict.fromkeys(names(), "\n\\"))
@@ -97,6 +100,7 @@ def long() -> Iterator[tuple[str, Any]]:
         f"http://[{LONG}]",
         f"http://u:{LONG}@h",
         f"http://h:{'1' * 900_000}",
+        "@" * 900_000,
     ):
         yield f"url {url[:11]}", changed(LOG, sink=LOKI | {"url": url})
     yield "path", changed(LOG, sink={"type": "file", "path": "a/" * 450_000})
@@ -152,7 +156,7 @@ def test_a_refusal_is_bounded(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, _ in many() if name not in ("brokers", "pointers")]
+    "name", [name for name, _ in many() if name not in ("brokers", "pointers", "expected values")]
 )
 def test_all_issues_are_counted(name: str) -> None:
     """What is not listed is counted."""
@@ -185,6 +189,14 @@ def test_a_wrong_type_costs_no_call_a_member(name: str) -> None:
     body = CASES[name]
     prepare(body)
     assert calls(lambda: prepare(body)) < 60_000
+
+
+@pytest.mark.parametrize("sign", ["@", "%40", "\uff20"])
+def test_a_long_login_costs_no_call_a_sign(sign: str) -> None:
+    """The last of three hundred thousand signs is found in a few calls, and all before it is hidden."""
+    text = sign * 300_000
+    assert calls(lambda: hide_login(text)) < 30
+    assert hide_login(f"http://{text}h") == "http://***@h"
 
 
 def test_wrong_names_cost_a_call_each() -> None:

@@ -103,6 +103,9 @@ def test_an_event_without_labels_is_lost_in_loki() -> None:
     bare = changed(loki("http://loki:3100"), labels={})
     assert warnings(bare, in_server=False) == warnings(bare) == (advice,)
     assert warnings(changed(loki("http://localhost"), labels={}))[1:] == (advice,)
+    empty = changed(loki("http://loki:3100"), labels={"a": "", "b": ""})
+    assert warnings(empty) == (advice,)  # to Loki an empty label is none
+    assert warnings(changed(empty, labels={"a": "", "b": "c"})) == ()
     assert warnings(changed(bare, sink={"type": "http_push", "url": "http://loki"})) == ()
 
 

@@ -134,6 +134,13 @@ def test_a_zone_in_a_url(written: str) -> None:
     assert address_of(parse_http_url(written)) == Address("fe80::1%lo", 21777)
 
 
+@pytest.mark.parametrize("zone", ["%25", "%25" + "a" * 65])
+def test_a_zone_in_a_url_names_an_interface(zone: str) -> None:
+    """An empty one is refused before anything is sent, and so is what no interface is called."""
+    with pytest.raises(ValueError, match=r"^expected the name of a network interface after the %$"):
+        parse_http_url(f"http://[::1{zone}]:80/")
+
+
 @pytest.mark.parametrize(
     ("host", "sent"),
     [
