@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.deadline import TimeLimit
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
@@ -62,7 +63,7 @@ async def _push(
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
     writing = _Writing(batch, options)
     try:
-        with network.streams.timeouts.at(batch.deadline.at_s):
+        with TimeLimit(network.streams.timeouts, batch.deadline.at_s):
             route = await _route(key, options.tls, network)
             if not isinstance(route, Success):
                 batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
