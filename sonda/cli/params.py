@@ -131,6 +131,12 @@ class Number(click.ParamType[float, str]):
         return number
 
 
+def missing_destination() -> click.MissingParameter:
+    """Return the error of a command whose `--to` is missing, with an example of one."""
+    example = "Name a destination, as in --to loki=http://localhost:3100"
+    return click.MissingParameter(example, param_hint="'--to'", param_type="option")
+
+
 class MetricCommand(click.Command):
     """Takes `-5` for a value, not for an option."""
 

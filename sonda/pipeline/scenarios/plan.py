@@ -59,7 +59,7 @@ class Labels:
     fixed: LabelSet
     dynamic: tuple[DynamicLabel, ...] = ()
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many different label sets there are."""
         return lcm(*(label.count for label in self.dynamic))

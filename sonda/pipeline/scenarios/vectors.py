@@ -11,7 +11,8 @@ from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.samples import samples, values_of
 from sonda.pipeline.scenarios.observations import Observed
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.series import FEW, FleetEntry
+from sonda.pipeline.scenarios.schedule import Progression
+from sonda.pipeline.scenarios.series import FleetEntry
 from sonda.pipeline.scenarios.values import Values
 
 
@@ -34,10 +35,10 @@ def vectors(entry: Entry, ticks: range) -> list[Vector]:
     """
     found: list[Vector] = []
     if isinstance(entry, FleetEntry):
-        if len(ticks) >= FEW * len(entry.own_labels) and not entry.spikes:
+        if not entry.spikes:
             found = sorted(_of_fleet(entry, ticks), key=lambda one: one.places.start)
     elif type(entry) is Entry and not entry.spikes:
-        found = list(_turning(entry, ticks))
+        found = list(_turning(entry, _times(entry, ticks)))
     if len({_key(one.event) for one in found}) == len(found) > 0:
         return found
     return _grouped(entry.events(ticks))  # also where a label has a value twice
@@ -48,13 +49,27 @@ def _key(event: Event) -> frozenset[tuple[str, str]]:
     return frozenset(event.labels.items())
 
 
-def _turning(entry: Entry, ticks: range) -> Iterator[Vector]:
+class _Times(NamedTuple):
+    """When ticks are due, and their stamps: every series of a fleet has the same."""
+
+    ticks: range
+    stretches: Sequence[Progression]
+    stamps_ns: Sequence[int]
+
+
+def _times(entry: Entry, ticks: range) -> _Times:
+    return _Times(ticks, list(entry.schedule.progressions(ticks)), entry.stamps_ns(ticks))
+
+
+def _turning(entry: Entry, times: _Times) -> Iterator[Vector]:
     """Yield the vectors of series that take turns tick by tick."""
-    times_ns = entry.stamps_ns(ticks)
+    ticks, stretches, times_ns = times
     content = entry.content
     assert not isinstance(content, Observed)  # noqa: S101  # it goes alone
     values: Sequence[Any] = (
-        entry.values(ticks) if isinstance(content, Values) else content.over(ticks, times_ns)
+        [value for stretch in stretches for value in content.over(stretch)]
+        if isinstance(content, Values)
+        else content.over(ticks, times_ns)
     )
     for place in range(min(entry.turning, len(ticks))):
         every = slice(place, None, entry.turning)
@@ -74,10 +89,14 @@ def _event(entry: Entry, tick: int, value: float | LogValue, time_ns: int) -> Ev
 def _of_fleet(entry: FleetEntry, ticks: range) -> Iterator[Vector]:
     """Yield the vectors of each series of a fleet, whose ticks are turns."""
     count = len(entry.own_labels)
-    for first in range(count):
+    known: dict[range, _Times] = {}  # at most two: some series may have a turn more
+    for first in range(min(count, len(ticks))):
         turn, place = divmod(ticks.start + first, count)
         turns = range(turn, -((place - ticks.stop) // count))
-        for one in _turning(entry.one(place), turns):
+        own = entry.one(place)
+        if turns not in known:
+            known[turns] = _times(own, turns)
+        for one in _turning(own, known[turns]):
             every = one.places
             yield one._replace(places=slice(first + every.start * count, None, every.step * count))
 

@@ -1,0 +1,58 @@
+"""Long work lets others have their turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sonda.pipeline import turns
+from sonda.pipeline.turns import Turns
+
+
+async def count_pauses(pauses: int) -> int:
+    """Return how often another task has had its turn during so many pauses."""
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    work = Turns()
+    for _ in range(pauses):
+        await work.pause()
+    task.cancel()
+    return others
+
+
+@pytest.mark.parametrize(("turn_s", "others"), [(0.0, 5), (3600.0, 0)])
+def test_a_pause(monkeypatch: pytest.MonkeyPatch, turn_s: float, others: int) -> None:
+    """A long turn ends with a pause, a short one goes on."""
+    monkeypatch.setattr(turns, "TURN_S", turn_s)
+    assert asyncio.run(count_pauses(5)) == others
+
+
+@pytest.mark.parametrize("survives", [False, True])
+def test_cancelled(monkeypatch: pytest.MonkeyPatch, survives: bool) -> None:
+    """Work that survives a cancellation goes on to its end; other work ends."""
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    done: list[int] = []
+
+    async def work() -> None:
+        pausing = Turns(survives_cancellation=survives)
+        for step in range(3):
+            await pausing.pause()
+            done.append(step)
+
+    async def main() -> bool:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        return task.cancelled()
+
+    assert asyncio.run(main()) is not survives
+    assert done == ([0, 1, 2] if survives else [])
