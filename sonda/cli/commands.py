@@ -49,6 +49,10 @@ class _Sonda(click.Group):
             from sonda.cli.interruption import Stops
 
             ctx.obj = ctx.with_resource(Stops())
+        if args[0] not in COMMANDS and not (args[0].startswith("-") or ctx.resilient_parsing):
+            from sonda.pipeline.schemas.remedies import did_you_mean
+
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}.")
         name, command, rest = super().resolve_command(ctx, args)
         if name in _HANDLES_SIGNALS:
             from sonda.cli.interruption import restore_default_signals

@@ -45,7 +45,7 @@ def emit_log(message: str | None, severity: str, fields: Mapping[str, str], **gi
     if message is None and params.reads_terminal():
         raise click.MissingParameter(param_hint="'MESSAGE'", param_type="argument")
     if not given["to"]:
-        raise click.MissingParameter(param_hint="'--to'", param_type="option")
+        raise params.missing_destination()
     if message in (None, "-"):
         message = _message_from_standard_input()
     log = {"severity": severity, "message": message, "fields": fields}
@@ -98,7 +98,7 @@ def _emit_one(
     from sonda.pipeline.deliver import now_ns
 
     if not to:
-        raise click.MissingParameter(param_hint="'--to'", param_type="option")
+        raise params.missing_destination()
     stamp = {} if timestamp is None else {"timestamp": timestamp}
     described = as_utf8({**event, "labels": dict(labels), **stamp})
     one = item("", described, now_ns).event.unwrap()
@@ -203,6 +203,7 @@ def read_items(files: Sequence[str]) -> list[Item]:
 
     from sonda.cli.reading import read_events, read_standard_input
     from sonda.pipeline.deliver import now_ns
+    from sonda.pipeline.schemas.remedies import did_you_mean
 
     if not files:
         if params.reads_terminal():
@@ -213,7 +214,8 @@ def read_items(files: Sequence[str]) -> list[Item]:
         try:
             raw = read_standard_input() if name == "-" else Path(name).read_bytes()
         except OSError as exc:
-            hint = f": options come after '{name}'" if name in emit.commands else ""
+            hint = did_you_mean(name, ("log", "metric"))
+            hint = f": options come after '{name}'" if name in emit.commands else hint
             reason = f"cannot read {name}: {exc.strerror}{hint}"
             raise click.BadParameter(reason, param_hint="FILE") from None
         found = read_events("stdin" if name == "-" else name, raw, now_ns)
@@ -221,7 +223,10 @@ def read_items(files: Sequence[str]) -> list[Item]:
             raise click.BadParameter(f"{name} is {found.failure()}", param_hint="FILE")
         items += found.unwrap()
     if not items:
-        raise click.BadParameter(f"there is no event in {', '.join(files)}", param_hint="FILE")
+        reason = f"there is no event in {', '.join(files)}"
+        if files == ("-",):
+            reason += ", the standard input (without a file: sonda emit log MESSAGE --to …)"
+        raise click.BadParameter(reason, param_hint="FILE")
     return items
 
 

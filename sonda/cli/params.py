@@ -27,6 +27,26 @@ _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class SeverityName(click.Choice[str]):
+    """A severity; where another word for one is written, the error says which was meant."""
+
+    def __init__(self) -> None:
+        super().__init__(SEVERITIES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the severity; fail with click's words, and the remedy in brackets."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as exc:
+            from sonda.pipeline.schemas.registry import REQUEST
+            from sonda.pipeline.schemas.remedies import did_you_mean
+
+            facts = REQUEST["$defs"]["log"]["properties"]["severity"]
+            synonyms = {**facts.get("x-aliases", {}), **facts["x-synonyms"]}
+            remedy = did_you_mean(str(value), get_args(Severity), synonyms)
+            self.fail(f"{exc.message.removesuffix('.')}{remedy}", param, ctx)
+
+
 class To(click.ParamType[str, str]):
     """A sink with its target, or a named destination."""
 
@@ -109,6 +129,12 @@ class Number(click.ParamType[float, str]):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
+
+
+def missing_destination() -> click.MissingParameter:
+    """Return the error of a command whose `--to` is missing, with an example of one."""
+    example = "Name a destination, as in --to loki=http://localhost:3100"
+    return click.MissingParameter(example, param_hint="'--to'", param_type="option")
 
 
 class MetricCommand(click.Command):

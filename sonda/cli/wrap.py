@@ -17,7 +17,7 @@ import click
 
 from sonda.cli import options
 from sonda.cli.interruption import SIGNALS, restore_default_signals
-from sonda.cli.params import with_options
+from sonda.cli.params import missing_destination, with_options
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -64,7 +64,7 @@ def wrap(
     from sonda.cli.emit import choose_way
 
     if not to:
-        raise click.MissingParameter(param_hint="'--to'", param_type="option")
+        raise missing_destination()
     how = Options(**given, names_are_servers=server is not None)
     chosen = destinations(to, how)
     called = name or os.path.basename(command[0])  # noqa: PTH119  # of what was typed, a path or not

@@ -310,8 +310,26 @@ MISTAKES: Final = [
     ),
     (["--to", "stdout", "--server", "ftp://x"], "'--server': expected a URL that starts with http"),
     (["--to", "stdout", "--server", "http://u:pw@x"], "'--server': a key belongs into the enviro"),
-    ([], "Missing option '--to'"),
+    ([], "Missing option '--to'. Name a destination, as in --to loki=http://localhost:3100"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["emti", "log"], "No such command 'emti' (did you mean 'emit'?)."),
+        (["zzz"], "No such command 'zzz'."),
+        (
+            ["emit", "logs", "x"],
+            "cannot read logs: No such file or directory (did you mean 'log'?)",
+        ),
+    ],
+)
+def test_a_slip_in_a_command(words: Sequence[str], message: str) -> None:
+    """Status 2, and the command that was most likely meant."""
+    result = typed(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES)

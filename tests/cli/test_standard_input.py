@@ -72,7 +72,7 @@ def test_events_from_standard_input(home: Path) -> None:
     assert (home / "y.log").exists()
     empty = typed("emit", "--to", "file=y.log", stdin="")
     assert empty.exit_code == 2
-    assert "there is no event in -" in empty.stderr
+    assert "there is no event in -, the standard input (without a file: " in empty.stderr
 
 
 @pytest.mark.parametrize(
