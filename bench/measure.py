@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import urllib.error
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from subprocess import SubprocessError
@@ -19,6 +19,7 @@ from .processes import cpu_s, rss_mb
 from .rows import EXAMPLE, AbsentError, Destination, Row
 from .server import RunningEcho, Server, run_server
 from .stand_in.counts import Counts
+from .system_calls import SystemCalls, counting, per_event
 
 NOTHING: Final = Counts(connections=0, requests=0, events=0)
 FAILURES: Final = (BenchError, NotReadyError, OSError, SubprocessError)
@@ -34,6 +35,7 @@ class Plan:
     rounds: int = 3
     warm_up_s: int = 1
     workers: int = 1
+    is_quick: bool = False  # a look, not a result: the echo is measured before each row alone
 
     @property
     def echo_s(self) -> int:
@@ -58,6 +60,7 @@ class Cell:
     of_direct: float | None = None
     counts: Counts | None = None
     arrived: float | None = None  # events in the destination, per 200
+    system_calls: SystemCalls | None = None  # of one client's events
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +194,24 @@ class _Run:
             measured, counted = self._post(clients, seconds=self._plan.seconds)
             counts, answers = counts + counted, answers + measured.load.answers
             direct = self._direct(clients, seconds=self._plan.seconds)
-            after = self._echo.measure(clients)
+            after = before if self._plan.is_quick else self._echo.measure(clients)
             rounds.append(_Round(measured.load, measured.cpu_us, (before, after), direct))
             before = after
-        return self._summed_up(clients, rounds, counts, answers)
+        cell = self._summed_up(clients, rounds, counts, answers)
+        return replace(cell, system_calls=self._system_calls()) if clients == 1 else cell
+
+    def _system_calls(self) -> SystemCalls | None:
+        report = self._server.folder / "system-calls"
+        with counting(self._server.pid, report) as is_counted:
+            if not is_counted:
+                return None
+            try:
+                load = post(self._request, clients=1, seconds=1)
+            except (
+                BenchError
+            ):  # counting slows the server down, of many events a request to nothing
+                return None
+        return per_event(report.read_text(), load.answers * self._row.events)
 
     def _counts(self) -> Counts:
         return self._destination.counts(self._server) if self._destination.counts else NOTHING

@@ -11,7 +11,7 @@ from .targets import Figures, Target, targets
 
 COLUMNS: Final = (
     *("destination", "clients", "events/s", "÷ echo", "÷ direct", "p50 ms", "p99 ms"),
-    *("CPU µs/event", "connections", "pushes/event", "memory MB", ""),
+    *("CPU µs/event", "connections", "pushes/event", "system calls", "wake-ups", "memory MB", ""),
 )
 TARGET_COLUMNS: Final = ("target", "wanted", "measured", "")
 VERDICTS: Final = {True: "met", False: "**not met**", None: "not measured"}
@@ -49,6 +49,7 @@ competes for its cores, so that the ratios say more than the numbers.
   stdout sink writes.
 - **CPU** is that of the server's processes alone. **connections** (opened) and **pushes/event** are what the destination
   has counted, warm-up included (for tcp, its reads); every event answered with 200 must have arrived, or the row has failed.
+- **system calls** and **wake-ups** of the event loop are per event, of one client alone, while `strace` counts them.
 - **memory** is what is resident before the first and after the last measurement of a row.
 - A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS; `/rules`: allowed by the last of 100 `--allow-destination`), or a file;
   `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series."""
@@ -87,7 +88,7 @@ def _echo_rows(name: str, echo: Mapping[int, list[Measured]]) -> Iterator[tuple[
             f"{median(load.p50_ms for load in loads):.2f}",
             f"{median(load.p99_ms for load in loads):.2f}",
             f"{median(each.cpu_us for each in measured):.0f}",
-            *("", "", "", ""),
+            *("", "", "", "", "", ""),
         )
 
 
@@ -102,7 +103,7 @@ def _rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def _numbers(cell: Cell) -> tuple[str, ...]:
-    counts = cell.counts
+    counts, of_system = cell.counts, cell.system_calls
     return (
         str(cell.clients),
         f"{cell.per_s:,.0f}",
@@ -115,6 +116,8 @@ def _numbers(cell: Cell) -> tuple[str, ...]:
         f"{counts.requests / counts.events:.3f}"
         if counts and counts.requests and counts.events
         else "",
+        f"{of_system.calls:.1f}" if of_system else "",
+        f"{of_system.wake_ups:.1f}" if of_system else "",
     )
 
 

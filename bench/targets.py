@@ -17,17 +17,21 @@ MEMORY_GROWTH: Final = 0.05
 MEMORY_MB: Final = 120
 READY_S: Final = 1.0
 IMPORT_S: Final = 0.35
-LOKI_P50_OF_ECHO: Final = 4.0
+EMIT_OF_PYTHON: Final = 10
+EMITS: Final = ("file", "tcp", "loki", "--server")
+P50_OF_ECHO: Final = {"loki": 2.8, "tcp": 2.8, "stdout": 2.0, "file": 2.0}
+MOST_SYSTEM_CALLS: Final = {"loki": (14, 2.2), "stdout": (9, 1.2)}
 SLOW_P50_MS: Final = 12.5
 LEAST_OF_ECHO: Final = {
-    "loki": 0.40,
+    "loki": 0.55,
     "loki/5ms": 0.25,
     "stdout": 0.55,
     "file": 0.55,
     "tcp": 0.55,
-    "remote_write": 0.35,
-    "kafka": 0.30,
-    "otlp_grpc": 0.12,
+    "remote_write": 0.50,
+    "kafka": 0.40,
+    "http_push": 0.40,
+    "otlp_grpc": 0.25,
 }
 
 
@@ -61,7 +65,8 @@ def targets(figures: Figures) -> list[Target]:
     """Judge the figures."""
     return [
         *_rates(figures),
-        _latency(figures),
+        *_latency(figures),
+        *_system_calls(figures),
         _slow_latency(figures),
         _real(figures),
         _connections(figures),
@@ -79,11 +84,25 @@ def _rates(figures: Figures) -> Iterator[Target]:
             yield Target(what, wanted)
 
 
-def _latency(figures: Figures) -> Target:
-    what, wanted = "loki: p50 ÷ echo's, one client", f"≤ {LOKI_P50_OF_ECHO:g}"
-    if (cell := figures.cell("loki", 1)) is None:
-        return Target(what, wanted)
-    return Target(what, wanted, f"{cell.p50_of_echo:.1f}", cell.p50_of_echo <= LOKI_P50_OF_ECHO)
+def _latency(figures: Figures) -> Iterator[Target]:
+    for row, most in P50_OF_ECHO.items():
+        what, wanted = f"{row}: p50 ÷ echo's, one client", f"≤ {most:g}"
+        if cell := figures.cell(row, 1):
+            yield Target(what, wanted, f"{cell.p50_of_echo:.1f}", cell.p50_of_echo <= most)
+        else:
+            yield Target(what, wanted)
+
+
+def _system_calls(figures: Figures) -> Iterator[Target]:
+    for row, (calls, wake_ups) in MOST_SYSTEM_CALLS.items():
+        what = f"{row}: system calls and wake-ups per event, one client"
+        wanted = f"≤ {calls}; ≤ {wake_ups}"
+        cell = figures.cell(row, 1)
+        if cell is None or (of := cell.system_calls) is None:
+            yield Target(what, wanted)
+        else:
+            is_met = of.calls <= calls and of.wake_ups <= wake_ups
+            yield Target(what, wanted, f"{of.calls:.1f}; {of.wake_ups:.1f}", is_met)
 
 
 def _slow_latency(figures: Figures) -> Target:
@@ -131,10 +150,15 @@ def _memory(memory: Memory | None) -> Iterator[Target]:
 
 
 def _start(start: Start | None) -> Iterator[Target]:
+    emits = [f"`sonda emit` ÷ `python -c pass`: {where}" for where in EMITS]
     ready, imported = "server ready after its start", "`import sonda`"
     wanted = f"≤ {READY_S:g} s", f"≤ {IMPORT_S} s"
     if start is None:
         yield from (Target(ready, wanted[0]), Target(imported, wanted[1]))
+        yield from (Target(what, f"≤ {EMIT_OF_PYTHON}") for what in emits)
         return
     yield Target(ready, wanted[0], f"{start.ready_s:.2f} s", start.ready_s <= READY_S)
     yield Target(imported, wanted[1], f"{start.import_s:.2f} s", start.import_s <= IMPORT_S)
+    for what, where in zip(emits, EMITS, strict=True):
+        times = start.emit_of_python[where]
+        yield Target(what, f"≤ {EMIT_OF_PYTHON}", f"{times:.1f}", times <= EMIT_OF_PYTHON)

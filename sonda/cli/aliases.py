@@ -31,6 +31,19 @@ _PORTS: Final = {
     9090: "prometheus",
     9092: "kafka",
 }
+_OTHER_NAMES: Final = {
+    "http": "http_push",
+    "https": "http_push",
+    "webhook": "http_push",
+    "grpc": "otlp_grpc",
+    "opentelemetry": "otlp",
+    "otel": "otlp",
+    "log": "file",
+    "prom": "prometheus",
+    "mimir": "prometheus",
+    "victoriametrics": "prometheus",
+}
+"""What people call a sink, or what it leads to."""
 _PATHS: Final = {
     "/loki/api/v1/push": "loki",
     "/api/v1/write": "remote_write",
@@ -70,8 +83,9 @@ def guess(to: str, known: list[str]) -> str:
 
     sink, equals, target = to.partition("=")
     if equals:
-        close = get_close_matches(sink, known, 1)
-        return f"{close[0]}={target}" if close else ""
+        close = get_close_matches(sink.lower(), known, 1)
+        name = _OTHER_NAMES.get(sink.lower()) or next(iter(close), "")
+        return f"{name}={target}" if name else ""
     if "://" in to:
         return _guess_from_url(to)
     if to.startswith(("/", "./", "../", "~")):

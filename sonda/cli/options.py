@@ -104,7 +104,7 @@ OUTPUT: Final = (DRY_RUN, JSON, QUIET)
 SEVERITY: Final = option(
     "-s",
     "--severity",
-    type=click.Choice(params.SEVERITIES),
+    type=params.SeverityName(),
     default="info",
     show_default=True,
 )

@@ -27,6 +27,26 @@ _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class SeverityName(click.Choice[str]):
+    """A severity; where another word for one is written, the error says which was meant."""
+
+    def __init__(self) -> None:
+        super().__init__(SEVERITIES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the severity; fail with click's words, and the remedy in brackets."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as exc:
+            from sonda.pipeline.schemas.registry import REQUEST
+            from sonda.pipeline.schemas.remedies import did_you_mean
+
+            facts = REQUEST["$defs"]["log"]["properties"]["severity"]
+            synonyms = {**facts.get("x-aliases", {}), **facts["x-synonyms"]}
+            remedy = did_you_mean(str(value), get_args(Severity), synonyms)
+            self.fail(f"{exc.message.removesuffix('.')}{remedy}", param, ctx)
+
+
 class To(click.ParamType[str, str]):
     """A sink with its target, or a named destination."""
 

@@ -10,14 +10,15 @@ import asyncio
 import os
 import select
 import signal
+import stat
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from sonda.pipeline.net.writes import writes_at_once
+from sonda.pipeline.net.unix import has_much_room
 
 MAX_WAITING_BYTES: Final = 1024 * 1024
 _TOGETHER_S: Final = 0.01
@@ -61,20 +62,19 @@ class LogWriter:
             try:
                 self._loop = asyncio.get_running_loop()
             except RuntimeError:  # no loop, or not in this thread
-                self._hand_over()
+                self.write()
             else:
-                self._loop.call_later(_TOGETHER_S, self._hand_over)
+                self._loop.call_later(_TOGETHER_S, self.write)
 
-    def _hand_over(self) -> None:
-        self._loop = None
-        lines, self._gathered = self._gathered, []
-        self.write(lines)
+    def write(self, lines: Sequence[bytes] = ()) -> None:
+        """Write what has been added, and then *lines*, each with its line feed.
 
-    def write(self, lines: list[bytes]) -> None:
-        """Queue lines, each with its line feed; drop those that the queue has no room for."""
+        What would have to wait is queued; lines that the queue has no room for are dropped.
+        """
+        self._loop, gathered, self._gathered = None, self._gathered, []
         lost = 0
         with self._changed:
-            for line in lines:
+            for line in (*gathered, *lines):
                 if self._waiting_bytes + len(line) > MAX_WAITING_BYTES:
                     lost += 1
                 else:
@@ -91,7 +91,7 @@ class LogWriter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all lines are written; return whether they were within *timeout_s*."""
-        self._hand_over()
+        self.write()
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._lines and not self._is_writing, timeout_s
@@ -103,7 +103,15 @@ class LogWriter:
         if self._is_writing or began_s < self._slow_until_s:
             return
         with suppress(OSError):  # closed, or nobody reads it any more
-            while self._lines and writes_at_once(self._descriptor, len(self._lines[0])):
+            mode = os.fstat(self._descriptor).st_mode
+            while self._lines and (
+                stat.S_ISREG(mode)
+                or (
+                    stat.S_ISFIFO(mode)
+                    and len(self._lines[0]) <= select.PIPE_BUF
+                    and has_much_room(self._descriptor)
+                )
+            ):
                 together = self._take()
                 if os.write(self._descriptor, together) < len(together):
                     break  # no space is left on the device: the rest of the line is lost

@@ -78,59 +78,47 @@ class Expiry:
 
 
 class Timeouts:
-    """`asyncio.timeout_at` for many tasks of one event loop, by one timer.
+    """The timer of all `TimeLimit` of one event loop, which are `asyncio.timeout_at` without one each.
 
     A timer, set and cancelled for every event, costs more than all else that a deadline does.
     """
 
     def __init__(self) -> None:
-        self._limits: dict[TimeLimit, None] = {}
-        self._expiry = Expiry(self._expire)
-
-    def at(self, at_s: float) -> TimeLimit:
-        """Return the limit of a `with` block, which raises `TimeoutError` where it takes longer."""
-        return TimeLimit(self, at_s)
+        self.limits: dict[TimeLimit, None] = {}
+        self.expiry = Expiry(self._expire)
 
     def cancel(self) -> None:
         """Set no timer any more, until somebody waits again."""
-        self._expiry.cancel()
-
-    def enter(self, limit: TimeLimit) -> None:
-        """Watch a limit."""
-        self._limits[limit] = None
-        self._expiry.until(limit.at_s)
-
-    def leave(self, limit: TimeLimit) -> None:
-        """Watch a limit no longer."""
-        self._limits.pop(limit, None)
+        self.expiry.cancel()
 
     def _expire(self, now_s: float) -> float:
-        for limit in [limit for limit in self._limits if limit.at_s <= now_s]:
-            del self._limits[limit]
+        for limit in [limit for limit in self.limits if limit.at_s <= now_s]:
+            del self.limits[limit]
             limit.interrupt()
-        return min((limit.at_s for limit in self._limits), default=inf)
+        return min((limit.at_s for limit in self.limits), default=inf)
 
 
-class TimeLimit:
-    """What a task does within one `with` block, until *at_s* on the loop's clock at the latest."""
+class TimeLimit(Struct, eq=False):
+    """The time of a `with` block, until *at_s* on the loop's clock; over it, `TimeoutError`."""
 
-    __slots__ = ("_is_over", "_requests", "_task", "_timeouts", "at_s")
-
-    def __init__(self, timeouts: Timeouts, at_s: float) -> None:
-        self._timeouts = timeouts
-        self.at_s = at_s
-        self._is_over = False
+    timeouts: Timeouts
+    at_s: float
+    _task: asyncio.Task[Any] | None = None
+    _requests: int = 0  # to cancel the task that others had made before
+    _is_over: bool = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = self._task = asyncio.current_task()
         assert task is not None  # noqa: S101  # only a task can be cancelled
-        self._task: asyncio.Task[Any] = task
         self._requests = task.cancelling()
-        self._timeouts.enter(self)
+        self.timeouts.limits[self] = None
+        if self.at_s < self.timeouts.expiry.at_s:
+            self.timeouts.expiry.until(self.at_s)
 
     def interrupt(self) -> None:
         """Cancel what the task awaits."""
         self._is_over = True
+        assert self._task is not None  # noqa: S101  # it has entered the block
         self._task.cancel()
 
     def __exit__(
@@ -139,10 +127,8 @@ class TimeLimit:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._timeouts.leave(self)
-        if (
-            self._is_over
-            and self._task.uncancel() <= self._requests
-            and kind is asyncio.CancelledError
-        ):
+        self.timeouts.limits.pop(self, None)
+        task, self._task = self._task, None
+        is_ours = self._is_over and task is not None and task.uncancel() <= self._requests
+        if is_ours and kind is asyncio.CancelledError:
             raise TimeoutError from exc

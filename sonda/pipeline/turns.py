@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 TURN_S: Final = 0.003
+_RELEASED_AT_ONCE: Final = 100
 
 
 class Turns:
@@ -33,3 +34,10 @@ class Turns:
             task.uncancel()
             self._hurries = True
         self._since_s = perf_counter()
+
+    async def release(self, *many: list[Any]) -> None:
+        """Empty the lists piece by piece: to free ten thousand events at once takes 20 ms."""
+        for items in many:
+            while items:
+                del items[-_RELEASED_AT_ONCE:]
+                await self.pause()

@@ -98,8 +98,11 @@ def _skip_blanks(raw: bytes, start: int) -> int:
     return start if found is None else found.end()
 
 
-async def join_answers(answers: Sequence[LineAnswer]) -> Answer:
-    """Return the answer to a request: its lines in their order, 200 if each is, else 207."""
+async def join_answers(answers: list[LineAnswer]) -> Answer:
+    """Return the answer to a request: its lines in their order, 200 if each is, else 207.
+
+    *answers* is empty afterwards.
+    """
     statuses = set()
     blocks: list[bytes] = []
     lines: list[bytes] = []
@@ -111,6 +114,7 @@ async def join_answers(answers: Sequence[LineAnswer]) -> Answer:
             blocks.append(b"".join(lines))
             lines.clear()
         await turns.pause()
+    await turns.release(answers)
     status = 200 if statuses == {200} else _MULTI_STATUS
     return Answer(status, b"".join((*blocks, *lines)), media_type=NDJSON)
 
@@ -228,6 +232,7 @@ class Batch:
             is_replayed = line.number in work.replayed
             answers.append(answer._replace(is_replayed=True) if is_replayed else answer)
             await turns.pause()
+        await turns.release(sent, work.prepared, work.sendable, work.deliveries)
         return answers
 
     async def _prepare(

@@ -189,7 +189,8 @@ class ManyEvents:
             by_number = {line.number: line for line in (*settled, *again)}
             answers = [by_number[number] for number in sorted(by_number)]
         safe = tuple(line.resend_safe for line in answers)
-        return Worked(await join_answers(answers), safe, any(line.is_replayed for line in answers))
+        is_replayed = any(line.is_replayed for line in answers)
+        return Worked(await join_answers(answers), safe, is_replayed)
 
     def crashed(self, exc: Exception) -> Worked:
         """Return what is kept where a bug of ours has stopped the request: the answer 500."""

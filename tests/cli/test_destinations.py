@@ -241,6 +241,10 @@ def test_a_mistake_in_a_variable_of_otlp(
         ("./x.log", "file=./x.log"),
         ("lokki=http://x", "loki=http://x"),
         ("promethius=http://x", "prometheus=http://x"),
+        ("Prom=http://x", "prometheus=http://x"),
+        ("http=http://x", "http_push=http://x"),
+        ("LOKI=http://x", "loki=http://x"),
+        ("elasticsearch=http://x", ""),
     ],
 )
 def test_a_guess_is_offered_in_words(to: str, meant: str) -> None:

@@ -24,7 +24,7 @@ StreamOf: TypeAlias = Callable[[Payload], Hashable]
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class StepNames:
     """How problems call a destination, and the steps there: `TCP connect to a:1`."""
 
     target: str

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline, Expiry, Timeouts
+from sonda.pipeline.deadline import Deadline, Expiry, TimeLimit, Timeouts
 from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
@@ -26,7 +26,7 @@ from sonda.pipeline.net.batch import (
     BatchLimits,
     Entry,
     Group,
-    Labels,
+    StepNames,
     StreamOrder,
 )
 from sonda.pipeline.net.retry import (
@@ -52,7 +52,7 @@ class Queue:
     def __init__(
         self,
         push: Push,
-        names: Labels,
+        names: StepNames,
         limits: BatchLimits,
         start: Callable[[Coroutine[Any, Any, None]], object],
         order: StreamOrder | None = None,
@@ -143,7 +143,7 @@ class Queue:
                 await asyncio.sleep(0)
             if len(self._entries) == 1 and self._entries[0] is group.entries[0]:
                 batch = Batch([self._entries.popleft()])
-                with self._timeouts.at(batch.deadline.at_s):
+                with TimeLimit(self._timeouts, batch.deadline.at_s):
                     await self._push(batch)
         except TimeoutError:
             self._expire(group)

@@ -17,7 +17,7 @@ from typing import Final
 
 import httpx
 
-from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.deadline import Deadline, TimeLimit
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
 from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
@@ -88,7 +88,7 @@ class HttpTransport:
         Raises `OSError`, a `TimeoutError` without a number once the deadline is over, and
         `DestinationNotAllowed` where the operator does not allow the destination.
         """
-        with self._streams.timeouts.at(request.deadline.at_s):
+        with TimeLimit(self._streams.timeouts, request.deadline.at_s):
             step = partial(_exchange, request)
             return await self._streams.use(request.resource.key, step, request.attempt)
 

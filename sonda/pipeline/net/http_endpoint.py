@@ -16,7 +16,7 @@ from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batch import Batch, BatchLimits, Labels, StreamOrder
+from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Queue
 from sonda.pipeline.net.connection import Attempt, TlsParameters
 from sonda.pipeline.net.http1 import HttpRequest, Resource, head
@@ -50,7 +50,7 @@ class Endpoint:
     """
 
     sink: str
-    names: Labels
+    names: StepNames
     posted: str
     url: httpx.URL = field(repr=False)  # may hold a password, as the headers may
     headers: Mapping[str, str] = field(repr=False)
@@ -91,7 +91,7 @@ def endpoint(
         ours["Authorization"] = login
     return Endpoint(
         sink=sink,
-        names=Labels(shown(target), step, step),
+        names=StepNames(shown(target), step, step),
         posted=shown(target if url == parse_http_url(target) else str(url)),
         url=url,
         headers=with_defaults(headers, ours),

@@ -65,22 +65,22 @@ class HangUps:
     """
 
     def __init__(self) -> None:
-        self._since_s: dict[Hashable, float] = {}  # the oldest first
+        self.since_s: dict[Hashable, float] = {}  # the oldest first
 
     def note(self, destination: Hashable) -> None:
         """Record a hang-up."""
-        self._since_s.pop(destination, None)
-        self._since_s[destination] = asyncio.get_running_loop().time()
-        if len(self._since_s) > _HANG_UPS_REMEMBERED:
-            del self._since_s[next(iter(self._since_s))]
+        self.since_s.pop(destination, None)
+        self.since_s[destination] = asyncio.get_running_loop().time()
+        if len(self.since_s) > _HANG_UPS_REMEMBERED:
+            del self.since_s[next(iter(self.since_s))]
 
     def is_recent(self, destination: Hashable) -> bool:
         """Return whether a destination has hung up within the last `HANG_UP_S`."""
-        if (since_s := self._since_s.get(destination)) is None:
+        if (since_s := self.since_s.get(destination)) is None:
             return False
         if asyncio.get_running_loop().time() - since_s < HANG_UP_S:
             return True
-        del self._since_s[destination]
+        del self.since_s[destination]
         return False
 
 
@@ -168,14 +168,15 @@ class ConnectionPool:
     def _put_back(
         self, route: ConnectionKey, destination: _Destination, stream: Connection
     ) -> None:
-        if self._hang_ups.is_recent(route):
+        if self._hang_ups.since_s and self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return
         stream.idle_since_s = asyncio.get_running_loop().time()
         stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
         destination.idle[stream] = None
         self._idle[stream] = route
-        self._expiry.until(stream.expires_s)
+        if stream.expires_s < self._expiry.at_s:
+            self._expiry.until(stream.expires_s)
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
 

@@ -16,10 +16,11 @@ from typing import Final, Literal
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.deadline import TimeLimit
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batch import Batch, BatchLimits, Labels
+from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames
 from sonda.pipeline.net.batching import Queue, push_to, send_many_to
 from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.pool import ConnectionKey
@@ -49,7 +50,7 @@ class Tcp:
 def open_queue(options: Tcp, network: Network) -> Queue:
     """Return the queue for all events with these options; each event is written as one frame."""
     target, address = options.address, parse_address(options.address)
-    names = Labels(target, f"TCP connect to {target}", f"TCP write to {target}")
+    names = StepNames(target, f"TCP connect to {target}", f"TCP write to {target}")
     key = ConnectionKey("tcp", address)
     write = partial(_push, options=options, key=key, names=names, network=network)
     limits = BatchLimits(events=FRAMES_PER_WRITE, is_answered=False)
@@ -57,12 +58,12 @@ def open_queue(options: Tcp, network: Network) -> Queue:
 
 
 async def _push(
-    batch: Batch, *, options: Tcp, key: ConnectionKey, names: Labels, network: Network
+    batch: Batch, *, options: Tcp, key: ConnectionKey, names: StepNames, network: Network
 ) -> bool:
     """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
     writing = _Writing(batch, options)
     try:
-        with network.streams.timeouts.at(batch.deadline.at_s):
+        with TimeLimit(network.streams.timeouts, batch.deadline.at_s):
             route = await _route(key, options.tls, network)
             if not isinstance(route, Success):
                 batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
@@ -79,7 +80,7 @@ async def _push(
     return False
 
 
-def _outcomes(batch: Batch, writing: _Writing, names: Labels, exc: OSError) -> Iterator[Outcome]:
+def _outcomes(batch: Batch, writing: _Writing, names: StepNames, exc: OSError) -> Iterator[Outcome]:
     silence = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
     step = names.write if batch.journey.connected else names.connect
     torn: Problem = OutcomeUnknown(names.target, silence, time_ns=0)  # each event has its own

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.deadline import Deadline, TimeLimit
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
@@ -78,7 +78,7 @@ async def _send(
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        with transport.streams.timeouts.at(deadline.at_s):
+        with TimeLimit(transport.streams.timeouts, deadline.at_s):
             addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
         explain(exc, cut_off(where, where, left=False, time_ns=0))

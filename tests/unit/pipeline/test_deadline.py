@@ -7,7 +7,14 @@ from math import inf
 
 import pytest
 
-from sonda.pipeline.deadline import LONGEST_S, TIMER_RESOLUTION_S, Deadline, Expiry, Timeouts
+from sonda.pipeline.deadline import (
+    LONGEST_S,
+    TIMER_RESOLUTION_S,
+    Deadline,
+    Expiry,
+    TimeLimit,
+    Timeouts,
+)
 from tests.support.virtual_time import run_virtually
 
 
@@ -95,7 +102,7 @@ def test_time_limits_share_a_timer() -> None:
 
         async def wait(span_s: float, limit_s: float) -> None:
             try:
-                with timeouts.at(loop.time() + limit_s):
+                with TimeLimit(timeouts, loop.time() + limit_s):
                     await asyncio.sleep(span_s)
             except TimeoutError:
                 ended.append(("late", loop.time() - 1000))
@@ -118,7 +125,7 @@ def test_a_cancellation_is_no_timeout() -> None:
         loop, timeouts = asyncio.get_running_loop(), Timeouts()
 
         async def wait() -> None:
-            with timeouts.at(loop.time() + 2):
+            with TimeLimit(timeouts, loop.time() + 2):
                 await asyncio.sleep(9)
 
         task = asyncio.create_task(wait())
@@ -140,9 +147,9 @@ def test_limits_within_limits() -> None:
     async def main(inner_s: float, outer_s: float) -> list[str]:
         loop, timeouts, told = asyncio.get_running_loop(), Timeouts(), []
         try:
-            with timeouts.at(loop.time() + outer_s):
+            with TimeLimit(timeouts, loop.time() + outer_s):
                 try:
-                    with timeouts.at(loop.time() + inner_s):
+                    with TimeLimit(timeouts, loop.time() + inner_s):
                         await asyncio.sleep(9)
                 except TimeoutError:
                     told.append("inner")

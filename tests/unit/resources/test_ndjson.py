@@ -85,7 +85,7 @@ def test_kept_answers_are_the_answers() -> None:
         LineAnswer(1, Answer(200, b'{"sent":true,"signal_type":"logs","latency_ms":1}\n'), False),
         LineAnswer(3, Answer(502, '{"error":"bad_gateway","detail":"né\\n"}\n'.encode()), True),
     ]
-    joined = run(join_answers(lines))
+    joined = run(join_answers([*lines]))
     assert joined.status == 207
     assert run(kept_lines(joined, (False, True))) == [
         line._replace(is_replayed=True) for line in lines

@@ -17,7 +17,7 @@ from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import batching as batches
-from sonda.pipeline.net.batch import AllWithdrawn, Batch, BatchLimits, Group, Labels, StreamOrder
+from sonda.pipeline.net.batch import AllWithdrawn, Batch, BatchLimits, Group, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Queue
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
@@ -26,7 +26,7 @@ from tests.support.events import record
 
 T = TypeVar("T")
 
-NAMES = Labels("there", "reach there", "write there")
+NAMES = StepNames("there", "reach there", "write there")
 YES: Outcome = Success(Ack(Confirmed.ACCEPTED))
 NO: Outcome = Failure(AttemptFailure(Refused("there", "400"), per_event=True))
 NEVER_SENT: Outcome = Failure(AttemptFailure(Unreachable("reach there", "timed out after 0.05s")))

@@ -173,6 +173,6 @@ def test_hang_ups_are_remembered_for_a_while() -> None:
             hang_ups.note(number)
         assert not hang_ups.is_recent(0)
         assert hang_ups.is_recent(1999)
-        assert len(hang_ups._since_s) == 1024
+        assert len(hang_ups.since_s) == 1024
 
     run_virtually(main())
