@@ -22,12 +22,9 @@ from tests.property.strategies import (
 )
 from tests.support.extras import is_usable
 
-ENCODERS = [
-    name
-    for name in ("prometheus_text", "influx_lp", "json_lines", "otlp")
-    if is_usable("encoder", name)
-]
-LOG_ENCODERS = [name for name in ("json_lines", "syslog", "otlp") if is_usable("encoder", name)]
+# Those of lines: `otlp` and `remote_write` put many into one message, and are tested as such.
+ENCODERS = ["prometheus_text", "influx_lp", "json_lines"]
+LOG_ENCODERS = ["json_lines", "syslog"]
 
 
 def same(encoder: Encoder[Any, Any], events: list[Event], many: list[Any], options: Any) -> bool:
