@@ -18,11 +18,16 @@ class ChunkSize:
         self.events = _FIRST_CHUNK
 
     def adapt(self, took_s: float, events: int) -> None:
-        """Adapt the size after so many *events* took *took_s*."""
+        """Adapt the size after so many *events* took *took_s*.
+
+        The next size fits where the time is proportional. Where series share their labels a larger
+        chunk takes hardly longer, so the size also grows in small steps up to the limit.
+        """
         if took_s > _CHUNK_S:
             self.events = max(1, events // 2)
-        elif took_s < _CHUNK_S / 3 and events == self.events:
-            self.events = min(2 * events, self._most)
+        elif events == self.events and 1.25 * took_s < _CHUNK_S:
+            step = events if 2 * took_s < _CHUNK_S else events // 4
+            self.events = min(events + step, self._most)
 
 
 async def sleep_or_wake(span_s: float, event: asyncio.Event, stopped: asyncio.Event) -> None:

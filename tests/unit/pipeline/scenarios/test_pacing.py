@@ -25,6 +25,17 @@ def test_quick_events_make_larger_chunks() -> None:
     assert narrow.events == 40
 
 
+def test_a_larger_chunk_that_takes_no_longer() -> None:
+    """It is come to in small steps, none of which could have taken more than 5 ms."""
+    size = ChunkSize(window=2000)
+    size.adapt(0.0001, 32)
+    for expected in (80, 100, 125):
+        size.adapt(0.0039, size.events)
+        assert size.events == expected
+    size.adapt(0.0041, 125)
+    assert size.events == 125
+
+
 def test_slow_events_make_smaller_ones() -> None:
     """Never less than one."""
     size = ChunkSize(window=2000)
