@@ -77,6 +77,21 @@ def test_the_guide_fills_in_a_deployment(page: Page, server: Serving) -> None:
     assert body["sink"] == {"type": "loki", "url": "http://localhost:3100"}
     assert body["verify"] == {"timeout": "5s"}
     assert body["labels"]["event"] == "deploy_start"
+    assert page.locator("#example").input_value() == "loki"
+
+
+def test_enter_sends_once_more(page: Page, server: Serving) -> None:
+    """The button that was pressed keeps the focus; each send is one of the last ones."""
+    opened(page, server)
+    page.locator("#send").focus()
+    for times in (1, 2):
+        page.keyboard.press("Enter")
+        page.locator(f"#history li:nth-child({times})").wait_for()
+        page.locator("#send:enabled").wait_for()
+    page.goto(f"{server.url}/docs")
+    page.locator("#preview .name").first.wait_for()
+    assert page.locator("#example").input_value() == ""  # what was typed last is no example
+    assert page.locator("#history li").count() == 2
 
 
 @pytest.mark.parametrize("size", [(1366, 768), (820, 1180), (390, 844)])

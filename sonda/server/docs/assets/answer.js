@@ -5,6 +5,7 @@ import { $, coloured, make, marked, withKey } from "./dom.js";
 /** Send *event*; *resend* is called with the time of one whose outcome is unknown. Return the verdict. */
 export async function ask(event, { dryRun, resend }) {
   const buttons = [$("send"), $("dry")];
+  const pressed = document.activeElement; // a button that cannot be pressed any more loses the focus
   buttons.forEach((button) => { button.disabled = true; });
   const began = performance.now();
   const stopped = new AbortController();
@@ -31,6 +32,7 @@ export async function ask(event, { dryRun, resend }) {
   } finally {
     clearInterval(clock);
     buttons.forEach((button) => { button.disabled = false; });
+    if (document.activeElement === document.body) pressed?.focus();
   }
 }
 

@@ -259,6 +259,7 @@ async function send(dryRun) {
 
 function refill(was) {
   event = was;
+  $("example").selectedIndex = -1; // it is none of the examples
   draw();
 }
 
@@ -292,6 +293,7 @@ function tab(name) {
 /** The first step: a deploy as an annotation, filled in, looked at, sent and read back. */
 function guide() {
   const known = named.find(({ sink }) => sink === "loki");
+  $("example").value = "loki";
   const loki = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples.loki.value);
   const { encoder, sink, ...rest } = loki;
   event = known ? { ...rest, destination: known.name, verify: { timeout: "5s" } } : { ...loki, verify: { timeout: "5s" } };
