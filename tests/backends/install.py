@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -203,6 +204,21 @@ def _go_caches(scratch: Path) -> dict[str, str]:
         "GOGC": "400",
     }
     return {name: value for name, value in ours.items() if name not in os.environ}
+
+
+@contextmanager
+def _shared_go_caches() -> Iterator[None]:
+    """Let the programs of one run share what they have in common, and remove it at the end."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".go-", dir=cache_root()))
+    ours = _go_caches(folder)
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+        _remove(folder)
 
 
 def _go_mod(program: GoProgram, theirs: dict[str, Any]) -> str:
@@ -537,13 +553,14 @@ def main(names: list[str], table: Mapping[str, Backend] | None = None) -> int:
     strict = bool(os.environ.get("CI"))
     lacking: list[str] = []
     failed: list[str] = []
-    for name in names or list(backends):
-        backend = backends[name]
-        try:
-            say(f"{name} {backend.version}: {install(backend)}")
-        except InstallError as exc:
-            (lacking if isinstance(exc, MissingToolError) else failed).append(name)
-            say(f"{name} {backend.version}: NOT installed: {exc}")
+    with _shared_go_caches():
+        for name in names or list(backends):
+            backend = backends[name]
+            try:
+                say(f"{name} {backend.version}: {install(backend)}")
+            except InstallError as exc:
+                (lacking if isinstance(exc, MissingToolError) else failed).append(name)
+                say(f"{name} {backend.version}: NOT installed: {exc}")
     if lacking or failed:
         consequence = "and CI needs them" if strict else "their tests will be skipped"
         say(f"not installed: {', '.join(lacking + failed)}; {consequence}")
