@@ -24,7 +24,7 @@ run: $(SERVES) ## serve on 127.0.0.1:8080; another port: make run PORT=9000
 test-fast: $(READY) ## the unit and property tests, in under 30 seconds
 	$(PYTEST) --numprocesses $(JOBS) tests/unit tests/property
 
-test: $(READY) ## all but what `test-all` adds, in under 4 minutes on two cores
+test: $(READY) ## all but what `test-all` adds; a quarter of an hour on two cores
 	$(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "not backend"
 
 test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
