@@ -85,8 +85,9 @@ def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
     streams = [
         Stream(one.event, one.times_ns, own.body) for one, own in zip(found, encoded, strict=True)
     ]
-    # One event alone is no piece: the sink joins it with others by itself.
-    body = takes.join(streams) if len(ticks) > 1 else encoded[0].body
+    # One event of one series is no piece: the sink joins it with others by itself.
+    is_one = len(ticks) == len(encoded) == 1
+    body = encoded[0].body if is_one else takes.join(streams)
     if takes.size_bytes is None or len(body) <= takes.size_bytes:
         size_bytes = sum(one.size_bytes for one in encoded)
         yield _piece(entry, first, body, len(ticks), size_bytes)

@@ -128,7 +128,8 @@ def test_histograms_are_cut_between_events(most: int) -> None:
 
 
 @needs("encoder", "remote_write")
-def test_histograms_share_a_remote_write() -> None:
+@pytest.mark.parametrize("counts", [[1], [7, 1], [7, 7, 6]])
+def test_histograms_share_a_remote_write(counts: list[int]) -> None:
     """Each of their series is written once, with all its samples; a request has whole ones."""
     from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 
@@ -138,13 +139,15 @@ def test_histograms_share_a_remote_write() -> None:
 
     changes = {"sink": {**WRITE, "batch_size": 100}, "encoder": {"type": "remote_write"}}
     entry = _entry({**OBSERVED["histogram"], **changes})
-    made = _pieces(entry, range(20))
-    assert [piece.count for piece in made] == [7, 7, 6]
+    ticks = range(sum(counts))
+    made = _pieces(entry, ticks)
+    assert [piece.count for piece in made] == counts
     read = samples([piece.encoded.payload.body for piece in made])
-    assert read == samples([one.payload.body for one in _alone(entry, range(20))])
-    assert read.total() == 20 * 14
-    first = v1.WriteRequest.FromString(made[0].encoded.payload.body).timeseries
-    assert len(first) == 6 * 14  # of each label set
+    assert read == samples([one.payload.body for one in _alone(entry, ticks)])
+    assert read.total() == len(ticks) * 14
+    if counts[0] > 1:
+        first = v1.WriteRequest.FromString(made[0].encoded.payload.body).timeseries
+        assert len(first) == 6 * 14  # of each label set
 
 
 def test_lines_are_cut_at_the_size_of_a_request() -> None:
