@@ -5,7 +5,8 @@ import { $, coloured, make, marked, withKey } from "./dom.js";
 /** Send *event*; *resend* is called with the time of one whose outcome is unknown. Return the verdict. */
 export async function ask(event, { dryRun, resend }) {
   const buttons = [$("send"), $("dry")];
-  const pressed = document.activeElement; // a button that cannot be pressed any more loses the focus
+  // A button that cannot be pressed any more loses the focus.
+  const pressed = document.activeElement;
   buttons.forEach((button) => { button.disabled = true; });
   const began = performance.now();
   const stopped = new AbortController();

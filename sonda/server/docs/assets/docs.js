@@ -259,7 +259,8 @@ async function send(dryRun) {
 
 function refill(was) {
   event = was;
-  $("example").selectedIndex = -1; // it is none of the examples
+  // It is none of the examples.
+  $("example").selectedIndex = -1;
   draw();
 }
 
