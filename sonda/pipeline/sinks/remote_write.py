@@ -10,7 +10,7 @@ Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from returns.result import Result
@@ -28,7 +28,7 @@ from sonda.pipeline.net.batching import (
 )
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
-from sonda.pipeline.pieces import Format, Pieces
+from sonda.pipeline.pieces import Format, Pieces, pieces_of_requests
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
@@ -117,12 +117,7 @@ def describe(
 
 def _pieces(options: RemoteWrite, _format: Format) -> Pieces:
     """Return how samples share a request: those of a series in their order, as receivers want them."""
-    return Pieces(
-        events=options.batch_size,
-        size_bytes=BATCH_BYTES,
-        join=lambda streams: b"".join(stream.body for stream in streams),
-        ascending=True,
-    )
+    return replace(pieces_of_requests(options.batch_size, BATCH_BYTES), ascending=True)
 
 
 SINK: Final = Sink(
