@@ -344,6 +344,7 @@ def test_a_summary_may_have_a_label_le() -> None:
     assert isinstance(compiled(_summary(labels={"le": "1"})), Success)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [0.01, -0.01, 0.0003])
 @pytest.mark.parametrize(
     "times",
