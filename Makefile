@@ -16,7 +16,8 @@ JOBS   ?= auto
 TWICE  := $(or $(filter-out auto,$(JOBS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'))
 SHORT  := not backend and not long
 MEETS_EXTRAS := $(addprefix tests/,unit sinks cli server/test_http.py server/test_openapi.py server/test_docs_page.py \
-	server/test_config.py test_cases.py test_encoders.py test_docs.py test_readme.py test_scenario_gallery.py)
+	server/test_config.py test_cases.py test_encoders.py test_docs.py test_library_programs.py test_platforms.py test_readme.py \
+	test_scenario_gallery.py)
 
 .PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench profile format clean
 

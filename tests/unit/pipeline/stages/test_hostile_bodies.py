@@ -55,25 +55,14 @@ def many() -> Written:
     """Bodies with ten thousands of problems."""
     wrong: tuple[Any, ...] = (1, [], {}, None, 1e300)
     for value in wrong:
-        yield (
-            f"labels of {value}",
-            lambda value=value: changed(LOG, labels=dict.fromkeys(names(), value)),
-        )
+        yield f"labels of {value}", partial(labelled, value)
     yield "label names", lambda: changed(LOG, labels=dict.fromkeys(names("-"), ""))
     yield "fields", lambda: changed(LOG, log__fields=dict.fromkeys(names(), 1))
     yield "unknown fields", lambda: {**LOG, **dict.fromkeys(names(), 1)}
     for field in ("log", "encoder", "sink"):
-        yield (
-            f"fields of {field}",
-            lambda field=field: {**LOG, field: {**LOG[field], **dict.fromkeys(names(), 1)}},
-        )
+        yield f"fields of {field}", partial(with_fields_of, field)
     for value in ("\n", 1, "x"):
-        yield (
-            f"headers of {value!r}",
-            lambda value=value: changed(
-                LOG, sink=LOKI | {"headers": dict.fromkeys(names("- "), value)}
-            ),
-        )
+        yield f"headers of {value!r}", partial(with_headers, value)
     yield "retry", lambda: changed(LOG, sink=TCP | {"retry": dict.fromkeys(names(), 1)})
     yield "statuses", lambda: expecting({"status": ["x"] * 200_000})
     yield "pointers", lambda: expecting({"json": dict.fromkeys(names("-"), 1)})
@@ -92,6 +81,18 @@ def many() -> Written:
     yield "brokers", lambda: changed(LOG, sink=kafka | {"brokers": ",".join(map(brokers, names()))})
 
 
+def labelled(value: Any) -> dict[str, Any]:
+    return changed(LOG, labels=dict.fromkeys(names(), value))
+
+
+def with_fields_of(field: str) -> dict[str, Any]:
+    return {**LOG, field: {**LOG[field], **dict.fromkeys(names(), 1)}}
+
+
+def with_headers(value: Any) -> dict[str, Any]:
+    return changed(LOG, sink=LOKI | {"headers": dict.fromkeys(names("- "), value)})
+
+
 def expecting(what: dict[str, Any]) -> dict[str, Any]:
     return changed(LOG, sink={"type": "http_push", "url": "http://h", "expect": what})
 
@@ -105,7 +106,7 @@ def long() -> Written:
     yield "label", lambda: changed(LOG, labels={"-" + LONG: ""})
     yield "unknown", lambda: {**LOG, LONG: 1}
     for kind in ("encoder", "sink"):
-        yield kind, lambda kind=kind: {**LOG, kind: {"type": LONG}}
+        yield kind, partial(dict, LOG, **{kind: {"type": LONG}})
     yield "hostname", lambda: changed(LOG, encoder=SYSLOG | {"hostname": LONG})
     yield "framing", lambda: changed(LOG, sink=TCP | {"framing": LONG})
     for address in (
@@ -115,10 +116,7 @@ def long() -> Written:
         f"u:{LONG}@h:1",
         f"h:{'1' * 900_000}",
     ):
-        yield (
-            f"address {address[:3]}",
-            lambda address=address: changed(LOG, sink=TCP | {"address": address}),
-        )
+        yield f"address {address[:3]}", partial(changed, LOG, sink=TCP | {"address": address})
     for url in (
         LONG,
         f"http://{LONG}",
@@ -127,7 +125,7 @@ def long() -> Written:
         f"http://h:{'1' * 900_000}",
         "@" * 900_000,
     ):
-        yield f"url {url[:11]}", lambda url=url: changed(LOG, sink=LOKI | {"url": url})
+        yield f"url {url[:11]}", partial(changed, LOG, sink=LOKI | {"url": url})
     yield "path", lambda: changed(LOG, sink={"type": "file", "path": "a/" * 450_000})
     yield (
         "server name",
