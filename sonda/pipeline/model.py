@@ -71,12 +71,8 @@ class Log(Struct, frozen=True, kw_only=True):
     time_ns: int = UNTIMED
 
     def __post_init__(self) -> None:
-        try:
-            level = _PYTHON_LEVELS.get(self.severity)
-        except TypeError:  # it is a list, or has no hash for another reason
-            raise TypeError(f"severity: expected a string, got {self.severity!r:.200}") from None
-        if level is not None:
-            force_setattr(self, "severity", level)
+        if isinstance(self.severity, str) and self.severity in _PYTHON_LEVELS:
+            force_setattr(self, "severity", _PYTHON_LEVELS[self.severity])
         if self.timestamp is not None:
             check_aware(self.timestamp)
 

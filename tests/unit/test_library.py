@@ -247,9 +247,10 @@ def test_what_json_cannot_say(changes: dict[str, Any], reason: str) -> None:
 
 
 def test_a_severity_without_a_hash() -> None:
-    """It is refused at construction, in words."""
-    with pytest.raises(TypeError, match=r"severity: expected a string, got \['warn'\]"):
-        sonda.Log(message="m", severity=["warn"])  # type: ignore[arg-type]
+    """It is a problem, as one of any other type."""
+    severity: Any = ["warn"]
+    problem = sonda.emit(sonda.Log(message="m", severity=severity, sink=LOG["sink"])).failure()
+    assert str(problem) == "log.severity: expected a string, got an array"
 
 
 @pytest.mark.parametrize("span", [5, 0.5, True, timedelta(seconds=5), b"5s"])
