@@ -20,6 +20,7 @@ from returns.result import Result, Success
 from sonda.pipeline.encoders import Encoder, Joined
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.encoders._protobuf import label, varint
+from sonda.pipeline.encoders._series import by_series
 from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -37,18 +38,21 @@ def encode(metric: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """
     request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
     series = request.timeseries.add()
-    series.MergeFromString(_labels(metric))
+    series.MergeFromString(_labels(metric.name, metric.labels))
     series.samples.add(value=metric.value, timestamp=metric.time_ns // NS_PER_MS)
     return Success(request.SerializeToString())
 
 
-def _labels(metric: Metric) -> bytes:
+def _labels(metric: str, labels: Mapping[str, str]) -> bytes:
     """Serialise the labels of a series, the metric's name among them.
 
     They are sorted as code points, which for UTF-8 is the order of the bytes that receivers compare.
     """
-    named = {**metric.labels, "__name__": metric.name}
+    named = {**labels, "__name__": metric}
     return b"".join([b"\x0a" + label(*pair) for pair in sorted(named.items()) if pair[1]])
+
+
+_kept_labels: Final = by_series(_labels)
 
 
 def encode_many(
@@ -59,7 +63,7 @@ def encode_many(
     The specification wants the times of a series to ascend. Written is what protobuf would write,
     byte for byte. Spec: https://protobuf.dev/programming-guides/encoding/
     """
-    labels = _labels(series)
+    labels = _kept_labels(series.name, series.labels)
     frames = _frames(tuple([time_ns // NS_PER_MS for time_ns in times_ns]))
     if frames and 0.0 not in values:
         written = _filled(frames, values)
