@@ -10,7 +10,7 @@ from sonda.pipeline.encoders import LogValue, LogValues
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.samples import samples, values_of
 from sonda.pipeline.scenarios.observations import Observed
-from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.plan import Entry, Heads
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.series import FleetEntry
 from sonda.pipeline.scenarios.values import Values
@@ -19,7 +19,7 @@ from sonda.pipeline.scenarios.values import Values
 class Vector(NamedTuple):
     """The events of one series among those of a range of ticks.
 
-    They differ from *event*, the first, in their values and times. *places* is where they are, a slice or indices.
+    They differ from *event* in their values and times. *places* is where they are, a slice or indices.
     """
 
     event: Event
@@ -129,14 +129,16 @@ def _places(events: Sequence[Event]) -> dict[frozenset[tuple[str, str]], list[in
     return places
 
 
-def of_samples(events: Sequence[Histogram | Summary]) -> list[Vector]:
+def of_samples(events: Sequence[Histogram | Summary], heads: Heads) -> list[Vector]:
     """Return the vectors of the samples that histograms or summaries of an entry consist of.
 
-    Each event has as many, one after the other.
+    Each event has as many, one after the other. *heads* is the entry's own, and is added to.
     """
     found: list[Vector] = []
-    for of in _places(events).values():
-        first = samples(events[of[0]])
+    for key, of in _places(events).items():
+        first = heads.get(key)
+        if first is None:
+            first = heads[key] = samples(events[of[0]])
         rows = [values_of(events[place]) for place in of]
         times_ns = [events[place].time_ns for place in of]
         for column, sample in enumerate(first):
