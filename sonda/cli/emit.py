@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
+from msgspec.structs import replace
 
 from sonda.cli import options, params
 from sonda.cli.params import with_options

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from ssl import SSLContext
@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import click
 import httpx
+from msgspec.structs import replace
 
 from sonda.cli.addressing import Addressed
 from sonda.cli.outcomes import (
