@@ -18,7 +18,7 @@ from .programs import PROGRAMS, run_program
 from .report import results_page, tables, targets_table
 from .rows import ROWS
 from .server import run_echo
-from .server_costs import Memory, Start, measure_memory, measure_start
+from .server_costs import QUICK_TRIES, TRIES, Memory, Start, measure_memory, measure_start
 from .targets import Figures
 from .versions import versions
 
@@ -88,7 +88,8 @@ class Run:
     def measure(self, names: Sequence[str], folder: Path) -> None:
         """Measure all that is named; what fails is reported, and all else is measured."""
         if START in names:
-            self._start = _attempt(START, partial(measure_start, folder / START))
+            tries = QUICK_TRIES if self._plan.is_quick else TRIES
+            self._start = _attempt(START, partial(measure_start, folder / START, tries))
         if any(row.name in names for row in ROWS):
             self._measure_rows(names, folder)
         for program in PROGRAMS:

@@ -21,6 +21,7 @@ from .stand_in.running import run_stand_in
 SONDA: Final = Path(sys.executable).with_name("sonda")
 READY_TRIES: Final = 3
 TRIES: Final = 20
+QUICK_TRIES: Final = 3
 CLIENTS: Final = 64
 CHUNK_S: Final = 2
 EARLY_EVENTS: Final = 100_000
@@ -56,7 +57,7 @@ class Memory:
     late_mb: float
 
 
-def measure_start(folder: Path) -> Start:
+def measure_start(folder: Path, tries: int = TRIES) -> Start:
     """Start a server a few times, and commands in turns with Python alone."""
     folder.mkdir()
     say("start")
@@ -77,15 +78,15 @@ def measure_start(folder: Path) -> Start:
             "sonda emit log TAB": (str(SONDA),),
             "import sonda": (sys.executable, "-c", "import sonda"),
         }
-        return _measured(ready_s, commands)
+        return _measured(ready_s, commands, tries)
 
 
-def _measured(ready_s: float, commands: Mapping[str, Sequence[str]]) -> Start:
+def _measured(ready_s: float, commands: Mapping[str, Sequence[str]], tries: int) -> Start:
     everything = {"": NOTHING, **commands}
     times_ms: dict[str, list[float]] = {name: [] for name in everything}
     for command in everything.values():
         cpu_ms(command)  # Python compiles what it has not seen yet
-    for _ in range(TRIES):
+    for _ in range(tries):
         for name, command in everything.items():
             times_ms[name].append(cpu_ms(command))
     python_ms = median(times_ms.pop(""))
