@@ -71,7 +71,7 @@ class Log(Struct, frozen=True, kw_only=True):
     time_ns: int = UNTIMED
 
     def __post_init__(self) -> None:
-        if self.severity in _PYTHON_LEVELS:
+        if isinstance(self.severity, str) and self.severity in _PYTHON_LEVELS:
             force_setattr(self, "severity", _PYTHON_LEVELS[self.severity])
         if self.timestamp is not None:
             check_aware(self.timestamp)
