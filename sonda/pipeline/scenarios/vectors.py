@@ -66,13 +66,20 @@ def _turning(entry: Entry, times: _Times) -> Iterator[Vector]:
     ticks, stretches, times_ns = times
     content = entry.content
     assert not isinstance(content, Observed)  # noqa: S101  # it goes alone
-    values: Sequence[Any] = (
-        [value for stretch in stretches for value in content.over(stretch)]
-        if isinstance(content, Values)
-        else content.over(ticks, times_ns)
-    )
-    for place in range(min(entry.turning, len(ticks))):
-        every = slice(place, None, entry.turning)
+    values: Sequence[Any]
+    if not isinstance(content, Values):
+        values = content.over(ticks, times_ns)
+    elif len(stretches) == 1:
+        values = content.over(stretches[0])
+    else:
+        values = [value for stretch in stretches for value in content.over(stretch)]
+    turning = entry.turning
+    if turning == 1:
+        first = _event(entry, ticks.start, values[0], times_ns[0])
+        yield Vector(first, values, times_ns, slice(0, None, 1))
+        return
+    for place in range(min(turning, len(ticks))):
+        every = slice(place, None, turning)
         own = values[every]
         first = _event(entry, ticks[place], own[0], times_ns[place])
         yield Vector(first, own, times_ns[every], every)
@@ -96,9 +103,9 @@ def _of_fleet(entry: FleetEntry, ticks: range) -> Iterator[Vector]:
         own = entry.one(place)
         if turns not in known:
             known[turns] = _times(own, turns)
-        for one in _turning(own, known[turns]):
-            every = one.places
-            yield one._replace(places=slice(first + every.start * count, None, every.step * count))
+        for event, values, times_ns, every in _turning(own, known[turns]):
+            places = slice(first + every.start * count, None, every.step * count)
+            yield Vector(event, values, times_ns, places)
 
 
 def _grouped(events: Sequence[Event]) -> list[Vector]:
