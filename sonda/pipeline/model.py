@@ -71,8 +71,9 @@ class Log(Struct, frozen=True, kw_only=True):
     time_ns: int = UNTIMED
 
     def __post_init__(self) -> None:
-        if isinstance(self.severity, str) and self.severity in _PYTHON_LEVELS:
-            force_setattr(self, "severity", _PYTHON_LEVELS[self.severity])
+        severity: object = self.severity  # a caller's, of any type
+        if isinstance(severity, str) and severity in _PYTHON_LEVELS:
+            force_setattr(self, "severity", _PYTHON_LEVELS[severity])
         if self.timestamp is not None:
             check_aware(self.timestamp)
 
