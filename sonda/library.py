@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -13,11 +13,11 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.model import Log, Metric, Preview, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
-from sonda.pipeline.problems import Invalid, Problem, Unreachable, ValidationIssue
+from sonda.pipeline.problems import Invalid, Malformed, Problem, Unreachable, ValidationIssue
 from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.encode import encode as encode_order
@@ -110,8 +110,9 @@ async def emit_many_async(
 
     At most *concurrency* are on their way at a time. They set out in order, but only with a
     *concurrency* of 1 is each confirmed before the next one leaves. *verify* and *timeout* are
-    each event's, as in `emit_async`.
+    each event's, as in `emit_async`. Raises `TypeError` for a single event.
     """
+    _check_several(events)
     async with Pipeline() as pipeline:
         step = partial(deliver, pipeline, verify=verify, timeout=timeout)
         return await each(events, step, concurrency=concurrency)
@@ -125,6 +126,7 @@ def emit_many(
     timeout: str | None = None,
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events from code that is not async; see `emit_many_async`."""
+    _check_several(events)
     written = list(events) if _loop_is_running() else events
     many = partial(
         emit_many_async, written, concurrency=concurrency, verify=verify, timeout=timeout
@@ -140,7 +142,7 @@ async def deliver(
     timeout: str | None = None,  # noqa: ASYNC109  # as above
 ) -> Result[Receipt, Problem]:
     """Deliver one event by *pipeline*, with *verify* and *timeout* in place of the event's own."""
-    raw = to_json(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
+    raw = _body(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
     until_s = None
     if (
         timeout is not None
@@ -149,6 +151,21 @@ async def deliver(
     ):
         until_s = asyncio.get_running_loop().time() + seconds(timeout)
     return await then(raw, partial(pipeline.deliver, until_s=until_s))
+
+
+def _check_several(events: object) -> None:
+    """Raise `TypeError` for one event in place of several: its parts would be taken for events."""
+    if isinstance(events, Mapping | str | bytes | Log | Metric):
+        raise TypeError("expected several events, got one: put it into a list, or call `emit`")
+
+
+def _body(event: object) -> Result[bytes, Problem]:
+    """Return the HTTP body of an event; fail with `Malformed` for what is none."""
+    if isinstance(event, Log | Metric | Mapping):
+        return to_json(event)
+    several = "; `emit_many` takes several" if isinstance(event, list | tuple) else ""
+    got = f"expected a dict, a `Log` or a `Metric`, got a value of type {type(event).__name__}"
+    return Failure(Malformed((ValidationIssue("", got + several),)))
 
 
 def _has_timeout(document: Any) -> bool:
@@ -161,7 +178,7 @@ def _has_timeout(document: Any) -> bool:
 def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Result[bytes, Problem]:
     """Put the durations that a caller has given into an event; fail with `Invalid` for bad ones."""
     issues = [
-        ValidationIssue(name, f"invalid value {quote(text)}: {reason}")
+        ValidationIssue(name, reason)
         for name, text in (("timeout", timeout), ("verify", verify))
         if text is not None and (reason := _why_no_span(text))
     ]
@@ -178,11 +195,13 @@ def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Resul
     return Success(json.dumps(document).encode())
 
 
-def _why_no_span(text: str) -> str:
+def _why_no_span(text: object) -> str:
+    if not isinstance(text, str):
+        return f'expected a duration as text, such as "5s", got {quote(repr(text))}'
     try:
-        return "" if seconds(text) > 0 else "must be above zero"
+        return "" if seconds(text) > 0 else f"invalid value {quote(text)}: must be above zero"
     except ValueError as exc:
-        return str(exc)
+        return f"invalid value {quote(text)}: {exc}"
 
 
 def _receipt(result: Result[Receipt, Problem]) -> Receipt:
@@ -250,7 +269,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`, and with `Unreachable` for what is too long.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .bind(partial(validate, received_ns=now_ns()))
         .bind(partial(preflight, in_server=False))
@@ -265,7 +284,7 @@ def encode(event: AnyEvent) -> Result[bytes, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .map(lambda document: {"sink": _ANY_SINK, **document})
         .bind(partial(validate, received_ns=now_ns()))

@@ -58,7 +58,16 @@ def _plain(value: object) -> object:
         case _ if is_dataclass(value) and not isinstance(value, type):
             return options_document(value)
         case _:
-            raise TypeError(f"{type(value).__name__} is no JSON value")
+            raise TypeError(f"{type(value).__name__} is no JSON value{_remedy(value)}")
+
+
+def _remedy(value: object) -> str:
+    """Return what was probably meant by a value that JSON cannot express."""
+    if isinstance(value, type):
+        return f" (write {value.__name__}(), with its options)"
+    if isinstance(value, BaseException):
+        return " (write str(…))"
+    return ""
 
 
 def _shared(event: Log | Metric) -> dict[str, object]:

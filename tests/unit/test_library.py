@@ -334,3 +334,94 @@ def test_an_event_at_exit(sink: str, loop: bool) -> None:
     word = "Success" if sink == "stdout" and has_thread else "Failure"
     assert run.stderr.startswith(f"<{word}: ")
     assert (run.stdout == "") == (word == "Failure")
+
+
+# --- slips of newcomers ----------------------------------------------------------------------------
+
+SLIPS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "text": (
+        "Deploy started",
+        {},
+        "expected a dict, a `Log` or a `Metric`, got a value of type str",
+    ),
+    "several": (
+        [LOG, LOG],
+        {},
+        "expected a dict, a `Log` or a `Metric`, got a value of type list; `emit_many` takes several",
+    ),
+    "a class": (
+        changed(LOG, sink=sonda.sinks.Stdout),
+        {},
+        "the body is not valid JSON: type is no JSON value (write Stdout(), with its options)",
+    ),
+    "an exception": (
+        changed(LOG, log__message=ValueError("x")),
+        {},
+        "the body is not valid JSON: ValueError is no JSON value (write str(…))",
+    ),
+    "a sink's name": (
+        changed(LOG, sink="stdout"),
+        {},
+        'sink: expected an object, got a string (for example {"type": "stdout"})',
+    ),
+    "an encoder's name": (
+        changed(LOG, encoder="json_lines"),
+        {},
+        'encoder: expected an object, got a string (for example {"type": "json_lines"})',
+    ),
+    "labels in a list": (
+        changed(LOG, labels=["env=prod"]),
+        {},
+        'labels: expected an object, got an array (for example {"env": "prod"})',
+    ),
+    "a number as a label": (
+        changed(LOG, labels={"version": 3}),
+        {},
+        "labels.version: expected a string, got a number (put it in quotes)",
+    ),
+    "text as a value": (
+        changed(METRIC, metric__value="1.5"),
+        {},
+        "metric.value: expected a number, got a string (leave out the quotes)",
+    ),
+    "words as a value": (
+        changed(METRIC, metric__value="one"),
+        {},
+        "metric.value: expected a number, got a string",
+    ),
+    "seconds as a timeout": (
+        LOG,
+        {"timeout": 5},
+        'timeout: expected a duration as text, such as "5s", got "5"',
+    ),
+    "verify as a switch": (
+        LOG,
+        {"verify": True},
+        'verify: expected a duration as text, such as "5s", got "True"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "options", "said"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_has_its_remedy(event: Any, options: dict[str, Any], said: str) -> None:
+    """The text says what is wrong, and what was probably meant."""
+    with pytest.raises(sonda.NotDelivered) as raised:
+        sonda.send(event, **options)
+    assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("event", [LOG, '{"signal_type": "logs"}', sonda.Log(message="x")])
+def test_one_event_is_not_several(event: Any) -> None:
+    """The keys of a dict are no events."""
+    with pytest.raises(TypeError, match="expected several events, got one"):
+        sonda.emit_many(event)
+    with pytest.raises(TypeError, match="expected several events, got one"):
+        asyncio.run(sonda.emit_many_async(event))
+
+
+def test_a_class_of_another_name() -> None:
+    """Names those that there are."""
+    with pytest.raises(AttributeError, match="; there are File, HttpPush, Kafka, Loki, "):
+        _ = sonda.sinks.Prometheus
+    with pytest.raises(AttributeError, match="; there are InfluxLp, JsonLines, "):
+        _ = sonda.encoders.Json

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from sonda.pipeline.plugins.extras import need
+from sonda.pipeline.schemas.registry import PLUGINS
 
 
 def options_class(package: str, name: str) -> Any:
@@ -17,5 +18,14 @@ def options_class(package: str, name: str) -> Any:
         exc.add_note("An extra may be missing: pip install 'sonda-events[all]' installs them all.")
         raise
     if module is None:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{_known(package, name)}")
     return getattr(module, name)
+
+
+def _known(package: str, name: str) -> str:
+    """Return the names that there are, for somebody who meant one of them."""
+    if name.startswith("_"):
+        return ""
+    kind: Literal["encoder", "sink"] = "encoder" if package.endswith("encoders") else "sink"
+    classes = ("".join(map(str.capitalize, wire.split("_"))) for wire in sorted(PLUGINS[kind]))
+    return f"; there are {', '.join(classes)}"
