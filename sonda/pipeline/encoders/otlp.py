@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -33,7 +33,7 @@ from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.encoders import Encoder, Joined, LogValue
+from sonda.pipeline.encoders import Encoder, Joined, LogValues
 from sonda.pipeline.encoders._protobuf import attributes, delimited, varint
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
@@ -87,7 +87,7 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
 
 def encode_many(
     series: Event,
-    values: Sequence[float] | Sequence[LogValue],
+    values: Sequence[float] | LogValues,
     times_ns: Sequence[int],
     _options: Otlp,
 ) -> Result[Joined, Problem]:
@@ -99,11 +99,12 @@ def encode_many(
     labels = attributes(series.labels)
     resource = _join(_OF_RESOURCE, labels, {"service.name": _service(series.labels)})
     around = delimited(_FIELD_1, resource), delimited(_FIELD_1, _scope())
-    if isinstance(series, Log):
-        records = _records(labels, cast("Sequence[LogValue]", values), times_ns)
+    if isinstance(values, LogValues):
+        records = _records(labels, values, times_ns)
         sizes = Counter(map(len, records))
         return Success(Joined(_request(around, b"".join(records)), _size_of_each(around, sizes)))
-    points = _points(labels, cast("Sequence[float]", values), times_ns)
+    assert isinstance(series, Metric)  # noqa: S101  # its values are numbers
+    points = _points(labels, values, times_ns)
     name = delimited(_FIELD_1, series.name.encode())
 
     def metric(written: bytes) -> bytes:
@@ -127,7 +128,7 @@ def _size_of_each(around: tuple[bytes, bytes], sizes: Mapping[int, int]) -> int:
 
 
 def _records(
-    labels: Mapping[str, bytes], values: Sequence[LogValue], times_ns: Sequence[int]
+    labels: Mapping[str, bytes], values: LogValues, times_ns: Sequence[int]
 ) -> list[bytes]:
     """Return each record behind its length, as `_record` and protobuf write it."""
     severities: dict[Severity, bytes] = {}
