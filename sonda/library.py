@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from returns.result import Failure, Result, Success
 
+from sonda.loops import run as run_loop
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
 from sonda.pipeline.model import Log, Metric, Preview, Receipt
@@ -225,12 +226,12 @@ def _no_thread(reason: str) -> Result[Receipt, Problem]:
 def _run(main: Callable[[], Coroutine[Any, Any, A]], no_thread: Callable[[str], A]) -> A:
     """Run a coroutine to its end on an event loop of its own, in a thread where one is running."""
     if not _loop_is_running():
-        return asyncio.run(main())
+        return run_loop(main())
     ended: Future[A] = Future()
 
     def run() -> None:
         try:
-            ended.set_result(asyncio.run(main()))
+            ended.set_result(run_loop(main()))
         except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
             ended.set_exception(exc)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
 from sonda.pipeline.plugins.extras import need
-from sonda.pipeline.schemas.registry import PLUGINS
 
 
 def options_class(package: str, name: str) -> Any:
@@ -26,6 +27,7 @@ def _known(package: str, name: str) -> str:
     """Return the names that there are, for somebody who meant one of them."""
     if name.startswith("_"):
         return ""
-    kind: Literal["encoder", "sink"] = "encoder" if package.endswith("encoders") else "sink"
-    classes = ("".join(map(str.capitalize, wire.split("_"))) for wire in sorted(PLUGINS[kind]))
+    found = sorted(one.name for one in iter_modules(import_module(package).__path__))
+    plugins = (wire for wire in found if wire != "options" and not wire.startswith("_"))
+    classes = ("".join(map(str.capitalize, wire.split("_"))) for wire in plugins)
     return f"; there are {', '.join(classes)}"
