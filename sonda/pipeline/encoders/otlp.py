@@ -7,6 +7,7 @@ Spec: https://opentelemetry.io/docs/specs/otlp/, https://github.com/open-telemet
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ _FIELD_2: Final = b"\x12"  # scopes of a resource, records or metrics of a scope
 _GAUGE: Final = b"\x2a"
 _HISTOGRAM: Final = b"\x4a"
 _SUMMARY: Final = b"\x5a"
+_SERVICE_NAME: Final = "service.name"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -78,7 +80,7 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     library would read each into an object, for the record and for its resource.
     """
     labels = attributes(event.labels)
-    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(event.labels)})
+    resource = _resource(labels, _service(event.labels))
     record = _record(event, labels) if isinstance(event, Log) else _metric(event, labels)
     in_scope = delimited(_FIELD_1, _scope()) + delimited(_FIELD_2, record)
     in_resource = delimited(_FIELD_1, resource) + delimited(_FIELD_2, in_scope)
@@ -97,7 +99,7 @@ def encode_many(
     Spec: https://protobuf.dev/programming-guides/encoding/
     """
     labels = attributes(series.labels)
-    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(series.labels)})
+    resource = _resource(labels, _service(series.labels))
     around = delimited(_FIELD_1, resource), delimited(_FIELD_1, _scope())
     if isinstance(values, LogValues):
         records = _records(labels, values, times_ns)
@@ -237,6 +239,14 @@ def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str] | Non
         return tag + tag.join(labels.values()) if labels else b""
     together = {**labels, **attributes(more)}
     return tag + tag.join(map(together.__getitem__, sorted(together)))
+
+
+def _resource(labels: Mapping[str, bytes], service: str) -> bytes:
+    """Serialise the attributes of a resource: the labels, which are sorted, and the service's name."""
+    own = attributes({_SERVICE_NAME: service})[_SERVICE_NAME]
+    written = list(labels.values())
+    written.insert(bisect_left(list(labels), _SERVICE_NAME), own)  # no label has a dot in its name
+    return _OF_RESOURCE + _OF_RESOURCE.join(written)
 
 
 def _service(labels: Mapping[str, str]) -> str:

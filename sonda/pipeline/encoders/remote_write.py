@@ -19,7 +19,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder, Joined
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
-from sonda.pipeline.encoders._protobuf import label, varint
+from sonda.pipeline.encoders._protobuf import labels, varint
 from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -47,8 +47,7 @@ def _labels(metric: Metric) -> bytes:
 
     They are sorted as code points, which for UTF-8 is the order of the bytes that receivers compare.
     """
-    named = {**metric.labels, "__name__": metric.name}
-    return b"".join([b"\x0a" + label(*pair) for pair in sorted(named.items()) if pair[1]])
+    return labels({**metric.labels, "__name__": metric.name})
 
 
 def encode_many(
@@ -59,7 +58,7 @@ def encode_many(
     The specification wants the times of a series to ascend. Written is what protobuf would write,
     byte for byte. Spec: https://protobuf.dev/programming-guides/encoding/
     """
-    labels = _labels(series)
+    named = _labels(series)
     frames = _frames(tuple([time_ns // NS_PER_MS for time_ns in times_ns]))
     if frames and 0.0 not in values:
         written = _filled(frames, values)
@@ -71,8 +70,8 @@ def encode_many(
         ]
         written = b"".join(samples)
         sizes = Counter(map(len, samples))
-    body = b"\x0a%b%b%b" % (varint(len(labels) + len(written)), labels, written)
-    return Success(Joined(body, _size_of_each(sizes, len(labels))))
+    body = b"\x0a%b%b%b" % (varint(len(named) + len(written)), named, written)
+    return Success(Joined(body, _size_of_each(sizes, len(named))))
 
 
 _AT_VALUE: Final = 3  # of a sample: its tag, its length, the tag of the value
