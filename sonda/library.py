@@ -111,12 +111,12 @@ async def emit_many_async(
 
     At most *concurrency* are on their way at a time. They set out in order, but only with a
     *concurrency* of 1 is each confirmed before the next one leaves. *verify* and *timeout* are
-    each event's, as in `emit_async`. Raises `TypeError` for a single event.
+    each event's, as in `emit_async`.
     """
-    _check_several(events)
+    many = _checked(events)
     async with Pipeline() as pipeline:
         step = partial(deliver, pipeline, verify=verify, timeout=timeout)
-        return await each(events, step, concurrency=concurrency)
+        return await each(many, step, concurrency=concurrency)
 
 
 def emit_many(
@@ -127,12 +127,19 @@ def emit_many(
     timeout: str | None = None,
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events from code that is not async; see `emit_many_async`."""
-    _check_several(events)
-    written = list(events) if _loop_is_running() else events
+    written = list(_checked(events)) if _loop_is_running() else _checked(events)
     many = partial(
         emit_many_async, written, concurrency=concurrency, verify=verify, timeout=timeout
     )
     return _run(many, lambda reason: [_no_thread(reason) for _ in written])
+
+
+def _checked(events: Iterable[AnyEvent]) -> Iterable[AnyEvent]:
+    """Return *events*; raise `TypeError` for what cannot be many: one event, a text, no iterable."""
+    if isinstance(events, (Mapping, str, bytes)) or not isinstance(events, Iterable):
+        kind = type(events).__name__
+        raise TypeError(f"expected many events, got one {kind}: for one there is emit, or [event]")
+    return events
 
 
 async def deliver(
@@ -154,18 +161,12 @@ async def deliver(
     return await then(raw, partial(pipeline.deliver, until_s=until_s))
 
 
-def _check_several(events: object) -> None:
-    """Raise `TypeError` for one event in place of several: its parts would be taken for events."""
-    if isinstance(events, Mapping | str | bytes | Log | Metric):
-        raise TypeError("expected several events, got one: put it into a list, or call `emit`")
-
-
 def _body(event: object) -> Result[bytes, Problem]:
     """Return the HTTP body of an event; fail with `Malformed` for what is none."""
-    if isinstance(event, Log | Metric | Mapping):
+    if isinstance(event, (Log, Metric, Mapping)):
         return to_json(event)
-    several = "; `emit_many` takes several" if isinstance(event, list | tuple) else ""
-    got = f"expected a dict, a `Log` or a `Metric`, got a value of type {type(event).__name__}"
+    several = "; emit_many takes several" if isinstance(event, (list, tuple)) else ""
+    got = f"expected a dict, a Log or a Metric, got a value of type {type(event).__name__}"
     return Failure(Malformed((ValidationIssue("", got + several),)))
 
 
@@ -178,9 +179,15 @@ def _has_timeout(document: Any) -> bool:
 
 def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Result[bytes, Problem]:
     """Put the durations that a caller has given into an event; fail with `Invalid` for bad ones."""
+    spans: dict[str, Any] = {"timeout": timeout, "verify": verify}
+    others = [name for name, span in spans.items() if not isinstance(span, (str, type(None)))]
+    if others:
+        reason = 'expected a duration as a string (for example "5s"), got '
+        issues = [ValidationIssue(name, f"{reason}{spans[name]!r:.200}") for name in others]
+        return Failure(Malformed(tuple(issues)))
     issues = [
-        ValidationIssue(name, reason)
-        for name, text in (("timeout", timeout), ("verify", verify))
+        ValidationIssue(name, f"invalid value {quote(text)}: {reason}")
+        for name, text in spans.items()
         if text is not None and (reason := _why_no_span(text))
     ]
     if issues:
@@ -196,13 +203,11 @@ def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Resul
     return Success(json.dumps(document).encode())
 
 
-def _why_no_span(text: object) -> str:
-    if not isinstance(text, str):
-        return f'expected a duration as text, such as "5s", got {quote(repr(text))}'
+def _why_no_span(text: str) -> str:
     try:
-        return "" if seconds(text) > 0 else f"invalid value {quote(text)}: must be above zero"
+        return "" if seconds(text) > 0 else "must be above zero"
     except ValueError as exc:
-        return f"invalid value {quote(text)}: {exc}"
+        return str(exc)
 
 
 def _receipt(result: Result[Receipt, Problem]) -> Receipt:
