@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
+from math import lcm
 from typing import Any
 
 import pytest
 from returns.result import Failure
 
-from sonda.pipeline.scenarios import compile_entry
 from sonda.pipeline.scenarios.reading import MOST_BYTES, read_json, read_yaml
 from tests.unit.pipeline.scenarios.support import compiled, log, metric
 
@@ -82,14 +82,13 @@ def test_a_year_at_a_thousand_a_second_is_a_plan_like_any_other() -> None:
 def test_thousands_of_dynamic_labels_take_no_squared_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them is put together with what those before it have come to."""
     looked_at = 0
-    lcm = compile_entry.lcm
 
     def counted(*numbers: int) -> int:
         nonlocal looked_at
         looked_at += len(numbers)
         return lcm(*numbers)
 
-    monkeypatch.setattr(compile_entry, "lcm", counted)
+    monkeypatch.setattr("sonda.pipeline.scenarios.compile_entry.lcm", counted)
     labels = [{"key": f"k{number}", "cardinality": 2} for number in range(2000)]
     assert compiled(metric(dynamic_labels=labels)).unwrap().entries[0].labels.count == 2
     assert looked_at <= 2 * len(labels)
