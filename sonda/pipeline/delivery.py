@@ -182,7 +182,8 @@ class Delivery:
         return Unreachable("send" if self.order is None else f"send to {self.order.sink.name}", why)
 
 
-_UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("_UNDER_WAY", default=())
+UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("UNDER_WAY", default=())
+"""The deliveries that a task works on: one, those of a group, or none."""
 
 
 class delivering:  # noqa: N801  # a context manager; made of a generator it would cost more
@@ -194,15 +195,10 @@ class delivering:  # noqa: N801  # a context manager; made of a generator it wou
         self._deliveries = tuple(deliveries)
 
     def __enter__(self) -> None:
-        self._token = _UNDER_WAY.set(self._deliveries)
+        self._token = UNDER_WAY.set(self._deliveries)
 
     def __exit__(self, *_: object) -> None:
-        _UNDER_WAY.reset(self._token)
-
-
-def under_way() -> tuple[Delivery, ...]:
-    """Return the deliveries that this task works on: one, those of a group, or none."""
-    return _UNDER_WAY.get()
+        UNDER_WAY.reset(self._token)
 
 
 def _names_in(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,11 @@ class Connection:
         """Bytes that the operating system has taken so far, TLS's own included."""
         return self._socket.sent_bytes
 
+    @property
+    def plain(self) -> Socket | None:
+        """The socket where nothing lies between: no TLS."""
+        return self._socket if self._tls is None else None
+
     async def wait_for_room(self) -> None:
         """Wait until the operating system takes some bytes at once, or none ever again."""
         await self._socket.wait_for_room()
