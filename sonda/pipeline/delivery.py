@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Ack, Receipt, ValidatedEvent
@@ -37,6 +37,52 @@ class AttemptFailure:
     per_event: bool = False
     reached: bool = True
     rejected: int = 0
+
+
+class Carrier(Protocol):
+    """A connection, as far as a try looks at it."""
+
+    reused: bool
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes of all tries have left on it."""
+
+
+class Attempt(Struct, eq=False):
+    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
+
+    Between the first two lies the TLS handshake.
+    """
+
+    reached: bool = False
+    _carrier: Carrier | None = None
+    _mark: int = 0
+
+    def attach(self, carrier: Carrier) -> None:
+        """Go on from here on this connection."""
+        self.reached = True
+        self._carrier, self._mark = carrier, carrier.sent_bytes
+
+    @property
+    def connected(self) -> bool:
+        """Return whether it has got a connection."""
+        return self._carrier is not None
+
+    @property
+    def reused(self) -> bool:
+        """Return whether its connection has carried other events before."""
+        return self._carrier is not None and self._carrier.reused
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes have left, TLS's own included."""
+        return 0 if self._carrier is None else self._carrier.sent_bytes - self._mark
+
+    @property
+    def left(self) -> bool:
+        """Return whether a byte has left."""
+        return self.sent_bytes > 0
 
 
 class Delivery:

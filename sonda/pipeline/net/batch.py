@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
+from msgspec import Struct
 from returns.result import Failure
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, Delivery
+from sonda.pipeline.delivery import Attempt, AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
-from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown
 
@@ -99,21 +99,16 @@ class Group:
             entry.batch = entry.group = None
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """An event in the queue, until its outcome is known."""
 
-    __slots__ = ("batch", "deadline", "group", "outcome", "part", "payload", "stream")
-
-    def __init__(
-        self, payload: Payload, deadline: Deadline, stream: Hashable, group: Group
-    ) -> None:
-        self.payload = payload
-        self.deadline = deadline
-        self.stream = stream
-        self.batch: Batch | None = None
-        self.part: object = None  # of a batch that was refused: it goes again with this half alone
-        self.outcome: Outcome | None = None
-        self.group: Group | None = group  # until nobody waits for it any more
+    payload: Payload
+    deadline: Deadline
+    stream: Hashable
+    group: Group | None  # until nobody waits for it any more
+    batch: Batch | None = None
+    part: object = None  # of a batch that was refused: it goes again with this half alone
+    outcome: Outcome | None = None
 
     @property
     def left(self) -> bool:

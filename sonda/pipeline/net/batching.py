@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline, Expiry
-from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure
+from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery
 from sonda.pipeline.interruption import InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
 from sonda.pipeline.net.batch import (
@@ -88,7 +88,7 @@ class Queue:
 
     async def send(self, payload: Payload, deadline: Deadline) -> Outcome:
         """Send an event with the next push, and wait for its outcome, until the deadline."""
-        return await self.outcome(self.put((payload,), deadline))
+        return await self._outcome(self.put((payload,), deadline))
 
     async def send_many(self, payloads: Sequence[Payload], deadline: Deadline) -> list[Outcome]:
         """Send events in their order, and wait for the outcome of each, until the deadline.
@@ -124,20 +124,31 @@ class Queue:
                 self._expiry.until(deadline.at_s)
         return group
 
-    async def outcome(self, group: Group) -> Outcome:
-        """Wait for the outcome of a single event that was put here."""
-        (entry,) = group.entries
+    async def flush(
+        self, group: Group, payload: Payload, deadline: Deadline
+    ) -> Result[Ack, Problem]:
+        """Wait for the verdict on a single event that was put here; for each retry it is put anew."""
+        delivery = next(iter(UNDER_WAY.get()), None) or Delivery()
+        delivery.tries += 1
+        outcome = await self._outcome(group)
+        if isinstance(outcome, Success):
+            return Success(outcome.unwrap())
+        return await deliver_with_retries(
+            partial(self.send, payload, deadline), self.retry, deadline, first=outcome
+        )
+
+    async def _outcome(self, group: Group) -> Outcome:
         try:
             await group.done
         except asyncio.CancelledError as exc:
             self._cut_off(group)
-            if isinstance(entry.outcome, Failure):
-                explain(exc, entry.outcome.failure().problem)
+            outcome = group.entries[0].outcome
+            if isinstance(outcome, Failure):
+                explain(exc, outcome.failure().problem)
             raise
         finally:
             self._finish(group)
-        assert entry.outcome is not None  # noqa: S101  # the group is done
-        return entry.outcome
+        return group.outcomes()[0]
 
     def _cut_off(self, group: Group) -> None:
         """Abandon what nobody waits for any longer."""
@@ -293,54 +304,12 @@ class Queue:
             self._order.leave(event)
 
 
-class Queues:
-    """The queues of one sink whose events are not all alike, one for each kind of them.
-
-    *kind_of* tells which payloads may leave together; *make* makes the queue of the first one's.
-    """
-
-    def __init__(
-        self, kind_of: Callable[[Payload], Hashable], make: Callable[[Payload], Queue]
-    ) -> None:
-        self._kind_of = kind_of
-        self._make = make
-        self._queues: dict[Hashable, Queue] = {}
-
-    @property
-    def is_busy(self) -> bool:
-        """Return whether one of them is."""
-        return any(queue.is_busy for queue in self._queues.values())
-
-    def find(self, payload: Payload) -> Queue:
-        """Return the queue for payloads like this one."""
-        kind = self._kind_of(payload)
-        queue = self._queues.get(kind)
-        if queue is None:
-            queue = self._queues[kind] = self._make(payload)
-        return queue
-
-
-async def push_by_kind(
-    payload: Payload, queues: Queues, network: object, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Return the delivery of an event by the queue of its kind, as `push_to` does."""
-    return await push_to(payload, queues.find(payload), network, deadline)
-
-
-async def send_many_by_kind(
-    payloads: Sequence[Payload], queues: Queues, network: object, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Send a group of one kind by its queue, as `send_many_to` does."""
-    return await send_many_to(payloads, queues.find(payloads[0]), network, deadline)
-
-
 async def push_to(
     payload: Payload, queue: Queue, _network: object, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Hand an event over to *queue*; it waits there anew for each retry."""
-    first = queue.outcome(queue.put((payload,), deadline))
-    attempt = partial(queue.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, queue.retry, deadline, first=first))
+    """Hand an event over to *queue*."""
+    group = queue.put((payload,), deadline)
+    return Success(partial(queue.flush, group, payload, deadline))
 
 
 async def send_many_to(

@@ -1,4 +1,4 @@
-"""One connection, plain or TLS, and how far a try on it has got."""
+"""One connection, plain or TLS."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Connection:
         carrier = tls or sock
         self.send = carrier.send  # each is called for every event: no hop between
         self.receive = carrier.receive
+        self.plain = None if tls else sock  # where nothing lies between
         self._on_close = on_close
         self.reused = False
         self.closed = False
@@ -57,11 +58,6 @@ class Connection:
     def sent_bytes(self) -> int:
         """Bytes that the operating system has taken so far, TLS's own included."""
         return self._socket.sent_bytes
-
-    @property
-    def plain(self) -> Socket | None:
-        """The socket where nothing lies between: no TLS."""
-        return self._socket if self._tls is None else None
 
     async def wait_for_room(self) -> None:
         """Wait until the operating system takes some bytes at once, or none ever again."""
@@ -118,42 +114,3 @@ class Connection:
             async with asyncio.timeout(_ACKED_WITHIN_S):
                 await self._socket.wait_until_acked()
         self.close()
-
-
-class Attempt:
-    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
-
-    Between the first two lies the TLS handshake.
-    """
-
-    __slots__ = ("_mark", "_stream", "reached")
-
-    def __init__(self) -> None:
-        self.reached = False
-        self._stream: Connection | None = None
-        self._mark = 0
-
-    def attach(self, stream: Connection) -> None:
-        """Go on from here on this connection."""
-        self.reached = True
-        self._stream, self._mark = stream, stream.sent_bytes
-
-    @property
-    def connected(self) -> bool:
-        """Return whether it has got a connection."""
-        return self._stream is not None
-
-    @property
-    def reused(self) -> bool:
-        """Return whether its connection has carried other events before."""
-        return self._stream is not None and self._stream.reused
-
-    @property
-    def sent_bytes(self) -> int:
-        """How many bytes have left, TLS's own included."""
-        return 0 if self._stream is None else self._stream.sent_bytes - self._mark
-
-    @property
-    def left(self) -> bool:
-        """Return whether a byte has left."""
-        return self.sent_bytes > 0

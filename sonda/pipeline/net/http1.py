@@ -16,9 +16,11 @@ from math import inf
 from typing import Any, Final, TypeAlias
 
 import httpx
+from msgspec import Struct
 
 from sonda.pipeline.deadline import Deadline, TimeLimit
-from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
@@ -35,8 +37,7 @@ class Resource:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, eq=False):
     """A request: its *body* is put together once there is a connection for it.
 
     It is put together anew if that connection turns out to be dead. *attempt* tells how far it has
@@ -55,36 +56,35 @@ Ended: TypeAlias = Callable[[Answer | OSError], None]
 """Called once with the answer to a request, or with why there is none."""
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """A request that has left whole on a kept connection, until its answer is there.
 
     No task waits for it: the answer is parsed where it is received, and *ended* called.
     """
 
-    __slots__ = ("_answer", "_ended", "_request", "_stream", "_streams", "at_s")
+    request: HttpRequest
+    stream: Connection
+    streams: ConnectionPool
+    answer: Answer
+    ended: Ended | None
 
-    def __init__(
-        self, request: HttpRequest, stream: Connection, streams: ConnectionPool, ended: Ended
-    ) -> None:
-        self._request = request
-        self._stream = stream
-        self._streams = streams
-        self._answer = Answer(request.answer_bytes)
-        self._ended: Ended | None = ended
-        self.at_s = request.deadline.at_s
+    @property
+    def at_s(self) -> float:
+        """When its deadline is over, on the loop's clock."""
+        return self.request.deadline.at_s
 
     def feed(self, received: bytes) -> None:
         """Parse received bytes, none at the end of the stream."""
-        answer = self._answer
+        answer = self.answer
         try:
             answer.feed(received)
         except BadAnswer as exc:
             self.fail(exc)
             return
         if answer.complete:
-            self._stream.idle_s = idle_s(answer.headers)
-            if not (answer.may_go_on and self._stream.idle_s):
-                self._stream.close()
+            self.stream.idle_s = idle_s(answer.headers)
+            if not (answer.may_go_on and self.stream.idle_s):
+                self.stream.close()
             self._end(answer)
 
     def fail(self, exc: OSError) -> None:
@@ -97,18 +97,18 @@ class Exchange:
 
     def abandon(self) -> None:
         """Hang up, for nobody waits for the answer."""
-        self._ended = None
+        self.ended = None
         self._end(None, asyncio.CancelledError())
 
     def _end(self, what: Answer | OSError | None, failure: BaseException | None = None) -> None:
-        if self not in self._streams.timeouts.limits:
+        if self not in self.streams.timeouts.limits:
             return  # it has ended
-        del self._streams.timeouts.limits[self]
-        if (sock := self._stream.plain) is not None:
+        del self.streams.timeouts.limits[self]
+        if (sock := self.stream.plain) is not None:
             sock.listener = None
-        self._streams.give_back(self._request.resource.key, self._stream, failure)
-        if self._ended is not None and what is not None:
-            self._ended(what)
+        self.streams.give_back(self.request.resource.key, self.stream, failure)
+        if self.ended is not None and what is not None:
+            self.ended(what)
 
 
 class HttpTransport:
@@ -186,11 +186,11 @@ class HttpTransport:
         if sent_bytes < len(message):
             rest = partial(_exchange, request, rest=message[sent_bytes:])
             return self._start(self._go_on(request, stream, rest, ended)).cancel
-        exchange = Exchange(request, stream, streams, ended)
+        exchange = Exchange(request, stream, streams, Answer(request.answer_bytes), ended)
         timeouts = streams.timeouts
         timeouts.limits[exchange] = None
-        if exchange.at_s < timeouts.expiry.at_s:
-            timeouts.expiry.until(exchange.at_s)
+        if request.deadline.at_s < timeouts.expiry.at_s:
+            timeouts.expiry.until(request.deadline.at_s)
         sock.listen(exchange)
         return exchange.abandon
 

@@ -13,13 +13,13 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Pushed, Queue
-from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.http1 import HttpRequest, Resource, head
 from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer
 from sonda.pipeline.net.http_outcome import outcome_of, own_words

@@ -12,7 +12,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sonda.pipeline.deadline import Expiry, Timeouts
-from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, connect_tcp
 from sonda.pipeline.net.tls_session import TlsSession
@@ -205,7 +206,12 @@ class ConnectionPool:
         while destination.idle:
             stream, _ = destination.idle.popitem()
             del self._idle[stream]
-            if stream.alive(peer_may_talk=peer_may_talk):
+            plain = None if peer_may_talk else stream.plain
+            if (
+                stream.alive(peer_may_talk=peer_may_talk)
+                if plain is None
+                else not plain.has_input()  # as it says itself: a call less for each event
+            ):
                 stream.reused = True
                 return stream
             stream.close()

@@ -47,18 +47,21 @@ async def deliver_with_retries(
     retry: Retry | None,
     deadline: Deadline,
     *,
-    first: Awaitable[Outcome] | None = None,
+    first: Outcome | None = None,
 ) -> Result[Ack, Problem]:
     """Try until a try is acknowledged, or no further one is due; then return the verdict.
 
-    *first* is a try that has begun.
+    *first* is the outcome of a try that has been made, and counted.
     """
     delivery = next(iter(UNDER_WAY.get()), None) or Delivery()
     while True:
-        delivery.tries += 1
         try:
-            outcome = await (first or attempt())
-            first = None
+            if first is None:
+                delivery.tries += 1
+                outcome = await attempt()
+            else:
+                outcome, first = first, None
+                delivery.tries = delivery.tries or 1
         except asyncio.CancelledError as exc:
             earlier: Problem | None = delivery.unknown  # that try may have come through
             if earlier is None and delivery.failure and isinstance(what_became(exc), Unreachable):

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from sonda.pipeline.net.connection import Attempt, Connection
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection
 from tests.support.mock_stream import MockSocket
 
 

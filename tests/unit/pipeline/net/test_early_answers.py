@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.connection import Attempt, Connection
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.net.http1 import HttpRequest, Resource, _exchange
 from sonda.pipeline.net.http1_response import BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey
