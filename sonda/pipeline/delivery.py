@@ -40,9 +40,7 @@ class AttemptFailure:
 
 
 class Carrier(Protocol):
-    """A connection, as far as a try looks at it."""
-
-    reused: bool
+    """What carries the bytes of a connection."""
 
     @property
     def sent_bytes(self) -> int:
@@ -56,23 +54,20 @@ class Attempt(Struct, eq=False):
     """
 
     reached: bool = False
+    reused: bool = False
+    """Whether its connection has carried other events before."""
     _carrier: Carrier | None = None
     _mark: int = 0
 
-    def attach(self, carrier: Carrier) -> None:
+    def attach(self, carrier: Carrier, *, reused: bool) -> None:
         """Go on from here on this connection."""
-        self.reached = True
+        self.reached, self.reused = True, reused
         self._carrier, self._mark = carrier, carrier.sent_bytes
 
     @property
     def connected(self) -> bool:
         """Return whether it has got a connection."""
         return self._carrier is not None
-
-    @property
-    def reused(self) -> bool:
-        """Return whether its connection has carried other events before."""
-        return self._carrier is not None and self._carrier.reused
 
     @property
     def sent_bytes(self) -> int:

@@ -111,7 +111,7 @@ class Queue:
 
         Where events have been coming together, that is left to the end of this turn of the loop.
         """
-        group = Group(payloads, deadline, self._limits.stream_of)
+        group = Group(payloads, deadline, self._limits.stream_of if self._order else None)
         self._entries.extend(group.entries)
         if self._has_company or self._pushes:
             self.start_if_due()
@@ -148,7 +148,9 @@ class Queue:
             raise
         finally:
             self._finish(group)
-        return group.outcomes()[0]
+        outcome = group.entries[0].outcome
+        assert outcome is not None  # noqa: S101  # the group is done
+        return outcome
 
     def _cut_off(self, group: Group) -> None:
         """Abandon what nobody waits for any longer."""
@@ -265,8 +267,12 @@ class Queue:
         held: list[Entry] = []
         streams: set[Hashable] = set()
         size_bytes = 0
+        is_alone = len(self._entries) == 1
+        stream_of = None if is_alone or self._order else self._limits.stream_of
         while self._entries and len(taken) < self._limits.events:
             event = self._entries.popleft()
+            if stream_of is not None:
+                event.stream = stream_of(event.payload)
             if event.outcome is not None:
                 self._release(event)
             elif self._order is not None and not self._order.admits(event, self.start_if_due):

@@ -15,7 +15,7 @@ from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Pushed, Queue
@@ -200,11 +200,15 @@ class Poster:
         if self._plain is None:
             return None
 
+        is_plain = where.judge is status_is_enough
+
         def ended(answer: Answer | OSError) -> None:
             try:
                 if isinstance(answer, OSError):
                     failure = self._failure(answer, attempt, deadline, time_ns)
                     outcome: Outcome | Exception = Failure(failure)
+                elif is_plain and where.is_yes(answer.status):  # as `outcome_of` would say
+                    outcome = Success(Ack(Confirmed.ACCEPTED, status=answer.status))
                 else:
                     outcome = outcome_of(where, answer, time_ns=time_ns, count=count)
             except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited

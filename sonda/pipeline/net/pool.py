@@ -121,7 +121,7 @@ class ConnectionPool:
                 while True:
                     if stream is None:
                         stream = await _open(route, self._doors, attempt)
-                    attempt.attach(stream)
+                    attempt.attach(stream.socket, reused=stream.reused)
                     try:
                         done = await step(stream)
                     except BaseException as exc:
@@ -150,7 +150,7 @@ class ConnectionPool:
             return None
         with suppress(StopIteration):  # there is a place: to take it needs no wait
             destination.places.acquire().send(None)
-        attempt.attach(stream)
+        attempt.attach(stream.socket, reused=stream.reused)
         return stream
 
     def give_back(

@@ -40,7 +40,7 @@ class AnswersWhenAsked(MockSocket):
 def fresh(sock: MockSocket) -> tuple[Connection, Attempt]:
     """Return a connection that carries its first event, and that event's try."""
     stream, attempt = Connection(sock), Attempt()
-    attempt.attach(stream)
+    attempt.attach(stream.socket, reused=stream.reused)
     return stream, attempt
 
 
