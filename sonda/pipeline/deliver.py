@@ -278,12 +278,11 @@ class Pipeline:
                 outcome = Failure(encoded.failure())
             self._finished(delivery, outcome)
         except asyncio.CancelledError as exc:
-            order = delivery.order
-            problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
-            cut_off: Result[Receipt, Problem] = Failure(problem)
-            cut_off = cut_off if order is None else hide_outcome(cut_off, order)
-            exc.__cause__ = Interrupted(cut_off.failure())
-            self._finished(delivery, cut_off)
+            outcome = Failure(what_became(exc) or delivery.unfinished(WHILE_UNSENT))
+            if delivery.order is not None:
+                outcome = hide_outcome(outcome, delivery.order)
+            exc.__cause__ = Interrupted(outcome.failure())
+            self._finished(delivery, outcome)
             raise
         finally:
             UNDER_WAY.reset(before)

@@ -206,12 +206,7 @@ class ConnectionPool:
         while destination.idle:
             stream, _ = destination.idle.popitem()
             del self._idle[stream]
-            plain = None if peer_may_talk else stream.plain
-            if (
-                stream.alive(peer_may_talk=peer_may_talk)
-                if plain is None
-                else not plain.has_input()  # as it says itself: a call less for each event
-            ):
+            if stream.alive(peer_may_talk=peer_may_talk):
                 stream.reused = True
                 return stream
             stream.close()
