@@ -67,6 +67,7 @@ class Exchange(Struct, eq=False):
     streams: ConnectionPool
     answer: Answer
     ended: Ended | None
+    is_over: bool = False
 
     @property
     def at_s(self) -> float:
@@ -101,9 +102,10 @@ class Exchange(Struct, eq=False):
         self._end(None, asyncio.CancelledError())
 
     def _end(self, what: Answer | OSError | None, failure: BaseException | None = None) -> None:
-        if self not in self.streams.timeouts.limits:
-            return  # it has ended
-        del self.streams.timeouts.limits[self]
+        if self.is_over:
+            return
+        self.is_over = True
+        self.streams.timeouts.limits.pop(self, None)
         if (sock := self.stream.plain) is not None:
             sock.listener = None
         self.streams.give_back(self.request.resource.key, self.stream, failure)

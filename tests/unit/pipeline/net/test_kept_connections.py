@@ -125,8 +125,8 @@ def test_the_rest_is_sent_by_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def work(scene: Scene) -> None:
         scene.sock.at_once = 10
-        scene.sock.incoming = [NO_CONTENT]
         assert scene.begin() is not None
+        scene.sock.incoming = [NO_CONTENT]
         assert len(scene.sock.written) == 10
         await scene.end()
         assert scene.statuses == [204]
