@@ -115,6 +115,7 @@ def kill(server: Serving) -> None:
     server.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("media_type", [JSON, NDJSON])
 def test_a_kill_while_the_destination_has_the_event(
@@ -145,6 +146,7 @@ def test_a_kill_while_the_destination_has_the_event(
         assert server.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sink", ["http_push", "loki"])
 def test_a_kill_between_the_yes_and_the_record(gate: Gate, tmp_path: Path, sink: str) -> None:
     """The answer was never kept: a webhook is 504 with the header, Loki is asked again."""

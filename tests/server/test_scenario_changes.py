@@ -143,6 +143,7 @@ def test_calls_that_are_none(server: Serving, running: str) -> None:
     assert call(server, "PATCH", "/scenarios", {"rate": 1}).status_code == 405
 
 
+@pytest.mark.long
 def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> None:
     """What was sent after the change is made again by the changed plan, also by another server."""
     flags = ("--file-root", str(tmp_path), "--state-dir", str(tmp_path / "state"))

@@ -92,6 +92,7 @@ def adds_up(ledger: dict[str, int]) -> bool:
     return ledger["due"] == verdicts + ledger["in_flight"] + ledger["backlog"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> None:
     """Its runs are interrupted, no arrival is missing in their ledgers, and new ones start."""
@@ -138,6 +139,7 @@ def test_a_stuck_runner_is_503_and_never_a_hang(tmp_path: Path) -> None:
         assert _call(server, "DELETE", f"/scenarios/{run}").json()["status"] == "stopped"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> None:
     """SIGKILL of the server's first process leaves no process, and the next one's ledger is true."""

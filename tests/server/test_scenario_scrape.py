@@ -81,6 +81,7 @@ def test_refusals(server: Serving, path: str, status: int) -> None:
     assert (answer.status_code, "detail" in answer.json()) == (status, True)
 
 
+@pytest.mark.long
 def test_more_series_than_a_scrape_has(tmp_path: Path) -> None:
     """It is refused and says what to ask for, rather than be cut."""
     with serving("--file-root", str(tmp_path)) as server:

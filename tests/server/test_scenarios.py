@@ -211,6 +211,21 @@ def test_a_dry_run_opens_nothing(client: Client) -> None:
     assert client("GET", "/scenarios").json() == before
 
 
+def test_a_dry_run_with_points_has_curves(client: Client) -> None:
+    """So many rates and values as were asked for; a run has none to draw."""
+    answer = client("POST", "/scenarios?dry_run=true&points=2", _entry("drawn"))
+    [entry] = answer.json()["scenarios"]
+    assert entry["curve"]["value"] == [0, 10]
+    assert len(entry["curve"]["rate"]) == 2
+    for path, status, said in (
+        ("/scenarios?points=2", 400, "add dry_run=true"),
+        ("/scenarios?dry_run=true&points=0", 400, "expected a number above 0"),
+        ("/scenarios?dry_run=true&points=1001", 422, "at most 1,000"),
+    ):
+        refused = client("POST", path, _entry("drawn"))
+        assert (refused.status_code, said in refused.json()["detail"]) == (status, True)
+
+
 def test_progress_is_a_stream_of_ledgers(client: Client) -> None:
     """Server-sent events, the last one with `event: end`."""
     run_id = client("POST", "/scenarios", _entry("watched")).json()["id"]

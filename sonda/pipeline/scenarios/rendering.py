@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from operator import lt
 from typing import TYPE_CHECKING, cast
 
 from returns.result import Success
@@ -116,7 +116,7 @@ def _pieces_of_lines(
 def _ascends(one: Vector) -> bool:
     """Return whether each event of a series is in a later millisecond than the one before."""
     times_ms = [time_ns // NS_PER_MS for time_ns in one.times_ns]
-    return all(earlier < later for earlier, later in pairwise(times_ms))
+    return all(map(lt, times_ms, times_ms[1:]))
 
 
 def _in_order(found: Sequence[Vector], bodies: Sequence[bytes]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.encoders import LogValue
+from sonda.pipeline.encoders import LogValue, LogValues
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.samples import samples, values_of
 from sonda.pipeline.scenarios.observations import Observed
@@ -106,7 +106,7 @@ def _grouped(events: Sequence[Event]) -> list[Vector]:
     return [
         Vector(
             events[of[0]],
-            [_value(events[place]) for place in of],
+            _values([events[place] for place in of]),
             [events[place].time_ns for place in of],
             of,
         )
@@ -138,8 +138,9 @@ def of_samples(events: Sequence[Histogram | Summary]) -> list[Vector]:
     return found
 
 
-def _value(event: Event) -> float | LogValue:
-    if isinstance(event, Metric):
-        return event.value
-    assert isinstance(event, Log)  # noqa: S101  # the others go alone
-    return LogValue(event.severity, event.message, event.fields)
+def _values(events: Sequence[Event]) -> list[float] | LogValues:
+    """Return what each event has for itself; histograms and summaries go alone."""
+    logs = [one for one in events if isinstance(one, Log)]
+    if logs:
+        return LogValues.of(LogValue(one.severity, one.message, one.fields) for one in logs)
+    return [one.value for one in events if isinstance(one, Metric)]

@@ -155,6 +155,22 @@ def test_a_slow_sink_fills_the_window_and_no_more() -> None:
     assert (report.entries[0].latency_ms["max"] or 0) > 2000
 
 
+def test_a_full_window_makes_no_small_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a backlog a chunk leaves once there is room for all of it, not for the few just judged."""
+    monkeypatch.setattr("sonda.pipeline.scenarios.entry_run.thread_time", lambda: 0.0)
+
+    async def slow(ticks: Sequence[int]) -> dict[int, Problem]:
+        await asyncio.sleep(0.1 if len(ticks) < 1000 else 0.2)
+        return {}
+
+    sender = FakeSender(slow)
+    report = _run(sender, rate=1000, duration="20s", pace="max")
+    assert report.ledger.delivered == 20_000
+    sizes = [len(ticks) for _, ticks in sender.handed]
+    assert sizes[:6] == [32, 64, 128, 256, 512, 1000]
+    assert set(sizes[6:-1]) == {1000}
+
+
 def test_what_never_left_is_tried_again_until_it_does() -> None:
     """No connection is no verdict: events stay in flight, and waits double up to five seconds."""
     up_at_s = 1040.0
