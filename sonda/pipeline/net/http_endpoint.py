@@ -158,7 +158,7 @@ class Poster:
                     body,
                     attempt,
                     deadline,
-                    partial(_settle, answered),
+                    partial(_set_result, answered),
                     time_ns=time_ns,
                     count=count,
                 )
@@ -255,7 +255,7 @@ class Poster:
         return AttemptFailure(problem, retryable=retryable, reached=left or attempt.reached)
 
 
-def _settle(answered: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
+def _set_result(answered: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
     if answered.done():
         return
     if isinstance(outcome, Exception):
@@ -291,7 +291,7 @@ def make_queue(
         return _has_to_split(batch, outcome)
 
     def begin(batch: Batch, pushed: Pushed) -> bool | None:
-        def settle(outcome: Outcome | Exception) -> None:
+        def conclude(outcome: Outcome | Exception) -> None:
             pushed(
                 batch, outcome if isinstance(outcome, Exception) else _has_to_split(batch, outcome)
             )
@@ -300,7 +300,7 @@ def make_queue(
             lambda: compose(batch.freeze()),
             batch.journey,
             batch.deadline,
-            settle,
+            conclude,
             time_ns=batch.events[0].payload.event.time_ns,
             count=lambda: sum(event.payload.count for event in batch.events),
         )

@@ -70,7 +70,7 @@ class _Receiver:
     async def push(self, batch: Batch) -> bool:
         """Write the frames to a live connection, kept or fresh."""
         writing = _Writing(batch, self.options)
-        await self._settle(batch, writing, partial(self._write, batch, writing))
+        await self._deliver(batch, writing, partial(self._write, batch, writing))
         return False
 
     async def _write(self, batch: Batch, writing: _Writing) -> None:
@@ -114,13 +114,13 @@ class _Receiver:
     ) -> None:
         """Write what is left of frames that have begun to leave."""
         try:
-            await self._settle(batch, writing, write)
+            await self._deliver(batch, writing, write)
         except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
             pushed(batch, exc)
         else:
             pushed(batch, False)  # nothing goes again
 
-    async def _settle(
+    async def _deliver(
         self, batch: Batch, writing: _Writing, write: Callable[[], Awaitable[None]]
     ) -> None:
         """Write within the deadline, and judge each event by its bytes."""
