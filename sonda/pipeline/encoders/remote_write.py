@@ -20,6 +20,7 @@ from returns.result import Result, Success
 from sonda.pipeline.encoders import Encoder, Joined
 from sonda.pipeline.encoders import _remote_write_v1_pb2 as v1
 from sonda.pipeline.encoders._protobuf import labels, varint
+from sonda.pipeline.encoders._series import by_series
 from sonda.pipeline.model import ContentEncoding, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -37,17 +38,20 @@ def encode(metric: Metric, _options: RemoteWrite) -> Result[bytes, Problem]:
     """
     request = v1.WriteRequest()  # filled in place: to copy messages into it takes twice the time
     series = request.timeseries.add()
-    series.MergeFromString(_labels(metric))
+    series.MergeFromString(_labels(metric.name, metric.labels))
     series.samples.add(value=metric.value, timestamp=metric.time_ns // NS_PER_MS)
     return Success(request.SerializeToString())
 
 
-def _labels(metric: Metric) -> bytes:
+def _labels(metric: str, of: Mapping[str, str]) -> bytes:
     """Serialise the labels of a series, the metric's name among them.
 
     They are sorted as code points, which for UTF-8 is the order of the bytes that receivers compare.
     """
-    return labels({**metric.labels, "__name__": metric.name})
+    return labels({**of, "__name__": metric})
+
+
+_kept_labels: Final = by_series(_labels)
 
 
 def encode_many(
@@ -58,7 +62,7 @@ def encode_many(
     The specification wants the times of a series to ascend. Written is what protobuf would write,
     byte for byte. Spec: https://protobuf.dev/programming-guides/encoding/
     """
-    named = _labels(series)
+    named = _kept_labels(series.name, series.labels)
     frames = _frames(tuple([time_ns // NS_PER_MS for time_ns in times_ns]))
     if frames and 0.0 not in values:
         written = _filled(frames, values)

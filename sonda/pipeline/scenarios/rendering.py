@@ -97,7 +97,7 @@ def _vectors(entry: Entry, ticks: range) -> tuple[Sequence[Vector], Event]:
     """Return what is to be encoded of the events of *ticks*, and the first of these."""
     if isinstance(entry.content, Observed):
         events = cast("list[Histogram | Summary]", entry.events(ticks))
-        return of_samples(events), events[0]
+        return of_samples(events, entry.sample_heads), events[0]
     found = vectors(entry, ticks)
     return found, found[0].event
 
@@ -121,9 +121,10 @@ def _ascends(one: Vector) -> bool:
 
 def _in_order(found: Sequence[Vector], bodies: Sequence[bytes]) -> bytes:
     """Return the lines of all series as their events follow one another."""
-    if len(found) == 1:
-        return bodies[0]
-    lines = [b""] * sum(len(one.times_ns) for one in found)
+    count = sum(len(one.times_ns) for one in found)
+    if len(found) in (1, count):  # of each series one event: they follow one another as they are
+        return b"".join(bodies)
+    lines = [b""] * count
     for one, body in zip(found, bodies, strict=True):
         own = body.split(b"\n")[:-1]
         if isinstance(one.places, slice):
