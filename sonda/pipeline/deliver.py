@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -144,7 +143,7 @@ class Pipeline:
         if is_named:
             encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
-            delivery.encoded_ns = perf_counter_ns()
+            delivery.encoded_ns = time.perf_counter_ns()
         return encoded
 
     def validate(self, document: Document, received_ns: int, caller: Caller) -> Validated:
@@ -247,11 +246,10 @@ class Pipeline:
 
     def _finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Record the outcome of one event, as `ended` does for those of a group."""
-        observer, warn = self._told
-        warnings = delivery.ended(outcome)
+        (observer, warn), warnings = self._told, delivery.ended(outcome)
         observer.finished(delivery, outcome)
-        if warnings and warn is not None:
-            for warning in dict.fromkeys(warnings):
+        for warning in dict.fromkeys(warnings):
+            if warn is not None:
                 warn(warning)
 
     async def deliver(
@@ -294,8 +292,7 @@ class Pipeline:
         """Push, and wait for the yes, if the destination may have one more event under way."""
         order, sink = event.order, event.order.sink
         if not self._shares.take(sink.destination):
-            busy = DestinationBusy(sink.target, self._share or 0)
-            return hide_outcome(Failure(busy), order)
+            return hide_outcome(Failure(DestinationBusy(sink.target, self._share or 0)), order)
         try:
             pushed = await push(event, transport=self._transport, until_s=until_s)
             if isinstance(pushed, Success):
