@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -17,7 +17,7 @@ from sonda.pipeline.model import Preview, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
-from sonda.pipeline.problems import Invalid, Problem, Unreachable, ValidationIssue
+from sonda.pipeline.problems import Invalid, Malformed, Problem, Unreachable, ValidationIssue
 from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.encode import encode as encode_order
@@ -112,9 +112,10 @@ async def emit_many_async(
     *concurrency* of 1 is each confirmed before the next one leaves. *verify* and *timeout* are
     each event's, as in `emit_async`.
     """
+    many = _checked(events)
     async with Pipeline() as pipeline:
         step = partial(deliver, pipeline, verify=verify, timeout=timeout)
-        return await each(events, step, concurrency=concurrency)
+        return await each(many, step, concurrency=concurrency)
 
 
 def emit_many(
@@ -125,11 +126,19 @@ def emit_many(
     timeout: str | None = None,
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events from code that is not async; see `emit_many_async`."""
-    written = list(events) if _loop_is_running() else events
+    written = list(_checked(events)) if _loop_is_running() else _checked(events)
     many = partial(
         emit_many_async, written, concurrency=concurrency, verify=verify, timeout=timeout
     )
     return _run(many, lambda reason: [_no_thread(reason) for _ in written])
+
+
+def _checked(events: Iterable[AnyEvent]) -> Iterable[AnyEvent]:
+    """Return *events*; raise `TypeError` for what cannot be many: one event, a text, no iterable."""
+    if isinstance(events, (Mapping, str, bytes)) or not isinstance(events, Iterable):
+        kind = type(events).__name__
+        raise TypeError(f"expected many events, got one {kind}: for one there is emit, or [event]")
+    return events
 
 
 async def deliver(
@@ -160,9 +169,15 @@ def _has_timeout(document: Any) -> bool:
 
 def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Result[bytes, Problem]:
     """Put the durations that a caller has given into an event; fail with `Invalid` for bad ones."""
+    spans: dict[str, Any] = {"timeout": timeout, "verify": verify}
+    others = [name for name, span in spans.items() if not isinstance(span, (str, type(None)))]
+    if others:
+        reason = 'expected a duration as a string (for example "5s"), got '
+        issues = [ValidationIssue(name, f"{reason}{spans[name]!r:.200}") for name in others]
+        return Failure(Malformed(tuple(issues)))
     issues = [
         ValidationIssue(name, f"invalid value {quote(text)}: {reason}")
-        for name, text in (("timeout", timeout), ("verify", verify))
+        for name, text in spans.items()
         if text is not None and (reason := _why_no_span(text))
     ]
     if issues:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,6 +43,7 @@ def run_until_interrupted(main: Coroutine[Any, Any, None]) -> bool:
     """
     import asyncio  # not needed to handle signals
 
+    gc.freeze()  # what the start made stays: a collection while events are sent looks at the rest
     received: list[int] = []
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

@@ -51,9 +51,10 @@ class LingeringTransport(asyncio.Transport):
             self._transport.close()
 
     def lost(self) -> None:
-        """Note that the connection is gone."""
+        """Note that the connection is gone; the protocol, which refers to this, is let go."""
         if self._deadline is not None:
             self._deadline.cancel()
+        self._expects_input = bool
 
     def abort(self) -> None:
         self._transport.abort()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import pickle
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -175,21 +179,96 @@ def test_a_typed_metric_is_delivered_with_typed_options() -> None:
         assert destination.received.wait_for_bytes(1) == b"deploys 99.61 1767225600000\n"
 
 
+class Level(Enum):
+    """An enumeration whose members are no strings."""
+
+    LOUD = "warn"
+
+
+class Scalar:
+    """A number as numpy has them, but one that no `numbers` class knows."""
+
+    def item(self) -> float:
+        """Return the number as Python's own."""
+        return 1.5
+
+
 @pytest.mark.parametrize(
-    ("timestamp", "reason"),
+    ("changes", "reason"),
     [
-        (object(), "object is no JSON value"),
+        ({"timestamp": object()}, "timestamp: object is no JSON value"),
+        (
+            {"timestamp": date(2026, 1, 1)},
+            "timestamp: date is no JSON value (a datetime with a time zone is one)",
+        ),
+        ({"labels": {"a": b"x"}}, "labels.a: bytes is no JSON value (try .decode())"),
+        ({"labels": {"a b": Path("x")}}, 'labels["a b"]: PosixPath is no JSON value (try str(…))'),
+        ({"labels": {"a"}}, "labels: set is no JSON value (try a list)"),
+        (
+            {"labels": {b"a": "x"}},
+            "labels: expected names that are strings, got b'a' (try .decode())",
+        ),
+        ({"metric__value": float("nan")}, "metric.value: expected a finite number, got nan"),
+        ({"metric__value": -math.inf}, "metric.value: expected a finite number, got -inf"),
+        (
+            {"metric__value": Decimal("1.5")},
+            "metric.value: Decimal is no JSON value (try float(…))",
+        ),
+        ({"metric__value": Scalar()}, "metric.value: Scalar is no JSON value (try .item())"),
+        ({"metric__value": 1j}, "metric.value: complex is no JSON value"),
+        (
+            {"metric__value": Fraction(10**400)},
+            "metric.value: a number is out of the range of a double",
+        ),
+        ({"metric__name": Level.LOUD}, "metric.name: Level is no JSON value (try its .value)"),
+        ({"sink__path": [{b"x"}]}, "sink.path.0: set is no JSON value (try a list)"),
+        (
+            {"sink__timeout": timedelta(seconds=5)},
+            "sink.timeout: timedelta is no JSON value (for example 5s, as a text)",
+        ),
+        (
+            {"sink": sonda.sinks.File},
+            "sink: the class File is no JSON value (try File(…))",
+        ),
+        (
+            {"labels": {"a": b"x"}, "metric__value": math.nan},
+            (
+                "labels.a: bytes is no JSON value (try .decode()); "
+                "metric.value: expected a finite number, got nan"
+            ),
+        ),
     ],
 )
-def test_what_json_cannot_say(timestamp: Any, reason: str) -> None:
-    """A value that no body could hold is a problem, not an exception."""
-    assert sonda.emit(changed(LOG, timestamp=timestamp)) == Failure(NotJson(reason))
+def test_what_json_cannot_say(changes: dict[str, Any], reason: str) -> None:
+    """A value that no body could hold is a problem that says where it stands and what to write."""
+    problem = sonda.emit(changed(METRIC, **changes)).failure()
+    assert isinstance(problem, Malformed)
+    assert str(problem) == reason
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_no_nan(value: float) -> None:
-    """A mapping is held to what JSON allows."""
-    assert isinstance(sonda.emit(changed(METRIC, metric__value=value)).failure(), NotJson)
+def test_a_severity_without_a_hash() -> None:
+    """It is a problem, as one of any other type."""
+    severity: Any = ["warn"]
+    problem = sonda.emit(sonda.Log(message="m", severity=severity, sink=LOG["sink"])).failure()
+    assert str(problem) == "log.severity: expected a string, got an array"
+
+
+@pytest.mark.parametrize("span", [5, 0.5, True, timedelta(seconds=5), b"5s"])
+@pytest.mark.parametrize("name", ["timeout", "verify"])
+def test_durations_that_are_no_strings(name: str, span: object) -> None:
+    """They are a problem with an example, not an exception."""
+    spans: dict[str, Any] = {name: span}
+    problem = sonda.emit(METRIC, **spans).failure()
+    assert isinstance(problem, Malformed)
+    expected = f'{name}: expected a duration as a string (for example "5s"), got {span!r}'
+    assert str(problem) == expected
+
+
+@pytest.mark.parametrize("one", [METRIC, "text", b"bytes", None, 5, sonda.Log(message="m")])
+def test_many_events_that_are_one(one: Any) -> None:
+    """A mapping's names, or a text's characters, are not taken for events."""
+    with pytest.raises(TypeError, match="expected many events, got one"):
+        sonda.emit_many(one)
 
 
 def test_circular_and_endless_mappings() -> None:

@@ -7,10 +7,10 @@ name, so that a new module needs no entry here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
 
+from msgspec import Struct
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
@@ -94,8 +94,7 @@ def joined(body: bytes) -> Joined:
     return Joined(body, len(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder(Generic[E, O]):
+class Encoder(Struct, Generic[E, O], frozen=True):
     """One wire format: its options, its content type, and the pure function that renders it.
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that

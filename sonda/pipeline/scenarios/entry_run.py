@@ -47,6 +47,7 @@ class EntryRun:
         *,
         random: Random | None = None,
         noticed: Noticed = lambda _entry, _text: None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self.entry = entry
         self.state = State.PENDING
@@ -55,6 +56,7 @@ class EntryRun:
         self._sender = sender
         self._limits = limits
         self._noticed = noticed
+        self._turn = turn or asyncio.Lock()  # one chunk at a time of all that share it
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._attention = asyncio.Event()
@@ -70,8 +72,6 @@ class EntryRun:
         """The tick before which may be handed over, where that has to be recorded first."""
         self.finished = asyncio.Event()
         self._ended_s: float | None = None
-
-    # Time
 
     @property
     def _is_paced(self) -> bool:
@@ -207,15 +207,18 @@ class EntryRun:
 
     async def _hand_over(self) -> None:
         """Hand over what is due, in chunks, while the window has room."""
-        while not self._stopped.is_set() and (ticks := self._take()):
-            began_s = thread_time()
-            group = self._sender.group(self.entry, ticks)
-            self._chunk.adapt(thread_time() - began_s, len(ticks))
-            self._sending[group] = ticks
-            task = asyncio.create_task(self._deliver(group, ticks))
-            self._tasks.add(task)
-            task.add_done_callback(self._finished)
-            await asyncio.sleep(0)
+        while not self._stopped.is_set():
+            async with self._turn:
+                ticks, began_s = self._take(), thread_time()
+                if not ticks:
+                    return
+                group = self._sender.group(self.entry, ticks)
+                self._chunk.adapt(thread_time() - began_s, len(ticks))
+                self._sending[group] = ticks
+                task = asyncio.create_task(self._deliver(group, ticks))
+                self._tasks.add(task)
+                task.add_done_callback(self._finished)
+                await asyncio.sleep(0)
 
     def _take(self) -> Sequence[int]:
         """Return the next ticks to hand over: those that never left before those that are new.
@@ -335,8 +338,6 @@ class EntryRun:
             return [(now_s - handed_s, len(ticks))]
         late_s = now_s - self._begin_s
         return [(max(0.0, late_s - float(due(tick))), count) for tick, count in sampled(ticks)]
-
-    # Skipping
 
     def _skip_late(self) -> None:
         """Skip what is too late: what has not been handed over, and what never left."""

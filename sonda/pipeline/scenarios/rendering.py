@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import lt
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
 from returns.result import Success
 
 from sonda.pipeline.encoders import Joined, encode_series

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -101,6 +102,39 @@ def _run(
             return (await running.report()).unwrap()
 
     return run_virtually(main())
+
+
+def test_one_chunk_is_made_between_two_turns_of_the_event_loop() -> None:
+    """However many runs are late: what else the loop does waits for one chunk, not for all."""
+    turns: list[int] = []
+    passes: list[None] = []
+
+    class Noting(FakeSender):
+        def group(self, entry: Entry, ticks: Sequence[int]) -> FakeGroup:
+            turns.append(len(passes))
+            return super().group(entry, ticks)
+
+    async def count_passes() -> None:
+        while True:
+            passes.append(None)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        counting, sender, turn = asyncio.create_task(count_passes()), Noting(yes), asyncio.Lock()
+        scenario = compiled(metric(rate=1, count=100, pace="max", start_time="-1h")).unwrap()
+        async with AsyncExitStack() as stack:
+            runs = [
+                Run(scenario, sender=sender, now_ns=lambda: NOW_NS, turn=turn) for _ in range(20)
+            ]
+            for run in runs:
+                await stack.enter_async_context(run)
+            for run in runs:
+                assert (await run.report()).unwrap().ledger.delivered == 100
+        counting.cancel()
+
+    asyncio.run(main())
+    assert len(turns) >= 20
+    assert len({*turns}) == len(turns)
 
 
 def test_every_event_is_sent_when_it_is_due() -> None:
