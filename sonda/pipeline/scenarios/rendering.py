@@ -81,7 +81,7 @@ def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
         encoded.append(made.unwrap())
     if takes.join is None:
         lines = _in_order(found, [one.body for one in encoded])
-        yield from _pieces_of_lines(entry, first, ticks, lines, takes.size_bytes)
+        yield from _pieces_of_lines(entry, first, ticks, lines, takes)
         return
     streams = [
         Stream(one.event, one.times_ns, own.body) for one, own in zip(found, encoded, strict=True)
@@ -104,13 +104,14 @@ def _vectors(entry: Entry, ticks: range) -> tuple[Sequence[Vector], Event]:
 
 
 def _pieces_of_lines(
-    entry: Entry, first: Event, ticks: range, lines: bytes, most_bytes: int | None
+    entry: Entry, first: Event, ticks: range, lines: bytes, takes: Pieces
 ) -> Iterator[Piece]:
     place, per_event = 0, lines.count(b"\n") // len(ticks)
-    for part in _cut(lines, most_bytes, per_event):
+    times_ns = entry.stamps_ns(ticks) if takes.timed else ()
+    for part in _cut(lines, takes.size_bytes, per_event):
         count = part.count(b"\n") // per_event
         event = entry.event(ticks[place]) if place else first
-        yield _piece(entry, event, part, count, len(part))
+        yield _piece(entry, event, part, count, len(part), times_ns[place : place + count])
         place += count
 
 
@@ -155,8 +156,15 @@ def _cut(lines: bytes, size_bytes: int | None, per_event: int) -> Iterator[bytes
         start = stop
 
 
-def _piece(entry: Entry, first: Event, body: bytes, count: int, size_bytes: int) -> Piece:
+def _piece(
+    entry: Entry,
+    first: Event,
+    body: bytes,
+    count: int,
+    size_bytes: int,
+    times_ns: Sequence[int] = (),
+) -> Piece:
     order = entry.route.order(first)
-    encoder = order.encoder.plugin
-    payload = Payload(first, order.encoder.name, encoder.content_type, body, encoder.packing, count)
+    name, encoder = order.encoder.name, order.encoder.plugin
+    payload = Payload(first, name, encoder.content_type, body, encoder.packing, count, times_ns)
     return Piece(EncodedEvent(order, payload), count, size_bytes)
