@@ -1,6 +1,6 @@
 """How fast a scenario runs with `pace: max`, against a bare loop: `python -m bench.streams`.
 
-The bare loop formats the same lines and writes them in chunks of 500. A stream to a stand-in is
+The bare loop formats the lines of a metric and writes them in chunks of 500; a histogram is 13 lines. A stream to a stand-in is
 measured against `/events` with 64 clients to the same one, too, if there is `wrk`. Times are of the
 processor in Sonda's own process, so that other processes matter little.
 """
@@ -38,6 +38,12 @@ _TEMPLATE: Final = {
 }
 _PODS: Final = {"dynamic_labels": [{"key": "pod", "cardinality": 10}]}
 _FLEET: Final = {"series": {"pod": 100}, "rate": 9}
+_HISTOGRAMS: Final = {
+    **_FLEET,
+    "buckets": [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    "distribution": {"type": "exponential", "rate": 10},
+}
+_FEWER: Final = 10  # histograms are so many times fewer: each is 13 samples
 
 
 class _Stream(NamedTuple):
@@ -49,8 +55,13 @@ class _Stream(NamedTuple):
     entry: Mapping[str, Any]
 
     def __str__(self) -> str:
-        kind = "a fleet" if "series" in self.entry else self.signal_type
+        kind = f"{self.signal_type}, a fleet" if "series" in self.entry else self.signal_type
         return f"{self.encoder} ({kind}) to {self.sink}"
+
+    @property
+    def events(self) -> int:
+        """How many events it has: fewer where each is many samples."""
+        return _EVENTS // _FEWER if self.signal_type == "histogram" else _EVENTS
 
     def per_s(self, sink: Mapping[str, object]) -> float:
         """Run it into *sink*; return its events per second."""
@@ -58,7 +69,7 @@ class _Stream(NamedTuple):
             "name": "cpu",
             "signal_type": self.signal_type,
             "rate": 900,
-            "count": _EVENTS // 100 if "series" in self.entry else _EVENTS,
+            "count": self.events // 100 if "series" in self.entry else self.events,
             "pace": "max",
             "labels": {"host": "a"},
             "encoder": {"type": self.encoder},
@@ -66,8 +77,8 @@ class _Stream(NamedTuple):
         }
         scenario = load_scenario({**document, "sink": dict(sink)}).unwrap()
         reports: list[Report] = []
-        speed = _per_s(lambda: reports.append(run_scenario(scenario).unwrap()))
-        if any(report.ledger.delivered != _EVENTS for report in reports):
+        speed = _per_s(lambda: reports.append(run_scenario(scenario).unwrap()), self.events)
+        if any(report.ledger.delivered != self.events for report in reports):
             raise SystemExit(f"not all delivered: {reports}")
         return speed
 
@@ -77,16 +88,18 @@ _STREAMS: Final = (
     _Stream("metrics", "json_lines", "file", _SINE),
     _Stream("logs", "json_lines", "file", _TEMPLATE),
     _Stream("metrics", "prometheus_text", "file", {**_SINE, **_FLEET}),
+    _Stream("histogram", "prometheus_text", "file", _HISTOGRAMS),
     _Stream("logs", "json_lines", "loki", _TEMPLATE),
     _Stream("metrics", "remote_write", "remote_write", {**_SINE, **_PODS}),
     _Stream("metrics", "remote_write", "remote_write", {**_SINE, **_FLEET}),
+    _Stream("histogram", "remote_write", "remote_write", _HISTOGRAMS),
 )
 
 
-def _per_s(work: Callable[[], object]) -> float:
+def _per_s(work: Callable[[], object], events: int) -> float:
     began_s = process_time()
     work()
-    return _EVENTS / (process_time() - began_s)
+    return events / (process_time() - began_s)
 
 
 def _bare(path: Path) -> None:
@@ -128,7 +141,7 @@ def main() -> None:
         folder = Path(name)
 
         def bare() -> float:
-            return _per_s(lambda: _bare(folder / "bare"))
+            return _per_s(lambda: _bare(folder / "bare"), _EVENTS)
 
         before = bare()
         sys.stdout.write("| stream | events/s | ÷ bare loop | ÷ `/events` |\n|---|---|---|---|\n")
