@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.scenarios import call, steps
-from tests.support.serving import Serving, serving
+from tests.support.serving import NO_TLS, Serving, serving
 
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -63,7 +63,7 @@ def test_all_that_run(server: Serving) -> None:
     endless = _entry("going", generator=constant, count=10**6)
     run_id = call(server, "POST", "/scenarios", endless).json()["id"]
     with httpx.stream(
-        "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, timeout=30
+        "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, verify=NO_TLS
     ) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         text = gzip.decompress(b"".join(answer.iter_raw())).decode()

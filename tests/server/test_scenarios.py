@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.scenarios import call, steps
 from tests.support.serving import Serving, serving
 
 YAML = {"Content-Type": "application/yaml"}
@@ -22,13 +23,11 @@ class Client:
     """A client of one server, which gets a new connection, and so perhaps another worker, each time."""
 
     def __init__(self, server: Serving) -> None:
-        self._url = server.url
+        self._server = server
 
     def __call__(self, method: str, path: str, body: object = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {KEY}", **more.pop("headers", {})}
-        if body is not None:
-            more["json"] = body
-        return httpx.request(method, f"{self._url}{path}", headers=headers, timeout=30, **more)
+        return call(self._server, method, path, body, headers=headers, **more)
 
 
 @pytest.fixture(scope="module", params=["1", "3"])
@@ -43,15 +42,8 @@ def client(
 
 
 def _entry(name: str, **changes: Any) -> dict[str, Any]:
-    entry = {
-        "signal_type": "metrics",
-        "name": name,
-        "rate": 50,
-        "count": 20,
-        "generator": {"type": "step", "step_size": 1},
-        "sink": {"type": "file", "path": f"{name}.txt"},
-    }
-    return {key: value for key, value in {**entry, **changes}.items() if value is not None}
+    entry = steps(name, **{"rate": 50, "count": 20, **changes})
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def test_a_run_from_its_start_to_its_record(client: Client) -> None:
