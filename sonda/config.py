@@ -193,7 +193,8 @@ def _utf8(raw: bytes, what: str) -> str:
 
 def _read_regular(path: Path, limit_bytes: int) -> bytes:
     """Return what a regular file holds, without waiting for the other end of a FIFO."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    waits_not = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+    fd = os.open(path, os.O_RDONLY | waits_not)
     with open(fd, "rb") as file:  # noqa: PTH123  # a descriptor
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "it is no regular file")

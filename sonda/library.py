@@ -11,9 +11,10 @@ from typing import Any, Final, TypeVar
 
 from returns.result import Failure, Result, Success
 
+from sonda.loops import run as run_loop
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.model import Log, Metric, Preview, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
@@ -149,7 +150,7 @@ async def deliver(
     timeout: str | None = None,  # noqa: ASYNC109  # as above
 ) -> Result[Receipt, Problem]:
     """Deliver one event by *pipeline*, with *verify* and *timeout* in place of the event's own."""
-    raw = to_json(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
+    raw = _body(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
     until_s = None
     if (
         timeout is not None
@@ -158,6 +159,15 @@ async def deliver(
     ):
         until_s = asyncio.get_running_loop().time() + seconds(timeout)
     return await then(raw, partial(pipeline.deliver, until_s=until_s))
+
+
+def _body(event: object) -> Result[bytes, Problem]:
+    """Return the HTTP body of an event; fail with `Malformed` for what is none."""
+    if isinstance(event, (Log, Metric, Mapping)):
+        return to_json(event)
+    several = "; emit_many takes several" if isinstance(event, (list, tuple)) else ""
+    got = f"expected a dict, a Log or a Metric, got a value of type {type(event).__name__}"
+    return Failure(Malformed((ValidationIssue("", got + several),)))
 
 
 def _has_timeout(document: Any) -> bool:
@@ -221,12 +231,12 @@ def _no_thread(reason: str) -> Result[Receipt, Problem]:
 def _run(main: Callable[[], Coroutine[Any, Any, A]], no_thread: Callable[[str], A]) -> A:
     """Run a coroutine to its end on an event loop of its own, in a thread where one is running."""
     if not _loop_is_running():
-        return asyncio.run(main())
+        return run_loop(main())
     ended: Future[A] = Future()
 
     def run() -> None:
         try:
-            ended.set_result(asyncio.run(main()))
+            ended.set_result(run_loop(main()))
         except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
             ended.set_exception(exc)
 
@@ -265,7 +275,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`, and with `Unreachable` for what is too long.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .bind(partial(validate, received_ns=now_ns()))
         .bind(partial(preflight, in_server=False))
@@ -280,7 +290,7 @@ def encode(event: AnyEvent) -> Result[bytes, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .map(lambda document: {"sink": _ANY_SINK, **document})
         .bind(partial(validate, received_ns=now_ns()))

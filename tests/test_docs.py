@@ -87,6 +87,11 @@ def test_lines_are_short(page: Path) -> None:
     assert not long
 
 
+def test_the_readme_is_short() -> None:
+    """It leads to the documents, and is none of them."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_no_sentence_becomes_a_list(page: Path) -> None:
     """A line that begins with a number and a full stop is one, wherever it was wrapped."""

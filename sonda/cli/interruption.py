@@ -43,9 +43,11 @@ def run_until_interrupted(main: Coroutine[Any, Any, None]) -> bool:
     """
     import asyncio  # not needed to handle signals
 
+    from sonda.loops import LOOP
+
     gc.freeze()  # what the start made stays: a collection while events are sent looks at the rest
     received: list[int] = []
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=LOOP) as runner:
         loop = runner.get_loop()
         task = loop.create_task(main)
 

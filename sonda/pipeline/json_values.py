@@ -21,6 +21,7 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Decimal, "try float(…)"),
     (Enum, "try its .value"),
     (os.PathLike, "try str(…)"),
+    (BaseException, "try str(…)"),
     (timedelta, "for example 5s, as a text"),
     (date, "a datetime with a time zone is one"),
     ((set, frozenset), "try a list"),

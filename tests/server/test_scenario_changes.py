@@ -106,7 +106,7 @@ def running(server: Serving) -> str:
     [
         ({}, 400, "expected rate or paused"),
         ([], 400, "expected an object"),
-        ({"rate": "1"}, 400, "rate: expected a number, got a string"),
+        ({"rate": "1"}, 400, "rate: expected a number, got a string (leave out the quotes)"),
         ({"speed": 1}, 400, "unknown field 'speed'"),
         ({"rate": 0}, 422, "rate: invalid value 0: expected a number above 0"),
         ({"rate": 2_000_000}, 422, "at most 1,000,000"),

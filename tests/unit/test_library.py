@@ -368,3 +368,65 @@ def test_an_encoder_by_default(tmp_path: Path) -> None:
     event = sonda.Log(message="x", sink=sonda.sinks.File(path=str(tmp_path / "x.log")))
     assert sonda.send(event).confirmed is sonda.Confirmed.ACCEPTED
     assert json.loads((tmp_path / "x.log").read_bytes())["message"] == "x"
+
+
+# --- slips of newcomers ----------------------------------------------------------------------------
+
+SLIPS: dict[str, tuple[Any, str]] = {
+    "text": (
+        "Deploy started",
+        "expected a dict, a Log or a Metric, got a value of type str",
+    ),
+    "several": (
+        [LOG, LOG],
+        "expected a dict, a Log or a Metric, got a value of type list; emit_many takes several",
+    ),
+    "a class": (
+        changed(LOG, sink=sonda.sinks.Stdout),
+        "sink: the class Stdout is no JSON value (try Stdout(…))",
+    ),
+    "an exception": (
+        changed(LOG, log__message=ValueError("x")),
+        "log.message: ValueError is no JSON value (try str(…))",
+    ),
+    "a sink's name": (
+        changed(LOG, sink="stdout"),
+        'sink: expected an object, got a string (for example {"type": "stdout"})',
+    ),
+    "an encoder's name": (
+        changed(LOG, encoder="json_lines"),
+        'encoder: expected an object, got a string (for example {"type": "json_lines"})',
+    ),
+    "labels in a list": (
+        changed(LOG, labels=["env=prod"]),
+        'labels: expected an object, got an array (for example {"env": "prod"})',
+    ),
+    "a number as a label": (
+        changed(LOG, labels={"version": 3}),
+        "labels.version: expected a string, got a number (put it in quotes)",
+    ),
+    "text as a value": (
+        changed(METRIC, metric__value="1.5"),
+        "metric.value: expected a number, got a string (leave out the quotes)",
+    ),
+    "words as a value": (
+        changed(METRIC, metric__value="one"),
+        "metric.value: expected a number, got a string",
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "said"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_has_its_remedy(event: Any, said: str) -> None:
+    """The text says what is wrong, and what was probably meant."""
+    with pytest.raises(sonda.NotDelivered) as raised:
+        sonda.send(event)
+    assert str(raised.value) == said
+
+
+def test_a_class_of_another_name() -> None:
+    """Names those that there are."""
+    with pytest.raises(AttributeError, match="; there are File, HttpPush, Kafka, Loki, "):
+        _ = sonda.sinks.Prometheus
+    with pytest.raises(AttributeError, match="; there are InfluxLp, JsonLines, "):
+        _ = sonda.encoders.Json

@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import select
 import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.unix import has_unsent
+from sonda.pipeline.net.unix import BROKEN, HANG_UP, POLLIN, POLLOUT, has_unsent, poll
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
-_BROKEN: Final = select.POLLHUP | select.POLLERR
-_HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
 CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
 _BREATH: Final = 16  # after so many pieces others have their turn
@@ -33,6 +30,16 @@ _TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ac
 
 Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 """Begins something, or gives what has begun."""
+
+
+class Listener(Protocol):
+    """Whoever is called with what a connection receives, where it is received."""
+
+    def feed(self, received: bytes) -> None:
+        """Take some bytes; none at the end of the stream."""
+
+    def fail(self, exc: OSError) -> None:
+        """Take note that nothing more can be received."""
 
 
 def words(exc: Exception) -> str:
@@ -96,6 +103,7 @@ class Socket:
         self._receipts = 0
         self._watching: asyncio.AbstractEventLoop | None = None  # for input
         self._arriving: asyncio.Future[bytes | None] | None = None
+        self.listener: Listener | None = None
         self._failure: OSError | None = None  # that came right behind what was received
         self._unacked_since_s: float | None = None
         self.sent_bytes = 0
@@ -120,9 +128,37 @@ class Socket:
                 self._unacked_since_s = monotonic()
         return not rest
 
+    def send_at_once(self, data: bytes) -> int:
+        """Send what the kernel takes without waiting; return how many bytes, none where it is broken.
+
+        What a broken connection has to say `send` and `receive` raise.
+        """
+        try:
+            sent = self._sock.send(data)
+        except OSError:  # `BlockingIOError` is one, too
+            return 0
+        self.sent_bytes += sent
+        if self._unacked_since_s is None:
+            self._unacked_since_s = monotonic()
+        return sent
+
+    def listen(self, listener: Listener) -> None:
+        """Hand all that is received to *listener*, until `listener` is set to something else.
+
+        The loop goes on watching a kept connection, so that none of its requests has to begin.
+        """
+        self.listener = listener
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop()
+            self._watching.add_reader(self._sock, self._on_input)
+
+    def has_room(self) -> bool:
+        """Return whether some bytes can be sent at once, or the connection is broken."""
+        return bool(self._poll(POLLOUT))
+
     async def wait_for_room(self) -> None:
         """Wait until some bytes can be sent at once, or the connection is broken."""
-        while not self._poll(select.POLLOUT):
+        while not self.has_room():
             await self._writable(None)
 
     async def receive(self) -> bytes:
@@ -147,6 +183,9 @@ class Socket:
     def _on_input(self) -> None:
         """Receive for whoever waits, and go on to watch only where nothing follows."""
         # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
+        if self.listener is not None:
+            self._hand_on()
+            return
         arriving, received, is_quiet = self._arriving, None, False
         if arriving is not None and not arriving.done():
             try:
@@ -159,6 +198,25 @@ class Socket:
             arriving.set_result(received)
         if not is_quiet:
             self._unwatch()
+
+    def _hand_on(self) -> None:
+        """Receive for the listener until it has heard enough, or nothing follows for now."""
+        for _ in range(_BREATH):
+            if self.listener is None:
+                return
+            try:
+                received = self._sock.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._unwatch()
+                self.listener.fail(exc)
+                return
+            if not received:
+                self._unwatch()
+            self.listener.feed(received)
+        if self._watching is not None:  # a peer that floods us would keep the loop
+            self._watching.call_soon(self._hand_on)
 
     def _unwatch(self) -> None:
         if self._watching is not None and not self._watching.is_closed():
@@ -200,7 +258,7 @@ class Socket:
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
-        return bool(self._poll() & _HANG_UP)
+        return bool(self._poll() & HANG_UP)
 
     def is_stalled(self) -> bool:
         """Return whether what was sent earlier does not get through; ask before each reuse.
@@ -223,7 +281,7 @@ class Socket:
     async def wait_until_acked(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
         while self._has_unacked():
-            if self._poll() & _BROKEN:
+            if self._poll() & BROKEN:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             self.take_input()
             await asyncio.sleep(_SETTLE_POLL_S)
@@ -232,6 +290,7 @@ class Socket:
         """Close so that what was sent arrives: unread input would turn the close into a reset."""
         if self._sock.fileno() == -1:
             return
+        self.listener = None
         self._unwatch()
         try:
             self._sock.shutdown(socket.SHUT_WR)
@@ -240,11 +299,8 @@ class Socket:
             pass
         self._sock.close()
 
-    def _poll(self, events: int = select.POLLIN | _HANG_UP) -> int:
-        poller = select.poll()
-        poller.register(self._sock, events)
-        pending = poller.poll(0)
-        return pending[0][1] if pending else 0
+    def _poll(self, events: int = POLLIN | HANG_UP) -> int:
+        return poll(self._sock, events)
 
     async def _writable(self, until: asyncio.Future[Any] | None) -> None:
         loop = asyncio.get_running_loop()

@@ -14,10 +14,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import begin_in_thread
+from sonda.pipeline.net.unix import NO_FOLLOW, TO_PASS, TO_READ
 from sonda.pipeline.problems import Forbidden, Problem, Unreachable
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.paths import encodable
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from sonda.pipeline.net import AccessPolicy
 
 _KEPT_CONTEXTS: Final = 64
-_TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILES: Final = ("ca_cert", "client_cert", "client_key")
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -54,13 +54,15 @@ class KafkaTls(Tls):
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Pem:
+class Pem(Struct, frozen=True):
     """What is in the files, for a library that speaks TLS itself."""
 
-    ca_cert: bytes | None = field(default=None, repr=False)
-    client_cert: bytes | None = field(default=None, repr=False)
-    client_key: bytes | None = field(default=None, repr=False)
+    ca_cert: bytes | None = None
+    client_cert: bytes | None = None
+    client_key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Pem()"  # a key is for nobody to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
     path = encodable(path)
     if confinement is None:
-        fd = os.open(path, _TO_READ)
+        fd = os.open(path, TO_READ)
     else:
         path = str(confinement.file_root / path)
         fd = _open_below(path, confinement)
@@ -209,13 +211,13 @@ def _open_below(path: str, confinement: AccessPolicy) -> int:
     root, *folders, name = _way(path, confinement)
     with ExitStack() as closing:
         try:
-            here = os.open(root, _TO_PASS)
+            here = os.open(root, TO_PASS)
             closing.callback(os.close, here)
             for folder in folders:
-                here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+                here = os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=here)
                 closing.callback(os.close, here)
             _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
-            return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+            return os.open(name, TO_READ | NO_FOLLOW, dir_fd=here)
         except OSError as exc:
             _way(path, confinement)  # it may lead elsewhere by now
             raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
