@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from . import visible
 from .load import find_wrk
 from .measure import FAILURES, Echo, Plan, measure, say
 from .report import events_table, results_page, targets_table
@@ -22,15 +23,19 @@ from .versions import versions
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 START: Final = "start"
 MEMORY: Final = "memory"
-NAMES: Final = (*(row.name for row in ROWS), START, MEMORY)
+VISIBLE: Final = "visible"
+NAMES: Final = (*(row.name for row in ROWS), START, MEMORY, VISIBLE)
 QUICK: Final = Plan(clients=(1, 64), seconds=1, rounds=1, is_quick=True)
-QUICK_NAMES: Final = tuple(name for name in NAMES if name != MEMORY)
-"""A million events take minutes, which is not quick: whoever wants them names them."""
+QUICK_NAMES: Final = tuple(name for name in NAMES if name not in (MEMORY, VISIBLE))
+"""A million events, and some products' sight of one, take minutes: whoever wants them names them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the options name."""
     options = _parser().parse_args(argv)
+    if options.rows == (VISIBLE,):
+        _write_visible(is_quick=options.quick)
+        return 0
     if find_wrk() is None:
         say("wrk is not installed: run `make backends`")
         return 1
@@ -44,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
     print(f"{events_table(figures)}\n\n{targets_table(figures)}")
     full = not options.rows and plan == Plan()
+    if VISIBLE in (options.rows or names):
+        _write_visible(is_quick=options.quick)
     if full or options.write:
         RESULTS.write_text(results_page(figures, plan, versions()), encoding="utf-8")
         say(f"written to {RESULTS.name}")
@@ -68,6 +75,15 @@ def _run(names: Sequence[str], plan: Plan, folder: Path) -> Figures:
                 results[row.name] = measure(row, echo, plan, folder / row.name.replace("/", "-"))
     memory = _memory(folder / MEMORY) if MEMORY in names else None
     return Figures(results, echo.measured, logging_echo.measured, start, memory)
+
+
+def _write_visible(*, is_quick: bool) -> None:
+    """Measure how soon events are seen, print it, and write it unless that was quick."""
+    shown = visible.measure(is_quick=is_quick)
+    print(shown)
+    if not is_quick:
+        visible.PAGE.write_text(visible.page(shown, versions()), encoding="utf-8")
+        say(f"written to {visible.PAGE.name}")
 
 
 def _memory(folder: Path) -> Memory | None:
