@@ -1,5 +1,8 @@
 # Two commands do all the set-up: `make run` serves, `make test` tests.
 
+# Without compiled bytecode each of the programs that the tests start compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 PORT   ?= 8080
 VENV   := .venv
@@ -9,9 +12,12 @@ READY  := $(VENV)/.ready
 BARE   := .venv-bare
 PYTEST := $(BIN)/python -m pytest
 JOBS   ?= auto
-LONG   := $(addprefix tests/,backends faults property fuzz conformance)
+# Many tests wait, for a process or for a time-out: twice as many jobs as cores keep these busy.
+TWICE  := $(or $(filter-out auto,$(JOBS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'))
+SHORT  := not backend and not long
 MEETS_EXTRAS := $(addprefix tests/,unit sinks cli server/test_http.py server/test_openapi.py server/test_docs_page.py \
-	server/test_config.py test_cases.py test_encoders.py test_docs.py test_readme.py test_scenario_gallery.py)
+	server/test_config.py test_cases.py test_encoders.py test_docs.py test_library_programs.py test_platforms.py test_readme.py \
+	test_scenario_gallery.py)
 
 .PHONY: pictures docs docs-serve dist changelog reference help run test-fast test test-all fuzz bare check audit backends loki protobuf bench profile format clean
 
@@ -21,21 +27,21 @@ help: ## say what can be made
 run: $(SERVES) ## serve on 127.0.0.1:8080; another port: make run PORT=9000
 	@$(BIN)/python tools/run.py --port $(PORT)
 
-test-fast: $(READY) ## the unit and property tests, in under 30 seconds
-	$(PYTEST) --numprocesses $(JOBS) tests/unit tests/property
+test-fast: $(READY) ## the unit and property tests
+	$(PYTEST) --numprocesses $(JOBS) -m "not long" tests/unit tests/property
 
-test: $(READY) ## all but what `test-all` adds; a quarter of an hour on two cores
-	$(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "not backend"
+test: $(READY) ## all but what `test-all` adds
+	$(PYTEST) --numprocesses $(TWICE) --dist worksteal -m "$(SHORT)"
 
-test-all: $(READY) ## the rest: real products, long rounds of faults and fuzzing, no extras, checks
-	FAULTS=full PROPERTIES=full FUZZ=some $(PYTEST) --numprocesses $(JOBS) --dist worksteal $(LONG)
+test-all: $(READY) ## the rest: real products, what takes long, long rounds of faults and fuzzing, no extras, checks
+	FAULTS=full PROPERTIES=full FUZZ=some $(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "backend or long or rounds"
 	$(MAKE) bare check audit
 
 fuzz: $(READY) ## half an hour of bodies and requests that are meant to hurt; FUZZ_SEED=… repeats a run
 	FUZZ=full $(PYTEST) tests/fuzz tests/conformance
 
 bare: $(BARE)/.ready ## run what may meet an extra that is not installed, where none is
-	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(MEETS_EXTRAS)
+	$(BARE)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "$(SHORT)" $(MEETS_EXTRAS)
 
 check: $(READY) ## lint, types, layers, and the wheel in an empty environment
 	$(BIN)/ruff check .

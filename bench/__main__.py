@@ -5,93 +5,125 @@ from __future__ import annotations
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeVar
 
-from . import visible
+from . import summary
 from .load import find_wrk
-from .measure import FAILURES, Echo, Plan, measure, say
-from .report import events_table, results_page, targets_table
+from .measure import Echo, Measured, Plan, Result, failure, measure, say
+from .programs import PROGRAMS, run_program
+from .report import results_page, tables, targets_table
 from .rows import ROWS
 from .server import run_echo
-from .server_costs import Memory, measure_memory, measure_start
+from .server_costs import QUICK_TRIES, TRIES, Memory, Start, measure_memory, measure_start
 from .targets import Figures
 from .versions import versions
 
-RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 START: Final = "start"
 MEMORY: Final = "memory"
-VISIBLE: Final = "visible"
-NAMES: Final = (*(row.name for row in ROWS), START, MEMORY, VISIBLE)
+NAMES: Final = (
+    *(START, *(row.name for row in ROWS)),
+    *(*(program.name for program in PROGRAMS), MEMORY),
+)
 QUICK: Final = Plan(clients=(1, 64), seconds=1, rounds=1, is_quick=True)
-QUICK_NAMES: Final = tuple(name for name in NAMES if name not in (MEMORY, VISIBLE))
-"""A million events, and some products' sight of one, take minutes: whoever wants them names them."""
+QUICK_NAMES: Final = tuple(name for name in NAMES if name != MEMORY)
+"""A million events take minutes, which is not quick: whoever wants them names them."""
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the options name."""
     options = _parser().parse_args(argv)
-    if options.rows == (VISIBLE,):
-        _write_visible(is_quick=options.quick)
-        return 0
     if find_wrk() is None:
         say("wrk is not installed: run `make backends`")
         return 1
     plan = _plan(options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started is ended
+    run = Run(plan)
+    is_whole = not options.rows and plan == Plan()
     try:
         with TemporaryDirectory(prefix="sonda-bench-") as folder:
             names = QUICK_NAMES if options.quick else NAMES
-            figures = _run(options.rows or names, plan, Path(folder))
+            run.measure(options.rows or names, Path(folder))
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    print(f"{events_table(figures)}\n\n{targets_table(figures)}")
-    full = not options.rows and plan == Plan()
-    if VISIBLE in (options.rows or names):
-        _write_visible(is_quick=options.quick)
-    if full or options.write:
-        RESULTS.write_text(results_page(figures, plan, versions()), encoding="utf-8")
-        say(f"written to {RESULTS.name}")
-    return 0
+        say("interrupted: what has been measured is shown")
+        is_whole = False
+    print(f"{tables(run.figures)}\n\n{targets_table(run.figures)}")
+    if is_whole or options.write:
+        summary.RESULTS.write_text(results_page(run.figures, plan, versions()), encoding="utf-8")
+        summary.write()
+        say(f"written to {summary.RESULTS.name}")
+    return 128 + signal.SIGINT if run.was_interrupted else 0
 
 
-def _run(names: Sequence[str], plan: Plan, folder: Path) -> Figures:
-    start = measure_start(folder / START) if START in names else None
-    results = {}
-    with (
-        run_echo(folder / "echo") as running,
-        run_echo(folder / "logging-echo", "--access-log") as running_with_log,
-    ):
-        echo, logging_echo = Echo(running, plan), Echo(running_with_log, plan)
-        echo.warm_up()
-        for clients in plan.clients:
-            say(f"echo, {clients} clients")
-            echo.measure(clients)
-            logging_echo.measure(clients)
-        for row in ROWS:
-            if row.name in names:
-                results[row.name] = measure(row, echo, plan, folder / row.name.replace("/", "-"))
-    memory = _memory(folder / MEMORY) if MEMORY in names else None
-    return Figures(results, echo.measured, logging_echo.measured, start, memory)
+class Run:
+    """One run: what it has measured so far is in its *figures*, whatever ends it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._results: dict[str, Result] = {}
+        self._echo: dict[int, list[Measured]] = {}
+        self._logging_echo: dict[int, list[Measured]] = {}
+        self._start: Start | None = None
+        self._memory: Memory | None = None
+        self._programs: dict[str, str] = {}
+        self.was_interrupted = True
+
+    @property
+    def figures(self) -> Figures:
+        """What has been measured."""
+        return Figures(
+            self._results,
+            self._echo,
+            self._logging_echo,
+            self._start,
+            self._memory,
+            self._programs,
+        )
+
+    def measure(self, names: Sequence[str], folder: Path) -> None:
+        """Measure all that is named; what fails is reported, and all else is measured."""
+        if START in names:
+            tries = QUICK_TRIES if self._plan.is_quick else TRIES
+            self._start = _attempt(START, partial(measure_start, folder / START, tries))
+        if any(row.name in names for row in ROWS):
+            self._measure_rows(names, folder)
+        for program in PROGRAMS:
+            if program.name in names:
+                printed = run_program(program, is_quick=self._plan.is_quick)
+                self._programs[program.title] = printed
+        if MEMORY in names:
+            self._memory = _attempt(MEMORY, partial(measure_memory, folder / MEMORY))
+        self.was_interrupted = False
+
+    def _measure_rows(self, names: Sequence[str], folder: Path) -> None:
+        with (
+            run_echo(folder / "echo") as running,
+            run_echo(folder / "logging-echo", "--access-log") as running_with_log,
+        ):
+            echo, logging_echo = Echo(running, self._plan), Echo(running_with_log, self._plan)
+            self._echo, self._logging_echo = echo.measured, logging_echo.measured
+            echo.warm_up()
+            for clients in self._plan.clients:
+                say(f"echo, {clients} clients")
+                echo.measure(clients)
+                logging_echo.measure(clients)
+            for row in ROWS:
+                if row.name in names:
+                    place = folder / row.name.replace("/", "-")
+                    self._results[row.name] = measure(row, echo, self._plan, place)
 
 
-def _write_visible(*, is_quick: bool) -> None:
-    """Measure how soon events are seen, print it, and write it unless that was quick."""
-    shown = visible.measure(is_quick=is_quick)
-    print(shown)
-    if not is_quick:
-        visible.PAGE.write_text(visible.page(shown, versions()), encoding="utf-8")
-        say(f"written to {visible.PAGE.name}")
-
-
-def _memory(folder: Path) -> Memory | None:
-    (loki,) = (row for row in ROWS if row.name == "loki")
+def _attempt(name: str, work: Callable[[], T]) -> T | None:
+    """Return what *work* measures, or nothing if it fails: the rest is not to be lost."""
     try:
-        return measure_memory(loki, folder)
-    except FAILURES as exc:  # what has been measured before is not to be lost
-        say(f"memory: failed: {exc}")
+        return work()
+    except Exception as exc:  # noqa: BLE001  # as in `measure`
+        say(f"{name}: failed: {failure(exc)}")
         return None
 
 
@@ -121,7 +153,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--rounds", type=int, help="of which the median is shown")
     parser.add_argument("--clients", type=_numbers, help="how many at a time, as in 1,16,64")
     parser.add_argument("--workers", type=int, default=1, help="processes that serve")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} in any case")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write {summary.RESULTS.name} in any case"
+    )
     return parser
 
 

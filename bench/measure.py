@@ -130,8 +130,8 @@ def measure(row: Row, echo: Echo, plan: Plan, folder: Path) -> Result:
             return _Run(row, echo, plan, destination, server).result()
     except AbsentError as exc:
         return Result(row.name, problem=str(exc), absent=True)
-    except FAILURES as exc:
-        return Result(row.name, problem=str(exc) or type(exc).__name__)
+    except Exception as exc:  # noqa: BLE001  # whatever it is, the other rows are measured
+        return Result(row.name, problem=failure(exc))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +266,14 @@ def ask_once(request: Request) -> None:
         if exc.code in CANNOT:
             raise AbsentError(answer) from None
         raise BenchError(answer) from None
+
+
+def failure(exc: Exception) -> str:
+    """Return why something could not be measured; what nobody expects is named by its type."""
+    text = str(exc)
+    if isinstance(exc, FAILURES) and text:
+        return text
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 def say(line: str) -> None:

@@ -7,12 +7,14 @@ from statistics import median
 from typing import Final
 
 from .measure import Cell, Measured, Plan, Result
+from .server_costs import Start
 from .targets import Figures, Target, targets
 
 COLUMNS: Final = (
     *("destination", "clients", "events/s", "÷ echo", "÷ direct", "p50 ms", "p99 ms"),
     *("CPU µs/event", "connections", "pushes/event", "system calls", "wake-ups", "memory MB", ""),
 )
+START_COLUMNS: Final = ("command", "CPU ms", "÷ `python -c pass`")
 TARGET_COLUMNS: Final = ("target", "wanted", "measured", "")
 VERDICTS: Final = {True: "met", False: "**not met**", None: "not measured"}
 
@@ -24,7 +26,7 @@ def results_page(figures: Figures, plan: Plan, versions: Iterable[tuple[str, str
 
 Written by `make bench`, and by nothing else. {_explained(plan)}
 
-{events_table(figures)}
+{tables(figures)}
 
 ## Targets
 
@@ -34,6 +36,23 @@ Written by `make bench`, and by nothing else. {_explained(plan)}
 
 {facts}
 """
+
+
+def tables(figures: Figures) -> str:
+    """Render what was measured: the events, and below titles what else there is."""
+    parts = [events_table(figures)]
+    if figures.start is not None:
+        parts.append(f"## The start\n\n{start_table(figures.start)}")
+    parts += [f"## {title}\n\n{printed}" for title, printed in figures.programs.items()]
+    return "\n\n".join(parts)
+
+
+def start_table(start: Start) -> str:
+    """Render what commands take of the processors."""
+    rows = [("python -c pass", f"{start.python_ms:.1f}", "")]
+    for name, command in start.commands.items():
+        rows.append((name, f"{command.cpu_ms:.1f}", f"{command.of_python:.1f}"))
+    return table(START_COLUMNS, rows)
 
 
 def _explained(plan: Plan) -> str:
@@ -51,6 +70,8 @@ competes for its cores, so that the ratios say more than the numbers.
   has counted, warm-up included (for tcp, its reads); every event answered with 200 must have arrived, or the row has failed.
 - **system calls** and **wake-ups** of the event loop are per event, of one client alone, while `strace` counts them.
 - **memory** is what is resident before the first and after the last measurement of a row.
+- The start of a command is the median of 20 of its processor time, user and system, run in turns with `python -c pass`; names
+  without `sonda` are what `sonda emit log hello` sends to.
 - A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS; `/rules`: allowed by the last of 100 `--allow-destination`), or a file;
   `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series."""
 

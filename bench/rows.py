@@ -221,6 +221,11 @@ _LINES: Final = _log("json_lines")
 _OTLP: Final = _log("otlp")
 EXAMPLE: Final = _body(_LINES, {"type": "stdout"})  # what the echo is sent
 
+MEMORY_ROW: Final = Row(
+    "memory", {**_LINES, "labels": {**LABELS, "number": "<<NUMBER>>"}}, partial(_http, _loki)
+)
+"""No two events have the same labels: what is kept for each set of labels adds up."""
+
 ROWS: Final = (
     Row("stdout", _LINES, partial(_file, {"type": "stdout"}, lambda server: server.stdout)),
     Row(

@@ -1,44 +1,50 @@
-"""What the server costs besides time per event: its start, and its memory in the long run."""
+"""What Sonda costs besides time per event: its start, and a server's memory in the long run."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Final
 
 from .load import post
 from .measure import ask_once, say
 from .processes import rss_mb
-from .rows import Row
+from .rows import MEMORY_ROW
 from .server import run_server
 from .stand_in.running import run_stand_in
 
-TRIES: Final = 3
+SONDA: Final = Path(sys.executable).with_name("sonda")
+READY_TRIES: Final = 3
+TRIES: Final = 20
+QUICK_TRIES: Final = 3
 CLIENTS: Final = 64
 CHUNK_S: Final = 2
 EARLY_EVENTS: Final = 100_000
 LATE_EVENTS: Final = 1_000_000
-IMPORT: Final = """
-from time import perf_counter
-start = perf_counter()
-import sonda
-print(perf_counter() - start)
-"""
+NOTHING: Final = (sys.executable, "-c", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Medians of what a command takes of the processors, and beside Python that does nothing."""
+
+    cpu_ms: float
+    of_python: float
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Medians of a few starts, with Python's compiled files there already."""
+    """What it takes until something has started, with Python's compiled files there already."""
 
     ready_s: float
-    import_s: float
-    emit_of_python: Mapping[str, float]
-    """How many times as long as `python -c pass` one `sonda emit` takes, by where to."""
+    python_ms: float
+    commands: Mapping[str, Command]
+    """By what is shown of them; an emit by where to, such as `file`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,42 @@ class Memory:
     late_mb: float
 
 
-def measure_start(folder: Path) -> Start:
-    """Start a server, and import the library, a few times."""
+def measure_start(folder: Path, tries: int = TRIES) -> Start:
+    """Start a server a few times, and commands in turns with Python alone."""
     folder.mkdir()
     say("start")
+    ready_s = median(_ready_s(folder / str(number)) for number in range(READY_TRIES))
+    with (
+        run_stand_in(folder / "tcp", "tcp") as tcp,
+        run_stand_in(folder / "http", "http") as http,
+        run_server(folder / "server") as server,
+    ):
+        emit = (str(SONDA), "emit", "log", "hello", "--to")
+        commands: dict[str, tuple[str, ...]] = {
+            "file": (*emit, f"file={folder / 'events'}"),
+            "tcp": (*emit, f"tcp={tcp.address}"),
+            "loki": (*emit, f"loki=http://{http.address}"),
+            "--server": (*emit, "stdout", "--server", server.url),
+            "sonda --help": (str(SONDA), "--help"),
+            "sonda --version": (str(SONDA), "--version"),
+            "sonda emit log TAB": (str(SONDA),),
+            "import sonda": (sys.executable, "-c", "import sonda"),
+        }
+        return _measured(ready_s, commands, tries)
+
+
+def _measured(ready_s: float, commands: Mapping[str, Sequence[str]], tries: int) -> Start:
+    everything = {"": NOTHING, **commands}
+    times_ms: dict[str, list[float]] = {name: [] for name in everything}
+    for command in everything.values():
+        cpu_ms(command)  # Python compiles what it has not seen yet
+    for _ in range(tries):
+        for name, command in everything.items():
+            times_ms[name].append(cpu_ms(command))
+    python_ms = median(times_ms.pop(""))
+    made = {name: median(times) for name, times in times_ms.items()}
     return Start(
-        ready_s=median(_ready_s(folder / str(number)) for number in range(TRIES)),
-        import_s=median(_import_s() for _ in range(TRIES)),
-        emit_of_python=_emits(folder),
+        ready_s, python_ms, {name: Command(ms, ms / python_ms) for name, ms in made.items()}
     )
 
 
@@ -67,49 +101,34 @@ def _ready_s(folder: Path) -> float:
         return server.ready_s
 
 
-def _import_s() -> float:
-    command = (sys.executable, "-c", IMPORT)
-    return float(subprocess.run(command, capture_output=True, check=True).stdout)
+def cpu_ms(command: Sequence[str]) -> float:
+    """Return the time on a processor that a command takes; raise `CalledProcessError` if it fails.
 
-
-def _emits(folder: Path) -> dict[str, float]:
-    """Time an emit to each of a few destinations, and `python -c pass` beside it."""
+    It runs as from a shell, whatever this one says of compiled files: else all would be compiled.
+    """
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    if command == (str(SONDA),):  # as bash completes `sonda emit log --`
+        words = {"COMP_WORDS": "sonda emit log --", "COMP_CWORD": "3"}
+        env |= {"_SONDA_COMPLETE": "bash_complete", **words}
     with (
-        run_stand_in(folder / "tcp", "tcp") as tcp,
-        run_stand_in(folder / "http", "http") as http,
-        run_server(folder / "server") as server,
+        open(os.devnull, "r+b") as null,  # noqa: PTH123
+        subprocess.Popen(command, env=env, stdin=null, stdout=null, stderr=null) as running,
     ):
-        flags = {
-            "file": ("--to", f"file={folder / 'events'}"),
-            "tcp": ("--to", f"tcp={tcp.address}"),
-            "loki": ("--to", f"loki=http://{http.address}"),
-            "--server": ("--to", "stdout", "--server", server.url),
-        }
-        emit = (sys.executable, "-m", "sonda", "emit", "log", "hello")
-        return {name: _of_python((*emit, *words)) for name, words in flags.items()}
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    return (used.ru_utime + used.ru_stime) * 1000
 
 
-def _of_python(command: Sequence[str]) -> float:
-    """Return how many times as long it takes as Python alone, by the shortest of a few tries."""
-    nothing = (sys.executable, "-c", "pass")
-    tries = [(_duration_s(command), _duration_s(nothing)) for _ in range(TRIES)]
-    return min(ours for ours, _ in tries) / min(bare for _, bare in tries)
-
-
-def _duration_s(command: Sequence[str]) -> float:
-    began_s = perf_counter()
-    subprocess.run(command, capture_output=True, check=True)
-    return perf_counter() - began_s
-
-
-def measure_memory(row: Row, folder: Path) -> Memory:
+def measure_memory(folder: Path) -> Memory:
     """Send a million events to one server; that takes minutes."""
     folder.mkdir()
     with (
-        row.start(folder / "destination") as destination,
+        MEMORY_ROW.start(folder / "destination") as destination,
         run_server(folder / "server", *destination.flags) as server,
     ):
-        request = row.request(server.url, destination)
+        request = MEMORY_ROW.request(server.url, destination)
         ask_once(request)
         sent = 0
 

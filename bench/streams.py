@@ -1,27 +1,34 @@
 """How fast a scenario runs with `pace: max`, against a bare loop: `python -m bench.streams`.
 
-The bare loop formats the same lines and writes them in chunks of 500. Times are of this process's
-processor, so that other processes matter little.
+The bare loop formats the lines of a metric and writes them in chunks of 500; a histogram is 13 lines. A stream to a stand-in is
+measured against `/events` with 64 clients to the same one, too, if there is `wrk`. Times are of the
+processor in Sonda's own process, so that other processes matter little.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from time import process_time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sonda.pipeline.scenarios.report import Report
 from sonda.scenarios import load_scenario, run_scenario
 
+from .load import find_wrk
+from .measure import post_and_watch
+from .rows import ROWS, Destination
+from .server import run_server
 from .stand_in.running import run_stand_in
+from .targets import MANY
 
 _CHUNK: Final = 500
 _EVENTS: Final = 200_000
+_LOAD_S: Final = 2
 _SINE: Final = {"generator": {"type": "sine", "amplitude": 5, "period_secs": 60}}
 _TEMPLATE: Final = {
     "log_generator": {
@@ -31,21 +38,68 @@ _TEMPLATE: Final = {
 }
 _PODS: Final = {"dynamic_labels": [{"key": "pod", "cardinality": 10}]}
 _FLEET: Final = {"series": {"pod": 100}, "rate": 9}
-_ROWS: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (
-    ("metrics", "prometheus_text", "file", _SINE),
-    ("metrics", "json_lines", "file", _SINE),
-    ("logs", "json_lines", "file", _TEMPLATE),
-    ("metrics", "prometheus_text", "file", {**_SINE, **_FLEET}),
-    ("logs", "json_lines", "loki", _TEMPLATE),
-    ("metrics", "remote_write", "remote_write", {**_SINE, **_PODS}),
+_HISTOGRAMS: Final = {
+    **_FLEET,
+    "buckets": [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    "distribution": {"type": "exponential", "rate": 10},
+}
+_FEWER: Final = 10  # histograms are so many times fewer: each is 13 samples
+
+
+class _Stream(NamedTuple):
+    """A stream to measure, and what its entry says beside the usual."""
+
+    signal_type: str
+    encoder: str
+    sink: str
+    entry: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        kind = f"{self.signal_type}, a fleet" if "series" in self.entry else self.signal_type
+        return f"{self.encoder} ({kind}) to {self.sink}"
+
+    @property
+    def events(self) -> int:
+        """How many events it has: fewer where each is many samples."""
+        return _EVENTS // _FEWER if self.signal_type == "histogram" else _EVENTS
+
+    def per_s(self, sink: Mapping[str, object]) -> float:
+        """Run it into *sink*; return its events per second."""
+        document = {
+            "name": "cpu",
+            "signal_type": self.signal_type,
+            "rate": 900,
+            "count": self.events // 100 if "series" in self.entry else self.events,
+            "pace": "max",
+            "labels": {"host": "a"},
+            "encoder": {"type": self.encoder},
+            **self.entry,
+        }
+        scenario = load_scenario({**document, "sink": dict(sink)}).unwrap()
+        reports: list[Report] = []
+        speed = _per_s(lambda: reports.append(run_scenario(scenario).unwrap()), self.events)
+        if any(report.ledger.delivered != self.events for report in reports):
+            raise SystemExit(f"not all delivered: {reports}")
+        return speed
+
+
+_STREAMS: Final = (
+    _Stream("metrics", "prometheus_text", "file", _SINE),
+    _Stream("metrics", "json_lines", "file", _SINE),
+    _Stream("logs", "json_lines", "file", _TEMPLATE),
+    _Stream("metrics", "prometheus_text", "file", {**_SINE, **_FLEET}),
+    _Stream("histogram", "prometheus_text", "file", _HISTOGRAMS),
+    _Stream("logs", "json_lines", "loki", _TEMPLATE),
+    _Stream("metrics", "remote_write", "remote_write", {**_SINE, **_PODS}),
+    _Stream("metrics", "remote_write", "remote_write", {**_SINE, **_FLEET}),
+    _Stream("histogram", "remote_write", "remote_write", _HISTOGRAMS),
 )
-"""Signal type, encoder, sink, and what else the entry says."""
 
 
-def _per_second(work: Callable[[], object]) -> float:
+def _per_s(work: Callable[[], object], events: int) -> float:
     began_s = process_time()
     work()
-    return _EVENTS / (process_time() - began_s)
+    return events / (process_time() - began_s)
 
 
 def _bare(path: Path) -> None:
@@ -58,48 +112,46 @@ def _bare(path: Path) -> None:
             file.write("".join(lines).encode())
 
 
-def _run(folder: Path, signal: str, encoder: str, sink: str, entry: dict[str, Any]) -> float:
-    """Run an entry; return its speed, without the time that the stand-in takes to start."""
-    document = {
-        "name": "cpu",
-        "signal_type": signal,
-        "rate": 900,
-        "count": _EVENTS // 100 if "series" in entry else _EVENTS,
-        "pace": "max",
-        "labels": {"host": "a"},
-        "encoder": {"type": encoder},
-        **entry,
-    }
-    with _destination(folder, sink) as options:
-        scenario = load_scenario({**document, "sink": {"type": sink, **options}}).unwrap()
-        reports: list[Report] = []
-        speed = _per_second(lambda: reports.append(run_scenario(scenario).unwrap()))
-    if any(report.ledger.delivered != _EVENTS for report in reports):
-        raise SystemExit(f"not all delivered: {reports}")
-    return speed
+def _measured(stream: _Stream, folder: Path) -> tuple[float, float | None]:
+    """Return the speed of a stream, and that of `/events` to the same stand-in, if there is one."""
+    folder.mkdir()
+    if stream.sink == "file":
+        return stream.per_s({"type": "file", "path": str(folder / "lines")}), None
+    with run_stand_in(folder / "stand-in", "http") as stand_in:
+        sink = {"type": stream.sink, "url": f"http://{stand_in.address}"}
+        if find_wrk() is None:
+            return stream.per_s(sink), None
+        with run_server(folder / "server") as server:
+            row = next(row for row in ROWS if row.name == stream.sink)
+            request = row.request(server.url, Destination(sink))
 
+            def events_per_s() -> float:
+                load = post_and_watch(request, server.pid, clients=MANY, seconds=_LOAD_S)
+                return 1e6 / load.cpu_us
 
-@contextmanager
-def _destination(folder: Path, sink: str) -> Iterator[dict[str, str]]:
-    """Run a stand-in, unless the sink is `file`; yield where it is, as options of the sink."""
-    if sink == "file":
-        yield {"path": str(folder)}
-        return
-    with run_stand_in(folder, "http") as stand_in:
-        yield {"url": f"http://{stand_in.address}"}
+            events_per_s()  # the first connections, and the caches
+            before = events_per_s()
+            speed = stream.per_s(sink)
+            return speed, fmean((before, events_per_s()))
 
 
 def main() -> None:
-    """Measure each row, and print a table."""
-    with TemporaryDirectory() as folder:
-        bare = _per_second(lambda: _bare(Path(folder) / "bare"))
-        sys.stdout.write(f"| bare loop | {bare:,.0f} | 1.00 |\n")
-        for number, row in enumerate(_ROWS):
-            speed = _run(Path(folder) / str(number), *row)
-            kind = "a fleet" if "series" in row[3] else row[0]
-            sys.stdout.write(
-                f"| {row[1]} ({kind}) to {row[2]} | {speed:,.0f} | {speed / bare:.2f} |\n"
-            )
+    """Measure each stream, and print a table."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def bare() -> float:
+            return _per_s(lambda: _bare(folder / "bare"), _EVENTS)
+
+        before = bare()
+        sys.stdout.write("| stream | events/s | ÷ bare loop | ÷ `/events` |\n|---|---|---|---|\n")
+        for number, stream in enumerate(_STREAMS):
+            speed, events = _measured(stream, folder / str(number))
+            after = bare()
+            times = "" if events is None else f"{speed / events:.1f} ({events:,.0f}/s)"
+            of_bare = speed / fmean((before, after))
+            sys.stdout.write(f"| {stream} | {speed:,.0f} | {of_bare:.2f} | {times} |\n")
+            before = after
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ from .server_costs import Memory, Start
 
 MANY: Final = 64
 CONNECTION_EVENTS: Final = 10_000
-MEMORY_GROWTH: Final = 0.05
+MEMORY_GROWTH: Final = 1.03
 MEMORY_MB: Final = 120
 READY_S: Final = 1.0
-IMPORT_S: Final = 0.35
 EMIT_OF_PYTHON: Final = 10
 EMITS: Final = ("file", "tcp", "loki", "--server")
 P50_OF_ECHO: Final = {"loki": 2.8, "tcp": 2.8, "stdout": 2.0, "file": 2.0}
 MOST_SYSTEM_CALLS: Final = {"loki": (14, 2.2), "stdout": (9, 1.2)}
 SLOW_P50_MS: Final = 12.5
+OF_DIRECT: Final = {64: 1.1, 1: 0.55}
 LEAST_OF_ECHO: Final = {
     "loki": 0.55,
     "loki/5ms": 0.25,
@@ -44,6 +44,8 @@ class Figures:
     logging_echo: Mapping[int, list[Measured]] = field(default_factory=dict)
     start: Start | None = None
     memory: Memory | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """What the programs have printed, by title."""
 
     def cell(self, row: str, clients: int) -> Cell | None:
         """Return what was measured of a row at so many clients, if it was."""
@@ -68,7 +70,7 @@ def targets(figures: Figures) -> list[Target]:
         *_latency(figures),
         *_system_calls(figures),
         _slow_latency(figures),
-        _real(figures),
+        *_real(figures),
         _connections(figures),
         *_memory(figures.memory),
         *_start(figures.start),
@@ -112,12 +114,15 @@ def _slow_latency(figures: Figures) -> Target:
     return Target(what, wanted, f"{cell.p50_ms:.1f} ms", cell.p50_ms <= SLOW_P50_MS)
 
 
-def _real(figures: Figures) -> Target:
-    what, wanted = f"loki/real: events/s ÷ posting to it directly, {MANY} clients", "≥ 1.0"
-    cell = figures.cell("loki/real", MANY)
-    if cell is None or cell.of_direct is None:
-        return Target(what, wanted)
-    return Target(what, wanted, f"{cell.of_direct:.2f}", cell.of_direct >= 1)
+def _real(figures: Figures) -> Iterator[Target]:
+    for clients, least in OF_DIRECT.items():
+        what = f"loki/real: events/s ÷ posting to it directly, clients: {clients}"
+        wanted = f"≥ {least:.2f}"
+        cell = figures.cell("loki/real", clients)
+        if cell is None or cell.of_direct is None:
+            yield Target(what, wanted)
+        else:
+            yield Target(what, wanted, f"{cell.of_direct:.2f}", cell.of_direct >= least)
 
 
 def _connections(figures: Figures) -> Target:
@@ -137,28 +142,28 @@ def _connections(figures: Figures) -> Target:
 
 
 def _memory(memory: Memory | None) -> Iterator[Target]:
-    growth = "memory after 1,000,000 events, against that after 100,000"
+    growth = "memory after 1,000,000 events of changing labels ÷ after 100,000"
     most = "memory with one worker, then"
-    wanted = f"within {MEMORY_GROWTH:.0%}", f"< {MEMORY_MB} MB"
+    wanted = f"≤ {MEMORY_GROWTH:g}", f"< {MEMORY_MB} MB"
     if memory is None:
         yield from (Target(growth, wanted[0]), Target(most, wanted[1]))
         return
-    change = memory.late_mb / memory.early_mb - 1
-    shown = f"{change:+.1%} ({memory.early_mb:.0f} → {memory.late_mb:.0f} MB)"
-    yield Target(growth, wanted[0], shown, abs(change) <= MEMORY_GROWTH)
+    times = memory.late_mb / memory.early_mb
+    shown = f"{times:.3f} ({memory.early_mb:.0f} → {memory.late_mb:.0f} MB)"
+    yield Target(growth, wanted[0], shown, times <= MEMORY_GROWTH)
     yield Target(most, wanted[1], f"{memory.late_mb:.0f} MB", memory.late_mb < MEMORY_MB)
 
 
 def _start(start: Start | None) -> Iterator[Target]:
-    emits = [f"`sonda emit` ÷ `python -c pass`: {where}" for where in EMITS]
-    ready, imported = "server ready after its start", "`import sonda`"
-    wanted = f"≤ {READY_S:g} s", f"≤ {IMPORT_S} s"
+    ready, wanted = "server ready after its start", f"≤ {READY_S:g} s"
     if start is None:
-        yield from (Target(ready, wanted[0]), Target(imported, wanted[1]))
-        yield from (Target(what, f"≤ {EMIT_OF_PYTHON}") for what in emits)
-        return
-    yield Target(ready, wanted[0], f"{start.ready_s:.2f} s", start.ready_s <= READY_S)
-    yield Target(imported, wanted[1], f"{start.import_s:.2f} s", start.import_s <= IMPORT_S)
-    for what, where in zip(emits, EMITS, strict=True):
-        times = start.emit_of_python[where]
-        yield Target(what, f"≤ {EMIT_OF_PYTHON}", f"{times:.1f}", times <= EMIT_OF_PYTHON)
+        yield Target(ready, wanted)
+    else:
+        yield Target(ready, wanted, f"{start.ready_s:.2f} s", start.ready_s <= READY_S)
+    for where in EMITS:
+        what, wanted = f"`sonda emit` ÷ `python -c pass`: {where}", f"≤ {EMIT_OF_PYTHON}"
+        if start is None or where not in start.commands:
+            yield Target(what, wanted)
+        else:
+            times = start.commands[where].of_python
+            yield Target(what, wanted, f"{times:.1f}", times <= EMIT_OF_PYTHON)

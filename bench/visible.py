@@ -1,13 +1,16 @@
 """How long after its acknowledgement an event can be queried, for each product that can be asked.
 
-Events are sent ten at a time, and each is read back. `make bench ROWS=visible` writes `VISIBLE.md`,
-as a full run does.
+Events are sent ten at a time, and each is read back. `python -m bench.visible` prints the table, and
+writes it into `VISIBLE.md` and the document that shows it, as a full `make bench` does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,13 +28,15 @@ from sonda.pipeline.events import to_json
 from sonda.pipeline.result import then
 from tests.backends import install
 
-from .measure import say
 from .report import table
+from .versions import versions
 
 EVENTS: Final = 100  # in each round
 ROUNDS: Final = 3
 QUICK_EVENTS: Final = 30
 PAGE: Final = Path(__file__).with_name("VISIBLE.md")
+DOCUMENT: Final = PAGE.parents[1] / "docs" / "delivery.md"
+_BLOCK: Final = re.compile(r"(<!-- of bench/VISIBLE\.md -->\n).*?(\n<!-- end -->)", re.DOTALL)
 COLUMNS: Final = ("destination", "p50", "p99", "seen")
 AT_ONCE: Final = 10
 PATIENCE: Final = "20s"
@@ -123,7 +128,6 @@ def measure(*, is_quick: bool = False) -> str:
     events, rounds = (QUICK_EVENTS, 1) if is_quick else (EVENTS, ROUNDS)
     rows: list[tuple[str, ...]] = []
     for product in PRODUCTS:
-        say(f"visible: {product.name}")
         if (installed := install.find(product.backend or product.name)) is None:
             rows.append((product.name, "not installed", "", ""))
             continue
@@ -144,13 +148,13 @@ def _look(event: Mapping[str, Any], sink: Mapping[str, Any], events: int, rounds
     return Visible(spans_ms, sum(visible.unseen for visible in found))
 
 
-def page(shown: str, versions: Iterable[tuple[str, str]]) -> str:
+def page(shown: str, facts: Iterable[tuple[str, str]]) -> str:
     """Render `VISIBLE.md`."""
     load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
-    facts = "\n".join(f"- {name}: {text}" for name, text in versions)
+    listed = "\n".join(f"- {name}: {text}" for name, text in facts)
     return f"""# From the acknowledgement to the sight of it
 
-Written by `make bench ROWS=visible`, and by nothing else. {ROUNDS} rounds of {EVENTS} events for each
+Written by `python -m bench.visible`, and by nothing else. {ROUNDS} rounds of {EVENTS} events for each
 destination, {AT_ONCE} at a time, each in a series or stream of its own, read back by `verify`.
 
 {shown}
@@ -158,5 +162,28 @@ destination, {AT_ONCE} at a time, each in a series or stream of its own, read ba
 ## Measured with
 
 - load average of 1, 5 and 15 minutes at the end: {load}
-{facts}
+{listed}
 """
+
+
+def with_table(document: str, shown: str) -> str:
+    """Return a document with the table between its marks."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{shown}\n{found[2]}", document)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and write it unless the run was quick."""
+    parser = ArgumentParser(prog="python -m bench.visible", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few events; nothing is written")
+    is_quick = parser.parse_args(argv).quick
+    shown = measure(is_quick=is_quick)
+    print(shown)
+    if not is_quick:
+        PAGE.write_text(page(shown, versions()), encoding="utf-8")
+        document = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(with_table(document, shown), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

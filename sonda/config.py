@@ -10,9 +10,10 @@ import math
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from sonda.pipeline.text.escape import at, kind_of, quote
 
@@ -34,28 +35,32 @@ class ConfigError(Exception):
         self.faults = faults
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigDocument:
+class ConfigDocument(Struct, frozen=True):
     """The tables of the file as they are written."""
 
     path: Path
-    destinations: Mapping[str, object] = field(repr=False)
-    keys: Mapping[str, object] = field(repr=False)
+    destinations: Mapping[str, object]
+    keys: Mapping[str, object]
     unknown: tuple[str, ...] = ()
     """Tables and keys at the top that mean nothing."""
 
+    def __repr__(self) -> str:
+        return f"ConfigDocument({str(self.path)!r})"
 
-@dataclass(frozen=True, slots=True)
-class Revealed:
+
+class Revealed(Struct, frozen=True):
     """A table whose `env:` and `file:` strings are replaced.
 
     *secrets* has what each replaced value is to be shown as; *files* are those that were read.
     """
 
-    value: Any = field(repr=False)
-    secrets: Mapping[str, str] = field(repr=False)
+    value: Any
+    secrets: Mapping[str, str]
     files: tuple[Path, ...]
     faults: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Revealed(files={self.files!r}, faults={self.faults!r})"
 
 
 def read_document(path: Path) -> ConfigDocument:
@@ -188,7 +193,8 @@ def _utf8(raw: bytes, what: str) -> str:
 
 def _read_regular(path: Path, limit_bytes: int) -> bytes:
     """Return what a regular file holds, without waiting for the other end of a FIFO."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    waits_not = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+    fd = os.open(path, os.O_RDONLY | waits_not)
     with open(fd, "rb") as file:  # noqa: PTH123  # a descriptor
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "it is no regular file")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from returns.result import Failure, Result, Success
 
+from sonda.loops import run as run_loop
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Preview, Receipt
+from sonda.pipeline.model import Log, Metric, Preview, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
-from sonda.pipeline.problems import Invalid, Problem, Unreachable, ValidationIssue
+from sonda.pipeline.problems import Invalid, Malformed, Problem, Unreachable, ValidationIssue
 from sonda.pipeline.result import then
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.stages.encode import encode as encode_order
@@ -112,9 +113,10 @@ async def emit_many_async(
     *concurrency* of 1 is each confirmed before the next one leaves. *verify* and *timeout* are
     each event's, as in `emit_async`.
     """
+    many = _checked(events)
     async with Pipeline() as pipeline:
         step = partial(deliver, pipeline, verify=verify, timeout=timeout)
-        return await each(events, step, concurrency=concurrency)
+        return await each(many, step, concurrency=concurrency)
 
 
 def emit_many(
@@ -125,11 +127,19 @@ def emit_many(
     timeout: str | None = None,
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events from code that is not async; see `emit_many_async`."""
-    written = list(events) if _loop_is_running() else events
+    written = list(_checked(events)) if _loop_is_running() else _checked(events)
     many = partial(
         emit_many_async, written, concurrency=concurrency, verify=verify, timeout=timeout
     )
     return _run(many, lambda reason: [_no_thread(reason) for _ in written])
+
+
+def _checked(events: Iterable[AnyEvent]) -> Iterable[AnyEvent]:
+    """Return *events*; raise `TypeError` for what cannot be many: one event, a text, no iterable."""
+    if isinstance(events, (Mapping, str, bytes)) or not isinstance(events, Iterable):
+        kind = type(events).__name__
+        raise TypeError(f"expected many events, got one {kind}: for one there is emit, or [event]")
+    return events
 
 
 async def deliver(
@@ -140,7 +150,7 @@ async def deliver(
     timeout: str | None = None,  # noqa: ASYNC109  # as above
 ) -> Result[Receipt, Problem]:
     """Deliver one event by *pipeline*, with *verify* and *timeout* in place of the event's own."""
-    raw = to_json(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
+    raw = _body(event).bind(partial(_with_spans, verify=verify, timeout=timeout))
     until_s = None
     if (
         timeout is not None
@@ -149,6 +159,15 @@ async def deliver(
     ):
         until_s = asyncio.get_running_loop().time() + seconds(timeout)
     return await then(raw, partial(pipeline.deliver, until_s=until_s))
+
+
+def _body(event: object) -> Result[bytes, Problem]:
+    """Return the HTTP body of an event; fail with `Malformed` for what is none."""
+    if isinstance(event, (Log, Metric, Mapping)):
+        return to_json(event)
+    several = "; emit_many takes several" if isinstance(event, (list, tuple)) else ""
+    got = f"expected a dict, a Log or a Metric, got a value of type {type(event).__name__}"
+    return Failure(Malformed((ValidationIssue("", got + several),)))
 
 
 def _has_timeout(document: Any) -> bool:
@@ -160,9 +179,15 @@ def _has_timeout(document: Any) -> bool:
 
 def _with_spans(raw: bytes, *, verify: str | None, timeout: str | None) -> Result[bytes, Problem]:
     """Put the durations that a caller has given into an event; fail with `Invalid` for bad ones."""
+    spans: dict[str, Any] = {"timeout": timeout, "verify": verify}
+    others = [name for name, span in spans.items() if not isinstance(span, (str, type(None)))]
+    if others:
+        reason = 'expected a duration as a string (for example "5s"), got '
+        issues = [ValidationIssue(name, f"{reason}{spans[name]!r:.200}") for name in others]
+        return Failure(Malformed(tuple(issues)))
     issues = [
         ValidationIssue(name, f"invalid value {quote(text)}: {reason}")
-        for name, text in (("timeout", timeout), ("verify", verify))
+        for name, text in spans.items()
         if text is not None and (reason := _why_no_span(text))
     ]
     if issues:
@@ -206,12 +231,12 @@ def _no_thread(reason: str) -> Result[Receipt, Problem]:
 def _run(main: Callable[[], Coroutine[Any, Any, A]], no_thread: Callable[[str], A]) -> A:
     """Run a coroutine to its end on an event loop of its own, in a thread where one is running."""
     if not _loop_is_running():
-        return asyncio.run(main())
+        return run_loop(main())
     ended: Future[A] = Future()
 
     def run() -> None:
         try:
-            ended.set_result(asyncio.run(main()))
+            ended.set_result(run_loop(main()))
         except BaseException as exc:  # noqa: BLE001  # raised again by whoever waits
             ended.set_exception(exc)
 
@@ -250,7 +275,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`, and with `Unreachable` for what is too long.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .bind(partial(validate, received_ns=now_ns()))
         .bind(partial(preflight, in_server=False))
@@ -265,7 +290,7 @@ def encode(event: AnyEvent) -> Result[bytes, Problem]:
     Fails with `NotJson`, `Malformed` or `Invalid`.
     """
     return (
-        to_json(event)
+        _body(event)
         .bind(parse)
         .map(lambda document: {"sink": _ANY_SINK, **document})
         .bind(partial(validate, received_ns=now_ns()))

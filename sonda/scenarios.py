@@ -13,6 +13,7 @@ from typing import Any
 
 from returns.result import Failure, Result
 
+from sonda.loops import run as run_loop
 from sonda.pipeline.model import Log
 from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.samples import samples
@@ -101,6 +102,6 @@ def run_scenario(scenario: Plan) -> Result[Report, Problem]:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(run_scenario_async(scenario))
+        return run_loop(run_scenario_async(scenario))
     with ThreadPoolExecutor(max_workers=1) as elsewhere:
-        return elsewhere.submit(asyncio.run, run_scenario_async(scenario)).result()
+        return elsewhere.submit(run_loop, run_scenario_async(scenario)).result()

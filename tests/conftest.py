@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -33,10 +36,37 @@ def pytest_report_header() -> list[str]:
     return [f"without {', '.join(UNUSABLE)}: no module, or no extra"] if UNUSABLE else []
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest test, beside which all others run."""
+HERE: Final = Path(__file__).parent
+LONG: Final = (
+    *("conformance", "fuzz/test_stages.py", "faults/test_stress.py"),
+    *("server/test_hostile_bodies.py", "server/test_scenario_faults.py"),
+    *("test_docs_site.py", "test_helm.py", "test_notebook_tour.py", "test_packaging.py"),
+)
+"""What takes long by its nature: `make test-all` runs it, `make test` does not."""
+ROUNDS: Final = ("faults", "fuzz", "property")
+"""What `make test` plays in a short round, and `make test-all` in a longer one."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark whole files and folders before `-m` picks by mark, and begin with the longest test.
+
+    The hook is given the tests of the whole run, and last of all hooks puts them in order: beside
+    the longest all others run.
+    """
+    for item in items:
+        for mark in _marks(item.path):
+            item.add_marker(mark)
+    yield
     items.sort(key=lambda item: "tests/conformance/" not in item.nodeid)
+
+
+@cache
+def _marks(path: Path) -> tuple[str, ...]:
+    named = (("long", LONG), ("rounds", ROUNDS))
+    return tuple(
+        mark for mark, names in named if any(path.is_relative_to(HERE / name) for name in names)
+    )
 
 
 @pytest.fixture

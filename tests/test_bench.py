@@ -8,9 +8,11 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+from typing import cast
 
 import cramjam
 import grpc
@@ -18,11 +20,14 @@ import pytest
 
 from bench import direct, load, processes, visible
 from bench.load import BenchError, Load, Request, parse, post
-from bench.measure import Cell, Plan, Result
-from bench.report import events_table, results_page, table
-from bench.rows import ROWS
+from bench.measure import Cell, Echo, Plan, Result, measure
+from bench.programs import run
+from bench.report import events_table, results_page, table, tables
+from bench.rows import ROWS, Destination, Row
+from bench.server_costs import Command, Start, cpu_ms
 from bench.stand_in.counts import Counts
 from bench.stand_in.running import StandIn, run_stand_in
+from bench.summary import DOCUMENT, RESULTS, summary, with_summary
 from bench.system_calls import SystemCalls, per_event
 from bench.targets import Figures, Target, targets
 from sonda.pipeline.schemas.registry import PLUGINS
@@ -334,3 +339,56 @@ def test_a_process_is_measured_with_its_children() -> None:
         assert processes.rss_mb(os.getpid()) > alone_mb > processes.rss_mb(child.pid) > 0
         assert processes.cpu_s(os.getpid()) >= processes.cpu_s(child.pid) >= 0
         child.communicate()
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_a_row_with_a_bug_is_reported_and_not_raised(tmp_path: Path) -> None:
+    """The rows behind it are measured all the same."""
+
+    def broken(_: Path) -> AbstractContextManager[Destination]:
+        raise KeyError("port")
+
+    result = measure(Row("broken", {}, broken), cast("Echo", None), Plan(), tmp_path / "broken")
+    assert result == Result("broken", problem="KeyError: 'port'")
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("print('| a |')", "| a |"),
+        ("print('| a |'); raise SystemExit('no wrk')", "| a |\n\n**failed**: no wrk"),
+        ("raise SystemExit(3)", "**failed**: 3"),
+        ("import signal; signal.pause()", "**failed**: not done within 0.1 s"),
+    ],
+)
+def test_a_program_shows_what_it_has_printed_and_how_it_failed(code: str, shown: str) -> None:
+    """What it has measured before is not lost."""
+    timeout_s = 0.1 if "pause" in code else PATIENCE_S
+    assert run((sys.executable, "-c", code), timeout_s=timeout_s) == shown
+
+
+def test_a_command_that_fails_is_no_figure() -> None:
+    """Its time would be that of something else."""
+    with pytest.raises(subprocess.CalledProcessError):
+        cpu_ms((sys.executable, "-c", "raise SystemExit(1)"))
+    assert cpu_ms((sys.executable, "-c", "pass")) > 0
+
+
+def test_the_page_has_the_start_and_what_programs_have_printed() -> None:
+    """Each below a title of its own."""
+    start = Start(0.5, 10.0, {"file": Command(90.0, 9.0), "sonda --help": Command(50.0, 5.0)})
+    shown = tables(Figures({}, start=start, programs={"Streams": "| a |"}))
+    assert "| file           | 90.0   | 9.0                |" in shown
+    assert shown.endswith("## Streams\n\n| a |")
+    judged = {target.what: target.met for target in targets(Figures({}, start=start))}
+    assert judged["`sonda emit` ÷ `python -c pass`: file"] is True
+    assert judged["`sonda emit` ÷ `python -c pass`: tcp"] is None
+
+
+def test_documents_show_the_figures_of_the_results() -> None:
+    """`python -m bench.summary` writes them."""
+    document, results = (path.read_text(encoding="utf-8") for path in (DOCUMENT, RESULTS))
+    assert summary(results) in document
+    assert with_summary(document, results) == document

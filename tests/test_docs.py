@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 import tomllib
@@ -14,10 +16,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+import sonda
 from sonda.cli.commands import sonda as command_line
 from sonda.envelope import CODES
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
+from sonda.server.docs.examples import situations
 from sonda.server.flags import FLAGS
+from sonda.statuses import http_status
+from tests.support.bodies import LOG
 from tests.unit.pipeline.schemas.test_registry import properties, resolver_of
 from tools import reference
 
@@ -29,11 +35,8 @@ PAGES: Final = sorted(
 GUIDES: Final = sorted((DOCS / "guides").glob("*.md"))
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 WIDTH: Final = 100
-WRAPPED: Final = [
-    page
-    for page in PAGES
-    if page.name not in ("api.md", "delivery.md", "scenarios.md", "SECURITY.md")
-]
+NO_SUCH_NAME: Final = "Name or service not known"
+TROUBLESHOOTING: Final = DOCS / "guides" / "troubleshooting.md"
 
 
 def named(path: Path) -> str:
@@ -73,13 +76,30 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(found), target
 
 
-@pytest.mark.parametrize("page", WRAPPED, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_lines_are_short(page: Path) -> None:
     """Prose is wrapped; a table's row and a link by itself cannot be."""
     long = [
-        line for line in prose(page).splitlines() if len(line) > WIDTH and not line.startswith("|")
+        line
+        for line in prose(page).splitlines()
+        if len(line) > WIDTH and not line.startswith(("|", "<img "))
     ]
     assert not long
+
+
+def test_the_readme_is_short() -> None:
+    """It leads to the documents, and is none of them."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_no_sentence_becomes_a_list(page: Path) -> None:
+    """A line that begins with a number and a full stop is one, wherever it was wrapped."""
+    lines = prose(page).splitlines()
+    numbered = [place for place, line in enumerate(lines) if re.match(r" *\d+\. ", line)]
+    for place in numbered:
+        number = int(lines[place].split(".")[0])
+        assert number == 1 or any(re.match(rf" *{number - 1}\. ", line) for line in lines[:place])
 
 
 def test_the_readme_leads_to_every_guide() -> None:
@@ -91,6 +111,55 @@ def test_the_readme_leads_to_every_guide() -> None:
             found = ((page.parent / target).resolve() for target in targets if target)
             reached |= {path for path in found if path.suffix == ".md" and path.is_file()}
     assert set(GUIDES) <= reached
+
+
+# --- troubleshooting -------------------------------------------------------------------------------
+
+
+def remedies() -> dict[str, list[str]]:
+    """Return the words that the tables name, by the title of their section."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    column = 0
+    for line in prose(TROUBLESHOOTING).splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if line.startswith("## "):
+            title = line.removeprefix("## ")
+        elif any(cell.endswith(" says") for cell in cells):
+            column = next(place for place, cell in enumerate(cells) if cell.endswith(" says"))
+        elif line.startswith("| ") and not line.startswith("| ---"):
+            found.setdefault(title, []).extend(re.findall("`([^`]+)`", cells[column]))
+    return found
+
+
+def details() -> Iterator[tuple[int, str]]:
+    """Yield the status and the detail of all that can go wrong, each issue of a body by itself."""
+    for _, problem in situations():
+        for said in getattr(problem, "issues", (problem,)):
+            yield http_status(problem), str(said)
+
+
+@pytest.mark.parametrize(("status", "detail"), [*details()])
+def test_troubleshooting_has_a_row_for_every_problem(status: int, detail: str) -> None:
+    """In the section that names its status."""
+    sections = [words for title, words in remedies().items() if str(status) in title]
+    assert any(word in detail for words in sections for word in words)
+
+
+def test_troubleshooting_has_a_section_for_every_status() -> None:
+    """Those of the answers, and no others."""
+    named_ = {int(code) for title in remedies() for code in re.findall(r"\b\d{3}\b", title)}
+    assert named_ == CODES.keys()
+
+
+def test_troubleshooting_quotes_words_that_are_said() -> None:
+    """By the code, or by the operating system."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "sonda").rglob("*.py")]
+    said = re.sub(r'"\n\s*f?"', "", "\n".join(texts))
+    said += "\n".join(text for _, text in details())
+    said += str(sonda.encode({**LOG, "labels": {"version": 3}}).failure())
+    said += os.strerror(errno.ECONNREFUSED) + NO_SUCH_NAME
+    assert not [word for words in remedies().values() for word in words if word not in said]
 
 
 # --- commands and files in the guides --------------------------------------------------------------

@@ -64,4 +64,5 @@ def test_every_tier_is_named_in_the_readme() -> None:
     for target in ("make run", "make test-fast", "make test", "make test-all"):
         assert f"`{target}`" in readme or f"\n{target} " in readme
     steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert steps[-3:] == ["make backends", "make test", "make test-all"]
+    called = [step.split(" ")[1] for step in steps if step.startswith("make ")]
+    assert called == ["backends", "test", "test-all"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from sonda.cli.destinations import Destination, Options, named_destination, target
 from sonda.config import resolve
@@ -16,22 +16,24 @@ from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.schemas.registry import PLUGINS
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
+class Addressed(Struct, frozen=True):
     """An event with its encoder and sink, and the name of its target for people.
 
     *secrets* has the values that were filled into the event, by the `env:NAME` they stand for.
     *kept* is the event as it can be sent again without options, secrets not filled in.
     """
 
-    event: dict[str, Any] = field(repr=False)
+    event: dict[str, Any]
     target: str
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    kept: Mapping[str, Any] | None = field(default=None, repr=False)
+    secrets: Mapping[str, str] = {}
+    kept: Mapping[str, Any] | None = None
     spoken: str = ""
     timeout: str | None = None
     words: Callable[[ValidationIssue], str] = str
     """How an issue of the event is worded for a person."""
+
+    def __repr__(self) -> str:
+        return f"Addressed({self.target!r})"
 
     @property
     def goes_to_stdout(self) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 EXAMPLES: Final = {
     "otlp": "otlp",
@@ -52,16 +53,18 @@ _PATHS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(Struct, frozen=True):
     """The sink and, where it is fixed, the encoder that an alias stands for.
 
     *secrets* has values that came from the environment, by the text that stands for them in answers.
     """
 
-    sink: Mapping[str, Any] = field(repr=False)
+    sink: Mapping[str, Any]
     encoder: Mapping[str, Any] | None = None
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Expansion({self.sink['type']!r})"
 
 
 def expand(name: str, target: str) -> dict[str, Expansion]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 from returns.result import Failure
 
 from sonda.cli import aliases
@@ -22,8 +23,7 @@ from sonda.pipeline.text.escape import hide_userinfo
 _FILLED_IN: Final = ("type", "signal_type")  # by the name of the sink, and from the event
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the options say of every destination, beside `--to`."""
 
     encoder: str | None = None
@@ -37,8 +37,7 @@ class Options:
     """Whether the `destination` of an event is one of a server's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """A sink and perhaps an encoder, as written: a secret is still `env:NAME` here.
 
     An encoder that nobody asked for is *assumed*: it gives way to an event's own. The secrets of
@@ -46,16 +45,19 @@ class Destination:
     takes the place of a destination whose sink differs by signal.
     """
 
-    sink: Mapping[str, Any] = field(repr=False)
+    sink: Mapping[str, Any]
     encoder: Mapping[str, Any] | None = None
     assumed: bool = False
     named: str | None = None
     spoken: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     verify_url: str | None = None
     folder: Path = Path()
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = {}
     for_metrics: Destination | None = None
+
+    def __repr__(self) -> str:
+        return f"Destination({self.spoken!r})"
 
     def of(self, event: Mapping[str, Any]) -> Destination:
         """Return the destination for the signal of *event*."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
+from msgspec.structs import replace
 
 from sonda.cli import options, params
 from sonda.cli.params import with_options
@@ -285,18 +285,19 @@ def choose_way(
         return sending.dry_run()
     if server is None:
         return sending.local(read_proxies() if proxy_from_env else None)
-    from sonda.cli import through_server
     from sonda.cli.server_access import read_api_key, trusted_context
+    from sonda.cli.server_client import Connection
+    from sonda.cli.through_server import remote
 
-    api_key = read_api_key()
+    api_key, trusted = read_api_key(), None
     try:
-        connection = through_server.Connection(
-            server, api_key, trusted_context(how.ca_cert), proxy_from_env=proxy_from_env
-        )
+        if how.ca_cert is not None or server.lower().startswith("https://"):
+            trusted = trusted_context(how.ca_cert)
     except OSError as exc:  # an `SSLError` is one
         reason = exc.strerror or exc
         raise click.BadParameter(f"{how.ca_cert}: {reason}", param_hint="'--ca-cert'") from None
-    return through_server.remote(connection, dry_run=dry_run, in_batches=in_batches)
+    connection = Connection(server, api_key, trusted, read_proxies() if proxy_from_env else None)
+    return remote(connection, dry_run=dry_run, in_batches=in_batches)
 
 
 def read_proxies() -> Proxies:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,8 +43,11 @@ def run_until_interrupted(main: Coroutine[Any, Any, None]) -> bool:
     """
     import asyncio  # not needed to handle signals
 
+    from sonda.loops import LOOP
+
+    gc.freeze()  # what the start made stays: a collection while events are sent looks at the rest
     received: list[int] = []
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=LOOP) as runner:
         loop = runner.get_loop()
         task = loop.create_task(main)
 

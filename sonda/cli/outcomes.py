@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from enum import IntEnum
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
@@ -42,8 +45,7 @@ class Exit(IntEnum):
 _WORST_FIRST: Final = (Exit.UNKNOWN, Exit.REJECTED, Exit.UNSEEN, Exit.INVALID)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The verdict on one event: *answer* is its JSON, *line* what a person reads of it."""
 
     exit: Exit

@@ -6,10 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
@@ -24,8 +24,7 @@ _JSON: Final = (*_LINES, ".json")
 _YAML: Final = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One event to send: where it stands, how it is written, and what could be read of it.
 
     *written* is one line of JSON with the event's timestamp: sent again, it is the same event.

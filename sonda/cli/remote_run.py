@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ class _Stopping:
         self._stops: set[asyncio.Task[Any]] = set()
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+                with suppress(NotImplementedError):  # Windows: there Ctrl-C ends the command
+                    asyncio.get_running_loop().add_signal_handler(number, self._signalled)
 
     def started(self, run_id: str) -> None:
         """Take the run that is to be stopped."""

@@ -16,6 +16,7 @@ import click
 
 from sonda.cli.interruption import Stops
 from sonda.cli.outcomes import Exit, redact
+from sonda.loops import run as run_loop
 from sonda.pipeline.events import to_json
 from sonda.pipeline.net import Network
 from sonda.pipeline.samples import one_by_one
@@ -85,7 +86,7 @@ def run_scenario(
 ) -> Exit:
     """Run a scenario to its end; print its ledger, and return the exit status."""
     warn(redact(scenario.warnings, secrets))
-    report = asyncio.run(_run(scenario, secrets, RunLimits(drain_s=drain_s), stops))
+    report = run_loop(_run(scenario, secrets, RunLimits(drain_s=drain_s), stops))
     started = scenario.starting(report.started_ns)
     if failed is not None:
         _write_undelivered(failed, started, report)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from sonda.cli.addressing import Addressed
 from sonda.cli.interruption import run_until_interrupted
@@ -76,12 +77,11 @@ async def dry_run() -> AsyncIterator[Senders]:
     yield Senders(send)
 
 
-@dataclass(slots=True)
-class Emission:
+class Emission(Struct):
     """Events on their way, and what has become of them so far."""
 
     addressed: Sequence[Addressed]
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = {}
     begun: set[int] = field(default_factory=set)
 
     async def run(self, way: Way, concurrency: int, done: Callable[[int], object]) -> None:

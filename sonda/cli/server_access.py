@@ -7,7 +7,6 @@ import ssl
 from pathlib import Path
 
 import click
-import httpx
 
 from sonda.config import resolve
 from sonda.pipeline.schemas.formats import header_value
@@ -33,10 +32,9 @@ def read_api_key() -> str:
     return key
 
 
-def bearer(api_key: str) -> httpx.Headers:
+def bearer(api_key: str) -> dict[str, str]:
     """Return the headers that show a key; none where it is empty."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return httpx.Headers(headers, encoding="utf-8")
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
 
 def trusted_context(ca_cert: Path | None) -> ssl.SSLContext:

@@ -43,7 +43,7 @@ class ScenarioServer:
     def __init__(self, url: str, trusted: SSLContext, *, proxy_from_env: bool = False) -> None:
         self._url = url.rstrip("/")
         self._client = httpx.AsyncClient(
-            headers=bearer(read_api_key()),
+            headers=httpx.Headers(bearer(read_api_key()), encoding="utf-8"),
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=proxy_from_env,
             verify=trusted,

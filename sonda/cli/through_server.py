@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from ssl import SSLContext
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import uuid4
 
 import click
-import httpx
+from msgspec.structs import replace
 
 from sonda.cli.addressing import Addressed
 from sonda.cli.outcomes import (
@@ -31,11 +30,8 @@ from sonda.cli.outcomes import (
 )
 from sonda.cli.reading import compact
 from sonda.cli.sending import Senders
-from sonda.cli.server_access import bearer
-from sonda.pipeline.net.sockets import words
+from sonda.cli.server_client import Answered, Connection, NoAnswer, ServerClient
 
-CONNECT_S: Final = 10.0
-ANSWER_S: Final = 120.0  # longer than a server's --request-timeout mostly is
 TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.1
 _UNDER_WAY_PAUSE_S: Final = 1.0
@@ -44,16 +40,6 @@ _NDJSON: Final = "application/x-ndjson"
 _KEYLESS: Final = (
     "the server cannot keep an Idempotency-Key ({}): sent without one, so nothing is repeated"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A server, and how to reach it."""
-
-    url: str
-    api_key: str = field(repr=False)
-    trusted: SSLContext
-    proxy_from_env: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +62,6 @@ class Unanswered:
         )
 
 
-class Answered(NamedTuple):
-    """A server's answer."""
-
-    status: int
-    body: bytes
-    media_type: str
-
-    def document(self) -> Any:
-        """Return the JSON of the body, `None` where it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
 @asynccontextmanager
 async def remote(
     connection: Connection,
@@ -100,13 +71,9 @@ async def remote(
     warn: Callable[[str], object] = partial(click.echo, err=True),  # noqa: B008  # it is immutable
 ) -> AsyncIterator[Senders]:
     """Deliver through a server, or ask it what it would send; *in_batches*, many in one request."""
-    async with httpx.AsyncClient(
-        headers=bearer(connection.api_key),
-        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
-        trust_env=connection.proxy_from_env,
-        verify=connection.trusted,
-    ) as client:
-        server = Server(client, connection.url, warn, dry_run=dry_run)
+    target = f"/events?{'dry_run' if dry_run else 'receipt'}=true"
+    async with aclosing(ServerClient(connection, target)) as client:
+        server = Server(client, connection.url, warn, has_keys=not dry_run)
         yield Senders(server.send, server.send_many if in_batches else None)
 
 
@@ -115,17 +82,16 @@ class Server:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: ServerClient,
         url: str,
         warn: Callable[[str], object],
         *,
-        dry_run: bool = False,
+        has_keys: bool = True,
     ) -> None:
         self._client = client
         self._url = url
-        self._endpoint = f"{url.rstrip('/')}/events?{'dry_run' if dry_run else 'receipt'}=true"
         self._warn = warn
-        self._has_keys = not dry_run
+        self._has_keys = has_keys
 
     async def send(self, addressed: Addressed) -> Outcome:
         """Send one event; return what became of it."""
@@ -162,13 +128,13 @@ class Server:
         for left in reversed(range(TRIES if key else 1)):
             try:
                 answer = await self._post_once(body, media_type, key)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                if lost is None:
-                    return Unanswered(self._url, _words(exc), was_sent=False)
-            except httpx.TransportError as exc:
-                lost = lost or Unanswered(self._url, _words(exc), was_sent=True)
-                if isinstance(exc, httpx.TimeoutException):
-                    break
+            except NoAnswer as exc:
+                if exc.was_sent:
+                    lost = lost or Unanswered(self._url, str(exc), was_sent=True)
+                    if exc.is_late:
+                        break
+                elif lost is None:
+                    return Unanswered(self._url, str(exc), was_sent=False)
             else:
                 if lost is None and key and (reason := _why_unstorable(answer)):
                     self._go_without_keys(reason)
@@ -183,9 +149,7 @@ class Server:
 
     async def _post_once(self, body: bytes, media_type: str, key: str | None) -> Answered:
         headers = {"Content-Type": media_type, **({"Idempotency-Key": key} if key else {})}
-        answer = await self._client.post(self._endpoint, content=body, headers=headers)
-        returned = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return Answered(answer.status_code, answer.content, returned)
+        return await self._client.post(body, headers)
 
     def _go_without_keys(self, reason: str) -> None:
         if self._has_keys:
@@ -224,17 +188,6 @@ def _verdicts(body: bytes) -> dict[int, tuple[int, Any]]:
             case {"line": int(number), "status": int(status), **rest}:
                 verdicts[number] = (status, rest)
     return verdicts
-
-
-def _words(exc: BaseException) -> str:
-    """Find the operating system's words, which lie a few causes deep."""
-    inner: BaseException | None = exc
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.errno:
-            return words(inner)
-        tried = inner.exceptions if isinstance(inner, BaseExceptionGroup) else ()
-        inner = tried[0] if tried else inner.__cause__ or inner.__context__
-    return str(exc) or type(exc).__name__
 
 
 def judge(status: int, document: Any, url: str, target: str) -> Outcome:

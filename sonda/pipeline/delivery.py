@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Ack, Receipt, ValidatedEvent
@@ -22,8 +22,7 @@ from sonda.pipeline.values.timestamps import parse_rfc3339
 Origin: TypeAlias = Literal["request", "scenario", "library"]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailure:
+class AttemptFailure(Struct, frozen=True):
     """A try that failed; *wait_s* is the wait before the next one that the destination asks for.
 
     *per_event* is whether the refusal may be about this one event; others would have met any.
@@ -159,7 +158,9 @@ class Delivery:
             problem = replace(problem, after_refusal=True)
         self._is_refused |= isinstance(problem, Refused)
         self._reached |= failure.reached
-        self.failure = failure if problem is failure.problem else replace(failure, problem=problem)
+        self.failure = (
+            failure if problem is failure.problem else structs.replace(failure, problem=problem)
+        )
         return self.failure
 
     def given_up(self, failure: AttemptFailure) -> Result[Ack, Problem]:

@@ -7,13 +7,22 @@ import numbers
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeAlias
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.json_values import find_unwritable
 from sonda.pipeline.model import UNTIMED, Log, Metric, check_aware
 from sonda.pipeline.plugins.fit import default_encoder
-from sonda.pipeline.problems import Invalid, NotJson, Problem, ValidationIssue
+from sonda.pipeline.problems import (
+    MAX_ISSUES,
+    Invalid,
+    Malformed,
+    NotJson,
+    Problem,
+    ValidationIssue,
+)
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.values.timestamps import rfc3339
 
@@ -27,16 +36,23 @@ class _NaiveDatetimeError(Exception):
 def to_json(event: AnyEvent) -> Result[bytes, Problem]:
     """Return the HTTP body that an event stands for.
 
-    Fails with `Invalid` for a `datetime` without a time zone, and with `NotJson` for a value that
-    JSON cannot express.
+    Fails with `Invalid` for a `datetime` without a time zone, with `Malformed` for a value that JSON
+    cannot express, and with `NotJson` for a mapping without an end.
     """
     try:
-        return Success(json.dumps(event, default=_plain, ensure_ascii=True).encode())
+        return _written(event)
     except _NaiveDatetimeError as exc:
         path, _, reason = str(exc).partition(": ")
         return Failure(Invalid((ValidationIssue(path, reason),)))
-    except (TypeError, ValueError, RecursionError) as exc:
-        return Failure(NotJson(str(exc)))
+
+
+def _written(event: AnyEvent) -> Result[bytes, Problem]:
+    try:
+        text = json.dumps(event, default=_plain, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        issues = tuple(islice(find_unwritable(event, _plain), MAX_ISSUES))
+        return Failure(Malformed(issues) if issues else NotJson(str(exc)))
+    return Success(text.encode())
 
 
 def _plain(value: object) -> object:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from time import perf_counter_ns
 from typing import Any, Final
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
@@ -33,8 +33,7 @@ MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
+class _Chunk(Struct, frozen=True):
     """Events of a group that their sink is handed together."""
 
     events: Sequence[EncodedEvent]

@@ -73,7 +73,7 @@ def _shown(value: S, hidden: Mapping[str, str], order: ValidatedEvent) -> S:
     warnings = _texts(value.warnings, hidden)
     if isinstance(value, Receipt):
         return replace(value, warnings=warnings)
-    preview = replace(value.departure, **_wire(value.departure, hidden, order))
+    preview = structs.replace(value.departure, **_wire(value.departure, hidden, order))
     return replace(value, warnings=warnings, departure=preview)
 
 

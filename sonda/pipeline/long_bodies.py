@@ -8,14 +8,16 @@ in each turn of the loop. A thread would be no help: it holds the interpreter ju
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
-from returns.result import Result
+import msgspec
+from returns.result import Result, Success
 
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import EncodedEvent, ValidatedEvent
+from sonda.pipeline.model import EncodedEvent, Log, ValidatedEvent
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.stages.parse import collector_paused, parse
@@ -25,6 +27,8 @@ LONG_BYTES: Final = 32 * 1024
 
 Document = Result[dict[str, Any], Problem]
 Validated = Result[ValidatedEvent, Problem]
+_WRITER: Final = msgspec.json.Encoder(order="deterministic")
+_READER: Final = msgspec.json.Decoder(dict[str, str])
 _LOCKS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
 
@@ -67,7 +71,30 @@ async def prepare_in_turns(
             await asyncio.sleep(0)
             validated = pipeline.validate(document, received_ns, caller)
             await asyncio.sleep(0)
+            if isinstance(validated, Success):
+                validated = Success(await _with_sorted_names(validated.unwrap()))
             prepared = prepare(done=(document, validated))
             del document, validated
         await asyncio.sleep(0)
     return prepared
+
+
+async def _with_sorted_names(order: ValidatedEvent) -> ValidatedEvent:
+    """Return the same event with its labels and fields sorted by name, in turns of their own.
+
+    Every encoder sorts them, which takes a quarter as long where they are in order already.
+    """
+    event = order.event
+    changes = {"labels": await _sorted_by_name(event.labels)}
+    if isinstance(event, Log):
+        changes["fields"] = await _sorted_by_name(event.fields)
+    return msgspec.structs.replace(order, event=msgspec.structs.replace(event, **changes))
+
+
+async def _sorted_by_name(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a mapping as it is read from JSON, where neighbours lie side by side in memory."""
+    written = _WRITER.encode(texts)
+    await asyncio.sleep(0)
+    read = _READER.decode(written)
+    await asyncio.sleep(0)
+    return read

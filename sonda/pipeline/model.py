@@ -5,7 +5,7 @@ What is made anew for each event is a `Struct`: made in a tenth of the time of a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -71,8 +71,9 @@ class Log(Struct, frozen=True, kw_only=True):
     time_ns: int = UNTIMED
 
     def __post_init__(self) -> None:
-        if self.severity in _PYTHON_LEVELS:
-            force_setattr(self, "severity", _PYTHON_LEVELS[self.severity])
+        severity: object = self.severity
+        if isinstance(severity, str) and severity in _PYTHON_LEVELS:
+            force_setattr(self, "severity", _PYTHON_LEVELS[severity])
         if self.timestamp is not None:
             check_aware(self.timestamp)
 
@@ -97,8 +98,7 @@ class Metric(Struct, frozen=True, kw_only=True):
 Event: TypeAlias = Log | Metric | Histogram | Summary
 
 
-@dataclass(frozen=True, slots=True)
-class PluginRef:
+class PluginRef(Struct, frozen=True):
     """The encoder or the sink that a body names: its plug-in, and the options as its own class.
 
     *identity* is the options as JSON, integral numbers as integers, secrets and all. Options of
@@ -109,16 +109,18 @@ class PluginRef:
     name: str
     plugin: Any
     options: Any
-    identity: str = field(repr=False)
+    identity: str
     target: str = ""  # where a sink leads to, as the client wrote it and fit to be shown
-    destination: str = field(default="", repr=False)  # equal for all options that lead there
-    receiver: str = field(default="", repr=False)  # whose events keep their order
-    key: tuple[str, bytes] = field(default=("", b""), repr=False)  # the value of the options
+    destination: str = ""  # equal for all options that lead there
+    receiver: str = ""  # whose events keep their order
+    key: tuple[str, bytes] = ("", b"")  # the value of the options
     timeout_s: float = inf
 
+    def __repr__(self) -> str:
+        return f"PluginRef({self.name!r}, {self.options!r}, target={self.target!r})"
 
-@dataclass(frozen=True, slots=True)
-class Verify:
+
+class Verify(Struct, frozen=True):
     """Whether and for how long to read an event back; *url* replaces the base of the sink's own."""
 
     timeout: str = "5s"
@@ -156,8 +158,7 @@ class ValidatedEvent(Struct, frozen=True):
     destination: NamedDestination | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContentEncoding:
+class ContentEncoding(Struct, frozen=True):
     """How a format travels over HTTP: further headers that it needs, and the body that is posted.
 
     *pack* is pure. It comes last, after joining: two packed bodies are no packed body.
@@ -179,6 +180,7 @@ class Payload(Struct, frozen=True):
     body: bytes
     packing: ContentEncoding = IDENTITY_ENCODING
     count: int = 1
+    times_ns: Sequence[int] = ()  # of many events, for a sink that has to know them
 
 
 class EncodedEvent(Struct, frozen=True):
@@ -255,8 +257,7 @@ Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class WirePreview:
+class WirePreview(Struct, frozen=True):
     """How an event would leave: its *body* is sent byte by byte, and credentials are masked.
 
     *framing* says what the event is among others. *facts* are what else the destination is told, or
@@ -266,7 +267,7 @@ class WirePreview:
     target: str
     framing: str
     body: bytes
-    facts: Mapping[str, str | int] = field(default_factory=dict)
+    facts: Mapping[str, str | int] = {}
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -6,8 +6,9 @@ A sink says whether it takes them (`Sink.pieces`); any other is handed each even
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from sonda.pipeline.model import Event
@@ -28,13 +29,13 @@ class Stream(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pieces:
+class Pieces(Struct, frozen=True, kw_only=True):
     """What one piece may hold: the most events, their bytes, and different streams among them.
 
     *join* writes its body from its streams; without it the body is the events' lines as they follow
-    one another. Of a sink that wants them *ascending*, a piece leaves after the verdict on the one
-    before, and no stream has two events in a millisecond.
+    one another, with the time of each where a sink wants them *timed*. Of a sink that wants them
+    *ascending*, a piece leaves after the verdict on the one before, and no stream has two events in a
+    millisecond.
     """
 
     events: int | None = None
@@ -42,6 +43,7 @@ class Pieces:
     streams: int | None = None
     join: Callable[[Sequence[Stream]], bytes] | None = None
     ascending: bool = False
+    timed: bool = False
 
 
 def pieces_of_requests(events: int, size_bytes: int) -> Pieces:

@@ -83,9 +83,10 @@ class LingeringTransport(asyncio.Transport):
         return self.is_lingering or self._transport.is_closing()
 
     def lost(self) -> None:
-        """Note that the connection is gone."""
+        """Note that the connection is gone; the protocol, which refers to this, is let go."""
         if self._deadline is not None:
             self._deadline.cancel()
+        self._expects_input = bool
 
     def abort(self) -> None:
         self._transport.abort()

@@ -70,11 +70,12 @@ class EventProtocol(HttpToolsProtocol):
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop the clocks; nothing refers back to the protocol, so that it goes at once."""
         super().connection_lost(exc)
         self._unwatch_head()
         self.resume_writing()
         self._connection.lost()
+        self.cycle = None  # type: ignore[assignment]  # as before the first request
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's says so
         """Answer what was asked in full, for the client may still read; uvicorn would hang up.

@@ -36,3 +36,11 @@ def typed(name: str, places: dict[str, str]) -> dict[str, Any]:
     run = subprocess.run(["bash", "-c", command], capture_output=True, check=True, timeout=60)
     document: dict[str, Any] = json.loads(run.stdout)
     return document
+
+
+def formatted_query() -> str:
+    """Return the query by which the guide shows an annotation as text that people can read."""
+    guide = (ROOT / "docs" / "guides" / "annotation.md").read_text(encoding="utf-8")
+    match = re.search(r"```logql\n(.*?)\n```", guide, re.DOTALL)
+    assert match
+    return match[1]

@@ -123,15 +123,21 @@ def test_a_scenario_is_planned_started_watched_and_stopped(page: Page) -> None:
             " generator: {type: sine, amplitude: 1, period_secs: 60}}"
         )
         page.locator("#plan-button").press("Enter")
-        page.locator("#plan rect").first.wait_for()
+        page.locator("#plan svg").first.wait_for()
         assert "wave: 12,000 events, ends at 600 s, 1 series" in str(
             page.locator("#plan").text_content()
         )
+        drawn = page.locator("#plan svg").evaluate_all(
+            "all => all.map(one => one.getAttribute('aria-label'))"
+        )
+        assert drawn == ["events/s: 20, over 600 s", "value: -1 to 1, over 600 s"]
         page.locator("#start").press("Enter")
         page.locator("#runs .run", has_text="delivered").wait_for()
+        page.locator("#runs .run", has_text="events/s, lag 0.").wait_for()
         page.locator("#runs button").first.press("Enter")
         page.locator("#runs .state", has_text="stopped").wait_for()
         page.locator("#document").fill("{nonsense: 1}")
         page.locator("#start").press("Enter")
         page.locator("#plan-answer.bad").wait_for()
         assert "nonsense" in page.locator("#plan-said").inner_text()
+        assert page.locator("#plan svg").count() == 0

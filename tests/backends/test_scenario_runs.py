@@ -16,7 +16,6 @@ from .kafka import Kafka
 from .ledger import Ledger
 from .loki import Loki
 from .prometheus import Prometheus
-from .victoria import flush
 from .victoriametrics import VictoriaMetrics
 from .web import Web, read_json
 
@@ -66,32 +65,22 @@ def test_into_loki(loki: Loki, landed: Ledger) -> None:
     assert found == sent
 
 
-def test_into_prometheus(prometheus: Prometheus, landed: Ledger) -> None:
+@pytest.mark.parametrize("product", ["prometheus", "victoriametrics"])
+def test_by_remote_write(product: str, request: pytest.FixtureRequest, landed: Ledger) -> None:
     """Ten series take turns."""
+    backend: Prometheus | VictoriaMetrics = request.getfixturevalue(product)
     name = f"sonda_{uuid4().hex}"
     sent = delivered(
         signal_type="metrics",
         name=name,
         encoder={"type": "remote_write"},
-        sink={"type": "remote_write", "url": prometheus.write_url},
+        sink={"type": "remote_write", "url": f"{backend.web.url}/api/v1/write"},
     )
-    found = counted_samples(prometheus.web, name)
-    landed.record("prometheus remote_write", sent=sent, found=found)
-    assert found == sent
-
-
-def test_into_victoriametrics(victoriametrics: VictoriaMetrics, landed: Ledger) -> None:
-    """Ten series take turns."""
-    name = f"sonda_{uuid4().hex}"
-    sent = delivered(
-        signal_type="metrics",
-        name=name,
-        encoder={"type": "remote_write"},
-        sink={"type": "remote_write", "url": f"{victoriametrics.web.url}/api/v1/write"},
-    )
-    flush(victoriametrics.web)
-    found = sum(len(series.samples) for series in victoriametrics.export(name))
-    landed.record("victoriametrics remote_write", sent=sent, found=found)
+    if isinstance(backend, Prometheus):
+        found = counted_samples(backend.web, name)
+    else:
+        found = sum(len(series.samples) for series in backend.export(name))
+    landed.record(f"{product} remote_write", sent=sent, found=found)
     assert found == sent
 
 

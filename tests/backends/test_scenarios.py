@@ -92,7 +92,23 @@ def test_the_annotation(
         assert labels.items() >= {"event": "deploy_start", "env": "prod"}.items()
         event = json.loads(line)
         assert (event["message"], event["fields"]) == ("Deploy started", {"version": "1.2.2"})
+    readable = Web(url, process).get(
+        "/loki/api/v1/query_range",
+        query=readme.formatted_query(),
+        start=began_ns,
+        end=time.time_ns(),
+    )
+    ((_, line, _),) = as_grafana_reads_it(json.loads(readable))
+    assert line == "Deploy started 1.2.2"
     assert process.stop(signal.SIGINT) == 0
+
+
+def test_what_the_readme_compares_with(loki: Loki) -> None:
+    """Its curl is accepted, and its `--fail` tells a refusal."""
+    accepted = readme.snippet("loki: curl").replace(readme.LOKI, loki.url)
+    refused = accepted.replace('"env"', '"a-b"')
+    assert subprocess.run(["bash", "-c", accepted], timeout=60, check=False).returncode == 0
+    assert subprocess.run(["bash", "-c", refused], timeout=60, check=False).returncode == 22
 
 
 def test_what_the_readme_reads_back(loki: Loki, tmp_path: Path, landed: Ledger) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from .prometheus import Series
 from .victoria import flush, start_victoria
 from .web import Web, read_json
 
@@ -17,14 +18,6 @@ ROWS: Final = (
     "victoriametrics remote_write",
     "victoriametrics otlp_http",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """What is stored under one set of labels, the metric's name (`__name__`) among them."""
-
-    labels: dict[str, str]
-    samples: list[tuple[int, float]]  # milliseconds, value; in order of time
 
 
 @dataclass(frozen=True, slots=True)

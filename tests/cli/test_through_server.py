@@ -18,7 +18,7 @@ from sonda.cli import sending, through_server
 from tests.support.bodies import LOG, changed
 from tests.support.command_line import documents, lines, typed, written
 from tests.support.destinations import http_destination
-from tests.support.serving import serving
+from tests.support.serving import NO_TLS, serving
 
 NDJSON = "application/x-ndjson"
 
@@ -55,7 +55,7 @@ class Between:
         """Return the server's answer, `None` if it is to be lost."""
         kept = {name: headers[name] for name in ("Content-Type", "Idempotency-Key")}
         self.requests.append((kept["Content-Type"], kept["Idempotency-Key"], body))
-        answer = httpx.post(f"{self._server_url}{path}", content=body, headers=kept)
+        answer = httpx.post(f"{self._server_url}{path}", content=body, headers=kept, verify=NO_TLS)
         self.statuses.append(answer.status_code)
         count = len(self.requests)
         return self._instead[count - 1] if count <= len(self._instead) else answer

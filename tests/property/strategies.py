@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, get_args
 
 from hypothesis import HealthCheck, settings
@@ -24,28 +25,33 @@ _SPECIALS: Final = "\\\"'=,;[]{}<> \t\r\n\x00\x1b\x7f\x85\u2028\ufeffaé€😀#
 _SD_CHARACTERS: Final = "".join(c for c in map(chr, range(33, 127)) if c not in '="]')
 
 
+@cache
 def texts(*, max_size: int = 12) -> st.SearchStrategy[str]:
     """Any text that UTF-8 can carry, most of it made of what some format must escape."""
     return st.text(_SPECIALS, max_size=max_size) | st.text(max_size=max_size)
 
 
+@cache
 def label_names() -> st.SearchStrategy[str]:
     """Valid label names; `__name__`, which no metric can have, is left out."""
     start, rest = st.sampled_from(_LABEL_START), st.text(_LABEL_REST, max_size=8)
     return st.builds(str.__add__, start, rest).filter(lambda name: name != "__name__")
 
 
+@cache
 def metric_names() -> st.SearchStrategy[str]:
     """Valid metric names, colons included."""
     start, rest = st.sampled_from(_METRIC_START), st.text(_METRIC_REST, max_size=8)
     return st.builds(str.__add__, start, rest)
 
 
+@cache
 def sd_names() -> st.SearchStrategy[str]:
     """Names that syslog's structured data allows."""
     return st.text(_SD_CHARACTERS, min_size=1, max_size=32)
 
 
+@cache
 def header_names(max_size: int) -> st.SearchStrategy[str]:
     """Printable ASCII without spaces: a syslog HOSTNAME or APP-NAME."""
     return st.text(
@@ -53,16 +59,19 @@ def header_names(max_size: int) -> st.SearchStrategy[str]:
     )
 
 
+@cache
 def times_ns() -> st.SearchStrategy[int]:
     """Every instant that an event can have."""
     return st.integers(0, LATEST_NS)
 
 
+@cache
 def values() -> st.SearchStrategy[float]:
     """Every finite double."""
     return st.floats(allow_nan=False, allow_infinity=False)
 
 
+@cache
 def precisions() -> st.SearchStrategy[int | None]:
     """Every precision that an encoder can be given."""
     return st.none() | st.integers(0, 17)
@@ -127,6 +136,7 @@ _WORDS: Final = (
 )
 
 
+@cache
 def json_values() -> st.SearchStrategy[Any]:
     """JSON values as Python has them: NaN, lone surrogates and huge integers among them."""
     scalars = (
@@ -222,6 +232,7 @@ _RAW: Final = (
 )
 
 
+@cache
 def json_like() -> st.SearchStrategy[bytes]:
     """Texts that are JSON, look like JSON, or nearly are a request; many have broken a parser."""
     documents = json_values() | almost_bodies()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
-from sonda.pipeline.encoders import Encoder, LogValue, encode_series, joined, load
+from sonda.pipeline.encoders import Encoder, LogValue, LogValues, encode_series, joined, load
 from sonda.pipeline.model import Event, Log, Metric
 from tests.property.strategies import (
     precisions,
@@ -27,7 +28,9 @@ ENCODERS = ["prometheus_text", "influx_lp", "json_lines"]
 LOG_ENCODERS = ["json_lines", "syslog"]
 
 
-def same(encoder: Encoder[Any, Any], events: list[Event], many: list[Any], options: Any) -> bool:
+def same(
+    encoder: Encoder[Any, Any], events: list[Event], many: Sequence[Any], options: Any
+) -> bool:
     """Compare the bytes of many with those of each."""
     times = [event.time_ns for event in events]
     together = encode_series(encoder, events[0], many, times, options)
@@ -69,7 +72,7 @@ def test_metrics(
 def test_logs(name: str, series: Log, others: list[Log]) -> None:
     """A stream's logs, whatever they say."""
     events: list[Event] = [replace(other, labels=series.labels) for other in others]
-    many = [LogValue(other.severity, other.message, other.fields) for other in others]
+    many = LogValues.of(LogValue(one.severity, one.message, one.fields) for one in others)
     encoder = load(name)
     assert same(encoder, events, many, encoder.options())
 
@@ -78,7 +81,8 @@ def test_logs(name: str, series: Log, others: list[Log]) -> None:
 @unhurried
 @given(
     series=samples(),
-    points=st.lists(st.tuples(values() | st.just(-0.0), times_ns() | st.just(0)), min_size=1),
+    points=st.lists(st.tuples(values() | st.just(-0.0), times_ns() | st.just(0)), min_size=1)
+    | st.lists(st.tuples(values(), st.integers(2**60, 2**60 + 10**14)), min_size=1),  # of a length
 )
 def test_remote_write(series: Metric, points: list[tuple[float, int]]) -> None:
     """A series' samples are what protobuf writes for one `TimeSeries` that holds them all."""

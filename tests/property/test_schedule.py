@@ -18,10 +18,18 @@ _RATES = st.decimals("0.001", 1_000_000, places=3).map(Fraction)
 _TIMES = st.decimals("0.5", 50, places=3).map(Fraction)
 
 
+_NEAR_MULTIPLES = st.builds(
+    lambda whole, more: whole + Fraction(more, 10**9), st.integers(1, 20), st.integers(0, 9)
+)
+_FIBONACCI = st.sampled_from([701408733, 1134903170, 1836311903, 2971215073]).map(
+    lambda length_ns: Fraction(length_ns, 10**9)
+)
+
+
 @st.composite
 def _cycles(draw: st.DrawFn) -> Cycle:
-    """Draw a cycle that is longer than what happens in it."""
-    every = draw(_TIMES)
+    """Draw a cycle that is longer than what happens in it, and may nearly share another's length."""
+    every = draw(_TIMES | _NEAR_MULTIPLES | _FIBONACCI)
     length = draw(st.fractions(0, 1, max_denominator=1000).filter(lambda part: 0 < part < 1))
     return Cycle(every, (every * length).limit_denominator(1000) or every / 2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -65,6 +66,7 @@ def alike(draw: Draw, schema: Mapping[str, Any], resolver: Any) -> Any:
             return draw(examples)
 
 
+@cache
 def rarely() -> st.SearchStrategy[bool]:
     """Tell whether to leave the schema's path; most documents stay on it nearly everywhere."""
     return st.integers(0, 19).map(lambda rolled: rolled == 0)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,16 @@ def test_n_is_the_sum_of_the_segments(
     reached = _model(endless, changes, until)
     expected = -(-reached.numerator // reached.denominator)
     assert _applied(endless, changes).ticks_before(until) == expected
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 100), Fraction(901, 100)])
+def test_a_plan_that_has_ended_stays_as_it_was(rate: Fraction) -> None:
+    """A rate that comes after the end, while the last event is on its way, adds and takes nothing."""
+    ended = Schedule(Fraction(1, 10), duration=Fraction(15))
+    late = changed(ended, 16 * NS_PER_S, rate=rate)
+    assert (late.planned, late.duration) == (2, Fraction(15))
+    assert [late.due(tick) for tick in range(2)] == [0, 10]
+    assert late.ticks_before(Fraction(100)) == 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -95,7 +95,7 @@ def ask(
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     body = json.dumps(document).encode()
-    return httpx.post(f"{server.url}/events{query}", content=body, headers=headers, timeout=60)
+    return server.request("POST", f"/events{query}", content=body, headers=headers)
 
 
 def is_replayed(answer: httpx.Response) -> bool:
@@ -115,6 +115,7 @@ def kill(server: Serving) -> None:
     server.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("media_type", [JSON, NDJSON])
 def test_a_kill_while_the_destination_has_the_event(
@@ -145,6 +146,7 @@ def test_a_kill_while_the_destination_has_the_event(
         assert server.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sink", ["http_push", "loki"])
 def test_a_kill_between_the_yes_and_the_record(gate: Gate, tmp_path: Path, sink: str) -> None:
     """The answer was never kept: a webhook is 504 with the header, Loki is asked again."""
@@ -155,7 +157,7 @@ def test_a_kill_between_the_yes_and_the_record(gate: Gate, tmp_path: Path, sink:
         locking = sqlite3.connect(state / DATABASE, isolation_level=None)
         locking.execute("BEGIN IMMEDIATE")  # the record waits for its turn
         gate.is_open.set()
-        other = httpx.post(f"{server.url}/events", json=event("http_push", gate, "other"))
+        other = server.request("POST", "/events", json=event("http_push", gate, "other"))
         assert other.status_code == 200
         kill(server)
         locking.close()
@@ -252,7 +254,7 @@ def test_a_full_disk_refuses_keys_and_nothing_else(gate: Gate, tmp_path: Path) -
             assert refused.headers["Retry-After"] == "1"
             assert "(--state-dir names the folder)" in refused.json()["detail"]
             assert is_replayed(ask(server, one, "known"))
-            assert httpx.post(f"{server.url}/events", json=one).status_code == 200
+            assert server.request("POST", "/events", json=one).status_code == 200
         assert len(gate.bodies) == 2
         accepted = ask(server, one)
         assert (accepted.status_code, is_replayed(accepted)) == (200, False)
@@ -299,7 +301,7 @@ def test_a_second_server_on_a_folder_is_a_mistake(tmp_path: Path) -> None:
     with serving(*flags) as server:
         with pytest.raises(AssertionError, match="another server is using it"), serving(*flags):
             pass
-        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert server.request("GET", "/health").status_code == 200
 
 
 def test_a_database_that_is_none_is_a_mistake(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def fresh() -> Iterator[Serving]:
 
 
 def _call(server: Serving, method: str, path: str, **more: Any) -> httpx.Response:
-    return httpx.request(method, f"{server.url}{path}", timeout=30, **more)
+    return server.request(method, path, **more)
 
 
 def test_nothing_is_there_before_the_first_run(fresh: Serving) -> None:

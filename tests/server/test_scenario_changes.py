@@ -106,7 +106,7 @@ def running(server: Serving) -> str:
     [
         ({}, 400, "expected rate or paused"),
         ([], 400, "expected an object"),
-        ({"rate": "1"}, 400, "rate: expected a number, got a string"),
+        ({"rate": "1"}, 400, "rate: expected a number, got a string (leave out the quotes)"),
         ({"speed": 1}, 400, "unknown field 'speed'"),
         ({"rate": 0}, 422, "rate: invalid value 0: expected a number above 0"),
         ({"rate": 2_000_000}, 422, "at most 1,000,000"),
@@ -143,6 +143,7 @@ def test_calls_that_are_none(server: Serving, running: str) -> None:
     assert call(server, "PATCH", "/scenarios", {"rate": 1}).status_code == 405
 
 
+@pytest.mark.long
 def test_a_restart_and_a_killed_runner_keep_both_segments(tmp_path: Path) -> None:
     """What was sent after the change is made again by the changed plan, also by another server."""
     flags = ("--file-root", str(tmp_path), "--state-dir", str(tmp_path / "state"))

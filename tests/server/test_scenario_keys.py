@@ -64,9 +64,7 @@ def _call(server: Serving, key: str, method: str, path: str, body: object = None
     content = None if body is None else json.dumps(body)
     if content is not None:
         headers["Content-Type"] = "application/json"
-    return httpx.request(
-        method, f"{server.url}{path}", headers=headers, content=content, timeout=30
-    )
+    return server.request(method, path, headers=headers, content=content)
 
 
 def _entry(name: str, destination: str | None = "good", **changes: Any) -> dict[str, Any]:

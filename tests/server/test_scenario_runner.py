@@ -9,29 +9,12 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from sonda.server.scenarios.ownership import is_owned
+from tests.support.scenarios import call, steps
 from tests.support.serving import PATIENCE_S, Serving, serving
-
-
-def _call(server: Serving, method: str, path: str, body: object = None) -> httpx.Response:
-    with httpx.Client(timeout=30, trust_env=False) as client:
-        return client.request(method, f"{server.url}{path}", json=body)
-
-
-def _endless(name: str, **changes: Any) -> dict[str, Any]:
-    entry = {
-        "signal_type": "metrics",
-        "name": name,
-        "rate": 200,
-        "generator": {"type": "step", "step_size": 1},
-        "sink": {"type": "file", "path": f"{name}.txt"},
-    }
-    return {**entry, **changes}
 
 
 def _children(pid: int) -> list[int]:
@@ -92,59 +75,61 @@ def adds_up(ledger: dict[str, int]) -> bool:
     return ledger["due"] == verdicts + ledger["in_flight"] + ledger["backlog"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> None:
     """Its runs are interrupted, no arrival is missing in their ledgers, and new ones start."""
     flags = ("--file-root", str(tmp_path), "--workers", workers)
     with serving(*flags, folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("cut")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("cut", rate=200)).json()["id"]
         wait_for_lines(tmp_path / "cut.txt", 300)
         os.kill(runner_of(server, tmp_path), signal.SIGKILL)
         server.wait_for_log("runner of scenarios ended with -9: starting another")
-        answer = _call(server, "GET", f"/scenarios/{run}")
+        answer = call(server, "GET", f"/scenarios/{run}")
         while answer.status_code == 503:
             assert answer.headers["Retry-After"] == "1"
             time.sleep(0.1)
-            answer = _call(server, "GET", f"/scenarios/{run}")
+            answer = call(server, "GET", f"/scenarios/{run}")
         found = answer.json()
         assert (found["state"], found["outcome"]) == ("finished", "interrupted")
         ledger, arrived = found["ledger"], (tmp_path / "cut.txt").read_bytes().count(b"\n")
         assert adds_up(ledger)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
-        lost = _call(server, "GET", f"/scenarios/{run}/events?outcome=unknown").text.splitlines()
+        lost = call(server, "GET", f"/scenarios/{run}/events?outcome=unknown").text.splitlines()
         assert len(lost) == ledger["unknown"]
         ticks = {json.loads(line)["tick"] for line in lost}
         assert set(range(ledger["delivered"], arrived)) <= ticks
-        again = _call(server, "POST", "/scenarios", _endless("cut", count=5)).json()["id"]
-        ended = _call(server, "GET", f"/scenarios/{again}?wait=20s").json()
+        again = call(server, "POST", "/scenarios", steps("cut", rate=200, count=5)).json()["id"]
+        ended = call(server, "GET", f"/scenarios/{again}?wait=20s").json()
         assert ended["ledger"]["delivered"] == 5
 
 
 def test_a_stuck_runner_is_503_and_never_a_hang(tmp_path: Path) -> None:
     """While the runner does not answer a call is 503 with `Retry-After`; the server itself goes on."""
     with serving("--file-root", str(tmp_path), folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("stuck")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("stuck", rate=200)).json()["id"]
         runner = runner_of(server, tmp_path)
         os.kill(runner, signal.SIGSTOP)
         try:
-            answer = _call(server, "GET", f"/scenarios/{run}")
+            answer = call(server, "GET", f"/scenarios/{run}")
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
             assert "does not answer" in answer.json()["detail"]
-            assert _call(server, "GET", "/ready").status_code == 200
-            metrics = _call(server, "GET", "/metrics")
+            assert call(server, "GET", "/ready").status_code == 200
+            metrics = call(server, "GET", "/metrics")
             assert (metrics.status_code, "sonda_scenarios{" in metrics.text) == (200, False)
         finally:
             os.kill(runner, signal.SIGCONT)
-        assert _call(server, "DELETE", f"/scenarios/{run}").json()["status"] == "stopped"
+        assert call(server, "DELETE", f"/scenarios/{run}").json()["status"] == "stopped"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> None:
     """SIGKILL of the server's first process leaves no process, and the next one's ledger is true."""
     state = tmp_path / "state"
     flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
     with serving(*flags, folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("killed")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("killed", rate=200)).json()["id"]
         wait_for_lines(tmp_path / "killed.txt", 100)
         runner, workers_then = runner_of(server, tmp_path), _children(server.process.pid)
         server.process.kill()
@@ -152,7 +137,7 @@ def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> N
         for pid in (runner, *workers_then):
             _wait_until_gone(pid)
     with serving(*flags, folder=tmp_path) as server:
-        found = _call(server, "GET", f"/scenarios/{run}").json()
+        found = call(server, "GET", f"/scenarios/{run}").json()
         ledger, arrived = found["ledger"], (tmp_path / "killed.txt").read_bytes().count(b"\n")
         assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
@@ -162,13 +147,13 @@ def test_a_killed_worker_takes_no_run_with_it(tmp_path: Path) -> None:
     """The worker that started the runner dies; the run goes on, and is reached by the others."""
     flags = ("--file-root", str(tmp_path), "--workers", "2")
     with serving(*flags, folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("kept")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("kept", rate=200)).json()["id"]
         runner = runner_of(server, tmp_path)
         status = Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()
         os.kill(int(status[1]), signal.SIGKILL)
         server.wait_for_log("ended with -9: starting another")
         assert runner_of(server, tmp_path) == runner
-        found = _call(server, "DELETE", f"/scenarios/{run}").json()
+        found = call(server, "DELETE", f"/scenarios/{run}").json()
         assert found["status"] == "stopped"
         arrived = (tmp_path / "kept.txt").read_bytes().count(b"\n")
         assert found["total_events"] == found["ledger"]["delivered"] == arrived
@@ -180,7 +165,7 @@ def test_sigterm_drains_before_the_server_has_ended(workers: str, tmp_path: Path
     state = tmp_path / "state"
     flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
     with serving(*flags, folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("drained")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("drained", rate=200)).json()["id"]
         wait_for_lines(tmp_path / "drained.txt", 20)
         runner = runner_of(server, tmp_path)
         assert server.stop(signal.SIGTERM) == 0
@@ -202,34 +187,34 @@ def test_what_cannot_be_recorded_is_not_handed_over(tmp_path: Path) -> None:
     state = tmp_path / "state"
     flags = ("--file-root", str(tmp_path), "--state-dir", str(state))
     with serving(*flags, folder=tmp_path) as server:
-        run = _call(server, "POST", "/scenarios", _endless("waits")).json()["id"]
+        run = call(server, "POST", "/scenarios", steps("waits", rate=200)).json()["id"]
         other = sqlite3.connect(state / "sonda.sqlite3", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         server.wait_for_log(
             "nothing is handed over while it cannot be recorded: database is locked"
         )
-        ready = _call(server, "GET", "/ready")
+        ready = call(server, "GET", "/ready")
         assert ready.status_code == 200
         assert "cannot be recorded: database is locked" in ready.json()["warnings"][0]
-        assert "sonda_scenarios_unrecorded 1.0" in _call(server, "GET", "/metrics").text
-        held = _call(server, "GET", f"/scenarios/{run}").json()["ledger"]
+        assert "sonda_scenarios_unrecorded 1.0" in call(server, "GET", "/metrics").text
+        held = call(server, "GET", f"/scenarios/{run}").json()["ledger"]
         assert held["backlog"] > 0
         assert adds_up(held)
         other.execute("ROLLBACK")
         other.close()
         server.wait_for_log("is recorded again")
-        assert _call(server, "GET", "/ready").json() == {"status": "ready"}
-        ended = _call(server, "DELETE", f"/scenarios/{run}").json()
+        assert call(server, "GET", "/ready").json() == {"status": "ready"}
+        ended = call(server, "DELETE", f"/scenarios/{run}").json()
         assert ended["ledger"]["unknown"] == 0
 
 
 def test_metrics_count_events_of_scenarios(tmp_path: Path) -> None:
     """They have their own origin, and runs are counted by state; no label holds an id."""
     with serving("--file-root", str(tmp_path), folder=tmp_path) as server:
-        assert "sonda_scenarios" not in _call(server, "GET", "/metrics").text
-        run = _call(server, "POST", "/scenarios", _endless("counted", count=5)).json()["id"]
-        _call(server, "GET", f"/scenarios/{run}?wait=20s")
-        text = _call(server, "GET", "/metrics").text
+        assert "sonda_scenarios" not in call(server, "GET", "/metrics").text
+        run = call(server, "POST", "/scenarios", steps("counted", rate=200, count=5)).json()["id"]
+        call(server, "GET", f"/scenarios/{run}?wait=20s")
+        text = call(server, "GET", "/metrics").text
         counted = re.search(r'sonda_events_total\{[^}]*origin="scenario"[^}]*\} (\S+)', text)
         assert counted is not None
         assert counted[1] == "5.0"

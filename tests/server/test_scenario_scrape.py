@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.scenarios import call, steps
-from tests.support.serving import Serving, serving
+from tests.support.serving import NO_TLS, Serving, serving
 
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -63,7 +63,7 @@ def test_all_that_run(server: Serving) -> None:
     endless = _entry("going", generator=constant, count=10**6)
     run_id = call(server, "POST", "/scenarios", endless).json()["id"]
     with httpx.stream(
-        "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, timeout=30
+        "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, verify=NO_TLS
     ) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         text = gzip.decompress(b"".join(answer.iter_raw())).decode()
@@ -81,6 +81,7 @@ def test_refusals(server: Serving, path: str, status: int) -> None:
     assert (answer.status_code, "detail" in answer.json()) == (status, True)
 
 
+@pytest.mark.long
 def test_more_series_than_a_scrape_has(tmp_path: Path) -> None:
     """It is refused and says what to ask for, rather than be cut."""
     with serving("--file-root", str(tmp_path)) as server:

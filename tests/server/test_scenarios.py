@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.scenarios import call, steps
 from tests.support.serving import Serving, serving
 
 YAML = {"Content-Type": "application/yaml"}
@@ -22,13 +23,11 @@ class Client:
     """A client of one server, which gets a new connection, and so perhaps another worker, each time."""
 
     def __init__(self, server: Serving) -> None:
-        self._url = server.url
+        self._server = server
 
     def __call__(self, method: str, path: str, body: object = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {KEY}", **more.pop("headers", {})}
-        if body is not None:
-            more["json"] = body
-        return httpx.request(method, f"{self._url}{path}", headers=headers, timeout=30, **more)
+        return call(self._server, method, path, body, headers=headers, **more)
 
 
 @pytest.fixture(scope="module", params=["1", "3"])
@@ -43,15 +42,8 @@ def client(
 
 
 def _entry(name: str, **changes: Any) -> dict[str, Any]:
-    entry = {
-        "signal_type": "metrics",
-        "name": name,
-        "rate": 50,
-        "count": 20,
-        "generator": {"type": "step", "step_size": 1},
-        "sink": {"type": "file", "path": f"{name}.txt"},
-    }
-    return {key: value for key, value in {**entry, **changes}.items() if value is not None}
+    entry = steps(name, **{"rate": 50, "count": 20, **changes})
+    return {key: value for key, value in entry.items() if value is not None}
 
 
 def test_a_run_from_its_start_to_its_record(client: Client) -> None:
@@ -209,6 +201,21 @@ def test_a_dry_run_opens_nothing(client: Client) -> None:
     assert entry["events"][1] == "dry 1 1020\n"
     assert entry["preview"]["sink"] == "file"
     assert client("GET", "/scenarios").json() == before
+
+
+def test_a_dry_run_with_points_has_curves(client: Client) -> None:
+    """So many rates and values as were asked for; a run has none to draw."""
+    answer = client("POST", "/scenarios?dry_run=true&points=2", _entry("drawn"))
+    [entry] = answer.json()["scenarios"]
+    assert entry["curve"]["value"] == [0, 10]
+    assert len(entry["curve"]["rate"]) == 2
+    for path, status, said in (
+        ("/scenarios?points=2", 400, "add dry_run=true"),
+        ("/scenarios?dry_run=true&points=0", 400, "expected a number above 0"),
+        ("/scenarios?dry_run=true&points=1001", 422, "at most 1,000"),
+    ):
+        refused = client("POST", path, _entry("drawn"))
+        assert (refused.status_code, said in refused.json()["detail"]) == (status, True)
 
 
 def test_progress_is_a_stream_of_ledgers(client: Client) -> None:

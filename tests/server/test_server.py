@@ -920,6 +920,7 @@ def test_a_file_and_a_flag_are_not_both_taken(tmp_path: Path) -> None:
             read_settings(["--api-key", key], {"SONDA_API_KEY_FILE": str(file)})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_closed_descriptors(closed: str, workers: str, tmp_path: Path) -> None:
@@ -976,6 +977,7 @@ def test_a_deleted_folder(tmp_path: Path) -> None:
         assert process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_log_that_nobody_reads(workers: str, tmp_path: Path) -> None:
     """Events, probes and the end of the server wait for no reader of standard error."""

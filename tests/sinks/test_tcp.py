@@ -397,7 +397,7 @@ def test_each_event_of_a_torn_write_is_judged_by_its_own_bytes(
     """Written together, the whole one is a yes, the torn one unknown, the untouched one unsent."""
     monkeypatch.setattr(batches, "BATCH_BYTES", 1 << 26)
     with faulty(read_some_and_reset, tls=pki.server() if secured else None) as server:
-        sink = to(server.address, framing=framing)
+        sink = to(server.address, framing=framing, timeout="5m")  # a busy machine is slow
         if secured:
             sink["tls"] = {"ca_cert": pki.path("ca.pem")}
         whole, torn, untouched = at_once(sink, "whole", LARGE, "untouched", loop=loop)

@@ -9,9 +9,11 @@ import httpx
 from tests.support.serving import Serving
 
 
-def call(server: Serving, method: str, path: str, body: object = None, **more: Any) -> Any:
+def call(
+    server: Serving, method: str, path: str, body: object = None, **more: Any
+) -> httpx.Response:
     """Return the answer to a call."""
-    return httpx.request(method, f"{server.url}{path}", json=body, timeout=30, **more)
+    return server.request(method, path, json=body, **more)
 
 
 def steps(name: str, **changes: Any) -> dict[str, Any]:

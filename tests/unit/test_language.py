@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-MODULES: Final = {
-    path.relative_to(ROOT / "sonda").as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted((ROOT / "sonda").rglob("*.py"))
+SONDA: Final = ROOT / "sonda"
+MODULES: Final = tuple(
+    path.relative_to(SONDA).as_posix()
+    for path in sorted(SONDA.rglob("*.py"))
     if not path.name.endswith("_pb2.py")
-}
+)
 Named: TypeAlias = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 # Metaphors and words that had several meanings.
@@ -61,24 +62,41 @@ LONG: Final = frozenset[str]()  # still to be split; Kafka's client may stay as 
 
 
 def named(module: ast.Module) -> Iterator[Named]:
-    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return (node for node in ast.walk(module) if isinstance(node, kinds))
+    """Classes, functions and methods; none stands in an expression, which need not be walked."""
+    blocks: list[ast.AST] = [module]
+    for block in blocks:
+        for node in ast.iter_child_nodes(block):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield node
+            if isinstance(node, (ast.stmt, ast.excepthandler, ast.match_case)):
+                blocks.append(node)
 
 
-@pytest.mark.parametrize("path", MODULES)
-def test_old_names_do_not_come_back(path: str) -> None:
+@pytest.fixture(scope="module")
+def modules() -> dict[str, ast.Module]:
+    """Return every module, parsed once for all tests."""
+    return {path: ast.parse((SONDA / path).read_text(encoding="utf-8")) for path in MODULES}
+
+
+def test_old_names_do_not_come_back(modules: dict[str, ast.Module]) -> None:
     """No module, class, function or method has a name that the glossary's words have replaced."""
-    old = {node.name for node in named(MODULES[path]) if node.name.lstrip("_") in OLD_NAMES}
-    old |= {Path(path).stem} & OLD_MODULES
-    assert old <= TO_RENAME.get(path, set())
+    old = {
+        path: {node.name for node in named(module) if node.name.lstrip("_") in OLD_NAMES}
+        | {Path(path).stem} & OLD_MODULES
+        for path, module in modules.items()
+    }
+    found = {path: names - TO_RENAME.get(path, set()) for path, names in old.items()}
+    assert {path: names for path, names in found.items() if names} == {}
 
 
-@pytest.mark.parametrize("path", sorted(MODULES))
-def test_docstrings_are_technical_english(path: str) -> None:
+def test_docstrings_are_technical_english(modules: dict[str, ast.Module]) -> None:
     """A docstring says "Return", "Raise" or "Wait until", as PEP 257 does."""
-    nodes = [MODULES[path], *named(MODULES[path])]
-    docstrings = [ast.get_docstring(node) or "" for node in nodes]
-    assert [text for text in docstrings if re.match(r"(?:Give|Say|Tell|Have)s?\b", text)] == []
+    assert [
+        (path, text)
+        for path, module in modules.items()
+        for node in (module, *named(module))
+        if re.match(r"(?:Give|Say|Tell|Have)s?\b", text := ast.get_docstring(node) or "")
+    ] == []
 
 
 def test_files_are_short() -> None:
@@ -86,7 +104,7 @@ def test_files_are_short() -> None:
     long = {
         path
         for path in MODULES
-        if len((ROOT / "sonda" / path).read_text(encoding="utf-8").splitlines()) > MOST_LINES
+        if len((SONDA / path).read_text(encoding="utf-8").splitlines()) > MOST_LINES
         if not path.startswith("pipeline/sinks/kafka/")
     }
     assert long <= LONG

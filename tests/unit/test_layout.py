@@ -12,7 +12,6 @@ SONDA: Final = HERE.parents[1] / "sonda"
 OF_MANY: Final = {
     "test_language.py": "the words of all modules",
     "test_layout.py": "where unit tests lie",
-    "test_platforms.py": "the library without what only Unix has",
     "pipeline/net/test_early_answers.py": "the exchange, the pool and the connection",
     "pipeline/net/test_network.py": "what the network's parts share",
     "pipeline/net/test_zones.py": "addresses with a zone, from the resolver to the socket",

@@ -6,11 +6,11 @@ name, so that a new module needs no entry here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
 
+from msgspec import Struct
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
@@ -42,6 +42,46 @@ class LogValue(NamedTuple):
     fields: Mapping[str, str]
 
 
+class LogValues(Sequence[LogValue]):
+    """Many `LogValue`s by column, so that none of them need be made."""
+
+    __slots__ = ("fields", "messages", "severities")
+
+    def __init__(
+        self,
+        severities: Sequence[Severity],
+        messages: Sequence[str],
+        fields: Sequence[Mapping[str, str]],
+    ) -> None:
+        self.severities = severities
+        self.messages = messages
+        self.fields = fields
+
+    @classmethod
+    def of(cls, values: Iterable[LogValue]) -> Self:
+        """Return the columns of values that have been made one by one."""
+        rows = list(values)
+        return cls([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __iter__(self) -> Iterator[LogValue]:
+        return map(LogValue, self.severities, self.messages, self.fields)
+
+    @overload
+    def __getitem__(self, place: int) -> LogValue: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> LogValues: ...
+
+    def __getitem__(self, place: int | slice) -> LogValue | LogValues:
+        severities, messages, fields = self.severities, self.messages, self.fields
+        if isinstance(place, slice):
+            return LogValues(severities[place], messages[place], fields[place])
+        return LogValue(severities[place], messages[place], fields[place])
+
+
 class Joined(NamedTuple):
     """The body of many events, and how many bytes they are when each is encoded alone."""
 
@@ -54,8 +94,7 @@ def joined(body: bytes) -> Joined:
     return Joined(body, len(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder(Generic[E, O]):
+class Encoder(Struct, Generic[E, O], frozen=True):
     """One wire format: its options, its content type, and the pure function that renders it.
 
     *packing* is for HTTP alone; any other sink sends the bytes as they are. *decode* reads bytes that
@@ -81,14 +120,14 @@ class Encoder(Generic[E, O]):
 def encode_series(
     encoder: Encoder[Any, Any],
     series: Event,
-    values: Sequence[float] | Sequence[LogValue],
+    values: Sequence[float] | LogValues,
     times_ns: Sequence[int],
     options: Any,
 ) -> Result[Joined, Problem]:
     """Return one body of many events that differ from *series* in value and time, in their order.
 
     That is the bytes that `encode` returns for each, one after the other, or what a receiver reads
-    as the same events. A metric's values are its samples, a log's are `LogValue`s. Fails as `encode`
+    as the same events. A metric's values are its samples. Fails as `encode`
     does, with the problem of the first event that fails.
     """
     if encoder.encode_many is not None:

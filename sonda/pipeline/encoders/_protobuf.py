@@ -6,7 +6,7 @@ Spec: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 _LOW_BITS: Final = 0x7F
@@ -28,33 +28,50 @@ def delimited(field: bytes, value: bytes) -> bytes:
     return b"%b%b%b" % (field, varint(len(value)), value)
 
 
-def label(name: str, value: str) -> bytes:
-    """Return a message of two texts, neither of them empty, behind its length."""
-    first, second = name.encode(), value.encode()
-    if len(first) + len(second) < _SHORT:
-        sizes = len(first), len(second)
-        return b"%c\x0a%c%b\x12%c%b" % (sum(sizes) + 4, sizes[0], first, sizes[1], second)
-    return delimited(b"", delimited(b"\x0a", first) + delimited(b"\x12", second))
+def labels(values: Mapping[str, str]) -> bytes:
+    """Return each, of those that are not empty, as a `Label` of remote_write, sorted by name.
+
+    That is field 1 of a series: a message of two texts. A length below 128 is one byte, and one
+    character of ASCII: as text it takes half as long.
+    """
+    written = [
+        f"\n{_LENGTH[first + second + 4]}\n{_LENGTH[first]}{name}\x12{_LENGTH[second]}{text}".encode()
+        if first + second < _SHORT
+        else delimited(b"\x0a", _label(name, text))
+        for name, first, text, second in _sorted_with_sizes(values)
+        if second
+    ]
+    return b"".join(written)
+
+
+def _label(name: str, text: str) -> bytes:
+    return delimited(b"\x0a", name.encode()) + delimited(b"\x12", text.encode())
 
 
 def attributes(values: Mapping[str, str]) -> dict[str, bytes]:
-    """Return each as a `KeyValue` of OTLP behind its length, sorted by name: equal events are equal.
+    """Return each as a `KeyValue` of OTLP behind its length, sorted by name: equal events are equal."""
+    return {
+        name: (
+            f"{_LENGTH[first + second + 6]}\n{_LENGTH[first]}{name}"
+            f"\x12{_LENGTH[second + 2]}\n{_LENGTH[second]}{text}"
+        ).encode()
+        if first and first + second < _SHORT
+        else _attribute(name, text)
+        for name, first, text, second in _sorted_with_sizes(values)
+    }
 
-    A length below 128 is one byte, and one character of ASCII: as text it takes half as long.
-    """
-    written = {}
-    for name in sorted(values):
-        value = values[name]
-        first = len(name) if name.isascii() else len(name.encode())
-        second = len(value) if value.isascii() else len(value.encode())
-        if first and first + second < _SHORT:
-            written[name] = (
-                f"{_LENGTH[first + second + 6]}\n{_LENGTH[first]}{name}"
-                f"\x12{_LENGTH[second + 2]}\n{_LENGTH[second]}{value}"
-            ).encode()
-        else:
-            written[name] = _attribute(name, value)
-    return written
+
+def _sorted_with_sizes(values: Mapping[str, str]) -> Iterator[tuple[str, int, str, int]]:
+    """Yield each name and text, both with their bytes in UTF-8, in the order of the names."""
+    names = sorted(values)
+    texts = list(map(values.__getitem__, names))
+    return zip(names, _sizes(names), texts, _sizes(texts), strict=True)
+
+
+def _sizes(texts: list[str]) -> Iterable[int]:
+    if "".join(texts).isascii():
+        return map(len, texts)
+    return map(len, map(str.encode, texts))
 
 
 _LENGTH: Final = [chr(length) for length in range(_LOW_BITS + 1)]

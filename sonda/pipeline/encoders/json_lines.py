@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from itertools import repeat
+from typing import Final
 
 import msgspec
 from returns.result import Result, Success
 
-from sonda.pipeline.encoders import Encoder, Joined, LogValue, joined
+from sonda.pipeline.encoders import Encoder, Joined, LogValues, joined
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms, rfc3339_ms_of_each
@@ -25,7 +26,7 @@ class JsonLines:
     precision: int | None = None
 
 
-class _LogLine(msgspec.Struct):
+class _LogLine(msgspec.Struct, gc=False):
     """The members of a log's line, in the order of the wire."""
 
     timestamp: str
@@ -35,7 +36,7 @@ class _LogLine(msgspec.Struct):
     fields: Mapping[str, str]
 
 
-class _MetricLine(msgspec.Struct):
+class _MetricLine(msgspec.Struct, gc=False):
     """The members of a metric's line, in the order of the wire."""
 
     name: str
@@ -67,22 +68,18 @@ def _number(value: float, precision: int | None) -> str:
 
 def encode_many(
     series: Event,
-    values: Sequence[float] | Sequence[LogValue],
+    values: Sequence[float] | LogValues,
     times_ns: Sequence[int],
     options: JsonLines,
 ) -> Result[Joined, Problem]:
     """Render a line for each value and time of a series; it never fails."""
     labels, times = _WRITER.encode(series.labels), rfc3339_ms_of_each(times_ns)
-    if isinstance(series, Log):
-        written = msgspec.Raw(labels)
-        lines = [
-            _LogLine(timestamp, severity, message, written, fields)
-            for (severity, message, fields), timestamp in zip(
-                cast("Sequence[LogValue]", values), times, strict=True
-            )
-        ]
-        return Success(joined(_WRITER.encode_lines(lines)))
-    numbers = _numbers(cast("Sequence[float]", values), options.precision)
+    if isinstance(values, LogValues):
+        columns = times, values.severities, values.messages, repeat(msgspec.Raw(labels))
+        lines = map(_LogLine, *columns, values.fields)
+        return Success(joined(_WRITER.encode_lines(list(lines))))
+    assert isinstance(series, Metric)  # noqa: S101  # its values are numbers
+    numbers = _numbers(values, options.precision)
     begin = f'{{"name":{_WRITER.encode(series.name).decode()},"value":'
     middle = f',"labels":{labels.decode()},"timestamp":"'
     metrics = [

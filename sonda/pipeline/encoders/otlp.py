@@ -7,12 +7,13 @@ Spec: https://opentelemetry.io/docs/specs/otlp/, https://github.com/open-telemet
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -33,7 +34,7 @@ from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.encoders import Encoder, Joined, LogValue
+from sonda.pipeline.encoders import Encoder, Joined, LogValues
 from sonda.pipeline.encoders._protobuf import attributes, delimited, varint
 from sonda.pipeline.model import Event, Log, Metric, Severity
 from sonda.pipeline.problems import Problem
@@ -58,6 +59,7 @@ _FIELD_2: Final = b"\x12"  # scopes of a resource, records or metrics of a scope
 _GAUGE: Final = b"\x2a"
 _HISTOGRAM: Final = b"\x4a"
 _SUMMARY: Final = b"\x5a"
+_SERVICE_NAME: Final = "service.name"
 _NAMES_OF_SERVICE: Final = ("service_name", "service", "job")
 
 
@@ -78,7 +80,7 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
     library would read each into an object, for the record and for its resource.
     """
     labels = attributes(event.labels)
-    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(event.labels)})
+    resource = _resource(labels, _service(event.labels))
     record = _record(event, labels) if isinstance(event, Log) else _metric(event, labels)
     in_scope = delimited(_FIELD_1, _scope()) + delimited(_FIELD_2, record)
     in_resource = delimited(_FIELD_1, resource) + delimited(_FIELD_2, in_scope)
@@ -87,7 +89,7 @@ def encode(event: Event, _options: Otlp) -> Result[bytes, Problem]:
 
 def encode_many(
     series: Event,
-    values: Sequence[float] | Sequence[LogValue],
+    values: Sequence[float] | LogValues,
     times_ns: Sequence[int],
     _options: Otlp,
 ) -> Result[Joined, Problem]:
@@ -97,13 +99,14 @@ def encode_many(
     Spec: https://protobuf.dev/programming-guides/encoding/
     """
     labels = attributes(series.labels)
-    resource = _join(_OF_RESOURCE, labels, {"service.name": _service(series.labels)})
+    resource = _resource(labels, _service(series.labels))
     around = delimited(_FIELD_1, resource), delimited(_FIELD_1, _scope())
-    if isinstance(series, Log):
-        records = _records(labels, cast("Sequence[LogValue]", values), times_ns)
+    if isinstance(values, LogValues):
+        records = _records(labels, values, times_ns)
         sizes = Counter(map(len, records))
         return Success(Joined(_request(around, b"".join(records)), _size_of_each(around, sizes)))
-    points = _points(labels, cast("Sequence[float]", values), times_ns)
+    assert isinstance(series, Metric)  # noqa: S101  # its values are numbers
+    points = _points(labels, values, times_ns)
     name = delimited(_FIELD_1, series.name.encode())
 
     def metric(written: bytes) -> bytes:
@@ -127,7 +130,7 @@ def _size_of_each(around: tuple[bytes, bytes], sizes: Mapping[int, int]) -> int:
 
 
 def _records(
-    labels: Mapping[str, bytes], values: Sequence[LogValue], times_ns: Sequence[int]
+    labels: Mapping[str, bytes], values: LogValues, times_ns: Sequence[int]
 ) -> list[bytes]:
     """Return each record behind its length, as `_record` and protobuf write it."""
     severities: dict[Severity, bytes] = {}
@@ -236,6 +239,14 @@ def _join(tag: bytes, labels: Mapping[str, bytes], more: Mapping[str, str] | Non
         return tag + tag.join(labels.values()) if labels else b""
     together = {**labels, **attributes(more)}
     return tag + tag.join(map(together.__getitem__, sorted(together)))
+
+
+def _resource(labels: Mapping[str, bytes], service: str) -> bytes:
+    """Serialise the attributes of a resource: the labels, which are sorted, and the service's name."""
+    own = attributes({_SERVICE_NAME: service})[_SERVICE_NAME]
+    written = list(labels.values())
+    written.insert(bisect_left(list(labels), _SERVICE_NAME), own)  # no label has a dot in its name
+    return _OF_RESOURCE + _OF_RESOURCE.join(written)
 
 
 def _service(labels: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ Spec: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from returns.result import Result, Success
 from sonda.pipeline.encoders import Encoder, Joined, joined
 from sonda.pipeline.encoders._escaping import escape_all
 from sonda.pipeline.encoders._numbers import decimal, decimals
+from sonda.pipeline.encoders._series import by_series
 from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
@@ -31,7 +32,7 @@ class PrometheusText:
 
 def encode(metric: Metric, options: PrometheusText) -> Result[bytes, Problem]:
     """Render one sample, LF-terminated, time in milliseconds; it never fails."""
-    line = f"{_series(metric)} {decimal(metric.value, options.precision)}"
+    line = f"{_series(metric.name, metric.labels)} {decimal(metric.value, options.precision)}"
     if options.timestamp:
         line += f" {metric.time_ns // NS_PER_MS}"
     return Success(f"{line}\n".encode())
@@ -41,7 +42,7 @@ def encode_many(
     series: Metric, values: Sequence[float], times_ns: Sequence[int], options: PrometheusText
 ) -> Result[Joined, Problem]:
     """Render a line for each value and time of a series; it never fails."""
-    name, numbers = _series(series), decimals(values, options.precision)
+    name, numbers = _kept_series(series.name, series.labels), decimals(values, options.precision)
     if not options.timestamp:
         lines = [f"{name} {number}\n" for number in numbers]
     else:
@@ -52,11 +53,14 @@ def encode_many(
     return Success(joined("".join(lines).encode()))
 
 
-def _series(metric: Metric) -> str:
-    names = sorted(metric.labels)
-    values = escape_all(map(metric.labels.__getitem__, names), _ESCAPES)
-    labels = ",".join([f'{name}="{value}"' for name, value in zip(names, values, strict=True)])
-    return f"{metric.name}{{{labels}}}" if labels else metric.name
+def _series(metric: str, labels: Mapping[str, str]) -> str:
+    names = sorted(labels)
+    values = escape_all(map(labels.__getitem__, names), _ESCAPES)
+    pairs = ",".join([f'{name}="{value}"' for name, value in zip(names, values, strict=True)])
+    return f"{metric}{{{pairs}}}" if pairs else metric
+
+
+_kept_series: Final = by_series(_series)
 
 
 ENCODER: Final = Encoder(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
+
+from msgspec import Struct, field
 
 from sonda.pipeline.net.pool import ConnectionPool
 from sonda.pipeline.net.resolve import Destinations
@@ -43,8 +44,7 @@ def _default_policy() -> Policy:
     return Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
+class AccessPolicy(Struct, frozen=True):
     """What a server's callers may touch: files below these folders, and what the policy allows.
 
     Only regular files, whatever the folders; never one of *protected*, nor what lies in one that is

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
+from msgspec import structs
 from returns.result import Failure
 
 from sonda.pipeline.deadline import Deadline
@@ -140,7 +141,7 @@ class Entry:
         """Return the failure with the event's own time in an unknown outcome."""
         if isinstance(setback.problem, OutcomeUnknown):
             own = replace(setback.problem, time_ns=self.payload.event.time_ns)
-            return replace(setback, problem=own)
+            return structs.replace(setback, problem=own)
         return setback
 
 

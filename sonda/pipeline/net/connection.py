@@ -6,9 +6,10 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from typing import Final
+
+from msgspec import Struct
 
 from sonda.pipeline.net.sockets import Socket
 from sonda.pipeline.net.tls_session import TlsSession
@@ -17,8 +18,7 @@ _CLOSE_NOTIFY_S: Final = 0.2
 _ACKED_WITHIN_S: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class TlsParameters:
+class TlsParameters(Struct, frozen=True):
     """How to speak TLS on a connection: the context, compared by identity, and the name to verify.
 
     A server may reject the client's certificate after the client takes the handshake for finished:

@@ -7,14 +7,14 @@ it a moment later, and a moment is enough to lose an event in.
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from sonda.pipeline.net.unix import HANG_UP, TO_READ, poll
+
 _LOOKED_AT: Final = 64
-_HANG_UP: Final = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 _MAPPED: Final = "::ffff:"
 
 End: TypeAlias = tuple[str, int]
@@ -33,15 +33,13 @@ class Descriptor:
         """Return whether the connection is closed, on either side, or has broken."""
         if _ends(self.number) != (self.local, self.peer):
             return True
-        poller = select.poll()
-        poller.register(self.number, _HANG_UP)
-        return bool(poller.poll(0))
+        return bool(poll(self.number, HANG_UP))
 
 
 def next_number() -> int:
     """Return the number that the next file to be opened gets; -1 if none can be opened."""
     try:
-        number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        number = os.open(os.devnull, TO_READ)
     except OSError:
         return -1
     os.close(number)

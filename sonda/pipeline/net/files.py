@@ -13,16 +13,20 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.blocking_writers import WriteBatch
-from sonda.pipeline.net.unix import lock_inode, unlock_inode
+from sonda.pipeline.net.unix import (
+    IS_UNIX,
+    NO_FOLLOW,
+    TO_APPEND,
+    TO_PASS,
+    TO_READ,
+    lock_inode,
+    unlock_inode,
+)
 from sonda.pipeline.net.writes import claim, is_regular, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.paths import encodable
 
-_TO_APPEND: Final = (
-    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-)
-_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE_MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
 
@@ -68,6 +72,8 @@ def open_locked(
             with ExitStack() as closing:
                 fd = _open(path, confinement, fsync=fsync)
                 closing.callback(release, fd)
+                if not IS_UNIX:  # a descriptor cannot be asked there whether it appends
+                    os.lseek(fd, 0, os.SEEK_END)
                 if claim(lock_inode, fd) and _leads_to(fd, path, confinement):
                     if fsync and is_regular(fd):
                         real = os.path.realpath(locate(path, confinement))
@@ -99,12 +105,12 @@ def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
             raise
     _refuse_folder(path, Path(path))
     try:
-        return os.open(path, _TO_APPEND, _FILE_MODE)
+        return os.open(path, TO_APPEND, _FILE_MODE)
     except FileNotFoundError:
         for folder in reversed(Path(path).parents):
             if not folder.is_dir():
                 _make_folder(folder, fsync=fsync)
-        return os.open(path, _TO_APPEND, _FILE_MODE)
+        return os.open(path, TO_APPEND, _FILE_MODE)
 
 
 def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
@@ -135,20 +141,20 @@ def _open_below(root: Path, writer: tuple[str, ...], *, fsync: bool) -> int:
     """Open a file step by step, following no symbolic link that is put there meanwhile."""
     *folders, name = writer
     with ExitStack() as closing:
-        here = os.open(root, _TO_PASS)
+        here = os.open(root, TO_PASS)
         closing.callback(os.close, here)
         for folder in folders:
             here = _enter(Path(folder), within=here, fsync=fsync)
             closing.callback(os.close, here)
-        return os.open(name, _TO_APPEND | os.O_NOFOLLOW, _FILE_MODE, dir_fd=here)
+        return os.open(name, TO_APPEND | NO_FOLLOW, _FILE_MODE, dir_fd=here)
 
 
 def _enter(folder: Path, *, within: int, fsync: bool) -> int:
     try:
-        return os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=within)
+        return os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=within)
     except FileNotFoundError:
         _make_folder(folder, within, fsync=fsync)
-        return os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=within)
+        return os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=within)
 
 
 def _make_folder(folder: Path, within: int | None = None, *, fsync: bool) -> None:
@@ -159,8 +165,10 @@ def _make_folder(folder: Path, within: int | None = None, *, fsync: bool) -> Non
 
 
 def _sync_folder(folder: Path, within: int | None = None) -> None:
-    """Make the entries of a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
+    """Make the entries of a folder durable; Windows opens no folder."""
+    if not IS_UNIX:
+        return
+    fd = os.open(folder, TO_READ, dir_fd=within)
     try:
         os.fsync(fd)
     finally:

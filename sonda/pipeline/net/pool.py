@@ -6,10 +6,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct, field
 
 from sonda.pipeline.deadline import Expiry, Timeouts
 from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
@@ -33,8 +34,7 @@ _HANG_UPS_REMEMBERED: Final = 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionKey:
+class ConnectionKey(Struct, frozen=True):
     """What two events must have in common to share a connection.
 
     The kind of *sink* is among it, for the operator may allow a destination to one kind alone.
@@ -43,19 +43,21 @@ class ConnectionKey:
     sink: str
     address: Address
     secure: TlsParameters | None = None
-    credentials: Hashable = field(default=None, repr=False)
+    credentials: Hashable = None
     tunnel: Tunnel | None = None
 
+    def __repr__(self) -> str:
+        return f"ConnectionKey({self.sink!r}, {self.address})"
 
-@dataclass(slots=True)
-class _Destination:
+
+class _Destination(Struct):
     """What one route has: places for connections in use, events that want one, idle connections."""
 
     places: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(CONNECTIONS_PER_DESTINATION)
     )
     wanted: int = 0
-    idle: dict[Connection, None] = field(default_factory=dict)  # the oldest first
+    idle: dict[Connection, None] = {}  # the oldest first
 
 
 class HangUps:

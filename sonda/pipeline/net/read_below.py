@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
 from returns.result import Failure
 
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.files import locate, permit
+from sonda.pipeline.net.unix import NO_FOLLOW, TO_PASS, TO_READ
 from sonda.pipeline.net.writes import is_regular
 from sonda.pipeline.values.paths import encodable
-
-_TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def open_text(path: str, confinement: AccessPolicy | None, most: int) -> TextIO:
@@ -43,13 +41,13 @@ def open_text(path: str, confinement: AccessPolicy | None, most: int) -> TextIO:
 def _open(path: str, confinement: AccessPolicy | None) -> int:
     """Open a file; below a root step by step, following no link that is put there meanwhile."""
     if confinement is None:
-        return os.open(path, _TO_READ)
+        return os.open(path, TO_READ)
     root = os.path.realpath(confinement.file_root)
     *folders, name = Path(os.path.realpath(locate(path, confinement))).relative_to(root).parts
     with ExitStack() as closing:
-        here = os.open(root, _TO_PASS)
+        here = os.open(root, TO_PASS)
         closing.callback(os.close, here)
         for folder in folders:
-            here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+            here = os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=here)
             closing.callback(os.close, here)
-        return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+        return os.open(name, TO_READ | NO_FOLLOW, dir_fd=here)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import select
 import socket
 import ssl
 import struct
@@ -15,14 +14,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.unix import has_unsent
+from sonda.pipeline.net.unix import BROKEN, HANG_UP, POLLIN, POLLOUT, has_unsent, poll
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
 
 _HAPPY_EYEBALLS_DELAY_S: Final = 0.25  # RFC 8305, section 5
-_BROKEN: Final = select.POLLHUP | select.POLLERR
-_HANG_UP: Final = _BROKEN | getattr(select, "POLLRDHUP", 0)
 CHUNK_BYTES: Final = 65536
 _TAKEN_CHUNKS: Final = 16
 _BREATH: Final = 16  # after so many pieces others have their turn
@@ -126,7 +123,7 @@ class Socket:
 
     async def wait_for_room(self) -> None:
         """Wait until some bytes can be sent at once, or the connection is broken."""
-        while not self._poll(select.POLLOUT):
+        while not self._poll(POLLOUT):
             await self._writable(None)
 
     async def receive(self) -> bytes:
@@ -204,7 +201,7 @@ class Socket:
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
-        return bool(self._poll() & _HANG_UP)
+        return bool(self._poll() & HANG_UP)
 
     def is_stalled(self) -> bool:
         """Return whether what was sent earlier does not get through; ask before each reuse.
@@ -227,7 +224,7 @@ class Socket:
     async def wait_until_acked(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
         while self._has_unacked():
-            if self._poll() & _BROKEN:
+            if self._poll() & BROKEN:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             self.take_input()
             await asyncio.sleep(_SETTLE_POLL_S)
@@ -244,11 +241,8 @@ class Socket:
             pass
         self._sock.close()
 
-    def _poll(self, events: int = select.POLLIN | _HANG_UP) -> int:
-        poller = select.poll()
-        poller.register(self._sock, events)
-        pending = poller.poll(0)
-        return pending[0][1] if pending else 0
+    def _poll(self, events: int = POLLIN | HANG_UP) -> int:
+        return poll(self._sock, events)
 
     async def _writable(self, until: asyncio.Future[Any] | None) -> None:
         loop = asyncio.get_running_loop()

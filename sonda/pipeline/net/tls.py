@@ -18,6 +18,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import begin_in_thread
+from sonda.pipeline.net.unix import NO_FOLLOW, TO_PASS, TO_READ
 from sonda.pipeline.problems import Forbidden, Problem, Unreachable
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.paths import encodable
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from sonda.pipeline.net import AccessPolicy
 
 _KEPT_CONTEXTS: Final = 64
-_TO_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_TO_PASS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILES: Final = ("ca_cert", "client_cert", "client_key")
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -190,7 +189,7 @@ def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
     path = encodable(path)
     if confinement is None:
-        fd = os.open(path, _TO_READ)
+        fd = os.open(path, TO_READ)
     else:
         path = str(confinement.file_root / path)
         fd = _open_below(path, confinement)
@@ -209,13 +208,13 @@ def _open_below(path: str, confinement: AccessPolicy) -> int:
     root, *folders, name = _way(path, confinement)
     with ExitStack() as closing:
         try:
-            here = os.open(root, _TO_PASS)
+            here = os.open(root, TO_PASS)
             closing.callback(os.close, here)
             for folder in folders:
-                here = os.open(folder, _TO_PASS | os.O_NOFOLLOW, dir_fd=here)
+                here = os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=here)
                 closing.callback(os.close, here)
             _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
-            return os.open(name, _TO_READ | os.O_NOFOLLOW, dir_fd=here)
+            return os.open(name, TO_READ | NO_FOLLOW, dir_fd=here)
         except OSError as exc:
             _way(path, confinement)  # it may lead elsewhere by now
             raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None

@@ -1,8 +1,13 @@
-"""Calls that only Unix has. Elsewhere no file is locked, and nothing is known of what is unsent."""
+"""Calls that only Unix has, or only some of it.
+
+On Windows no file is locked, nothing is known of what is unsent, and a file is opened by its whole
+path. All of it is tried on Linux with these calls taken away; none of it was run on Windows.
+"""
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from typing import Final
@@ -14,6 +19,29 @@ except ImportError:  # Windows has neither
     IS_UNIX = False
 else:
     IS_UNIX = True
+
+
+def _flags(*names: str) -> int:
+    """Return the flags of these names that the platform has."""
+    found = 0
+    for name in names:
+        found |= getattr(os, name, 0)
+    return found
+
+
+_OWN: Final = ("O_CLOEXEC", "O_NOINHERIT", "O_BINARY")  # the last two are Windows'
+TO_READ: Final = _flags("O_RDONLY", "O_NONBLOCK", "O_NOCTTY", *_OWN)
+TO_APPEND: Final = _flags("O_WRONLY", "O_APPEND", "O_CREAT", "O_NONBLOCK", "O_NOCTTY", *_OWN)
+TO_PASS: Final = _flags("O_PATH", "O_DIRECTORY", "O_CLOEXEC")
+"""To open a folder on the way to a file; to read it, where a platform has no `O_PATH`."""
+NO_FOLLOW: Final = _flags("O_NOFOLLOW")
+
+HAS_POLL: Final = hasattr(select, "poll")
+POLLIN: Final = getattr(select, "POLLIN", 1)
+POLLOUT: Final = getattr(select, "POLLOUT", 4)
+BROKEN: Final = getattr(select, "POLLHUP", 16) | getattr(select, "POLLERR", 8)
+HANG_UP: Final = BROKEN | getattr(select, "POLLRDHUP", 0)  # Linux has it
+PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
 
 _MUCH_ROOM_BYTES: Final = (
     32768  # twice a text stream's buffer of 8 KiB and a binary one's, an event
@@ -58,6 +86,37 @@ def has_much_room(fd: int) -> bool:
         return False
     (unread,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return bool(2 * unread + _MUCH_ROOM_BYTES <= fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
+
+
+def poll(file: socket.socket | int, events: int, timeout_ms: int = 0) -> int:
+    """Return those of *events* that have come about; a connection that is closed is `HANG_UP`."""
+    if HAS_POLL:
+        poller = select.poll()
+        poller.register(file, events)
+        pending = poller.poll(timeout_ms)
+        return pending[0][1] if pending else 0
+    if not isinstance(file, socket.socket):
+        return events & POLLOUT  # Windows cannot ask a pipe: the write waits
+    _, room, _ = select.select([], [file], [], timeout_ms / 1000)
+    return (_input(file) & events) | (events & POLLOUT if room else 0)
+
+
+def _input(sock: socket.socket) -> int:
+    """Return what can be read from a socket that does not block, without taking it."""
+    try:
+        return POLLIN if sock.recv(1, socket.MSG_PEEK) else POLLIN | HANG_UP
+    except BlockingIOError:
+        return 0
+    except OSError:
+        return POLLIN | HANG_UP
+
+
+def read_at(fd: int, size_bytes: int, offset: int) -> bytes:
+    """Read from a place of a file that nobody else reads by this descriptor."""
+    if hasattr(os, "pread"):
+        return os.pread(fd, size_bytes, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, size_bytes)
 
 
 def has_unsent(sock: socket.socket) -> bool:

@@ -6,7 +6,6 @@ They raise `OSError` before anything has begun, and `Withdrawn` once nobody wait
 from __future__ import annotations
 
 import os
-import select
 import stat
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Final
 
 from sonda.pipeline.net.blocking_writers import Torn, WriteBatch
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.net.unix import has_much_room, is_appending
+from sonda.pipeline.net.unix import PIPE_BUF, POLLOUT, has_much_room, is_appending, poll
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
 _PAUSE_S: Final = 0.002
@@ -51,9 +50,7 @@ def pause(batch: WriteBatch) -> None:
 
 def wait_for_room(fd: int, batch: WriteBatch) -> None:
     """Wait until a pipe takes `PIPE_BUF` bytes without blocking; what has begun waits forever."""
-    room = select.poll()
-    room.register(fd, select.POLLOUT)
-    while not room.poll(_SLICE_MS if batch.may_wait else 0):
+    while not poll(fd, POLLOUT, _SLICE_MS if batch.may_wait else 0):
         batch.check()
 
 
@@ -65,7 +62,7 @@ def writes_at_once(fd: int, size_bytes: int) -> bool:
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return size_bytes <= _MOST_BYTES_AT_ONCE
-    return stat.S_ISFIFO(mode) and size_bytes <= select.PIPE_BUF and has_much_room(fd)
+    return stat.S_ISFIFO(mode) and size_bytes <= PIPE_BUF and has_much_room(fd)
 
 
 def is_regular(fd: int) -> bool:
@@ -145,7 +142,7 @@ def _pour(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
     if fsync:
         os.fsync(fd)  # most cannot: better to know before it is too late
     wait_for_room(fd, batch)
-    body = batch.begin(select.PIPE_BUF)
+    body = batch.begin(PIPE_BUF)
     sent, error = _write_pieces(fd, body, batch)
     events, end = batch.complete_events(sent)
     if events:
@@ -160,7 +157,7 @@ def _write_pieces(fd: int, body: bytes, batch: WriteBatch) -> tuple[int, OSError
     try:
         while True:
             with suppress(BlockingIOError):  # somebody else was faster to fill it
-                sent += os.write(fd, body[sent : sent + select.PIPE_BUF])
+                sent += os.write(fd, body[sent : sent + PIPE_BUF])
             if sent == len(body):
                 return sent, None
             wait_for_room(fd, batch)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from sonda.pipeline.plugins.extras import need
@@ -17,5 +19,15 @@ def options_class(package: str, name: str) -> Any:
         exc.add_note("An extra may be missing: pip install 'sonda-events[all]' installs them all.")
         raise
     if module is None:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{_known(package, name)}")
     return getattr(module, name)
+
+
+def _known(package: str, name: str) -> str:
+    """Return the names that there are, for somebody who meant one of them."""
+    if name.startswith("_"):
+        return ""
+    found = sorted(one.name for one in iter_modules(import_module(package).__path__))
+    plugins = (wire for wire in found if wire != "options" and not wire.startswith("_"))
+    classes = ("".join(map(str.capitalize, wire.split("_"))) for wire in plugins)
+    return f"; there are {', '.join(classes)}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from sonda.pipeline.model import NamedDestination
 from sonda.pipeline.problems import Forbidden
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """One key of the server's, by its *name*; with *allowed* it may use these destinations alone."""
 
     name: str = ""
@@ -39,12 +39,14 @@ ANYBODY: Final = Caller()
 """Whoever calls where no key is asked for, and the user of the library."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True):
     """A key, and who the caller is that sends it."""
 
-    value: str = field(repr=False)
+    value: str
     caller: Caller
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.caller.name!r})"
 
 
 Keys = Callable[[], Sequence[ApiKey]]

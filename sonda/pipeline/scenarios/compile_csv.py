@@ -11,13 +11,12 @@ from typing import Any, Final, TypeAlias, get_args
 
 from sonda.pipeline.model import Severity
 from sonda.pipeline.scenarios.compile_series import are_labels
+from sonda.pipeline.scenarios.csv_heads import Header, read_header
 from sonda.pipeline.scenarios.csv_replay import ReplayedValues, ReplaySchedule, RowMessages
 from sonda.pipeline.scenarios.csv_table import (
-    Header,
     Rows,
     Times,
     Unreadable,
-    read_header,
     read_numbers,
 )
 from sonda.pipeline.scenarios.generators import Generator

@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Final, get_args, overload
 
+from sonda.pipeline.encoders import LogValues
 from sonda.pipeline.model import Severity
 from sonda.pipeline.scenarios.generators import Ratios
 from sonda.pipeline.scenarios.log_generators import Message
@@ -169,5 +170,5 @@ class ReplayedMessages:
     def at(self, tick: int, time_ns: int) -> Message:  # noqa: ARG002  # the rows know no stamp
         return self.messages[tick % len(self.messages)]
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> list[Message]:
-        return [self.at(tick, time_ns) for tick, time_ns in zip(ticks, times_ns, strict=True)]
+    def over(self, ticks: range, times_ns: Sequence[int]) -> LogValues:
+        return LogValues.of(map(self.at, ticks, times_ns))

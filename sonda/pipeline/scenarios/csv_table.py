@@ -12,7 +12,6 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from math import isfinite
 from operator import lt
@@ -28,15 +27,14 @@ MOST_BYTES: Final = 1 << 28
 _CHUNK: Final = 1024  # rows that are read together
 _KNOWN_TIMES: Final = "a number, RFC 3339 or 2026-01-31 12:00:00"
 _SEPARATOR: Final = re.compile(r'sep=([^\w\s"]|\t)(?:\r\n?|\n)')
+_QUOTED: Final = re.compile(r'"[^"]*"?')
+_DELIMITERS: Final = (",", ";", "\t")
 _LOCAL: Final = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?)", re.ASCII)
 _NUMBER: Final = re.compile(r"(-?)(\d{1,18}|[0-8]\d{18})(?:\.(\d{1,9}))?", re.ASCII)
 _is_integer: Final = re.compile(r"\d{1,18}", re.ASCII).fullmatch
+_WITH_COMMA: Final = re.compile(r"[+-]?\d[\d.\s]*(,\d+)+([.]\d+)?", re.ASCII)
+_WITH_UNIT: Final = re.compile(r"[+-]?\d+([.]\d+)?\s*[^\W\d_]|[+-]?\d+([.]\d+)?\s*[%°$€]")
 _UNITS_NS: Final = ((10**11, NS_PER_S), (10**14, 10**6), (10**17, 10**3))  # below: unit
-_HEADER: Final = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
-_PAIR: Final = re.compile(
-    r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,|$)', re.DOTALL
-)
-_ESCAPES: Final = {"n": "\n"}
 
 
 class Unreadable(Exception):  # noqa: N818  # it is an answer: the text says what is wrong, and where
@@ -45,32 +43,6 @@ class Unreadable(Exception):  # noqa: N818  # it is an answer: the text says wha
     def __init__(self, reason: str, path: Path = ()) -> None:
         super().__init__(reason)
         self.path = path
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the head of a column says of a metric: its name, its labels."""
-
-    name: str | None
-    labels: dict[str, str]
-
-
-def read_header(text: str) -> Header | None:
-    """Read `up`, `up{job="x"}` or `{__name__="up", job="x"}`; `None` if it is none of these."""
-    match = _HEADER.fullmatch(text)
-    if match is None:
-        return None
-    name, inside = match.groups()
-    labels: dict[str, str] = {}
-    place, inside = 0, (inside or "").strip()
-    while place < len(inside):
-        pair = _PAIR.match(inside, place)
-        if pair is None:
-            return None
-        labels[pair[1]] = re.sub(r"\\(.)", lambda one: _ESCAPES.get(one[1], one[1]), pair[2])
-        place = pair.end()
-    name = labels.pop("__name__", name)
-    return Header(None if name in ("Value", "value") else name, labels)
 
 
 class Rows:
@@ -140,9 +112,15 @@ def _reader(lines: Iterable[str]) -> Iterator[Sequence[str]]:
     first = next(text, "").removeprefix("\ufeff")
     separator = _SEPARATOR.fullmatch(first)
     if separator is None:
-        yield from csv.reader(chain([first], text), strict=True)
+        yield from csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
     else:
         yield from csv.reader(text, delimiter=separator[1], strict=True)
+
+
+def _delimiter(first: str) -> str:
+    """Return what separates the cells of a first line: a comma, where it has one outside of quotes."""
+    bare = _QUOTED.sub("", first)
+    return next((one for one in _DELIMITERS if one in bare), ",")
 
 
 class Times:
@@ -228,7 +206,9 @@ def read_numbers(rows: Rows, columns: Iterable[int]) -> tuple[array[int], dict[i
                 found.extend(_numbers(cells))
             except ValueError:
                 wrong = next(one for one, cell in enumerate(cells) if not _is_number(cell))
-                reason = f"expected a finite number, got {quote(cells[wrong])}"
+                reason = (
+                    f"expected a finite number, got {quote(cells[wrong])}{_remedy(cells[wrong])}"
+                )
                 raise Unreadable(f"{rows.where(place + wrong, column)}: {reason}") from None
         place += len(chunk)
     return times.since_first_ns(), values
@@ -241,6 +221,17 @@ def _numbers(cells: Sequence[str]) -> list[float]:
     if "_" in text or not text.isascii() or not all(map(isfinite, found)):
         raise ValueError(text)
     return found
+
+
+def _remedy(cell: str) -> str:
+    """Return in brackets what may help with a cell that is no finite number."""
+    if not cell.strip():
+        return " (fill the cell, or leave the row out)"
+    if _WITH_COMMA.fullmatch(cell.strip()):
+        return " (write the decimals after a point, and no thousands apart)"
+    if _WITH_UNIT.match(cell.strip()):
+        return " (export without units: in Grafana, without 'Formatted data')"
+    return ""
 
 
 def _is_number(cell: str) -> bool:

@@ -8,6 +8,7 @@ them, and only the last, begun deal has to be worked through. The rule is frozen
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -105,7 +106,10 @@ class Deal:
         left, right = _LEFT, _RIGHT
         for table in self.tables:
             left, right = right, _xor(left, right.translate(table))
-        return array("H", [high << _HALF_BITS | low for high, low in zip(left, right, strict=True)])
+        words = bytearray(2 * LEVELS)
+        words[_LOWER::2] = _or(left.translate(_LOWER_BITS), right)
+        words[1 - _LOWER :: 2] = left.translate(_UPPER_BITS)
+        return array("H", bytes(words))
 
     def place(self, level: int) -> int:
         """Return the place of a level; the inverse of `order`, for one."""
@@ -120,11 +124,19 @@ _LOW_BITS: Final = (1 << _HALF_BITS) - 1
 _LEFT: Final = bytes(place >> _HALF_BITS for place in range(LEVELS))
 _RIGHT: Final = bytes(place & _LOW_BITS for place in range(LEVELS))
 _LOW: Final = bytes(byte & _LOW_BITS for byte in range(256))
+_LOWER: Final = 0 if sys.byteorder == "little" else 1  # where the lower byte of a word stands
+_LOWER_BITS: Final = bytes(byte << _HALF_BITS & 0xFF for byte in range(256))  # of a level: its byte
+_UPPER_BITS: Final = bytes(byte >> 8 - _HALF_BITS for byte in range(256))
 _ROUNDS: Final = 8
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
     both = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
+    return both.to_bytes(LEVELS, "little")
+
+
+def _or(one: bytes, other: bytes) -> bytes:
+    both = int.from_bytes(one, "little") | int.from_bytes(other, "little")
     return both.to_bytes(LEVELS, "little")
 
 

@@ -8,6 +8,8 @@ seeds, and a seed has to mean the same data for ever.
 from __future__ import annotations
 
 import json
+import sys
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +18,7 @@ from typing import Final
 
 U_BITS: Final = 53
 _WORDS: Final = 8  # of 64 bits in a block of BLAKE2b
+_NUMBER_BYTES: Final = 16
 _BLOCK: Final = Struct(f"<{_WORDS}Q")
 _UNUSED_BITS: Final = 64 - U_BITS
 
@@ -35,13 +38,20 @@ class Draw:
         if not counters:
             return ()
         first, last = counters[0] // _WORDS, counters[-1] // _WORDS
-        drawn = [word for block in range(first, last + 1) for word in self._block(block)]
+        keyed, blocks = blake2b(key=self.key), list[bytes]()
+        for number in range(first, last + 1):
+            one = keyed.copy()  # which takes less than a key anew
+            one.update(number.to_bytes(_NUMBER_BYTES, "little"))
+            blocks.append(one.digest())
+        drawn = array("Q", b"".join(blocks))
+        if sys.byteorder == "big":
+            drawn.byteswap()
         skipped = counters[0] - first * _WORDS
-        return drawn[skipped : skipped + len(counters)]
+        return drawn[skipped : skipped + len(counters)].tolist()
 
     def block(self, number: int) -> bytes:
         """Return the 64 bytes of a block of eight words."""
-        return blake2b(number.to_bytes(16, "little"), key=self.key).digest()
+        return blake2b(number.to_bytes(_NUMBER_BYTES, "little"), key=self.key).digest()
 
     def _block(self, number: int) -> tuple[int, ...]:
         return _BLOCK.unpack(self.block(number))

@@ -7,7 +7,7 @@ destination costs no memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from random import Random
 from time import thread_time
@@ -47,6 +47,7 @@ class EntryRun:
         *,
         random: Random | None = None,
         noticed: Noticed = lambda _entry, _text: None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self.entry = entry
         self.state = State.PENDING
@@ -55,6 +56,7 @@ class EntryRun:
         self._sender = sender
         self._limits = limits
         self._noticed = noticed
+        self._turn = turn or asyncio.Lock()  # one chunk at a time of all that share it
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._attention = asyncio.Event()
@@ -70,8 +72,6 @@ class EntryRun:
         """The tick before which may be handed over, where that has to be recorded first."""
         self.finished = asyncio.Event()
         self._ended_s: float | None = None
-
-    # Time
 
     @property
     def _is_paced(self) -> bool:
@@ -207,15 +207,18 @@ class EntryRun:
 
     async def _hand_over(self) -> None:
         """Hand over what is due, in chunks, while the window has room."""
-        while not self._stopped.is_set() and (ticks := self._take()):
-            began_s = thread_time()
-            group = self._sender.group(self.entry, ticks)
-            self._chunk.adapt(thread_time() - began_s, len(ticks))
-            self._sending[group] = ticks
-            task = asyncio.create_task(self._deliver(group, ticks))
-            self._tasks.add(task)
-            task.add_done_callback(self._finished)
-            await asyncio.sleep(0)
+        while not self._stopped.is_set():
+            async with self._turn:
+                ticks, began_s = self._take(), thread_time()
+                if not ticks:
+                    return
+                group = self._sender.group(self.entry, ticks)
+                self._chunk.adapt(thread_time() - began_s, len(ticks))
+                self._sending[group] = ticks
+                task = asyncio.create_task(self._deliver(group, ticks))
+                self._tasks.add(task)
+                task.add_done_callback(self._finished)
+                await asyncio.sleep(0)
 
     def _take(self) -> Sequence[int]:
         """Return the next ticks to hand over: those that never left before those that are new.
@@ -225,11 +228,20 @@ class EntryRun:
         if self._unsent.ticks:
             is_time = self._loop.time() >= self._unsent.retry_at_s
             return self._unsent.take(self._chunk.events) if is_time else ()
+        size = self._next_size()
+        return self.account.hand_over(size) if size > 0 and self._has_room(size) else ()
+
+    def _next_size(self) -> int:
+        """Return how many events the next chunk has, once the window has room for them all.
+
+        A smaller one would leave as soon as a few have their verdicts, and so would all after it.
+        """
         end = self._due() if self._is_paced or is_paused(self.entry) else self.entry.planned or 0
         end = end if self.reserved is None else min(end, self.reserved)
-        room = self._limits.window - self.account.in_flight
-        size = min(room, end - self.account.handed_over, self._chunk.events)
-        return self.account.hand_over(size) if size > 0 else ()
+        return min(end - self.account.handed_over, self._chunk.events)
+
+    def _has_room(self, size: int) -> bool:
+        return self.account.in_flight + size <= self._limits.window
 
     @property
     def _awaits_reservation(self) -> bool:
@@ -239,7 +251,7 @@ class EntryRun:
 
     async def _pause(self) -> None:
         """Wait until something can be handed over: at a time, or after a verdict."""
-        has_room = self.account.in_flight < self._limits.window and not self.account.is_handed_over
+        has_room = self._has_room(self._next_size()) and not self.account.is_handed_over
         if self._unsent.ticks:
             span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await sleep_or_wake(min(span_s, _LOOK_AGAIN_S), self._attention, self._stopped)
@@ -304,7 +316,9 @@ class EntryRun:
         """Count the verdicts of a group; return the ticks of events that never left."""
         self.account.pushed(verdict.pushes, verdict.delivered_bytes)
         found = sort_ticks(ticks, verdict, self._may_try_again)
-        self._deliver_all(found.delivered, handed_s)
+        if count := len(found.delivered):
+            latencies = self._latencies(found.delivered, handed_s)
+            self.account.deliver(count, self._loop.time(), latencies)
         for (column, text), of in found.others.items():
             self.account.close(column, text, of)
         self._unsent.note(len(found.unsent) < len(ticks), self._loop.time())
@@ -317,34 +331,19 @@ class EntryRun:
         may = self.entry.on_sink_error != "fail" and not self._stopped.is_set()
         return may and never_left(problem)
 
-    def _deliver_all(self, ticks: Sequence[int], handed_s: float) -> None:
-        if ticks:
-            self.account.deliver(len(ticks), self._loop.time(), self._latencies(ticks, handed_s))
-
-    def _latencies(self, ticks: Sequence[int], handed_s: float) -> Iterator[tuple[float, int]]:
-        """Yield latencies and how many events have about each; a few stand for a large group."""
-        now_s = self._loop.time()
+    def _latencies(self, ticks: Sequence[int], handed_s: float) -> list[tuple[float, int]]:
+        """Return latencies and how many events have about each; a few stand for a large group."""
+        now_s, due = self._loop.time(), self.entry.schedule.due
         if not self._is_paced:  # then an event is due when it is handed over
-            yield now_s - handed_s, len(ticks)
-            return
-        for tick, count in sampled(ticks):
-            due_s = self._begin_s + float(self.entry.schedule.due(tick))
-            yield max(0.0, now_s - due_s), count
-
-    # Skipping
-
-    def _late_before(self) -> int:
-        """Return the first tick that is not too late."""
-        if self.entry.max_lag is None:
-            return 0
-        return self.entry.schedule.ticks_before(self._elapsed() - self.entry.max_lag)
+            return [(now_s - handed_s, len(ticks))]
+        late_s = now_s - self._begin_s
+        return [(max(0.0, late_s - float(due(tick))), count) for tick, count in sampled(ticks)]
 
     def _skip_late(self) -> None:
         """Skip what is too late: what has not been handed over, and what never left."""
-        late_before = self._late_before()
-        self.account.close("skipped", self._late_text, self._unsent.take_before(late_before))
-        self.account.skip(min(late_before, self._due()), self._late_text)
-
-    @property
-    def _late_text(self) -> str:
-        return f"later than max_lag ({float(self.entry.max_lag or 0):g} s)"
+        if (max_lag := self.entry.max_lag) is None:
+            return
+        late_before = self.entry.schedule.ticks_before(self._elapsed() - max_lag)
+        text = f"later than max_lag ({float(max_lag):g} s)"
+        self.account.close("skipped", text, self._unsent.take_before(late_before))
+        self.account.skip(min(late_before, self._due()), text)

@@ -14,8 +14,8 @@ class ChunkSize:
     """The number of events to make at once, adapted to the time that they take."""
 
     def __init__(self, window: int) -> None:
-        self._most = min(_LARGEST_CHUNK, window)
-        self.events = _FIRST_CHUNK
+        self._most = max(1, min(_LARGEST_CHUNK, window // 2))  # one on its way, and one to come
+        self.events = min(_FIRST_CHUNK, self._most)
 
     def adapt(self, took_s: float, events: int) -> None:
         """Adapt the size after so many *events* took *took_s*.

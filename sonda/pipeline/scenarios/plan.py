@@ -34,6 +34,8 @@ _CHUNK: Final = 256
 _MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
 
 LabelSet: TypeAlias = Mapping[str, str]
+Heads: TypeAlias = dict[frozenset[tuple[str, str]], list[Metric]]
+"""The names and labels of the samples of events, by the labels of these."""
 Pace: TypeAlias = Literal["real", "max"]
 OnSinkError: TypeAlias = Literal["warn", "fail"]
 
@@ -193,6 +195,11 @@ class Entry:
         if schedule.duration is not None:
             return self.phase + schedule.duration
         return None if schedule.planned is None else self.phase + schedule.due(schedule.planned - 1)
+
+    @cached_property
+    def sample_heads(self) -> Heads:
+        """The samples of its histograms or summaries that were encoded: the same at each tick."""
+        return {}
 
     def stamps_ns(self, ticks: range) -> Sequence[int]:
         """Return the stamps of a range of ticks."""

@@ -15,10 +15,10 @@ from functools import cached_property
 from math import lcm
 from typing import Final, NamedTuple
 
-from sonda.pipeline.scenarios.ramp_sums import RampSums
+from sonda.pipeline.scenarios.overlap_sums import OverlapSums
 
 _MOST_SEGMENTS: Final = 4096  # of a table
-_WALKED: Final = 16  # long cycles, from one whose weight is known
+_WALKED: Final = 3  # long cycles, from one whose weight is known
 _NEAR: Final = 5  # long cycles beside a guess
 _BISECTED: Final = 4  # of so many steps one halves, however the weight grows
 
@@ -152,21 +152,11 @@ class Profile:
         full, rest = divmod(time, self.burst_cycle)
         begin = full * self.burst_cycle
         part = self._on(begin + min(rest, self.burst)) - self._on(begin)
-        return self._sum_on_in_bursts(full) + part
-
-    def _sum_on_in_bursts(self, count: int) -> int:
-        """Return for how long there was a burst and no gap in the first *count* cycles of bursts.
-
-        With the ramp R of `ramp_sums`, `_on(y)` is R(y) - R(y - rest); R(y) is R(y + cycle) less
-        y + cycle, so that its argument is never negative.
-        """
-        total, burst, later = self._ramp.total, self.burst, self.cycle - self.rest
-        begun = total(count, burst) - total(count, burst + later)
-        return begun - total(count, 0) + total(count, later) + burst * count
+        return self._overlap.total(full) + part
 
     @cached_property
-    def _ramp(self) -> RampSums:
-        return RampSums(self.burst_cycle, self.cycle)
+    def _overlap(self) -> OverlapSums:
+        return OverlapSums(self.burst_cycle, self.burst, self.cycle, self.rest)
 
     def _shortly_before(self, goal: int) -> tuple[int, int]:
         """Return a time a few segments before the weight exceeds *goal*, and its weight.
@@ -208,34 +198,22 @@ class Profile:
     def _long_cycle_at(self, goal: int, long: int) -> tuple[int, int]:
         """Return the long cycle in which the weight exceeds *goal*, and the weight at its start.
 
-        The first guess is mostly near enough to walk from there. Else, between a number of cycles
-        that is too low and one that is too high, aim where a straight line meets *goal*, or a little
-        beside it, at the side which is farther.
+        The first guess is mostly near enough to walk from there.
         """
         time, weight = self._sample
-        low, weight_low = 0, 0
-        high, weight_high = 0, 0  # of which nothing is known yet
         number, stride, tries = goal * time // (weight * long), 1, 0
+        bracket = _Bracket(goal)
         while True:
             number, found, is_there = self._walk(goal, number, self._weight(number * long), long)
             if is_there:
                 return number, found
-            was_low = found <= goal
-            if was_low:
-                low, weight_low = number, found
-            else:
-                high, weight_high = number, found
+            bracket.narrow(number, goal - found)
             tries += 1
-            if not high:
-                number = low + (goal - weight_low) * time // (weight * long) + stride
+            if not bracket.is_closed:
+                number += (goal - found) * time // (weight * long) + stride
                 stride *= 2
-                continue
-            if tries % _BISECTED == 0:
-                number = (low + high) // 2
             else:
-                ahead = (goal - weight_low) * (high - low) // (weight_high - weight_low)
-                number = low + ahead + (_NEAR if was_low else -_NEAR)
-            number = max(low, min(number, high - 1))
+                number = bracket.guess(is_halved=tries % _BISECTED == 0)
 
     def _walk(self, goal: int, number: int, weight: int, long: int) -> tuple[int, int, bool]:
         """Walk from the start of a long cycle, where the weight is known, towards *goal*.
@@ -266,6 +244,48 @@ class Profile:
         """A long time, and the weight at it: their ratio is near every other's."""
         time = max(self.cycle, self.burst_cycle) << 60
         return time, self._weight(time)
+
+
+class _Bracket:
+    """Where something that ascends from 0 is too low and too high for *goal*, and by how much.
+
+    A guess is where a straight line between both meets the goal. An end that stays twice weighs less
+    (the rule of Anderson and Björck), so that the other one does not creep.
+    """
+
+    def __init__(self, goal: int) -> None:
+        self._low, self._below = 0, goal
+        self._high, self._above = 0, 0  # of which nothing is known yet
+        self._last = 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether something too high is known."""
+        return self._high > 0
+
+    def narrow(self, number: int, missing: int) -> None:
+        """Take in that *missing* is missing at *number*: less than 0 where it is too high."""
+        side = 1 if missing < 0 else -1
+        if side > 0:
+            if side == self._last:
+                self._below = _bent(self._below, self._above, -missing)
+            self._high, self._above = number, -missing
+        else:
+            if side == self._last and self.is_closed:
+                self._above = _bent(self._above, self._below, missing)
+            self._low, self._below = number, missing
+        self._last = side
+
+    def guess(self, *, is_halved: bool) -> int:
+        """Return what may be right: not less than what is too low, and less than what is too high."""
+        width = self._high - self._low
+        ahead = width // 2 if is_halved else self._below * width // (self._below + self._above)
+        return self._low + min(ahead, width - 1)
+
+
+def _bent(stayed: int, before: int, now: int) -> int:
+    """Return what stayed, less by the part by which the other end has come nearer."""
+    return max(1, stayed * (before - now) // before if now < before else stayed // 2)
 
 
 def profile(gaps: Cycle | None, bursts: Cycle | None, multiplier: Fraction) -> Profile:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
+from operator import lt
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
 from returns.result import Success
 
 from sonda.pipeline.encoders import Joined, encode_series
@@ -80,7 +81,7 @@ def _pieces(entry: Entry, ticks: range, takes: Pieces) -> Iterator[Piece]:
         encoded.append(made.unwrap())
     if takes.join is None:
         lines = _in_order(found, [one.body for one in encoded])
-        yield from _pieces_of_lines(entry, first, ticks, lines, takes.size_bytes)
+        yield from _pieces_of_lines(entry, first, ticks, lines, takes)
         return
     streams = [
         Stream(one.event, one.times_ns, own.body) for one, own in zip(found, encoded, strict=True)
@@ -97,33 +98,35 @@ def _vectors(entry: Entry, ticks: range) -> tuple[Sequence[Vector], Event]:
     """Return what is to be encoded of the events of *ticks*, and the first of these."""
     if isinstance(entry.content, Observed):
         events = cast("list[Histogram | Summary]", entry.events(ticks))
-        return of_samples(events), events[0]
+        return of_samples(events, entry.sample_heads), events[0]
     found = vectors(entry, ticks)
     return found, found[0].event
 
 
 def _pieces_of_lines(
-    entry: Entry, first: Event, ticks: range, lines: bytes, most_bytes: int | None
+    entry: Entry, first: Event, ticks: range, lines: bytes, takes: Pieces
 ) -> Iterator[Piece]:
     place, per_event = 0, lines.count(b"\n") // len(ticks)
-    for part in _cut(lines, most_bytes, per_event):
+    times_ns = entry.stamps_ns(ticks) if takes.timed else ()
+    for part in _cut(lines, takes.size_bytes, per_event):
         count = part.count(b"\n") // per_event
         event = entry.event(ticks[place]) if place else first
-        yield _piece(entry, event, part, count, len(part))
+        yield _piece(entry, event, part, count, len(part), times_ns[place : place + count])
         place += count
 
 
 def _ascends(one: Vector) -> bool:
     """Return whether each event of a series is in a later millisecond than the one before."""
     times_ms = [time_ns // NS_PER_MS for time_ns in one.times_ns]
-    return all(earlier < later for earlier, later in pairwise(times_ms))
+    return all(map(lt, times_ms, times_ms[1:]))
 
 
 def _in_order(found: Sequence[Vector], bodies: Sequence[bytes]) -> bytes:
     """Return the lines of all series as their events follow one another."""
-    if len(found) == 1:
-        return bodies[0]
-    lines = [b""] * sum(len(one.times_ns) for one in found)
+    count = sum(len(one.times_ns) for one in found)
+    if len(found) in (1, count):  # of each series one event: they follow one another as they are
+        return b"".join(bodies)
+    lines = [b""] * count
     for one, body in zip(found, bodies, strict=True):
         own = body.split(b"\n")[:-1]
         if isinstance(one.places, slice):
@@ -153,8 +156,15 @@ def _cut(lines: bytes, size_bytes: int | None, per_event: int) -> Iterator[bytes
         start = stop
 
 
-def _piece(entry: Entry, first: Event, body: bytes, count: int, size_bytes: int) -> Piece:
+def _piece(
+    entry: Entry,
+    first: Event,
+    body: bytes,
+    count: int,
+    size_bytes: int,
+    times_ns: Sequence[int] = (),
+) -> Piece:
     order = entry.route.order(first)
-    encoder = order.encoder.plugin
-    payload = Payload(first, order.encoder.name, encoder.content_type, body, encoder.packing, count)
+    name, encoder = order.encoder.name, order.encoder.plugin
+    payload = Payload(first, name, encoder.content_type, body, encoder.packing, count, times_ns)
     return Piece(EncodedEvent(order, payload), count, size_bytes)

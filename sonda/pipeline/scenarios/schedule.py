@@ -48,14 +48,26 @@ class Progression:
         return Progression(self.ticks, self.numerator * scale + more, self.step * scale, below)
 
     def stamps_ns(self, start_ns: int) -> list[int] | range:
-        """Return start + due of each tick in nanoseconds, rounded up."""
+        """Return start + due of each tick in nanoseconds, rounded up.
+
+        After as many ticks as *turns* a whole number of nanoseconds has passed: those that are so
+        far from one another are a range.
+        """
         first, step, below = self.numerator * NS_PER_S, self.step * NS_PER_S, self.denominator
-        if step % below == 0:
-            step //= below
+        count, turns = len(self.ticks), below // gcd(step, below)
+        later_ns = step * turns // below
+        if turns == 1:
             begin = start_ns - (-first // below)
-            return range(begin, begin + len(self.ticks) * step, step)
-        stop = first + len(self.ticks) * step
-        return [start_ns - (-due // below) for due in range(first, stop, step)]
+            return range(begin, begin + count * later_ns, later_ns)
+        stamps = [
+            start_ns - (-(first + place * step) // below) for place in range(min(turns, count))
+        ]
+        if turns < count:
+            stamps += [0] * (count - turns)
+            for place, begin in enumerate(stamps[:turns]):
+                shared = -(-(count - place) // turns)
+                stamps[place::turns] = range(begin, begin + shared * later_ns, later_ns)
+        return stamps
 
 
 def one_by_one(ticks: range, due: Callable[[int], Fraction]) -> Iterator[Progression]:

@@ -142,7 +142,12 @@ def changed(
 
 
 def _with_rate(plan: Schedule, rate: Fraction, time_s: Fraction) -> Schedule:
-    """Return the plan with another rate, which has reached the same N at *time_s*."""
+    """Return the plan with another rate, which has reached the same N at *time_s*.
+
+    After its end it is the N of its end that stays, or a higher rate would take back what was due.
+    """
+    if plan.duration is not None:
+        time_s = min(time_s, plan.duration)
     other = replace(plan, rate=rate, shift=Fraction(0))
     return replace(other, shift=plan.reached(time_s) - other.reached(time_s))
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.encoders import LogValue
+from sonda.pipeline.encoders import LogValue, LogValues
 from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.samples import samples, values_of
 from sonda.pipeline.scenarios.observations import Observed
-from sonda.pipeline.scenarios.plan import Entry
+from sonda.pipeline.scenarios.plan import Entry, Heads
 from sonda.pipeline.scenarios.schedule import Progression
 from sonda.pipeline.scenarios.series import FleetEntry
 from sonda.pipeline.scenarios.values import Values
@@ -19,7 +19,7 @@ from sonda.pipeline.scenarios.values import Values
 class Vector(NamedTuple):
     """The events of one series among those of a range of ticks.
 
-    They differ from *event*, the first, in their values and times. *places* is where they are, a slice or indices.
+    They differ from *event* in their values and times. *places* is where they are, a slice or indices.
     """
 
     event: Event
@@ -66,13 +66,20 @@ def _turning(entry: Entry, times: _Times) -> Iterator[Vector]:
     ticks, stretches, times_ns = times
     content = entry.content
     assert not isinstance(content, Observed)  # noqa: S101  # it goes alone
-    values: Sequence[Any] = (
-        [value for stretch in stretches for value in content.over(stretch)]
-        if isinstance(content, Values)
-        else content.over(ticks, times_ns)
-    )
-    for place in range(min(entry.turning, len(ticks))):
-        every = slice(place, None, entry.turning)
+    values: Sequence[Any]
+    if not isinstance(content, Values):
+        values = content.over(ticks, times_ns)
+    elif len(stretches) == 1:
+        values = content.over(stretches[0])
+    else:
+        values = [value for stretch in stretches for value in content.over(stretch)]
+    turning = entry.turning
+    if turning == 1:
+        first = _event(entry, ticks.start, values[0], times_ns[0])
+        yield Vector(first, values, times_ns, slice(0, None, 1))
+        return
+    for place in range(min(turning, len(ticks))):
+        every = slice(place, None, turning)
         own = values[every]
         first = _event(entry, ticks[place], own[0], times_ns[place])
         yield Vector(first, own, times_ns[every], every)
@@ -96,9 +103,9 @@ def _of_fleet(entry: FleetEntry, ticks: range) -> Iterator[Vector]:
         own = entry.one(place)
         if turns not in known:
             known[turns] = _times(own, turns)
-        for one in _turning(own, known[turns]):
-            every = one.places
-            yield one._replace(places=slice(first + every.start * count, None, every.step * count))
+        for event, values, times_ns, every in _turning(own, known[turns]):
+            places = slice(first + every.start * count, None, every.step * count)
+            yield Vector(event, values, times_ns, places)
 
 
 def _grouped(events: Sequence[Event]) -> list[Vector]:
@@ -106,7 +113,7 @@ def _grouped(events: Sequence[Event]) -> list[Vector]:
     return [
         Vector(
             events[of[0]],
-            [_value(events[place]) for place in of],
+            _values([events[place] for place in of]),
             [events[place].time_ns for place in of],
             of,
         )
@@ -122,14 +129,16 @@ def _places(events: Sequence[Event]) -> dict[frozenset[tuple[str, str]], list[in
     return places
 
 
-def of_samples(events: Sequence[Histogram | Summary]) -> list[Vector]:
+def of_samples(events: Sequence[Histogram | Summary], heads: Heads) -> list[Vector]:
     """Return the vectors of the samples that histograms or summaries of an entry consist of.
 
-    Each event has as many, one after the other.
+    Each event has as many, one after the other. *heads* is the entry's own, and is added to.
     """
     found: list[Vector] = []
-    for of in _places(events).values():
-        first = samples(events[of[0]])
+    for key, of in _places(events).items():
+        first = heads.get(key)
+        if first is None:
+            first = heads[key] = samples(events[of[0]])
         rows = [values_of(events[place]) for place in of]
         times_ns = [events[place].time_ns for place in of]
         for column, sample in enumerate(first):
@@ -138,8 +147,9 @@ def of_samples(events: Sequence[Histogram | Summary]) -> list[Vector]:
     return found
 
 
-def _value(event: Event) -> float | LogValue:
-    if isinstance(event, Metric):
-        return event.value
-    assert isinstance(event, Log)  # noqa: S101  # the others go alone
-    return LogValue(event.severity, event.message, event.fields)
+def _values(events: Sequence[Event]) -> list[float] | LogValues:
+    """Return what each event has for itself; histograms and summaries go alone."""
+    logs = [one for one in events if isinstance(one, Log)]
+    if logs:
+        return LogValues.of(LogValue(one.severity, one.message, one.fields) for one in logs)
+    return [one.value for one in events if isinstance(one, Metric)]

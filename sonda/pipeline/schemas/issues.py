@@ -5,6 +5,7 @@ The failed keyword decides between structure (400) and values (422): `is_structu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -34,6 +35,13 @@ _ARTICLES: Final = {
     "boolean": "a boolean",
 }
 
+
+_UNQUOTED: Final = {
+    "number": re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?"),
+    "integer": re.compile(r"-?[0-9]{1,30}"),
+    "boolean": re.compile(r"true|false"),
+}
+"""Text that would have the type if it stood without quotes."""
 
 _OF_STRUCTURE: Final = frozenset({"type", "required", "enum", "additionalProperties"})
 
@@ -147,7 +155,7 @@ def _structural(error: ValidationError, path: Path) -> Iterator[ValidationIssue]
     match error.validator:
         case "type":
             got = quote(found) if wanted == "integer" else kind_of(found)
-            reason = f"expected {_ARTICLES[wanted]}, got {got}{_hint(schema)}"
+            reason = f"expected {_ARTICLES[wanted]}, got {got}{_hint(schema) or _quoting(schema, wanted, found)}"
             yield ValidationIssue(at(*path), reason)
         case "required":
             missing = (name for name in wanted if name not in found)
@@ -180,6 +188,15 @@ def _facts(error: ValidationError) -> tuple[Any, Any, Any]:
 def _hint(schema: Any) -> str:
     """Return the remedy that a schema itself has."""
     return f" ({schema['x-hint']})" if "x-hint" in schema else ""
+
+
+def _quoting(schema: Any, wanted: str, found: object) -> str:
+    """Return the remedy for a number as text or text as a number; it quotes no value."""
+    if wanted == "string" and "enum" not in schema and isinstance(found, bool | int | float):
+        return " (put it in quotes)"
+    if wanted in _UNQUOTED and isinstance(found, str) and _UNQUOTED[wanted].fullmatch(found):
+        return " (leave out the quotes)"
+    return ""
 
 
 def _value(error: ValidationError, path: Path) -> ValidationIssue:

@@ -187,7 +187,9 @@ def _conforms_to(check: Callable[[str], object]) -> Callable[[str], bool]:
 
 @cache
 def _fast_registry() -> jsonschema_rs.Registry:
-    return jsonschema_rs.Registry([(uri, _without_calls(schema)) for uri, schema in BY_ID.items()])
+    return jsonschema_rs.Registry(
+        [(schema["$id"], _without_calls(schema)) for schema in _ENVELOPE.values()]
+    )
 
 
 @cache

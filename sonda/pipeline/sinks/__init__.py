@@ -7,9 +7,10 @@ new module needs no entry here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from sonda.pipeline.pieces import TakesPieces, no_pieces
 from sonda.pipeline.plugins.option_classes import options_class
@@ -52,8 +53,7 @@ def never(_options: object) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Sink(Generic[O]):
+class Sink(Struct, Generic[O], frozen=True):
     """One kind of destination.
 
     *open* makes, without I/O, what all events with the same options have in common: a queue, an

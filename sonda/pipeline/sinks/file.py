@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
@@ -39,8 +40,7 @@ class File:
     fsync: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Append:
+class _Append(Struct, frozen=True):
     """Append to one file: open it, write what has lined up, and close it."""
 
     options: File

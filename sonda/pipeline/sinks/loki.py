@@ -86,7 +86,8 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
         return payloads[0].body
     streams: dict[Hashable, _Stream] = {}
     for payload in payloads:
-        key, event = frozenset(payload.event.labels.items()), payload.event
+        event = payload.event
+        key = _stream(payload) if len(payloads) > 1 else None
         stream = streams.get(key)
         if stream is None:
             stream = streams[key] = _Stream(event.labels, [])

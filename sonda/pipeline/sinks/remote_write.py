@@ -10,9 +10,10 @@ Spec: https://prometheus.io/docs/specs/prw/remote_write_spec/
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
 from returns.result import Result
 
 from sonda.pipeline.model import Log, Payload, WirePreview

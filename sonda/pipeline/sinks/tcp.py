@@ -8,12 +8,13 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, zip_longest
 from math import inf
 from typing import Final, Literal
 
+from msgspec.structs import replace
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import TimeLimit

@@ -59,11 +59,12 @@ def rfc3339_ms(time_ns: int) -> str:
 def rfc3339_ms_of_each(times_ns: Sequence[int]) -> list[str]:
     """Render each of many instants as `rfc3339_ms` does: those of one second share their work."""
     texts: list[str] = []
-    begin, whole_s = "", -1
+    begin, whole_ms = "", -MS_PER_S
     for time_ns in times_ns:
-        time_s, time_ms = divmod(time_ns // NS_PER_MS, MS_PER_S)
-        if time_s != whole_s:
-            whole_s, begin = time_s, _seconds(time_s)
+        time_ms = time_ns // NS_PER_MS - whole_ms
+        if not 0 <= time_ms < MS_PER_S:
+            time_s, time_ms = divmod(time_ns // NS_PER_MS, MS_PER_S)
+            whole_ms, begin = time_s * MS_PER_S, _seconds(time_s)
         texts.append(begin + _MILLISECONDS[time_ms])
     return texts
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sonda.pipeline.net.files import locate
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.net.unix import NO_FOLLOW, TO_READ, read_at
 from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: 
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    fd = os.open(path, TO_READ | NO_FOLLOW)
     try:
-        return os.pread(fd, size, offset)
+        return read_at(fd, size, offset)
     finally:
         os.close(fd)
 

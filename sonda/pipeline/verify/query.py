@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from returns.result import Success
@@ -33,6 +33,10 @@ class Query:
     """Whether it goes to the sink's own origin: its TLS files are for that alone."""
 
 
+_LONGEST_URL: Final = 65_536  # of httpx
+_TOO_LONG: Final = "the query would be longer than a URL may be"
+
+
 class QueryTooLongError(ValueError):
     """The URL of a query would be longer than any that is sent."""
 
@@ -58,7 +62,7 @@ def build_query(
     try:
         url = base.copy_with(raw_path=target).copy_merge_params(parameters)
     except InvalidURL:
-        raise QueryTooLongError("the query would be longer than a URL may be") from None
+        raise QueryTooLongError(_TOO_LONG) from None
     is_sinks_own = origin(base) == origin(sink_url)
     given = dict(sink_headers) if is_sinks_own else {}
     return Query(url, {**given, **(headers or {})}, is_sinks_own)
@@ -138,7 +142,12 @@ def quote_string(text: str) -> str:
 
 
 def selector(labels: Mapping[str, str]) -> str:
-    """Return the matchers for *labels*, such as `{app="web",env="prod"}`."""
+    """Return the matchers for *labels*, such as `{app="web",env="prod"}`.
+
+    Raise `QueryTooLongError` before it is made where no URL could hold it.
+    """
+    if sum(map(len, labels)) + sum(map(len, labels.values())) > _LONGEST_URL:
+        raise QueryTooLongError(_TOO_LONG)
     pairs = (f"{name}={quote_string(value)}" for name, value in sorted(labels.items()))
     return "{" + ",".join(pairs) + "}"
 

@@ -84,7 +84,14 @@ def _start() -> Json:
         "startScenario",
         "Start a scenario",
         "All of it or nothing. One `scenario_name` is active once (409); limits of the server are 429.",
-        parameters=[flag("dry_run", "Answer with the plan; nothing is opened.")],
+        parameters=[
+            flag("dry_run", "Answer with the plan; nothing is opened."),
+            _query(
+                "points",
+                {"type": "integer", "minimum": 1, "maximum": 1_000},
+                "With `dry_run`: each entry's `curve` has so many rates and values, to draw them.",
+            ),
+        ],
         requestBody={
             "required": True,
             "content": {"application/json": document, **dict.fromkeys(_YAML_TYPES, yaml)},

@@ -90,8 +90,13 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
         {
             "id": _TEXT,
             "planned": _MAYBE_COUNT,
+            "starts_at_s": {
+                **_NUMBER,
+                "description": "From the run's start, where it has `after`.",
+            },
             "ends_at_s": {**_MAYBE_NUMBER, "description": "From the run's start."},
             "series": _COUNT,
+            "curve": _ref("Curve"),
             "rewritten": {
                 "description": "What stands for the generator that was written.",
                 "type": "object",
@@ -108,6 +113,17 @@ SCENARIO_ANSWERS: Final[Mapping[str, Json]] = {
             },
         },
         "rewritten",
+        "curve",
+        "starts_at_s",
+    ),
+    "Curve": _object(
+        "Rates and values at equal distances of time, from the run's start until all has ended",
+        {
+            "until_s": _NUMBER,
+            "rate": {"type": "array", "items": _NUMBER},
+            "value": {"type": "array", "items": _MAYBE_NUMBER},
+        },
+        "value",
     ),
     "ScenarioPlan": _object(
         "Plan of a scenario",

@@ -23,6 +23,7 @@ from sonda.pipeline.scenarios.changes import restored
 from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
 from sonda.pipeline.scenarios.csv_table import MOST_BYTES
 from sonda.pipeline.scenarios.plan import Scenario
+from sonda.pipeline.scenarios.plan_curves import plan_curves
 from sonda.pipeline.scenarios.plan_document import plan_document
 from sonda.pipeline.scenarios.reading import Document, from_tree, read_json, read_yaml
 from sonda.pipeline.stages.encode import encode
@@ -46,9 +47,17 @@ class Compiler:
             lambda: self._compile((read_yaml if is_yaml else read_json)(raw), caller, directory)
         )
 
-    async def plan(self, scenario: Scenario) -> dict[str, Any]:
-        """Return the answer of a dry run."""
-        return await asyncio.to_thread(plan_document, scenario, self._network)
+    async def plan(self, scenario: Scenario, points: int) -> dict[str, Any]:
+        """Return the answer of a dry run, with curves of so many points unless there are none."""
+        return await asyncio.to_thread(self._plan, scenario, points)
+
+    def _plan(self, scenario: Scenario, points: int) -> dict[str, Any]:
+        document = plan_document(scenario, self._network)
+        if points:
+            curves = plan_curves(scenario, points)
+            for entry, curve in zip(document["scenarios"], curves, strict=False):
+                entry["curve"] = curve
+        return document
 
     async def compile_again(
         self, recorded: Mapping[str, Any], started_ns: int, directory: Directory

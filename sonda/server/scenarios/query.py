@@ -16,6 +16,7 @@ OUTCOMES: Final = ("rejected", "unknown", "skipped")
 MOST_DRAIN_S: Final = 300
 MOST_WAIT_S: Final = 60
 MOST_LIMIT: Final = 10_000
+MOST_POINTS: Final = 1_000
 
 
 def parameters(query: str, *allowed: str) -> dict[str, str]:
@@ -31,8 +32,9 @@ def parameters(query: str, *allowed: str) -> dict[str, str]:
     for name in ("dry_run", "forget"):
         if name in found:
             found[name] = _boolean(name, found[name])
-    if "limit" in found:
-        found["limit"] = str(_limit(found["limit"]))
+    for name, most in (("limit", MOST_LIMIT), ("points", MOST_POINTS)):
+        if name in found:
+            found[name] = str(_count(name, found[name], most))
     if "state" in found and found["state"] not in STATES:
         raise _unknown("state", found["state"], STATES)
     for one in outcomes(found):
@@ -70,12 +72,12 @@ def _boolean(name: str, text: str) -> str:
     return "true" if value else "false"
 
 
-def _limit(given: str) -> int:
+def _count(name: str, given: str, most: int) -> int:
     digits = given.lstrip("0")
     if not given.isascii() or not given.isdigit() or not digits:
-        raise Refusal(400, "query parameter 'limit': expected a number above 0")
-    if len(digits) > len(str(MOST_LIMIT)) or int(digits) > MOST_LIMIT:
-        raise Refusal(422, f"query parameter 'limit': at most {MOST_LIMIT:,}")
+        raise Refusal(400, f"query parameter {name!r}: expected a number above 0")
+    if len(digits) > len(str(most)) or int(digits) > most:
+        raise Refusal(422, f"query parameter {name!r}: at most {most:,}")
     return int(digits)
 
 

@@ -46,6 +46,7 @@ class Registry:
         self, pipeline: Pipeline, network: Network, records: Records, *, room: Room, keep: int
     ) -> None:
         self._sender = PipelineSender(pipeline)
+        self._turn = asyncio.Lock()
         self.compiler = Compiler(network)
         self._records = records
         self._room = room
@@ -79,7 +80,7 @@ class Registry:
         self._check(scenario, None if caller.allowed is None else caller.name)
         kept = StoredRun(uuid4().hex, scenario.name, caller.name, time.time_ns())
         log = RunLog(kept.id, kept.name, kept.owner)
-        run = Run(scenario, sender=self._sender, noticed=log.problem)
+        run = Run(scenario, sender=self._sender, noticed=log.problem, turn=self._turn)
         kept.run = run
         self._runs[kept.id] = kept  # entered before anything is awaited: a name is active once
         try:

@@ -57,7 +57,7 @@ class Collection:
             given.raw, given.caller, directory, is_yaml=given.media_type in YAML_TYPES
         )
         if req.get_param("dry_run") == "true":
-            _write(resp, 200, await compiler.plan(scenario))
+            _write(resp, 200, await compiler.plan(scenario, req.get_param_as_int("points") or 0))
             return
         answer = await self._registry.start(scenario, given.caller)
         resp.set_header("Location", f"/scenarios/{answer['id']}")

@@ -130,7 +130,9 @@ class _Collection(_Resource):
         """Start a run."""
         caller = self._auth.check(req)
         media_type, raw = await _document(req, self._timeout_s)
-        asked = parameters(req.query_string, "dry_run")
+        asked = parameters(req.query_string, "dry_run", "points")
+        if "points" in asked and asked.get("dry_run") != "true":
+            raise Refusal(400, "query parameter 'points': it draws a plan, so add dry_run=true")
         _write(req, resp, *await self._gateway.submit(raw, media_type, asked, caller=caller))
 
 

@@ -11,7 +11,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.long_bodies import LONG_BYTES, Document, Validated, prepare_in_turns
-from sonda.pipeline.model import EncodedEvent
+from sonda.pipeline.model import EncodedEvent, Log
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
 from tests.support.bodies import LOG
@@ -78,3 +78,20 @@ def test_the_stages_of_long_bodies_take_turns() -> None:
     in_order = zip(pipeline.validated[:4], pipeline.prepared[:4], strict=True)
     assert all(validated < encoded for validated, encoded in in_order)
     assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(pipeline.prepared[:4]))
+
+
+def test_names_are_sorted_before_the_encoder_sees_them() -> None:
+    """To sort them in turns of their own is cheaper than within the encoder; the bytes are the same."""
+    names = [f"l{number:04}" for number in reversed(range(3000))]
+    texts = dict.fromkeys(names, '"ä\\')
+    log = {**LOG["log"], "fields": {**texts, "same": "x"}}
+    raw = json.dumps({**LOG, "labels": {**texts, "other": "y"}, "log": log}).encode()
+    pipeline = Recording()
+    (prepared,) = asyncio.run(pipeline.prepare_all(raw, 1))
+    event = prepared.unwrap().order.event
+    assert isinstance(event, Log)
+    assert list(event.labels) == [*reversed(names), "other"]
+    assert list(event.fields) == [*reversed(names), "same"]
+    assert prepared == pipeline.prepare(raw, received_ns=1)
+    (validated, *_), (encoded, *_) = pipeline.validated, pipeline.prepared
+    assert encoded - validated >= 4

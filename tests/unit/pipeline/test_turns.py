@@ -10,24 +10,16 @@ import pytest
 
 from sonda.pipeline import turns
 from sonda.pipeline.turns import YOUNG_COLLECTIONS, Turns
+from tests.support.loop_turns import counted_turns
 
 
 async def count_pauses(pauses: int) -> int:
     """Return how often another task has had its turn during so many pauses."""
-    others = 0
-
-    async def other() -> None:
-        nonlocal others
-        while True:
-            others += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(other())
     work = Turns()
-    for _ in range(pauses):
-        await work.pause()
-    task.cancel()
-    return others
+    async with counted_turns() as others:
+        for _ in range(pauses):
+            await work.pause()
+    return others.count
 
 
 @pytest.mark.parametrize(("turn_s", "others"), [(0.0, 5), (3600.0, 0)])

@@ -22,6 +22,7 @@ from sonda.resources.ndjson import (
     kept_lines,
     split_lines,
 )
+from tests.support.loop_turns import counted_turns
 
 T = TypeVar("T")
 
@@ -63,18 +64,9 @@ def test_blank_lines_are_no_objects() -> None:
     """A body of blanks alone lets others have their turn, many times."""
 
     async def count() -> int:
-        turns = 0
-
-        async def others() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
-
-        other = asyncio.create_task(others())
-        assert isinstance(await split_lines(b"\n" * 2**24, LIMITS), NotJson)
-        other.cancel()
-        return turns
+        async with counted_turns() as others:
+            assert isinstance(await split_lines(b"\n" * 2**24, LIMITS), NotJson)
+        return others.count
 
     assert run(count()) > 2
 

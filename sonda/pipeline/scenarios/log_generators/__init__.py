@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, TypeAlias
 
-from sonda.pipeline.encoders import LogValue
+from sonda.pipeline.encoders import LogValue, LogValues
 from sonda.pipeline.scenarios.draw import Draw
 from sonda.pipeline.scenarios.generators import Parameters
 
@@ -28,7 +28,7 @@ class Messages(Protocol):
 
     def at(self, tick: int, time_ns: int) -> Message: ...
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> Sequence[Message]: ...
+    def over(self, ticks: range, times_ns: Sequence[int]) -> LogValues: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, product
+from math import prod
 from typing import Any, Final
 from uuid import UUID
 
+from sonda.pipeline.encoders import LogValues
 from sonda.pipeline.model import Severity
 from sonda.pipeline.scenarios.draw import U_BITS, Draw
 from sonda.pipeline.scenarios.generators import Parameters
@@ -19,8 +21,10 @@ from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import rfc3339_ms_of_each
 
 BUILT_IN: Final = ("tick", "timestamp", "uuid")
+_NONE: Final[Mapping[str, str]] = {}
 _PARTS: Final = re.compile(r"(\{\{|\}\}|\{[^{}]*\}|[{}])")
 _BRACES: Final = {"{{": "{", "}}": "}"}
+_MOST_KNOWN: Final = 1000  # combinations of what pools may give: their fields are made once
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,20 @@ class Template:
     text: str
     names: tuple[str, ...]
     pools: Mapping[str, tuple[str, ...]]
+    known: tuple[Mapping[str, str], ...] | None
+    """The fields that all the pools may give, where they are few; the last pool's turn the fastest."""
+
+    def fields(self, places: Mapping[str, Sequence[int]]) -> Sequence[Mapping[str, str]]:
+        """Return the fields of many events; of each pool *places* has where its values stand."""
+        pools, known = self.pools, self.known
+        if known is None:
+            columns = [list(map(pools[name].__getitem__, places[name])) for name in pools]
+            return [dict(zip(pools, row, strict=True)) for row in zip(*columns, strict=True)]
+        together, *others = places.values()
+        for name, of in zip(list(pools)[1:], others, strict=True):
+            count = len(pools[name])
+            together = [one * count + place for one, place in zip(together, of, strict=True)]
+        return list(map(known.__getitem__, together))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +64,21 @@ class Templates:
     def at(self, tick: int, time_ns: int) -> Message:
         return self.over(range(tick, tick + 1), (time_ns,))[0]
 
-    def over(self, ticks: range, times_ns: Sequence[int]) -> list[Message]:
-        made: list[Any] = [None] * len(ticks)
-        severities = self._severities(ticks)
+    def over(self, ticks: range, times_ns: Sequence[int]) -> LogValues:
+        messages, fields = [""] * len(ticks), [_NONE] * len(ticks)
         drawn = {name: draw.words(ticks) for name, draw in self.draws.items()}
         count = len(self.templates)
-        for place, tick in enumerate(ticks[:count]):
-            every = slice(place, None, count)
+        for first, tick in enumerate(ticks[:count]):
+            every = slice(first, None, count)
             template = self.templates[tick % count]
-            columns = {
-                name: [pool[word * len(pool) >> 64] for word in drawn[name][every]]
+            places = {
+                name: [word * len(pool) >> 64 for word in drawn[name][every]]
                 for name, pool in template.pools.items()
             }
-            fields = [
-                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-            ]
-            messages = self._messages(template, ticks[every], times_ns[every], columns)
-            fields = fields or [{}] * len(messages)
-            made[every] = map(Message._make, zip(severities[every], messages, fields, strict=True))
-        return made
+            messages[every] = self._messages(template, ticks[every], times_ns[every], places)
+            if places:
+                fields[every] = template.fields(places)
+        return LogValues(self._severities(ticks), messages, fields)
 
     def _severities(self, ticks: range) -> Sequence[Severity]:
         if not self.thresholds:
@@ -79,23 +93,23 @@ class Templates:
         template: Template,
         ticks: range,
         times_ns: Sequence[int],
-        columns: Mapping[str, Sequence[str]],
+        places: Mapping[str, Sequence[int]],
     ) -> Sequence[str]:
-        """Return the texts of one template; *columns* are what its pools have given."""
+        """Return the texts of one template; of each pool *places* has where its values stand."""
         if not template.names:
             return [template.text % ()] * len(ticks)
-        filled: list[Sequence[str]] = []
+        filled: list[Iterable[Any]] = []
         for name in template.names:
             match name:
                 case "tick":
-                    filled.append(list(map(str, ticks)))
+                    filled.append(ticks)
                 case "timestamp":
                     filled.append(rfc3339_ms_of_each(times_ns))
                 case "uuid":
-                    filled.append(list(map(self._uuid, ticks)))
+                    filled.append(map(self._uuid, ticks))
                 case _:
-                    filled.append(columns[name])
-        return [template.text % row for row in zip(*filled, strict=True)]
+                    filled.append(map(template.pools[name].__getitem__, places[name]))
+        return list(map(template.text.__mod__, zip(*filled, strict=True)))
 
     def _uuid(self, tick: int) -> str:
         """Write 122 of 128 drawn bits as a UUID of version 4."""
@@ -118,7 +132,15 @@ def _read(written: Any) -> Template:
             names.append(part[1:-1])
         else:
             text += part.replace("%", "%%")
-    return Template(text, tuple(names), {name: tuple(pool) for name, pool in pools.items()})
+    pools = {name: tuple(pool) for name, pool in pools.items()}
+    return Template(text, tuple(names), pools, _known(pools))
+
+
+def _known(pools: Mapping[str, tuple[str, ...]]) -> tuple[Mapping[str, str], ...] | None:
+    """Return all that *pools* may give together, unless that is a lot."""
+    if prod(map(len, pools.values())) > _MOST_KNOWN:
+        return None
+    return tuple(dict(zip(pools, row, strict=True)) for row in product(*pools.values()))
 
 
 def _build(parameters: Parameters, draw_for: DrawFor) -> Templates:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -18,12 +18,14 @@ from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import AttemptFailure, under_way
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import KafkaTls
+from sonda.pipeline.pieces import Format, Pieces
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.sinks.kafka.client import hash_key
@@ -45,6 +47,9 @@ from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
+_PIECE_EVENTS: Final = 1000
+_PIECE_BYTES: Final = 1 << 18
+_AROUND_BYTES: Final = 64  # of a record: lengths, offset, time
 _LARGEST_BYTES: Final = 100 * 2**20  # a broker hangs up on a larger request, without a word
 
 
@@ -94,10 +99,10 @@ def open_topic(options: Kafka, _network: Network) -> _Topic:
 
 
 class _Shipment(Struct, frozen=True):
-    """One event's record, and where it goes."""
+    """One event's record, or those of a piece, and where they go."""
 
     topic: _Topic
-    record: Mapping[str, Any]
+    records: Sequence[Mapping[str, Any]]
     key_hash: int | None
     time_ns: int
 
@@ -105,13 +110,14 @@ class _Shipment(Struct, frozen=True):
 async def push(
     payload: Payload, topic: _Topic, transport: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Return the delivery of one record; fail with `Forbidden` or `Unreachable`."""
+    """Return the delivery of one record, or of a piece; fail with `Forbidden` or `Unreachable`."""
     made = _record(payload, topic, transport)
     if not isinstance(made, Success):
         return Failure(made.failure())
     record = made.unwrap()
+    records = (record,) if payload.count == 1 else _split(payload, record)
     key_hash = None if topic.key is None else await hash_key(topic.key)
-    shipment = _Shipment(topic, record, key_hash, payload.event.time_ns)
+    shipment = _Shipment(topic, records, key_hash, payload.event.time_ns)
     access = await access_of(topic, transport)
     return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
 
@@ -142,6 +148,26 @@ def _record(
         reason = f"a record of {size} bytes is over {_LARGEST_BYTES}, the most that a broker reads"
         return Failure(Unreachable(f"Kafka send to {topic.target}", reason, is_final=True))
     return Success(record)
+
+
+def _split(payload: Payload, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the records of a piece, whose events have as many lines each; *record* holds them all."""
+    lines = payload.body.split(b"\n")
+    size = (len(lines) - 1) // payload.count
+    return [
+        {**record, "value": b"\n".join([*of, b""]), "timestamp_ms": time_ns // NS_PER_MS}
+        for time_ns, *of in zip(payload.times_ns, *[iter(lines)] * size, strict=False)
+    ]
+
+
+def _pieces(options: Kafka, written: Format) -> Pieces | None:
+    """Return how records share a batch, which brokers take up to a megabyte of; a piece is one."""
+    if not written.lines:
+        return None
+    around = sum(len(name) + len(value) for name, value in options.headers.items())
+    around += len(options.key or "") + _AROUND_BYTES
+    events = max(1, min(_PIECE_EVENTS, _PIECE_BYTES // around))
+    return Pieces(events=events, size_bytes=_PIECE_BYTES, timed=True)
 
 
 def _tls(options: Kafka) -> KafkaTls | None:
@@ -200,7 +226,7 @@ async def _attempt(
     """Find a partition and hand the record over; fail with `Unreachable` before that, or `Forbidden`."""
     spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
     if spot is not None:
-        return Success(await spot.deliver(shipment.record, deadline.at_s))
+        return Success(await spot.deliver(shipment.records, deadline.at_s))
     journey = Attempt(f"Kafka connect to {access.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):
@@ -217,7 +243,7 @@ async def _attempt(
     except (UnreadyError, TimeoutError):
         words = scrub(journey.setback, shipment.topic.secrets)
         return Failure(Unreachable(journey.attempt, words or f"timed out after {deadline}"))
-    return Success(await spot.deliver(shipment.record, deadline.at_s))
+    return Success(await spot.deliver(shipment.records, deadline.at_s))
 
 
 def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[Ack, Problem]:
@@ -225,11 +251,15 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
         case Delivered(place, tries):
             return Success(Ack(Confirmed.ACCEPTED, tries=tries, place=place))
         case Refusal(error):
-            return Failure(Refused(shipment.topic.target, error))
+            refused = Refused(shipment.topic.target, error)
+            if len(shipment.records) > 1:  # it may be one record's fault
+                for delivery in under_way():
+                    delivery.failed(AttemptFailure(refused, per_event=True))
+            return Failure(refused)
         case NoResponse(why):
             words = scrub(why, shipment.topic.secrets)
             reason = f"({words})" if words else f"within {deadline}"
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push, describe, side_by_side=True, open=open_topic)
+SINK: Final = Sink(Kafka, push, describe, side_by_side=True, open=open_topic, pieces=_pieces)

@@ -18,7 +18,7 @@ import ssl
 import struct
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -37,7 +37,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.partitioner import murmur2
-from aiokafka.producer.message_accumulator import MessageAccumulator, MessageBatch
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.metadata import MetadataRequest
@@ -499,7 +499,7 @@ class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
     """Records that travel together; *error* is the broker's last answer, if there was one.
 
     *unanswered* is true after an attempt without an answer, or with one that does not say whether
-    the records were kept.
+    the records were kept. The records of a piece are in a batch of their own.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -507,6 +507,7 @@ class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
         self.error: KafkaError | None = None
         self.error_name = ""
         self.unanswered = False
+        self.is_piece = False
 
     def wanted(self) -> bool:
         """Return whether an event still waits for one of the records."""
@@ -522,17 +523,44 @@ class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no typ
 
     def add(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[Batch, Any]:
         """Add a record to the partition's last batch, or to a new one; return both."""
-        if self._exception is not None:
-            raise KafkaError("the sender has ended")
+        self._check()
         waiting = self._batches.get(place)
         if waiting and (future := waiting[-1].append(**record)) is not None:
             return waiting[-1], future
         batch = Batch(place, self.create_builder(), LONGEST_S, 0)
         future = batch.append(**record)
-        self._batches[place].append(batch)
+        self._wait_for_turn(batch)
+        return batch, future
+
+    def add_piece(
+        self, place: TopicPartition, records: Sequence[Mapping[str, Any]]
+    ) -> tuple[Batch, Any]:
+        """Add a batch of *records*, which nothing else joins; return it and the first one's future."""
+        self._check()
+        first, *others = records
+        builder = BatchBuilder(INTEGER_MAX_VALUE, 0)  # its size has been decided
+        batch = Batch(place, builder, LONGEST_S, 0)
+        batch.is_piece = True
+        future = batch.append(**first)
+        for record in others:
+            builder.append(
+                timestamp=record["timestamp_ms"],
+                key=record["key"],
+                value=record["value"],
+                headers=record["headers"],
+            )
+        builder.close()
+        self._wait_for_turn(batch)
+        return batch, future
+
+    def _check(self) -> None:
+        if self._exception is not None:
+            raise KafkaError("the sender has ended")
+
+    def _wait_for_turn(self, batch: Batch) -> None:
+        self._batches[batch.tp].append(batch)
         if not self._waiter_future.done():
             self._waiter_future.set_result(None)
-        return batch, future
 
     def drain_by_nodes(self, *args: Any, **kwargs: Any) -> Any:
         """Return what is due; batches that no event waits for are dropped, never to be tried again."""
@@ -616,9 +644,14 @@ class Producer:
         """Return whether a further record may be numbered."""
         return not self.spent and not self._sender.sender_task.done()
 
-    def hand_over(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[Batch, Any]:
-        """Queue a record; return its batch and the future of its `RecordMetadata`."""
-        batch, future = self._batches.add(place, record)
+    def hand_over(
+        self, place: TopicPartition, records: Sequence[Mapping[str, Any]]
+    ) -> tuple[Batch, Any]:
+        """Queue a record, or those of a piece; return the batch and the first `RecordMetadata`'s future."""
+        if len(records) > 1:
+            batch, future = self._batches.add_piece(place, records)
+        else:
+            batch, future = self._batches.add(place, records[0])
         batch.future.add_done_callback(self._note)
         return batch, future
 

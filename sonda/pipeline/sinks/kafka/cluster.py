@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -106,11 +106,11 @@ class PartitionHandle(Struct, frozen=True):
     producer: Producer
     place: Any
 
-    async def deliver(self, record: Mapping[str, Any], until_s: float) -> Verdict:
-        """Hand the record over, and wait for the broker's verdict until loop time *until_s*."""
+    async def deliver(self, records: Sequence[Mapping[str, Any]], until_s: float) -> Verdict:
+        """Hand a record over, or those of a piece, and wait for the broker's verdict until loop time *until_s*."""
         self.producer.records += 1
         try:
-            batch, future = self.producer.hand_over(self.place, record)
+            batch, future = self.producer.hand_over(self.place, records)
             try:
                 async with asyncio.timeout_at(until_s):
                     return _kept(await future, batch)
@@ -140,7 +140,8 @@ def _judge(batch: Batch, exc: Exception) -> Verdict:
         return NoResponse() if late else NoResponse(explain(exc))
     if batch.unanswered or (late and batch.wanted()):
         return NoResponse(f"after {batch.error_name}")
-    meant = batch.record_count == 1 and not isinstance(batch.error, _GAP)
+    is_alone = batch.is_piece or batch.record_count == 1
+    meant = is_alone and not isinstance(batch.error, _GAP)
     return Refusal(batch.error_name, meant or late)
 
 

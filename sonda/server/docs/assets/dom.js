@@ -6,14 +6,6 @@ export function make(tag, properties = {}, ...children) {
   return filled(document.createElement(tag), properties, children);
 }
 
-/** An element of a drawing. */
-export function svg(tag, properties = {}, ...children) {
-  const element = document.createElementNS($("plan").namespaceURI, tag);
-  for (const [name, value] of Object.entries(properties)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
 function filled(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (name in element) element[name] = value;

@@ -1,8 +1,9 @@
 // The second tab: write a scenario, see its plan, start it, watch its ledger, stop it.
 
-import { $, make, recall, remember, svg, withKey } from "./dom.js";
+import { $, make, recall, remember, withKey } from "./dom.js";
 
 const EVERY_MS = 1000;
+const POINTS = 120;
 const COLUMNS = ["delivered", "rejected", "unknown", "skipped", "in_flight", "backlog", "not_due"];
 
 /** Fill the tab in; *content* has the examples of `POST /scenarios`. Return what watches the runs. */
@@ -41,7 +42,7 @@ async function call(method, path, options = {}) {
 async function post(dryRun) {
   const text = $("document").value;
   remember("scenario", text);
-  const { ok, answer } = await call("POST", `scenarios${dryRun ? "?dry_run=true" : ""}`, {
+  const { ok, answer } = await call("POST", `scenarios${dryRun ? `?dry_run=true&points=${POINTS}` : ""}`, {
     // JSON is YAML, too.
     headers: { "Content-Type": "application/yaml" },
     body: text,
@@ -49,29 +50,50 @@ async function post(dryRun) {
   $("plan-answer").className = ok ? "" : "bad";
   $("plan-said").textContent = !ok ? answer.detail : dryRun ? (answer.warnings ?? []).join("\n") : `${answer.name} has begun`;
   if (ok && dryRun) drawPlan(answer.scenarios);
-  if (!ok) $("plan").replaceChildren();
+  if (!ok) {
+    $("plan").replaceChildren();
+    $("first-events").textContent = "";
+  }
   if (ok && !dryRun) look();
 }
 
-/** One bar for each entry, over the time that it runs, and its first event below. */
+/** Each entry's rate, and its values where it has any, over the time of the whole; the first events below. */
 function drawPlan(entries) {
-  const longest = Math.max(1, ...entries.map((entry) => entry.ends_at_s ?? 0));
-  const rows = entries.flatMap((entry, place) => {
-    const top = place * 46;
-    const isEndless = entry.ends_at_s === null;
-    const width = isEndless ? 440 : Math.max(4, (entry.ends_at_s / longest) * 440);
+  $("plan").replaceChildren(...entries.map((entry) => {
     const count = entry.planned === null ? "without an end" : `${entry.planned.toLocaleString()} events`;
-    const end = isEndless ? "" : `, ends at ${entry.ends_at_s} s`;
-    return [
-      svg("rect", { x: 0, y: top + 18, width, height: 14, rx: 4, class: isEndless ? "endless" : "planned" }),
-      svg("text", { x: 0, y: top + 12 }, `${entry.id}: ${count}${end}, ${entry.series} series`),
-    ];
-  });
-  $("plan").setAttribute("viewBox", `0 0 440 ${Math.max(1, entries.length) * 46}`);
-  $("plan").setAttribute("aria-label", entries.map((entry) => `${entry.id}: ${entry.planned ?? "endless"} events`).join("; "));
-  $("plan").replaceChildren(...rows);
+    const end = entry.ends_at_s === null ? "" : `, ends at ${entry.ends_at_s} s`;
+    const { until_s: until, rate, value } = entry.curve ?? {};
+    return make("li", {}, make("h3", {}, `${entry.id}: ${count}${end}, ${entry.series} series`),
+      rate && curve("rate", "events/s", rate, until), value && curve("value", "value", value, until));
+  }));
   $("first-events").textContent = entries.flatMap((entry) => entry.events.slice(0, 2)).join("").trimEnd();
 }
+
+/** A curve with its range in words; where a number is missing it has a gap. A rate changes in steps. */
+function curve(kind, unit, numbers, until) {
+  const known = numbers.filter((number) => number !== null);
+  const low = kind === "rate" ? 0 : Math.min(...known);
+  const high = Math.max(...known);
+  const span = high - low || 1;
+  let pen = "M";
+  const path = numbers.map((number, place) => {
+    if (number === null) { pen = "M"; return ""; }
+    const x = (place / numbers.length) * 100;
+    const y = 38 - ((number - low) / span) * 36;
+    const drawn = kind === "rate" && pen === "L" ? `H${x}V${y}` : `${pen}${x} ${y}`;
+    pen = "L";
+    return drawn;
+  }).join("");
+  const drawing = $("chart").content.firstElementChild.cloneNode(true);
+  drawing.firstElementChild.setAttribute("d", kind === "rate" ? `${path}H100` : path);
+  const least = Math.min(...known);
+  const words = `${unit}: ${least === high ? "" : `${short(least)} to `}${short(high)}, over ${until} s`;
+  drawing.setAttribute("class", kind);
+  drawing.setAttribute("aria-label", words);
+  return make("figure", {}, drawing, make("figcaption", { className: "help" }, words));
+}
+
+const short = (number) => Number(number.toPrecision(4)).toLocaleString();
 
 /** Show the newest runs, each with its ledger as one bar, and a button that stops it. */
 async function look() {
@@ -80,13 +102,23 @@ async function look() {
     $("runs").replaceChildren(make("li", { className: "help" }, answer.detail));
     return;
   }
+  const active = answer.scenarios.filter(({ state }) => state !== "finished");
+  const details = await Promise.all(active.map(({ id }) => call("GET", `scenarios/${id}`)));
+  const paces = new Map(details.filter(({ ok: found }) => found).map(({ answer: run }) => [run.id, pace(run)]));
   const focused = document.activeElement?.id;
-  $("runs").replaceChildren(...answer.scenarios.map(run));
+  $("runs").replaceChildren(...answer.scenarios.map((one) => run(one, paces.get(one.id))));
   if (!answer.scenarios.length) $("runs").replaceChildren(make("li", { className: "help" }, "None yet."));
   if (focused?.startsWith("stop-")) $(focused)?.focus();
 }
 
-function run({ id, name, state, outcome, ledger, degraded }) {
+/** How fast a run is, and how far behind its plan: the sum of the rates, and the longest lag. */
+function pace({ scenarios: entries }) {
+  const rate = entries.reduce((sum, entry) => sum + entry.rate.last_1s, 0);
+  const lag = Math.max(...entries.map((entry) => entry.lag_s ?? 0));
+  return `${short(rate)} events/s, lag ${lag.toFixed(2)} s`;
+}
+
+function run({ id, name, state, outcome, ledger, degraded }, pace) {
   const whole = ledger.planned ?? ledger.due;
   const segments = COLUMNS.filter((column) => ledger[column]);
   const bar = make("div", { className: "ledger", role: "img", "aria-label": segments.map((column) => `${column.replace("_", " ")} ${ledger[column]}`).join(", ") });
@@ -100,5 +132,5 @@ function run({ id, name, state, outcome, ledger, degraded }) {
   return make("li", { className: "run" },
     make("div", { className: "bar" }, make("h3", {}, name), make("span", { className: "state" }, `${outcome ?? state}${degraded ? ", degraded" : ""}`),
       state === "finished" ? null : make("button", { type: "button", className: "quiet", id: `stop-${id}`, onclick: stop }, "Stop")),
-    bar, make("p", { className: "help" }, words || "nothing is due yet"));
+    bar, make("p", { className: "help" }, [words || "nothing is due yet", pace].filter(Boolean).join(" · ")));
 }

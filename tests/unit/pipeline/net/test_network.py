@@ -130,11 +130,12 @@ def test_any_number_of_destinations_changes_nothing() -> None:
     async def main() -> None:
         async with Pipeline() as pipeline:
             pipeline._transport.http = MockHttp(receiver.answer)
-            first = changed(LOG, sink={"type": "loki", "url": "http://first"})
+            patient = {"type": "loki", "timeout": "1h"}  # 602 pushes take a busy machine long
+            first = changed(LOG, sink={**patient, "url": "http://first"})
             deliveries = [asyncio.create_task(pipeline.deliver(raw(first)))]
             await asyncio.sleep(0)
             for number in range(600):
-                body = changed(LOG, sink={"type": "loki", "url": f"http://host{number}"})
+                body = changed(LOG, sink={**patient, "url": f"http://host{number}"})
                 deliveries.append(asyncio.create_task(pipeline.deliver(raw(body))))
             deliveries.append(asyncio.create_task(pipeline.deliver(raw(first))))
             outcomes = await asyncio.gather(*deliveries)

@@ -212,7 +212,7 @@ def test_the_same_again_is_no_segment() -> None:
     [
         ({}, "expected rate or paused"),
         ({"rate": 0}, "rate: invalid value 0: expected a number above 0"),
-        ({"rate": "1"}, "rate: expected a number, got a string"),
+        ({"rate": "1"}, "rate: expected a number, got a string (leave out the quotes)"),
         ({"rate": None}, "rate: expected a number, got null"),
         ({"rate": float("inf")}, "rate: expected a finite number of the range of a double"),
         ({"paused": 1}, "paused: expected a boolean, got a number"),

@@ -18,8 +18,9 @@ from sonda.pipeline.model import Log
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.read_below import open_text
 from sonda.pipeline.problems import Malformed
+from sonda.pipeline.scenarios.csv_heads import read_header
 from sonda.pipeline.scenarios.csv_replay import ReplaySchedule
-from sonda.pipeline.scenarios.csv_table import Rows, read_header, read_numbers
+from sonda.pipeline.scenarios.csv_table import Rows, read_numbers
 from sonda.scenarios import load_scenario
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, log, metric
 
@@ -69,6 +70,25 @@ def test_a_single_column_has_the_name_of_the_entry() -> None:
     for text in ("Time,Value\n0,1\n1,2", "Time,CPU usage\n0,1\n1,2", "0,1\n1,2"):
         [entry] = compiled(_replay(text)).unwrap().entries
         assert (entry.name, entry.values(range(2))) == ("cpu", [1, 2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nTime;a;b\r\n0;1;2\r\n1;3;4\r\n\r\n",
+        "\ufeffTime;a;b\n0;1;2\n1;3;4\n",
+        '\ufeffsep=,\r\n"Time","a","b"\r\n0,1,2\r\n1,3,4\r\n',
+        "Time\ta\tb\n0\t1\t2\n1\t3\t4\n",
+        "sep=\t\nTime\ta\tb\n0\t1\t2\n1\t3\t4\n",
+        '"Time, UTC";a;b\n0;1;2\n1;3;4\n',
+        "0;1;2\n1;3;4\n",
+    ],
+)
+def test_what_separates_cells(text: str) -> None:
+    """Said by a first line for Excel, or the first line's own: a comma, a semicolon or a tab."""
+    columns = [{"index": 1, "name": "a"}, {"index": 2, "name": "b"}]
+    found = compiled(_replay(text, columns=columns)).unwrap()
+    assert [one.values(range(2)) for one in found.entries] == [[1, 3], [2, 4]]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +145,19 @@ def test_rows_go_together_with_the_rest() -> None:
         ('{a="\\\\n\\n"}', (None, {"a": "\\n\n"})),
         ("up{}", ("up", {})),
         ("Value", (None, {})),
+        ('Value {job="api"}', (None, {"job": "api"})),
+        ('up {instance="a:9090", job="api"}', ("up", {"instance": "a:9090", "job": "api"})),
+        (
+            '{service.name="api", k8s.io/app="x"}',
+            (None, {"service_name": "api", "k8s_io_app": "x"}),
+        ),
+        ('http.server.duration{http.route="/a"}', ("http_server_duration", {"http_route": "/a"})),
+        (
+            '{"http.requests", "service.name"="a", b="c"}',
+            ("http_requests", {"service_name": "a", "b": "c"}),
+        ),
+        ('{__name__="http.requests", "1st"="a"}', ("http_requests", {"_1st": "a"})),
+        ('{"a=b, c"="d, e"}', (None, {"a_b__c": "d, e"})),
     ],
 )
 def test_heads(head: str, expected: tuple[str | None, dict[str, str]]) -> None:
@@ -134,7 +167,23 @@ def test_heads(head: str, expected: tuple[str | None, dict[str, str]]) -> None:
     assert (read.name, read.labels) == expected
 
 
-@pytest.mark.parametrize("head", ["CPU usage", "a{b=c}", 'a{b="c"', "1a", 'a{b="c" d="e"}'])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "CPU usage",
+        "a{b=c}",
+        'a{b="c"',
+        "1a",
+        'a{b="c" d="e"}',
+        "Value #A",
+        "A-series",
+        'a{b.c="1", b_c="2"}',
+        'a{"b"}',
+        "a{b}",
+        'a{""="b"}',
+        'a{b="say "hello""}',
+    ],
+)
 def test_other_heads(head: str) -> None:
     """They name no metric."""
     assert read_header(head) is None
@@ -146,6 +195,27 @@ def test_other_heads(head: str) -> None:
         ("Time,v\n0,1\n1,x\n", {}, 'row 3, column 2 ("v"): expected a finite number, got "x"'),
         ("Time,v\n0,1\n1,\n", {}, 'row 3, column 2 ("v"): expected a finite number, got ""'),
         ("Time,v\n0,1\n1,NaN\n", {}, "row 3, column 2"),
+        (
+            "Time,v\n0,1\n1,null\n",
+            {},
+            'row 3, column 2 ("v"): expected a finite number, got "null"',
+        ),
+        ("Time,v\n0,1\n1,\n", {}, '"" (fill the cell, or leave the row out)'),
+        ("Time,v\n0,12.3 ms\n", {}, '"12.3 ms" (export without units: in Grafana, without \'Form'),
+        (
+            "Time,v\n0,45%\n",
+            {},
+            'row 2, column 2 ("v"): expected a finite number, got "45%" (export',
+        ),
+        ("Time;v\n0;1,5\n", {}, '"1,5" (write the decimals after a point, and no thousands apart)'),
+        ('Time,v\n0,"1,234"\n', {}, '"1,234" (write the decimals after a point'),
+        (
+            "Series;Time;Value\na;2026-01-01T00:00:00Z;1\n",
+            {"columns": [{"index": 2, "name": "x"}]},
+            'row 2, column 1 ("Series"): expected',
+        ),
+        ('Time,v\n"1/2/2026, 3:04:05 PM",1\n', {}, 'row 2, column 1 ("Time"): expected a time'),
+        ("Time,v\n0,1\n\nTime,w\n0,1\n", {}, 'row 4, column 1 ("Time"): expected a time'),
         ("Time,v\n0,1\nsoon,2\n", {}, 'row 3, column 1 ("Time"): expected a time'),
         ("Time,v\n0,1\n0,2\n", {}, 'row 3, column 1 ("Time"): is not later than the row before'),
         ("Time,v\n0,1\n1,2,3\n", {}, "row 3 has 3 cells, and the first 2"),

@@ -11,18 +11,19 @@ from tests.support.virtual_time import run_virtually
 
 
 def test_quick_events_make_larger_chunks() -> None:
-    """Up to 1,000, or to what the window holds; a chunk that was not full says nothing."""
+    """Up to 1,000, or to half of the window; a chunk that was not full says nothing."""
     size = ChunkSize(window=2000)
     sizes = []
     for _ in range(6):
         size.adapt(0.0001, size.events)
         sizes.append(size.events)
     assert sizes == [64, 128, 256, 512, 1000, 1000]
-    narrow = ChunkSize(window=40)
+    narrow = ChunkSize(window=80)
     narrow.adapt(0.0001, narrow.events - 1)
     assert narrow.events == 32
     narrow.adapt(0.0001, narrow.events)
     assert narrow.events == 40
+    assert [ChunkSize(window=window).events for window in (1, 3, 10)] == [1, 1, 5]
 
 
 def test_a_larger_chunk_that_takes_no_longer() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -103,6 +104,39 @@ def _run(
     return run_virtually(main())
 
 
+def test_one_chunk_is_made_between_two_turns_of_the_event_loop() -> None:
+    """However many runs are late: what else the loop does waits for one chunk, not for all."""
+    turns: list[int] = []
+    passes: list[None] = []
+
+    class Noting(FakeSender):
+        def group(self, entry: Entry, ticks: Sequence[int]) -> FakeGroup:
+            turns.append(len(passes))
+            return super().group(entry, ticks)
+
+    async def count_passes() -> None:
+        while True:
+            passes.append(None)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        counting, sender, turn = asyncio.create_task(count_passes()), Noting(yes), asyncio.Lock()
+        scenario = compiled(metric(rate=1, count=100, pace="max", start_time="-1h")).unwrap()
+        async with AsyncExitStack() as stack:
+            runs = [
+                Run(scenario, sender=sender, now_ns=lambda: NOW_NS, turn=turn) for _ in range(20)
+            ]
+            for run in runs:
+                await stack.enter_async_context(run)
+            for run in runs:
+                assert (await run.report()).unwrap().ledger.delivered == 100
+        counting.cancel()
+
+    asyncio.run(main())
+    assert len(turns) >= 20
+    assert len({*turns}) == len(turns)
+
+
 def test_every_event_is_sent_when_it_is_due() -> None:
     """An open loop: never before an event's time, and at most a moment after it."""
     sender = FakeSender(yes)
@@ -153,6 +187,22 @@ def test_a_slow_sink_fills_the_window_and_no_more() -> None:
     assert max(seen) == 50
     assert [tick for _, ticks in sender.handed for tick in ticks] == list(range(300))
     assert (report.entries[0].latency_ms["max"] or 0) > 2000
+
+
+def test_a_full_window_makes_no_small_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a backlog a chunk leaves once there is room for all of it, not for the few just judged."""
+    monkeypatch.setattr("sonda.pipeline.scenarios.entry_run.thread_time", lambda: 0.0)
+
+    async def slow(ticks: Sequence[int]) -> dict[int, Problem]:
+        await asyncio.sleep(0.1 if len(ticks) < 1000 else 0.2)
+        return {}
+
+    sender = FakeSender(slow)
+    report = _run(sender, rate=1000, duration="20s", pace="max")
+    assert report.ledger.delivered == 20_000
+    sizes = [len(ticks) for _, ticks in sender.handed]
+    assert sizes[:6] == [32, 64, 128, 256, 512, 1000]
+    assert set(sizes[6:-1]) == {1000}
 
 
 def test_what_never_left_is_tried_again_until_it_does() -> None:

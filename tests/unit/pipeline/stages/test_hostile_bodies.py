@@ -7,7 +7,8 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeAlias
 
 import pytest
 from returns.result import Result, Success
@@ -46,46 +47,68 @@ LOKI: Final = {"type": "loki", "url": "http://loki"}
 TCP: Final = {"type": "tcp", "address": "h:1"}
 
 
-def many() -> Iterator[tuple[str, Any]]:
+Written: TypeAlias = Iterator[tuple[str, Callable[[], Any]]]
+"""Names, and what makes the body of that name."""
+
+
+def many() -> Written:
     """Bodies with ten thousands of problems."""
     wrong: tuple[Any, ...] = (1, [], {}, None, 1e300)
     for value in wrong:
-        yield f"labels of {value}", changed(LOG, labels=dict.fromkeys(names(), value))
-    yield "label names", changed(LOG, labels=dict.fromkeys(names("-"), ""))
-    yield "fields", changed(LOG, log__fields=dict.fromkeys(names(), 1))
-    yield "unknown fields", {**LOG, **dict.fromkeys(names(), 1)}
+        yield f"labels of {value}", partial(labelled, value)
+    yield "label names", lambda: changed(LOG, labels=dict.fromkeys(names("-"), ""))
+    yield "fields", lambda: changed(LOG, log__fields=dict.fromkeys(names(), 1))
+    yield "unknown fields", lambda: {**LOG, **dict.fromkeys(names(), 1)}
     for field in ("log", "encoder", "sink"):
-        yield f"fields of {field}", {**LOG, field: {**LOG[field], **dict.fromkeys(names(), 1)}}
+        yield f"fields of {field}", partial(with_fields_of, field)
     for value in ("\n", 1, "x"):
-        yield (
-            f"headers of {value!r}",
-            changed(LOG, sink=LOKI | {"headers": dict.fromkeys(names("- "), value)}),
-        )
-    yield "retry", changed(LOG, sink=TCP | {"retry": dict.fromkeys(names(), 1)})
-    expect = {"type": "http_push", "url": "http://h", "expect": {"status": ["x"] * 200_000}}
-    yield "statuses", changed(LOG, sink=expect)
-    yield "pointers", changed(LOG, sink=expect | {"expect": {"json": dict.fromkeys(names("-"), 1)}})
-    values: Any = {"json": {"/a": [[{}]] * 160_000}}
-    yield "expected values", changed(LOG, sink=expect | {"expect": values})
-    yield "syslog names", changed(LOG, encoder=SYSLOG, log__fields=dict.fromkeys(names(" "), ""))
+        yield f"headers of {value!r}", partial(with_headers, value)
+    yield "retry", lambda: changed(LOG, sink=TCP | {"retry": dict.fromkeys(names(), 1)})
+    yield "statuses", lambda: expecting({"status": ["x"] * 200_000})
+    yield "pointers", lambda: expecting({"json": dict.fromkeys(names("-"), 1)})
+    yield "expected values", lambda: expecting({"json": {"/a": [[{}]] * 160_000}})
+    yield (
+        "syslog names",
+        lambda: changed(LOG, encoder=SYSLOG, log__fields=dict.fromkeys(names(" "), "")),
+    )
     influx = {"type": "influx_lp"}
-    yield "influx values", changed(METRIC, encoder=influx, labels=dict.fromkeys(names(), "\n\\"))
-    brokers = ",".join(f"[{name}]:1" for name in names())
-    yield "brokers", changed(LOG, sink={"type": "kafka", "topic": "t", "brokers": brokers})
+    yield (
+        "influx values",
+        lambda: changed(METRIC, encoder=influx, labels=dict.fromkeys(names(), "\n\\")),
+    )
+    kafka = {"type": "kafka", "topic": "t"}
+    brokers = "[{}]:1".format
+    yield "brokers", lambda: changed(LOG, sink=kafka | {"brokers": ",".join(map(brokers, names()))})
 
 
-def long() -> Iterator[tuple[str, Any]]:
+def labelled(value: Any) -> dict[str, Any]:
+    return changed(LOG, labels=dict.fromkeys(names(), value))
+
+
+def with_fields_of(field: str) -> dict[str, Any]:
+    return {**LOG, field: {**LOG[field], **dict.fromkeys(names(), 1)}}
+
+
+def with_headers(value: Any) -> dict[str, Any]:
+    return changed(LOG, sink=LOKI | {"headers": dict.fromkeys(names("- "), value)})
+
+
+def expecting(what: dict[str, Any]) -> dict[str, Any]:
+    return changed(LOG, sink={"type": "http_push", "url": "http://h", "expect": what})
+
+
+def long() -> Written:
     """Bodies with a long string in every place that takes one."""
-    yield "signal", changed(LOG, signal_type=LONG)
-    yield "timestamp", changed(LOG, timestamp=LONG)
-    yield "severity", changed(LOG, log__severity=LONG)
-    yield "metric", changed(METRIC, metric__name="-" + LONG)
-    yield "label", changed(LOG, labels={"-" + LONG: ""})
-    yield "unknown", {**LOG, LONG: 1}
+    yield "signal", lambda: changed(LOG, signal_type=LONG)
+    yield "timestamp", lambda: changed(LOG, timestamp=LONG)
+    yield "severity", lambda: changed(LOG, log__severity=LONG)
+    yield "metric", lambda: changed(METRIC, metric__name="-" + LONG)
+    yield "label", lambda: changed(LOG, labels={"-" + LONG: ""})
+    yield "unknown", lambda: {**LOG, LONG: 1}
     for kind in ("encoder", "sink"):
-        yield kind, {**LOG, kind: {"type": LONG}}
-    yield "hostname", changed(LOG, encoder=SYSLOG | {"hostname": LONG})
-    yield "framing", changed(LOG, sink=TCP | {"framing": LONG})
+        yield kind, partial(dict, LOG, **{kind: {"type": LONG}})
+    yield "hostname", lambda: changed(LOG, encoder=SYSLOG | {"hostname": LONG})
+    yield "framing", lambda: changed(LOG, sink=TCP | {"framing": LONG})
     for address in (
         LONG,
         f"[{LONG}]:1",
@@ -93,7 +116,7 @@ def long() -> Iterator[tuple[str, Any]]:
         f"u:{LONG}@h:1",
         f"h:{'1' * 900_000}",
     ):
-        yield f"address {address[:3]}", changed(LOG, sink=TCP | {"address": address})
+        yield f"address {address[:3]}", partial(changed, LOG, sink=TCP | {"address": address})
     for url in (
         LONG,
         f"http://{LONG}",
@@ -102,44 +125,57 @@ def long() -> Iterator[tuple[str, Any]]:
         f"http://h:{'1' * 900_000}",
         "@" * 900_000,
     ):
-        yield f"url {url[:11]}", changed(LOG, sink=LOKI | {"url": url})
-    yield "path", changed(LOG, sink={"type": "file", "path": "a/" * 450_000})
-    yield "server name", changed(LOG, sink=TCP | {"tls": {"server_name": ":" * 900_000}})
-    yield "duration", changed(LOG, sink=TCP | {"timeout": "1" * 900_000})
-    yield "header", changed(LOG, sink=LOKI | {"headers": {" " + LONG: LONG}})
-    yield "topic", changed(LOG, sink={"type": "kafka", "brokers": "a:1", "topic": LONG})
-    yield "verify", changed(LOG, verify={"url": LONG})
+        yield f"url {url[:11]}", partial(changed, LOG, sink=LOKI | {"url": url})
+    yield "path", lambda: changed(LOG, sink={"type": "file", "path": "a/" * 450_000})
     yield (
-        "destination",
-        {**{k: v for k, v in LOG.items() if k not in ("encoder", "sink")}, "destination": LONG},
+        "server name",
+        lambda: changed(LOG, sink=TCP | {"tls": {"server_name": ":" * 900_000}}),
+    )
+    yield "duration", lambda: changed(LOG, sink=TCP | {"timeout": "1" * 900_000})
+    yield "header", lambda: changed(LOG, sink=LOKI | {"headers": {" " + LONG: LONG}})
+    yield "topic", lambda: changed(LOG, sink={"type": "kafka", "brokers": "a:1", "topic": LONG})
+    yield "verify", lambda: changed(LOG, verify={"url": LONG})
+    bare = {name: value for name, value in LOG.items() if name not in ("encoder", "sink")}
+    yield "destination", lambda: {**bare, "destination": LONG}
+
+
+def raw() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Bodies that no JSON library of ours would write."""
+    yield "brackets", lambda: b'{"signal_type":' + b"[" * 900_000
+    yield "braces", lambda: b'{"a":' * 180_000
+    yield "arrays", lambda: b'{"labels":[' + b"[]," * 300_000 + b"[]]}"
+    yield "objects, one number", lambda: b'{"a":1e100,"labels":[' + b"{}," * 300_000 + b"{}]}"
+    yield "numbers", lambda: b'{"a":1e100,"labels":[' + b"1e5," * 220_000 + b"1]}"
+    yield "zeros", lambda: b'{"labels":[' + b"-0," * 300_000 + b"1]}"
+    yield "one name", lambda: b"{" + b'"a":1,' * 150_000 + b'"a":1}'
+    yield "a long integer", lambda: b'{"a":' + b"1" * 900_000 + b"}"
+    yield "a long fraction", lambda: b'{"a":0.' + b"1" * 900_000 + b"}"
+    yield "bytes", lambda: b'{"a":"' + b"\xff" * 900_000
+    yield "surrogates", lambda: b'{"a":"' + b"\\ud800" * 150_000 + b'"}'
+
+
+def case(wanted: str) -> bytes:
+    """Make the one body of a name: all of them are 60 MB."""
+    for name, make in raw():
+        if name == wanted:
+            return make()
+    return next(
+        json.dumps(make()).encode()[:BODY_BYTES]
+        for name, make in chain(many(), long())
+        if name == wanted
     )
 
 
-def raw() -> Iterator[tuple[str, bytes]]:
-    """Bodies that no JSON library of ours would write."""
-    yield "brackets", b'{"signal_type":' + b"[" * 900_000
-    yield "braces", b'{"a":' * 180_000
-    yield "arrays", b'{"labels":[' + b"[]," * 300_000 + b"[]]}"
-    yield "objects, one number", b'{"a":1e100,"labels":[' + b"{}," * 300_000 + b"{}]}"
-    yield "numbers", b'{"a":1e100,"labels":[' + b"1e5," * 220_000 + b"1]}"
-    yield "zeros", b'{"labels":[' + b"-0," * 300_000 + b"1]}"
-    yield "one name", b"{" + b'"a":1,' * 150_000 + b'"a":1}'
-    yield "a long integer", b'{"a":' + b"1" * 900_000 + b"}"
-    yield "a long fraction", b'{"a":0.' + b"1" * 900_000 + b"}"
-    yield "bytes", b'{"a":"' + b"\xff" * 900_000
-    yield "surrogates", b'{"a":"' + b"\\ud800" * 150_000 + b'"}'
-
-
-CASES: Final = {
-    **{name: json.dumps(body).encode()[:BODY_BYTES] for name, body in (*many(), *long())},
-    **dict(raw()),
+COUNTED: Final = {name for name, _ in many()} - {
+    *("brokers", "pointers", "expected values", "statuses", "headers of 'x'")
 }
+"""Bodies of which what is not listed is counted."""
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name, _ in chain(many(), long(), raw())])
 def test_a_refusal_is_bounded(name: str) -> None:
-    """It lists at most 20 issues, quotes little of the body, and takes little memory."""
-    body = CASES[name]
+    """It lists at most 20 issues and counts the rest, quotes little, and takes little memory."""
+    body = case(name)
     prepare(b"{}")
     tracemalloc.start()
     try:
@@ -153,16 +189,7 @@ def test_a_refusal_is_bounded(name: str) -> None:
     assert peak < MOST_TRACED_BYTES
     if isinstance(problem, (Malformed, Invalid)):
         assert 0 < len(problem.issues) <= MAX_ISSUES
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, _ in many() if name not in ("brokers", "pointers", "expected values")]
-)
-def test_all_issues_are_counted(name: str) -> None:
-    """What is not listed is counted."""
-    problem = prepare(CASES[name]).failure()
-    if isinstance(problem, (Malformed, Invalid)) and name not in ("statuses", "headers of 'x'"):
-        assert problem.more >= 59_000
+        assert problem.more >= 59_000 or name not in COUNTED
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -186,7 +213,7 @@ def calls(work: Callable[[], object]) -> int:
 )
 def test_a_wrong_type_costs_no_call_a_member(name: str) -> None:
     """Sixty thousand members of another type are found and counted in a few calls."""
-    body = CASES[name]
+    body = case(name)
     prepare(body)
     assert calls(lambda: prepare(body)) < 60_000
 
@@ -201,7 +228,7 @@ def test_a_long_login_costs_no_call_a_sign(sign: str) -> None:
 
 def test_wrong_names_cost_a_call_each() -> None:
     """Which ones are wrong, and how many, one call for each tells."""
-    body = CASES["label names"]
+    body = case("label names")
     prepare(body)
     assert calls(lambda: prepare(body)) < 150_000
 
@@ -216,6 +243,7 @@ VALID: Final = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "encoder", [pytest.param(name, marks=needs("encoder", name)) for name in VALID]
 )
@@ -228,8 +256,9 @@ def test_an_event_of_many_labels(encoder: str) -> None:
         sink={"type": "http_push", "url": "http://h"},
     )
     written = json.dumps(body).encode()
-    assert isinstance(prepare(written), Success)
-    assert calls(lambda: prepare(written)) < 60_000 * 10
+    prepared = [prepare(json.dumps(changed(body, labels={})).encode())]  # loads what it needs
+    assert calls(lambda: prepared.append(prepare(written))) < 60_000 * 10
+    assert all(isinstance(one, Success) for one in prepared)
     tracemalloc.start()
     try:
         prepare(written)

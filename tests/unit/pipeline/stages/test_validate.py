@@ -150,15 +150,15 @@ def test_long_options_are_read_but_not_remembered() -> None:
         (changed(LOG, log__filds={}), ["log: unknown field 'filds' (did you mean 'fields'?)"]),
         (changed(LOG, log__severity="INFO"), ["log.severity: unknown variant 'INFO', expected one of 'trace', 'debug', 'info', 'warn', 'error', 'fatal' (did you mean 'info'?)"]),
         (changed(LOG, log__message=None), ["log.message: expected a string, got null"]),
-        (changed(LOG, log__fields={"a b": 1}), ['log.fields["a b"]: expected a string, got a number']),
+        (changed(LOG, log__fields={"a b": 1}), ['log.fields["a b"]: expected a string, got a number (put it in quotes)']),
         (changed(LOG, log=[]), ["log: expected an object, got an array"]),
-        (changed(LOG, labels={"a": True}), ["labels.a: expected a string, got a boolean"]),
+        (changed(LOG, labels={"a": True}), ["labels.a: expected a string, got a boolean (put it in quotes)"]),
         (changed(LOG, timestamp=5), ["timestamp: expected a string, got a number (for example 2026-11-23T08:00:00Z)"]),
-        (changed(METRIC, metric__value="1"), ["metric.value: expected a number, got a string"]),
+        (changed(METRIC, metric__value="1"), ["metric.value: expected a number, got a string (leave out the quotes)"]),
         (changed(METRIC, metric__value=True), ["metric.value: expected a number, got a boolean"]),
-        (changed(LOG, encoder="json_lines"), ["encoder: expected an object, got a string"]),
+        (changed(LOG, encoder="json_lines"), ['encoder: expected an object, got a string (for example {"type": "json_lines"})']),
         (changed(LOG, encoder={}), ["encoder: missing field 'type'"]),
-        (changed(LOG, encoder={"type": 1}), ["encoder.type: expected a string, got a number"]),
+        (changed(LOG, encoder={"type": 1}), ["encoder.type: expected a string, got a number (put it in quotes)"]),
         (changed(LOG, encoder={"type": "x\ny"}), [r"encoder.type: unknown variant 'x\ny', expected one of 'influx_lp', 'json_lines', 'otlp', 'prometheus_text', 'remote_write', 'syslog'"]),
         (changed(LOG, sink={"type": "loki"}), ["sink: missing field 'url'"]),
         (changed(LOG, sink={"type": "stdout", "path": "x"}), ["sink: unknown field 'path'"]),
@@ -166,7 +166,7 @@ def test_long_options_are_read_but_not_remembered() -> None:
         (changed(LOG, sink__retry={}), ["sink.retry: missing field 'max_attempts'"]),
         (changed(LOG, sink__retry=RETRY | {"max_attempts": 1.5}), ["sink.retry.max_attempts: expected an integer, got 1.5"]),
         (changed(LOG, sink__tls={"verify": False}), ["sink.tls: unknown field 'verify'"]),
-        (changed(METRIC, encoder__precision="2"), ['encoder.precision: expected an integer, got "2"']),
+        (changed(METRIC, encoder__precision="2"), ['encoder.precision: expected an integer, got "2" (leave out the quotes)']),
         (changed(METRIC, encoder__timestamp=0), ["encoder.timestamp: expected a boolean, got a number"]),
         (changed(LOG, sink={"type": "kafka", "brokers": "k:9092", "topic": "t", "sasl": {"mechanism": "GSSAPI", "username": "u", "password": "p"}}), ["sink.sasl.mechanism: unknown variant 'GSSAPI', expected one of 'PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'"]),
         (changed(LOG, sink={"type": "otlp_grpc", "endpoint": "http://c:4317"}), ["sink: missing field 'signal_type'"]),
@@ -366,7 +366,9 @@ def test_the_first_20_issues_and_how_many_more() -> None:
     assert isinstance(problem, Malformed)
     assert [issue.path for issue in problem.issues] == [f"labels.l{n}" for n in range(20)]
     assert problem.more == 981
-    assert str(problem).endswith("labels.l19: expected a string, got a number; and 981 more")
+    assert str(problem).endswith(
+        "labels.l19: expected a string, got a number (put it in quotes); and 981 more"
+    )
 
 
 def test_values_are_counted_apart_from_structure() -> None:
@@ -376,7 +378,9 @@ def test_values_are_counted_apart_from_structure() -> None:
     assert isinstance(problem, Invalid)
     assert (len(problem.issues), problem.more) == (20, 80)
     problem = check(changed(LOG, labels=labels | {"a": 1})).failure()
-    assert problem == Malformed((ValidationIssue("labels.a", "expected a string, got a number"),))
+    assert problem == Malformed(
+        (ValidationIssue("labels.a", "expected a string, got a number (put it in quotes)"),)
+    )
 
 
 def test_unknown_fields_are_counted() -> None:
@@ -508,7 +512,7 @@ def test_headers_are_bounded(headers: dict[str, Any]) -> None:
     ]
     sink = LOKI | {"headers": headers | {"h0": 1}}
     assert details(changed(LOG, sink=sink), Malformed) == [
-        "sink.headers.h0: expected a string, got a number"
+        "sink.headers.h0: expected a string, got a number (put it in quotes)"
     ]
     headers.popitem()
     assert check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap().sink.name == "loki"
@@ -554,7 +558,11 @@ def test_a_destination_stands_for_encoder_and_sink() -> None:
     ("changes", "kind", "expected"),
     [
         ({"destination": "nope"}, Invalid, ['destination: there is no destination "nope"']),
-        ({"destination": 1}, Malformed, ["destination: expected a string, got a number"]),
+        (
+            {"destination": 1},
+            Malformed,
+            ["destination: expected a string, got a number (put it in quotes)"],
+        ),
         ({"encoder": {}}, Malformed, ["unknown field 'encoder'"]),
         ({"sink": LOKI}, Malformed, ["unknown field 'sink'"]),
         ({"verify": {"url": "http://h"}}, Malformed, ["verify: unknown field 'url'"]),

@@ -172,7 +172,7 @@ def test_a_document_is_compiled_beside_the_event_loop(monkeypatch: pytest.Monkey
         compiler = Compiler(Network(AccessPolicy(Path(), Path())))
         scenario = await compiler.compile(document, ANYBODY, {}, is_yaml=False)
         assert scenario.name == "cpu"
-        assert (await compiler.plan(scenario))["scenarios"][0]["id"] == "cpu"
+        assert (await compiler.plan(scenario, 0))["scenarios"][0]["id"] == "cpu"
 
     asyncio.run(main())
     assert len(threads) == 1
