@@ -26,7 +26,7 @@ from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.receivers import Receivers, Send, cut_off_event, unsent_events
 from sonda.pipeline.result import then
-from sonda.pipeline.stages.flush import receipt_of
+from sonda.pipeline.stages.send import receipt_of
 from sonda.pipeline.turns import Turns
 
 MOST_AT_ONCE: Final = 1000

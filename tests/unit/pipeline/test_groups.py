@@ -311,13 +311,21 @@ def test_an_event_that_waits_for_its_turn_until_its_deadline_is_unsent() -> None
 
     async def work(pipeline: Pipeline, there: Destination) -> None:
         there.gate.clear()
-        asyncio.get_running_loop().call_later(0.1, there.gate.set)
+
+        async def open_late() -> None:
+            while len(there.requests) < 2:  # noqa: ASYNC110  # a mock has no event for it
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.06)  # the deadline of all five is over by then
+            there.gate.set()
+
+        opening = asyncio.create_task(open_late())
         hangs = {**WEBHOOK, "timeout": "50ms"}
         bodies = [
             changed(LOG, sink={**hangs, "url": f"http://webhook/{n}"}, log__message=f"m{n}")
             for n in range(5)
         ]
         results = await pipeline.send_prepared([pipeline.prepare(raw(body)) for body in bodies])
+        await opening
         assert len(there.requests) == 2
         assert [result.failure() for result in results[2:]] == [
             Unreachable(f"wait for its turn at http://webhook/{n}", "timed out after 0.05s")
