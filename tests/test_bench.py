@@ -314,6 +314,18 @@ def test_what_was_seen_is_shown_and_what_was_not_is_counted() -> None:
     assert "load average of 1, 5 and 15 minutes" in page
 
 
+def test_the_document_shows_the_times_that_were_measured() -> None:
+    """Those of `VISIBLE.md`, to the letter; each destination that can be asked has a row there."""
+    shown = "\n".join(
+        line for line in visible.PAGE.read_text("utf-8").splitlines() if line.startswith("|")
+    )
+    document = visible.DOCUMENT.read_text("utf-8")
+    assert visible.with_table(document, shown) == document
+    assert f"{shown}\n\n<!-- end -->" in document
+    rows = [line.split("|")[1].strip() for line in shown.splitlines()[2:]]
+    assert rows == [*(product.name for product in visible.PRODUCTS), "file"]
+
+
 def test_every_sink_has_a_row() -> None:
     """A new sink is measured, too."""
     sinks = {
