@@ -73,7 +73,8 @@ competes for its cores, so that the ratios say more than the numbers.
 - The start of a command is the median of 20 of its processor time, user and system, run in turns with `python -c pass`; names
   without `sonda` are what `sonda emit log hello` sends to.
 - A name without `/` is a stand-in of ours that says yes at once (`/5ms`: after 5 ms; `/tls`: over TLS; `/rules`: allowed by the last of 100 `--allow-destination`), or a file;
-  `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series."""
+  `/real`, `/prometheus`, `/collector` and `kafka` are the real products. `/one-series`: all clients write to one series. `/key`:
+  each request has an `Idempotency-Key` of its own; `/ndjson`: each has 100 events, and all figures but p50 and p99 are per event."""
 
 
 def events_table(figures: Figures) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from msgspec import Struct
 
 from sonda.envelope import CODES, compact
@@ -34,6 +35,7 @@ from sonda.statuses import http_status
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+_WRITER: Final = msgspec.json.Encoder()
 _DESTINATION: Final = (502, 504)  # what a destination did, so that advisories may explain it
 _UNKNOWN: Final = (500, 504)
 _REJECTED: Final = 502
@@ -53,6 +55,26 @@ class Answer(Struct, frozen=True):
     body: bytes
     headers: Mapping[str, str] = {}
     media_type: str = JSON
+
+
+class Response(Protocol):
+    """What an answer is written into: a response of Falcon's."""
+
+    status: Any
+    content_type: Any
+    data: Any
+
+    def set_headers(self, headers: Any) -> None:
+        """Set several headers at once."""
+
+
+def write(resp: Response, answer: Answer) -> None:
+    """Write an answer into a response."""
+    resp.status = answer.status
+    resp.content_type = answer.media_type
+    resp.data = answer.body
+    if answer.headers:
+        resp.set_headers(dict(answer.headers))
 
 
 @lru_cache(32)  # of texts that may be as long as a head; most requests have the same
@@ -92,7 +114,10 @@ def delivered(receipt: Receipt, form: Form) -> Answer:
         document["receipt"] = _receipt(receipt)
     if receipt.warnings:
         document["warnings"] = receipt.warnings
-    return Answer(200, compact(document) + b"\n")
+    try:
+        return Answer(200, _WRITER.encode(document) + b"\n")
+    except UnicodeEncodeError:  # a lone surrogate
+        return Answer(200, compact(document) + b"\n")
 
 
 def previewed(preview: Preview) -> Answer:

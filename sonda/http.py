@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import falcon.asgi
 
-from sonda.answers import Answer
+from sonda.answers import Answer, form_of, write
 from sonda.pipeline.delivery import Delivery
 from sonda.rejections import (
     InvalidParameter,
@@ -26,9 +26,7 @@ from sonda.resources.errors import (
     DELIVERY,
     Rejected,
     handle_bug,
-    requested_form,
     serialize_error,
-    write,
 )
 from sonda.resources.exposition import Exposition
 from sonda.resources.idempotency import ClosesKeys, Idempotent, KeyStore, fingerprint
@@ -128,7 +126,9 @@ class Events:
         if isinstance(wanted, UnknownParameters | InvalidParameter):
             raise Rejected(wanted)
         until_s = body.started_s + limits.request_timeout_s
-        asked = Asked(raw, requested_form(scope), caller, until_s, scope.get(REQUEST_ID, ""))
+        accept = (req.get_header("Accept") or "").encode("latin-1")
+        form = form_of(scope["query_string"], accept)
+        asked = Asked(raw, form, caller, until_s, scope.get(REQUEST_ID, ""))
         if media_type == NDJSON:
             work: OneEvent | ManyEvents = await self._lines(asked)
         else:

@@ -14,8 +14,9 @@ from msgspec import Struct
 from sonda.about import version
 from sonda.cli.server_access import bearer
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.http1 import HttpRequest, Resource
 from sonda.pipeline.net.http_content import decode, media_type
 from sonda.pipeline.net.pool import CONNECTIONS_PER_DESTINATION

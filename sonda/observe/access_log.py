@@ -18,7 +18,7 @@ from returns.result import Success
 from sonda.envelope import compact
 from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import INVALID, OUTCOMES, names_of
-from sonda.pipeline.delivery import Delivery, under_way
+from sonda.pipeline.delivery import UNDER_WAY, Delivery
 from sonda.pipeline.text.escape import cut, escape, quote, shown
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED
 
@@ -201,7 +201,7 @@ def use_json(*, as_json: bool) -> None:
 
 def current_id() -> str:
     """Return the id of the request that this task works on, or an empty text."""
-    return next((delivery.id for delivery in under_way()), "")
+    return next((delivery.id for delivery in UNDER_WAY.get()), "")
 
 
 def common_fields(time_s: float, level: str, name: str, own_id: str) -> dict[str, Any]:

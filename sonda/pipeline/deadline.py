@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -77,15 +77,33 @@ class Expiry:
         self.until(self._expire(asyncio.get_running_loop().time() + TIMER_RESOLUTION_S))
 
 
+class Limited(Protocol):
+    """What must have ended by a time, *at_s* on the loop's clock."""
+
+    @property
+    def at_s(self) -> float: ...
+
+    def interrupt(self) -> None:
+        """End it, for its time is over."""
+
+    def abandon(self) -> None:
+        """End it, for nobody waits for it."""
+
+
 class Timeouts:
-    """The timer of all `TimeLimit` of one event loop, which are `asyncio.timeout_at` without one each.
+    """The one timer of all that is limited in time on one event loop.
 
     A timer, set and cancelled for every event, costs more than all else that a deadline does.
     """
 
     def __init__(self) -> None:
-        self.limits: dict[TimeLimit, None] = {}
+        self.limits: dict[Limited, None] = {}
         self.expiry = Expiry(self._expire)
+
+    def abandon(self) -> None:
+        """End all that has not ended."""
+        for limit in list(self.limits):
+            limit.abandon()
 
     def cancel(self) -> None:
         """Set no timer any more, until somebody waits again."""
@@ -99,7 +117,10 @@ class Timeouts:
 
 
 class TimeLimit(Struct, eq=False):
-    """The time of a `with` block, until *at_s* on the loop's clock; over it, `TimeoutError`."""
+    """The time of a `with` block, until *at_s* on the loop's clock; over it, `TimeoutError`.
+
+    It is `asyncio.timeout_at` without a timer of its own.
+    """
 
     timeouts: Timeouts
     at_s: float
@@ -114,6 +135,9 @@ class TimeLimit(Struct, eq=False):
         self.timeouts.limits[self] = None
         if self.at_s < self.timeouts.expiry.at_s:
             self.timeouts.expiry.until(self.at_s)
+
+    def abandon(self) -> None:
+        """Leave it to the task, which is cancelled by whoever has started it."""
 
     def interrupt(self) -> None:
         """Cancel what the task awaits."""

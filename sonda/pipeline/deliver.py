@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.delivery import Delivery, delivering
+from sonda.pipeline.delivery import UNDER_WAY, Delivery
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.groups import delivery_of, ended, in_place, log_warnings, send_groups
+from sonda.pipeline.groups import delivery_of, ended, in_place, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
     hide_group_cancellation,
@@ -48,22 +48,23 @@ from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.admit import admit
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.stages.flush import flush
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
-from sonda.pipeline.stages.push import push
+from sonda.pipeline.stages.send import flush, push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
 from sonda.pipeline.unanswered import WHILE_UNSENT
-from sonda.pipeline.values.clock import unique_clock
+from sonda.pipeline.values.timestamps import unique_clock
 
 if TYPE_CHECKING:
     from sonda.pipeline.net.proxies import Proxies
 
 _LOG: Final = logging.getLogger("sonda")
-now_ns = unique_clock()  # one for the process: two pipelines must not give the same nanosecond
+now_ns = unique_clock(
+    time.time_ns
+)  # one for the process: two pipelines must not give the same nanosecond
 
 
 class Pipeline:
@@ -142,7 +143,7 @@ class Pipeline:
         if is_named:
             encoded = hide_refusal(encoded, order.unwrap())
         if delivery is not None and isinstance(encoded, Success):
-            delivery.encoded_ns = perf_counter_ns()
+            delivery.encoded_ns = time.perf_counter_ns()
         return encoded
 
     def validate(self, document: Document, received_ns: int, caller: Caller) -> Validated:
@@ -245,11 +246,11 @@ class Pipeline:
 
     def _finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Record the outcome of one event, as `ended` does for those of a group."""
-        observer, warn = self._told
-        warnings = delivery.ended(outcome)
+        (observer, warn), warnings = self._told, delivery.ended(outcome)
         observer.finished(delivery, outcome)
-        if warnings and warn is not None:
-            log_warnings(delivery, dict.fromkeys(warnings), warn)
+        for warning in dict.fromkeys(warnings):
+            if warn is not None:
+                warn(warning)
 
     async def deliver(
         self,
@@ -266,43 +267,43 @@ class Pipeline:
         `Unreachable` after a refusal. If cancelled, *delivery* and the `__cause__` have the outcome.
         """
         delivery = Delivery() if delivery is None else delivery
-        encoded = self.prepare(raw, delivery, caller=caller)
-        if not isinstance(encoded, Success):
-            refused: Result[Receipt, Problem] = Failure(encoded.failure())
-            self._finished(delivery, refused)
-            return refused
-        event = encoded.unwrap()
+        before = UNDER_WAY.set((delivery,))
         try:
-            with delivering((delivery,)):
-                outcome = await self._send(event, until_s, delivery.prepared_ns)  # the first I/O
+            encoded = self.prepare(raw, delivery, caller=caller)
+            if isinstance(encoded, Success):
+                outcome = await self._send(encoded.unwrap(), delivery, until_s)  # the first I/O
+            else:
+                outcome = Failure(encoded.failure())
+            self._finished(delivery, outcome)
         except asyncio.CancelledError as exc:
-            problem = what_became(exc) or delivery.unfinished(WHILE_UNSENT)
-            cut_off: Result[Receipt, Problem] = hide_outcome(Failure(problem), event.order)
-            exc.__cause__ = Interrupted(cut_off.failure())
-            self._finished(delivery, cut_off)
+            outcome = Failure(what_became(exc) or delivery.unfinished(WHILE_UNSENT))
+            if delivery.order is not None:
+                outcome = hide_outcome(outcome, delivery.order)
+            exc.__cause__ = Interrupted(outcome.failure())
+            self._finished(delivery, outcome)
             raise
-        if event.order.destination is not None:
-            outcome = hide_outcome(outcome, event.order)
-        self._finished(delivery, outcome)
+        finally:
+            UNDER_WAY.reset(before)
         return outcome
 
     async def _send(
-        self, event: EncodedEvent, until_s: float | None, began_ns: int
+        self, event: EncodedEvent, delivery: Delivery, until_s: float | None
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
         order, sink = event.order, event.order.sink
         if not self._shares.take(sink.destination):
-            return Failure(DestinationBusy(sink.target, self._share or 0))
+            return hide_outcome(Failure(DestinationBusy(sink.target, self._share or 0)), order)
         try:
             pushed = await push(event, transport=self._transport, until_s=until_s)
-            if not isinstance(pushed, Success):
-                return Failure(pushed.failure())
-            receipt = await flush(pushed.unwrap(), order, began_ns=began_ns)
+            if isinstance(pushed, Success):
+                receipt = await flush(pushed.unwrap(), order, began_ns=delivery.prepared_ns)
+            else:
+                receipt = Failure(pushed.failure())
         finally:
             self._shares.release(sink.destination)
         if order.verify is not None:  # as the stage asks, too: a call less for nearly all events
             receipt = await self._verified(event, receipt, until_s=until_s)
-        return receipt
+        return receipt if order.destination is None else hide_outcome(receipt, order)
 
     async def _verified(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, structs
 from returns.result import Failure, Result, Success
@@ -36,6 +36,47 @@ class AttemptFailure(Struct, frozen=True):
     per_event: bool = False
     reached: bool = True
     rejected: int = 0
+
+
+class Carrier(Protocol):
+    """What carries the bytes of a connection."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes of all tries have left on it."""
+
+
+class Attempt(Struct, eq=False):
+    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
+
+    Between the first two lies the TLS handshake.
+    """
+
+    reached: bool = False
+    reused: bool = False
+    """Whether its connection has carried other events before."""
+    _carrier: Carrier | None = None
+    _mark: int = 0
+
+    def attach(self, carrier: Carrier, *, reused: bool) -> None:
+        """Go on from here on this connection."""
+        self.reached, self.reused = True, reused
+        self._carrier, self._mark = carrier, carrier.sent_bytes
+
+    @property
+    def connected(self) -> bool:
+        """Return whether it has got a connection."""
+        return self._carrier is not None
+
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes have left, TLS's own included."""
+        return 0 if self._carrier is None else self._carrier.sent_bytes - self._mark
+
+    @property
+    def left(self) -> bool:
+        """Return whether a byte has left."""
+        return self.sent_bytes > 0
 
 
 class Delivery:
@@ -183,7 +224,8 @@ class Delivery:
         return Unreachable("send" if self.order is None else f"send to {self.order.sink.name}", why)
 
 
-_UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("_UNDER_WAY", default=())
+UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("UNDER_WAY", default=())
+"""The deliveries that a task works on: one, those of a group, or none."""
 
 
 class delivering:  # noqa: N801  # a context manager; made of a generator it would cost more
@@ -195,15 +237,10 @@ class delivering:  # noqa: N801  # a context manager; made of a generator it wou
         self._deliveries = tuple(deliveries)
 
     def __enter__(self) -> None:
-        self._token = _UNDER_WAY.set(self._deliveries)
+        self._token = UNDER_WAY.set(self._deliveries)
 
     def __exit__(self, *_: object) -> None:
-        _UNDER_WAY.reset(self._token)
-
-
-def under_way() -> tuple[Delivery, ...]:
-    """Return the deliveries that this task works on: one, those of a group, or none."""
-    return _UNDER_WAY.get()
+        UNDER_WAY.reset(self._token)
 
 
 def _names_in(document: Mapping[str, Any]) -> dict[str, Any]:

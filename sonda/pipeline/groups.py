@@ -25,7 +25,7 @@ from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import DestinationBusy, Problem
 from sonda.pipeline.result import then
-from sonda.pipeline.stages.flush import receipt_of
+from sonda.pipeline.stages.send import receipt_of
 from sonda.pipeline.turns import Turns
 from sonda.pipeline.unanswered import cut_off
 

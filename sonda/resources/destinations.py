@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import falcon.asgi
 
-from sonda.answers import Answer
+from sonda.answers import Answer, write
 from sonda.envelope import compact
 from sonda.pipeline.policy.callers import Directory
 from sonda.rejections import InvalidParameter, UnknownParameters
-from sonda.resources.errors import Rejected, write
+from sonda.resources.errors import Rejected
 from sonda.resources.probes import GetResource
 from sonda.resources.request import BearerAuth, parameters
 

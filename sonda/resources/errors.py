@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import falcon
 import falcon.asgi
 
-from sonda.answers import Answer, Form, failed, form_of, http_headers
+from sonda.answers import Form, failed, form_of, http_headers, write
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
 from sonda.rejections import Bug, MethodNotAllowed, NotFound, Rejection
@@ -65,12 +65,3 @@ async def handle_bug(req: Request, resp: Response, error: Exception, _params: ob
     write(
         resp, failed(Bug(type(error).__name__), requested_form(req.scope), req.scope.get(DELIVERY))
     )
-
-
-def write(resp: Response, answer: Answer) -> None:
-    """Write an answer into Falcon's response."""
-    resp.status = answer.status
-    resp.content_type = answer.media_type
-    resp.data = answer.body
-    if answer.headers:
-        resp.set_headers(dict(answer.headers))

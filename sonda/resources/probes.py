@@ -8,10 +8,10 @@ from typing import Any
 
 import falcon.asgi
 
-from sonda.answers import Answer
+from sonda.answers import Answer, write
 from sonda.envelope import compact
 from sonda.rejections import NotReady
-from sonda.resources.errors import Rejected, write
+from sonda.resources.errors import Rejected
 
 
 class GetResource:

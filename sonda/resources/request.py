@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import falcon
 import falcon.asgi
+from msgspec import Struct
 
 from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller, caller_of
 from sonda.pipeline.schemas.issues import unknown_variant
@@ -155,18 +156,17 @@ def parameters(
 # The body
 
 
-class Body:
+class Body(Struct, eq=False):
     """The body of a request that has not been read; *started_s* is the event loop's time.
 
     One that *is_whole* has arrived, and needs no timer.
     """
 
-    def __init__(self, receive: Receive, started_s: float, *, is_whole: bool = False) -> None:
-        self._receive = receive
-        self._chunks: list[bytes] = []
-        self._size_bytes = 0
-        self._is_whole = is_whole
-        self.started_s = started_s
+    receive: Receive
+    started_s: float
+    is_whole: bool = False
+    chunks: list[bytes] = []
+    size_bytes: int = 0
 
     async def read(
         self,
@@ -185,12 +185,12 @@ class Body:
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
             raise Rejected(PayloadTooLarge(limit_bytes, flag))
-        if self._is_whole:
+        if self.is_whole:
             await self._collect(limit_bytes, flag)
         else:
             await self._collect_in_time(limit_bytes, timeout_s, flag)
-        raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
+        raw = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
         if length is not None and len(raw) != length:
             raise Rejected(CutShort())
         return raw
@@ -214,12 +214,12 @@ class Body:
         """Receive until the end; Falcon's stream would take a disconnect for it."""
         more = True
         while more:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise Rejected(CutShort())
             if chunk := message.get("body", b""):
-                self._chunks.append(chunk)
-                self._size_bytes += len(chunk)
-            if self._size_bytes > limit_bytes:
+                self.chunks.append(chunk)
+                self.size_bytes += len(chunk)
+            if self.size_bytes > limit_bytes:
                 raise Rejected(PayloadTooLarge(limit_bytes, flag))
             more = message.get("more_body", False)

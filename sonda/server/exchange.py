@@ -1,6 +1,7 @@
-"""One request and its answer on a connection, its id, and how the connection is closed after it.
+"""One request and its answer: its id, its place among those in flight, its bytes, its line in the log.
 
-The classes override uvicorn 0.54: each docstring says what uvicorn would do.
+`RequestMiddleware` is plain ASGI. `Cycle` overrides uvicorn 0.54: each docstring says what uvicorn
+would do.
 """
 
 from __future__ import annotations
@@ -8,19 +9,35 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from sonda.answers import failed
 from sonda.envelope import envelope
+from sonda.observe.access_log import log_access
+from sonda.observe.metrics import Metrics
+from sonda.observe.record import EVENT_STATUSES
+from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
+from sonda.resources.errors import DELIVERY, Rejected, requested_form
+from sonda.resources.request import BODY_IS_WHOLE, Message, Receive
+from sonda.server.host_check import HostCheck
 
-LINGER_S: Final = 5.0
+Scope: TypeAlias = dict[str, Any]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 HEADER: Final = b"x-request-id"
 ID: Final = "sonda.id"  # where a request's scope keeps it
+_EVENT_STREAM: Final = b"text/event-stream"
 _GIVEN: Final = re.compile(rb"[!-~]{1,128}")  # printable ASCII without blanks
+
+HEALTH: Final = "/health"
+PROBES: Final = frozenset({HEALTH, "/ready", "/metrics"})
+"""The paths that are answered under any load: they say how the server is."""
 
 
 class _Series:
@@ -46,67 +63,167 @@ def request_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
     return f"{_SERIES.prefix}{next(_SERIES.numbers):08x}"
 
 
-class LingeringTransport(asyncio.Transport):
-    """A connection whose `close()` lets the client read its answer first.
+class RequestMiddleware:
+    """Assigns request ids, bounds the requests in flight, and logs a line for each request.
 
-    The operating system resets a connection that is closed with input unread, and a reset throws
-    away the answer that is still on its way. So while *expects_input*, closing only ends our side;
-    the client's end, a time-out or a second `close()` does the rest.
+    *max_requests* and *max_bytes* bound the requests whose bodies have arrived. Bodies that are
+    still arriving have as many bytes again: beyond them the one that has been arriving for the
+    longest is turned away, so that slow senders never keep a quick one out. With a *host_check* a
+    request whose `Host` does not pass it is refused, but for `/health`.
     """
 
     def __init__(
         self,
-        transport: asyncio.Transport,
-        loop: asyncio.AbstractEventLoop,
-        expects_input: Callable[[], bool],
+        app: AsgiApp,
+        max_requests: int,
+        max_bytes: int,
+        metrics: Metrics,
+        host_check: HostCheck | None = None,
     ) -> None:
-        super().__init__()
-        self._transport = transport
-        self._loop = loop
-        self._expects_input = expects_input
-        self._deadline: asyncio.TimerHandle | None = None
-        self.is_lingering = False
+        self._app = app
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._host_check = host_check
+        self._requests = 0
+        self._bytes = 0
+        self._arriving: dict[_Request, None] = {}  # in the order of their first bytes
+        self._arriving_bytes = 0
+        self.metrics = metrics
 
-    def close(self) -> None:
-        if self._deadline is not None:
-            self._transport.close()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope; probes are answered under any load."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
             return
-        self.is_lingering = True
-        self._deadline = self._loop.call_later(LINGER_S, self._transport.abort)
-        if self._expects_input() and not self._transport.is_closing():
-            self._transport.write_eof()
-            self._transport.resume_reading()
+        request = _Request(self, scope, receive, send)
+        if (rejection := self._rejection(scope)) is not None:
+            await _refuse(scope, request.send, rejection)
+        elif scope["path"] in PROBES:
+            await self._app(scope, receive, request.send)
         else:
-            self._transport.close()
+            try:
+                await self._app(scope, request.receive, request.send)
+            finally:
+                self.leave(request)
 
-    def is_closing(self) -> bool:
-        return self.is_lingering or self._transport.is_closing()
+    def _rejection(self, scope: Scope) -> Rejection | None:
+        """Return why a request is turned away before anybody reads more than its head."""
+        path = scope["path"]
+        if self._requests >= self._max_requests and path not in PROBES:
+            return Busy(self._max_requests)
+        if self._host_check is not None and path != HEALTH:
+            for name, value in scope["headers"]:
+                if name == b"host" and not self._host_check.passes(value):
+                    return ForbiddenHost(value.decode("latin-1"))
+        return None
 
-    def lost(self) -> None:
-        """Note that the connection is gone; the protocol, which refers to this, is let go."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._expects_input = bool
+    def grow(self, request: _Request, size_bytes: int) -> None:
+        """Count bytes of a body that is still arriving; turn others away where they are too many."""
+        self._arriving[request] = None
+        self._arriving_bytes += size_bytes
+        while self._arriving_bytes > self._max_bytes and len(self._arriving) > 1:
+            oldest = next(other for other in self._arriving if other is not request)
+            self._forget(oldest)
+            oldest.turn_away()
 
-    def abort(self) -> None:
-        self._transport.abort()
+    def admit(self, request: _Request) -> None:
+        """Count a request whose body has arrived; raise `Rejected` where there is no place for it."""
+        if request in self._arriving:
+            self._forget(request)
+        if self._requests >= self._max_requests:
+            raise Rejected(Busy(self._max_requests))
+        if self._bytes and self._bytes + request.size_bytes > self._max_bytes:
+            raise Rejected(BusyBytes(self._max_bytes))
+        request.is_admitted = True
+        self._requests += 1
+        self._bytes += request.size_bytes
+        self.metrics.inflight(self._requests)
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Write, unless nobody listens: uvicorn tells only the newest request that they left."""
-        if not (self.is_lingering or self._transport.is_closing()):
-            self._transport.write(data)
+    def leave(self, request: _Request) -> None:
+        """Count a request no longer."""
+        if request.is_admitted:
+            self._requests -= 1
+            self._bytes -= request.size_bytes
+            self.metrics.inflight(self._requests)
+        elif request in self._arriving:
+            self._forget(request)
 
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
+    def busy(self) -> Rejected:
+        """Return why a body that was arriving is turned away."""
+        return Rejected(BusyBytes(self._max_bytes))
 
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._transport.get_extra_info(name, default)
+    def _forget(self, request: _Request) -> None:
+        del self._arriving[request]
+        self._arriving_bytes -= request.size_bytes
 
 
-_EVENT_STREAM: Final = b"text/event-stream"
+class _Request:
+    """One request: its `receive`, which counts its bytes, and its `send`, which logs its answer."""
+
+    def __init__(self, gate: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gate = gate
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._reader: asyncio.Task[Any] | None = None
+        self._is_turned_away = False
+        self.is_admitted = False
+        self.size_bytes = 0
+        scope[ID] = request_id(scope["headers"])
+
+    async def receive(self) -> Message:
+        """Receive a message; raise `Rejected` where the body is not taken."""
+        if not self._scope.get(BODY_IS_WHOLE, False):  # else nobody turns it away meanwhile
+            self._reader = asyncio.current_task()
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if self._is_turned_away and self._reader is not None:
+                self._reader.uncancel()
+                raise self._gate.busy() from None
+            raise
+        if message["type"] == "http.request" and not self.is_admitted:
+            size_bytes = len(message.get("body", b""))
+            self.size_bytes += size_bytes
+            if message.get("more_body", False):
+                self._gate.grow(self, size_bytes)
+            else:
+                self._gate.admit(self)
+        return message
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a message; the answer gets the request's id, and is logged before it begins."""
+        if message["type"] == "http.response.start":
+            scope, status = self._scope, message["status"]
+            own_id = scope[ID]
+            message["headers"] = [*message["headers"], (HEADER, own_id.encode("ascii"))]
+            host, port = scope.get("client") or ("", 0)
+            path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+            target = (path + b"?" + query if query else path).decode("latin-1")
+            delivery = scope.get(DELIVERY) if status in EVENT_STATUSES else None
+            request = (f"{host}:{port}", scope["method"], target, scope["http_version"])
+            log_access(*request, status, own_id, delivery)
+            if delivery is None:
+                self._gate.metrics.answered(status)
+        await self._send(message)
+
+    def turn_away(self) -> None:
+        """End the wait for the rest of this body."""
+        self._is_turned_away = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+
+async def _refuse(scope: Scope, send: Send, rejection: Rejection) -> None:
+    """Answer in the place of the app."""
+    answer = failed(rejection, requested_form(scope))
+    headers: Iterable[tuple[bytes, bytes]] = (
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+    )
+    await send({"type": "http.response.start", "status": answer.status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 class Cycle(RequestResponseCycle):
@@ -144,7 +261,8 @@ class Cycle(RequestResponseCycle):
         if self.more_body:
             self.keep_alive = False
         body = b"" if self.scope["method"] == "HEAD" else message.get("body", b"")
-        self.transport.write(self._head() + body)
+        if not self.transport.is_closing():  # uvicorn tells only the newest request that they left
+            self.transport.write(self._head() + body)
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
@@ -164,7 +282,7 @@ class Cycle(RequestResponseCycle):
         if not self._is_streaming:
             self._is_streaming, self.keep_alive = True, False
             self.transport.write(self._head())
-        if self.scope["method"] != "HEAD":
+        if self.scope["method"] != "HEAD" and not self.transport.is_closing():
             self.transport.write(body)
         if not more:
             self.response_complete = True

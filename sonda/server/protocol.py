@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from sonda.envelope import envelope
 from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
-from sonda.server.exchange import HEADER, Cycle, LingeringTransport, request_id
+from sonda.server.exchange import HEADER, Cycle, request_id
+from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
     STAND_IN_METHOD,

@@ -79,6 +79,8 @@ class Supervisor:
         started()
         while self._workers or not self._stopping:
             self._start_missing()
+            if self._stopping and not self._workers:  # none could be started, and no signal comes
+                break
             sentinels = [worker.sentinel for worker in self._workers]
             ended = wait([*sentinels, self._woken], self._pause_s())
             if self._woken in ended:
@@ -141,20 +143,20 @@ class Supervisor:
         self._started_s[number] = monotonic()
         started = (self._serving, number)
         metrics = Metrics(self._sheets, number)
-        reader, channel = multiprocessing.Pipe(duplex=False)
-        inherited = (self._settings, self._listeners, metrics, started, self._config, reader)
-        worker = fork.Process(target=work, args=(*inherited, self._runner_home))
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            if not self._stopping:  # `stop` may just have ended all workers that there were
-                worker.start()
-                self._workers[worker] = number
-                self._channels[worker] = channel
-        except OSError as exc:  # no process or no memory is left
+            reader, channel = multiprocessing.Pipe(duplex=False)
+            inherited = (self._settings, self._listeners, metrics, started, self._config, reader)
+            worker = fork.Process(target=work, args=(*inherited, self._runner_home))
+            with reader:
+                if not self._stopping:  # `stop` may just have ended all workers that there were
+                    worker.start()
+                    self._workers[worker] = number
+                    self._channels[worker] = channel
+        except OSError as exc:  # no process, descriptor or memory is left
             self._failed(f"a worker cannot be started: {exc.strerror}")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
-            reader.close()
 
     def _bury(self, worker: ForkProcess) -> None:
         worker.join()

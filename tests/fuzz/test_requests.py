@@ -24,7 +24,7 @@ from returns.result import Result, Success
 
 from sonda.envelope import CODES
 from sonda.pipeline import deliver
-from sonda.pipeline.stages.push import push
+from sonda.pipeline.stages.send import push
 from tests.fuzz.choices import Choices
 from tests.fuzz.guard import Guard, guarded
 from tests.fuzz.requests import Request, request

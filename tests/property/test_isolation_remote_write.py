@@ -18,7 +18,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.encoders.remote_write import ENCODER, RemoteWrite
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.batching import push_by_kind
+from sonda.pipeline.net.batching_by_kind import push_by_kind
 from sonda.pipeline.problems import Problem, Refused
 from sonda.pipeline.sinks import remote_write
 from tests.support.events import sample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sonda.pipeline.net.sockets import Meanwhile, Socket
+from sonda.pipeline.net.sockets import Listener, Meanwhile, Socket
 
 
 class MockSocket(Socket):
@@ -18,6 +18,17 @@ class MockSocket(Socket):
         self.ends_after: int | None = None  # so many bytes are taken, and then the peer is gone
         self.peer_is_gone = False
         self.stalled = False
+        self.listener: Listener | None = None
+        self.at_once: int | None = None  # so many bytes are taken without a wait, or all
+
+    def send_at_once(self, data: bytes) -> int:
+        """Take all of *data*, or as much as is taken without a wait."""
+        self._take(data[: self.at_once])
+        return len(data[: self.at_once])
+
+    def listen(self, listener: Listener) -> None:
+        """Keep who listens, to be fed by the test."""
+        self.listener = listener
 
     async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
         """Take all of *data*, or as much as the peer takes."""

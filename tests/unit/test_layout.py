@@ -13,6 +13,7 @@ OF_MANY: Final = {
     "test_language.py": "the words of all modules",
     "test_layout.py": "where unit tests lie",
     "pipeline/net/test_early_answers.py": "the exchange, the pool and the connection",
+    "pipeline/net/test_kept_connections.py": "a request from the transport through the pool",
     "pipeline/net/test_network.py": "what the network's parts share",
     "pipeline/net/test_zones.py": "addresses with a zone, from the resolver to the socket",
     "pipeline/scenarios/test_csv.py": "compile_csv, csv_table and csv_replay",

@@ -141,11 +141,12 @@ class Network:
             if getattr(kept, "is_busy", False):
                 self._kept[key] = kept
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do *work* beside the events' own tasks, until the transport is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @cached_property
     def tls(self) -> TlsContexts:
@@ -159,7 +160,7 @@ class Network:
         """What carries HTTP requests; a test may put one of its own in its place."""
         from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
 
-        return HttpTransport(self.streams, self.proxies)
+        return HttpTransport(self.streams, self.proxies, self.start)
 
     def shared(self, kind: Callable[[Network], R]) -> R:
         """Return the one *kind* of this network, which is made when it is first asked for.

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 from returns.result import Failure
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, Delivery
+from sonda.pipeline.delivery import Attempt, AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
-from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown
 
@@ -56,13 +55,14 @@ class BatchLimits:
 class Group:
     """Entries that wait together: one future, done when each has its outcome, and one deadline."""
 
-    __slots__ = ("_left", "done", "entries")
+    __slots__ = ("_left", "_since_ns", "done", "entries")
 
     def __init__(
         self, payloads: Sequence[Payload], deadline: Deadline, stream_of: StreamOf | None
     ) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = len(payloads)
+        self._since_ns = perf_counter_ns()
         self.entries: list[Entry] = []
         for payload in payloads:
             stream = stream_of(payload) if stream_of else None
@@ -83,14 +83,14 @@ class Group:
         """Return what has become of each entry, in their order; all must have been settled."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
 
-    def finish(self, delivery: Delivery | None, since_ns: int) -> None:
+    def finish(self, delivery: Delivery | None) -> None:
         """Record how long the first event waited, and the sizes of batches that are not counted.
 
         Then let go of what leads back here: circles that only the collector could free.
         """
         first = self.entries[0]
         if delivery is not None:
-            delivery.waited(since_ns, first.batch.began_ns if first.batch else 0)
+            delivery.waited(self._since_ns, first.batch.began_ns if first.batch else 0)
         for entry in self.entries:
             batch = entry.batch
             if delivery is not None and batch is not None and not batch.is_counted:
@@ -99,21 +99,16 @@ class Group:
             entry.batch = entry.group = None
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """An event in the queue, until its outcome is known."""
 
-    __slots__ = ("batch", "deadline", "group", "outcome", "part", "payload", "stream")
-
-    def __init__(
-        self, payload: Payload, deadline: Deadline, stream: Hashable, group: Group
-    ) -> None:
-        self.payload = payload
-        self.deadline = deadline
-        self.stream = stream
-        self.batch: Batch | None = None
-        self.part: object = None  # of a batch that was refused: it goes again with this half alone
-        self.outcome: Outcome | None = None
-        self.group: Group | None = group  # until nobody waits for it any more
+    payload: Payload
+    deadline: Deadline
+    stream: Hashable
+    group: Group | None  # until nobody waits for it any more
+    batch: Batch | None = None
+    part: object = None  # of a batch that was refused: it goes again with this half alone
+    outcome: Outcome | None = None
 
     @property
     def left(self) -> bool:
@@ -192,6 +187,7 @@ class Batch:
         self.began_ns = perf_counter_ns()
         self.journey = Attempt()
         self.is_counted = False  # whether a delivery has recorded its size
+        self.abandon: Callable[[], object] | None = None  # ends a push that no task waits for
         self.deadline = events[0].deadline
         for event in events:
             event.batch = self
@@ -216,6 +212,13 @@ class Batch:
         if not remaining:
             raise AllWithdrawn
         return payloads
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Return whether nobody waits for it any more, neither for the last event nor for another."""
+        return self.events[-1].outcome is not None and all(
+            event.outcome is not None for event in self.events
+        )
 
     def set_result(self, outcome: Outcome) -> None:
         """Set one outcome for all events."""

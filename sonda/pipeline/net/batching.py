@@ -11,13 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from math import inf
-from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.deadline import Deadline, Expiry, TimeLimit, Timeouts
-from sonda.pipeline.delivery import AttemptFailure, under_way
+from sonda.pipeline.deadline import Deadline, Expiry
+from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery
 from sonda.pipeline.interruption import InterruptedGroup, explain
 from sonda.pipeline.model import Ack, Payload, Pending
 from sonda.pipeline.net.batch import (
@@ -44,6 +43,13 @@ BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
 
 Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
 """Deliver a batch and settle its events; or return true, and they go again in smaller batches."""
+Pushed: TypeAlias = Callable[[Batch, "bool | Exception"], None]
+"""Called with what `Push` would return, or raise, once a push is over that has been begun."""
+Begin: TypeAlias = Callable[[Batch, Pushed], "bool | None"]
+"""Push a batch as `Push` does, but without waiting, if that is possible; if not, return `None`.
+
+Return true if it is over: all its events are settled. If it is not, call what is passed later.
+"""
 
 
 class Queue:
@@ -58,20 +64,24 @@ class Queue:
         order: StreamOrder | None = None,
         *,
         retry: Retry | None = None,
+        begin: Begin | None = None,
     ) -> None:
         self.retry = retry
         self._push = push
+        self._begin = begin
         self._names = names
         self._limits = limits
         self._start = start
         self._entries: deque[Entry] = deque()
         self._order = order or (StreamOrder() if limits.one_each else None)
         self._pushes = 0
+        self._loop: (
+            asyncio.AbstractEventLoop
+        )  # asked for once an event: before 3.12 by a system call
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
         self._expiry = Expiry(self._expire_late)
-        self._timeouts = Timeouts()  # of pushes in their callers' tasks
         self._has_company = True  # whether events have been coming together, as far as is known
 
     @property
@@ -81,77 +91,89 @@ class Queue:
 
     async def send(self, payload: Payload, deadline: Deadline) -> Outcome:
         """Send an event with the next push, and wait for its outcome, until the deadline."""
-        group = Group((payload,), deadline, self._limits.stream_of)
-        (entry,) = group.entries
-        try:
-            await self._send(group, deadline)
-        except asyncio.CancelledError as exc:
-            if isinstance(entry.outcome, Failure):
-                explain(exc, entry.outcome.failure().problem)
-            raise
-        assert entry.outcome is not None  # noqa: S101  # the group is done
-        return entry.outcome
+        return await self._outcome(self.put((payload,), deadline))
 
     async def send_many(self, payloads: Sequence[Payload], deadline: Deadline) -> list[Outcome]:
         """Send events in their order, and wait for the outcome of each, until the deadline.
 
         If cancelled, the exception's `__cause__` has each one's outcome (`outcomes_of_group`).
         """
-        group = Group(payloads, deadline, self._limits.stream_of)
+        group = self.put(payloads, deadline)
         try:
-            await self._send(group, deadline)
+            await group.done
         except asyncio.CancelledError as exc:
+            self._cut_off(group)
             exc.__cause__ = InterruptedGroup(group.outcomes())
             raise
+        finally:
+            self._finish(group)
         return group.outcomes()
 
-    async def _send(self, group: Group, deadline: Deadline) -> None:
-        # With a StreamOrder the next event waits for this one's verdict: a push in the caller's task
-        # could be cancelled and give none, so it gets a task of its own.
-        is_idle = self._order is None and not (self._entries or self._pushes)
+    def put(self, payloads: Sequence[Payload], deadline: Deadline) -> Group:
+        """Put events into the queue, and push those of an idle one at once if that needs no wait.
+
+        Where events have been coming together, that is left to the end of this turn of the loop.
+        """
+        group = Group(payloads, deadline, self._limits.stream_of if self._order else None)
+        self._loop = group.done.get_loop()
         self._entries.extend(group.entries)
-        since_ns = perf_counter_ns()
-        try:
-            if is_idle:
-                await self._push_own(group)
-            else:
-                self.start_if_due()
-            if not group.done.done():
-                self._waiting[group] = deadline.at_s
+        if self._has_company or self._pushes:
+            self.start_if_due()
+        else:
+            self._pushes += 1
+            self._go_on()
+        if not group.done.done():
+            self._waiting[group] = deadline.at_s
+            if deadline.at_s < self._expiry.at_s:
                 self._expiry.until(deadline.at_s)
+        return group
+
+    async def flush(
+        self, group: Group, payload: Payload, deadline: Deadline
+    ) -> Result[Ack, Problem]:
+        """Wait for the verdict on a single event that was put here; for each retry it is put anew."""
+        delivery = next(iter(UNDER_WAY.get()), None) or Delivery()
+        delivery.tries += 1
+        outcome = await self._outcome(group)
+        if isinstance(outcome, Success):
+            return Success(outcome.unwrap())
+        return await deliver_with_retries(
+            partial(self.send, payload, deadline), self.retry, deadline, first=outcome
+        )
+
+    async def _outcome(self, group: Group) -> Outcome:
+        try:
             await group.done
-        except asyncio.CancelledError:
-            for event in group.entries:
-                cut_off = self._unfinished(event, WHILE_UNKNOWN, WHILE_UNSENT)
-                event.set_result(Failure(AttemptFailure(cut_off)))
+        except asyncio.CancelledError as exc:
+            self._cut_off(group)
+            outcome = group.entries[0].outcome
+            if isinstance(outcome, Failure):
+                explain(exc, outcome.failure().problem)
             raise
         finally:
-            self._waiting.pop(group, None)
-            deliveries = under_way()
-            group.finish(deliveries[0] if deliveries else None, since_ns)
+            self._finish(group)
+        outcome = group.entries[0].outcome
+        assert outcome is not None  # noqa: S101  # the group is done
+        return outcome
 
-    async def _push_own(self, group: Group) -> None:
-        """Push a single event of an idle queue in its caller's own task: there is nobody to wake.
+    def _cut_off(self, group: Group) -> None:
+        """Abandon what nobody waits for any longer."""
+        for event in group.entries:
+            cut_off = self._unfinished(event, WHILE_UNKNOWN, WHILE_UNSENT)
+            event.set_result(Failure(AttemptFailure(cut_off)))
+            self._abandon(event.batch)
 
-        Where events have been coming together it waits for this turn of the loop to end: if more
-        have come by then, a separate task pushes them together.
-        """
-        self._pushes += 1
-        self._began_s = asyncio.get_running_loop().time()
-        try:
-            if self._has_company:
-                await asyncio.sleep(0)
-            if len(self._entries) == 1 and self._entries[0] is group.entries[0]:
-                batch = Batch([self._entries.popleft()])
-                with TimeLimit(self._timeouts, batch.deadline.at_s):
-                    await self._push(batch)
-        except TimeoutError:
-            self._expire(group)
-        finally:
-            self._pushes -= 1
-            self._has_company = bool(self._entries) or not self._limits.is_answered
-            if self._entries:
-                self.start_if_due()
+    def _abandon(self, batch: Batch | None) -> None:
+        """End a push that nobody waits for; one that has a task ends by itself."""
+        if batch is not None and batch.abandon is not None and batch.is_unwanted:
+            abandon, batch.abandon = batch.abandon, None
+            abandon()
+            self._pushed(batch, False)  # nothing goes again
+
+    def _finish(self, group: Group) -> None:
+        self._waiting.pop(group, None)
+        deliveries = UNDER_WAY.get()
+        group.finish(deliveries[0] if deliveries else None)
 
     def _expire_late(self, now_s: float) -> float:
         """Expire the groups whose deadline is over; return when the next one ends."""
@@ -167,6 +189,7 @@ class Queue:
             deadline = event.deadline
             late = self._unfinished(event, f"within {deadline}", f"timed out after {deadline}")
             event.set_result(Failure(AttemptFailure(late)))
+            self._abandon(event.batch)
         while self._entries and self._entries[0].outcome is not None:
             self._entries.popleft()
 
@@ -182,12 +205,12 @@ class Queue:
         """Begin a push if there is work and none is under way, or those under way are slow."""
         if not self._entries or self._pushes == (self._limits.pushes or PUSHES_IN_FLIGHT):
             return
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         early_s = self._began_s + SLOW_S - loop.time() if self._pushes else 0.0
         if early_s <= 0.0:
             self._began_s = loop.time()
             self._pushes += 1
-            self._start(self._work())
+            loop.call_soon(self._go_on)  # by then all that arrives in this turn is in line
         elif self._timer is None:
             self._timer = loop.call_later(early_s, self._on_timer)
 
@@ -195,32 +218,52 @@ class Queue:
         self._timer = None
         self.start_if_due()
 
-    async def _work(self) -> None:
-        """Push as long as there is work.
-
-        The first batch is put together when this task gets its turn: by then all that arrived
-        in the same turn of the loop is in line.
-        """
-        try:
-            while batch := self._take():
-                self._began_s = asyncio.get_running_loop().time()
-                self.start_if_due()  # for what had no room in this batch
-                await self._deliver(batch)
-        finally:
-            self._pushes -= 1
-
-    async def _deliver(self, batch: Batch) -> None:
-        try:
-            if await self._push(batch):
-                batch.split()
-                self._entries.extendleft(reversed(batch.events))
+    def _go_on(self) -> None:
+        """Push as long as there is work that needs no wait; what does gets a task, or is called back."""
+        while batch := self._take():
+            self._began_s = self._loop.time()
+            self.start_if_due()  # for what had no room in this batch
+            try:
+                is_over = None if self._begin is None else self._begin(batch, self._pushed)
+            except AllWithdrawn:
+                is_over = True
+            except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
+                batch.fail(exc)
+                is_over = True
+            if is_over is None:
+                self._start(self._work(batch))
+            if not is_over:
                 return
+            self._conclude(batch, again=False)
+        self._pushes -= 1
+
+    def _pushed(self, batch: Batch, ended: bool | Exception) -> None:
+        if isinstance(ended, Exception):
+            batch.fail(ended)
+        self._conclude(batch, again=ended is True)
+        self._go_on()
+
+    async def _work(self, batch: Batch) -> None:
+        """Push a batch that needs a task of its own."""
+        try:
+            ended: bool | Exception = await self._push(batch)
         except AllWithdrawn:
-            pass
+            ended = False
         except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
-            batch.fail(exc)
-        for event in batch.events:
-            self._release(event)
+            ended = exc
+        except asyncio.CancelledError:
+            self._pushes -= 1
+            raise
+        self._pushed(batch, ended)
+
+    def _conclude(self, batch: Batch, *, again: bool) -> None:
+        """Let the next event of each stream go, or all of them again, in smaller batches."""
+        if again:
+            batch.split()
+            self._entries.extendleft(reversed(batch.events))
+        elif self._order is not None:
+            for event in batch.events:
+                self._order.leave(event)
 
     def _take(self) -> Batch | None:
         """Take the first events that may leave together."""
@@ -228,8 +271,12 @@ class Queue:
         held: list[Entry] = []
         streams: set[Hashable] = set()
         size_bytes = 0
+        is_alone = len(self._entries) == 1
+        stream_of = None if is_alone or self._order else self._limits.stream_of
         while self._entries and len(taken) < self._limits.events:
             event = self._entries.popleft()
+            if stream_of is not None:
+                event.stream = stream_of(event.payload)
             if event.outcome is not None:
                 self._release(event)
             elif self._order is not None and not self._order.admits(event, self.start_if_due):
@@ -250,7 +297,7 @@ class Queue:
         self._entries.extendleft(reversed(held))
         if not taken:
             return None
-        self._has_company = len(taken) > 1
+        self._has_company = len(taken) > 1 or not self._limits.is_answered
         return Batch(taken)
 
     def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
@@ -267,53 +314,12 @@ class Queue:
             self._order.leave(event)
 
 
-class Queues:
-    """The queues of one sink whose events are not all alike, one for each kind of them.
-
-    *kind_of* tells which payloads may leave together; *make* makes the queue of the first one's.
-    """
-
-    def __init__(
-        self, kind_of: Callable[[Payload], Hashable], make: Callable[[Payload], Queue]
-    ) -> None:
-        self._kind_of = kind_of
-        self._make = make
-        self._queues: dict[Hashable, Queue] = {}
-
-    @property
-    def is_busy(self) -> bool:
-        """Return whether one of them is."""
-        return any(queue.is_busy for queue in self._queues.values())
-
-    def find(self, payload: Payload) -> Queue:
-        """Return the queue for payloads like this one."""
-        kind = self._kind_of(payload)
-        queue = self._queues.get(kind)
-        if queue is None:
-            queue = self._queues[kind] = self._make(payload)
-        return queue
-
-
-async def push_by_kind(
-    payload: Payload, queues: Queues, network: object, deadline: Deadline
-) -> Result[Pending, Problem]:
-    """Return the delivery of an event by the queue of its kind, as `push_to` does."""
-    return await push_to(payload, queues.find(payload), network, deadline)
-
-
-async def send_many_by_kind(
-    payloads: Sequence[Payload], queues: Queues, network: object, deadline: Deadline
-) -> list[Result[Ack, Problem]]:
-    """Send a group of one kind by its queue, as `send_many_to` does."""
-    return await send_many_to(payloads, queues.find(payloads[0]), network, deadline)
-
-
 async def push_to(
     payload: Payload, queue: Queue, _network: object, deadline: Deadline
 ) -> Result[Pending, Problem]:
-    """Return the delivery of an event by *queue*, in which each retry waits anew."""
-    attempt = partial(queue.send, payload, deadline)
-    return Success(partial(deliver_with_retries, attempt, queue.retry, deadline))
+    """Hand an event over to *queue*."""
+    group = queue.put((payload,), deadline)
+    return Success(partial(queue.flush, group, payload, deadline))
 
 
 async def send_many_to(

@@ -1,4 +1,4 @@
-"""One connection, plain or TLS, and how far a try on it has got."""
+"""One connection, plain or TLS."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ class Connection:
         tls: TlsSession | None = None,
         on_close: Callable[[], object] | None = None,
     ) -> None:
-        self._socket = sock
+        self.socket = sock
         self._tls = tls
         carrier = tls or sock
         self.send = carrier.send  # each is called for every event: no hop between
         self.receive = carrier.receive
+        self.plain = None if tls else sock  # where nothing lies between
         self._on_close = on_close
         self.reused = False
         self.closed = False
@@ -53,14 +54,9 @@ class Connection:
         self.idle_since_s = 0.0
         self.expires_s = inf  # when it is closed, if it is idle until then
 
-    @property
-    def sent_bytes(self) -> int:
-        """Bytes that the operating system has taken so far, TLS's own included."""
-        return self._socket.sent_bytes
-
     async def wait_for_room(self) -> None:
         """Wait until the operating system takes some bytes at once, or none ever again."""
-        await self._socket.wait_for_room()
+        await self.socket.wait_for_room()
 
     def alive(self, *, peer_may_talk: bool = False) -> bool:
         """Return whether the peer is still there, as far as this machine has seen.
@@ -71,33 +67,33 @@ class Connection:
         try:
             if self._tls is not None:
                 return self._tls.is_alive(peer_may_talk=peer_may_talk) and not (
-                    self._socket.peer_closed() or self._socket.is_stalled()
+                    self.socket.peer_closed() or self.socket.is_stalled()
                 )
             if peer_may_talk:
-                self._socket.take_input()
-                return not (self._socket.peer_closed() or self._socket.is_stalled())
+                self.socket.take_input()
+                return not (self.socket.peer_closed() or self.socket.is_stalled())
         except OSError:
             return False
-        return not self._socket.has_input()
+        return not self.socket.has_input()
 
     def has_early_input(self) -> bool:
         """Return whether a peer that nothing has been said to has spoken already."""
-        return self._tls.has_early_input() if self._tls is not None else self._socket.has_words()
+        return self._tls.has_early_input() if self._tls is not None else self.socket.has_words()
 
     async def wait_until_acked(self) -> None:
         """Wait until all has arrived, if the peer has closed its side; raises `OSError`.
 
         Such a peer may only listen, or be gone: then its system wants nothing more.
         """
-        if self._socket.peer_closed():
-            await self._socket.wait_until_acked()
+        if self.socket.peer_closed():
+            await self.socket.wait_until_acked()
 
     def close(self) -> None:
         """Close at once, without TLS's goodbye."""
         if not self.closed and self._on_close is not None:
             self._on_close()
         self.closed = True
-        self._socket.close()
+        self.socket.close()
 
     async def aclose(self) -> None:
         """Close with TLS's goodbye, which RFC 5425 asks for, but wait little for the peer's.
@@ -111,44 +107,5 @@ class Connection:
                     await self._tls.say_goodbye()
         with suppress(OSError):
             async with asyncio.timeout(_ACKED_WITHIN_S):
-                await self._socket.wait_until_acked()
+                await self.socket.wait_until_acked()
         self.close()
-
-
-class Attempt:
-    """How far a try has got, at any time: to the peer, to a connection, and with how many bytes.
-
-    Between the first two lies the TLS handshake.
-    """
-
-    __slots__ = ("_mark", "_stream", "reached")
-
-    def __init__(self) -> None:
-        self.reached = False
-        self._stream: Connection | None = None
-        self._mark = 0
-
-    def attach(self, stream: Connection) -> None:
-        """Go on from here on this connection."""
-        self.reached = True
-        self._stream, self._mark = stream, stream.sent_bytes
-
-    @property
-    def connected(self) -> bool:
-        """Return whether it has got a connection."""
-        return self._stream is not None
-
-    @property
-    def reused(self) -> bool:
-        """Return whether its connection has carried other events before."""
-        return self._stream is not None and self._stream.reused
-
-    @property
-    def sent_bytes(self) -> int:
-        """How many bytes have left, TLS's own included."""
-        return 0 if self._stream is None else self._stream.sent_bytes - self._mark
-
-    @property
-    def left(self) -> bool:
-        """Return whether a byte has left."""
-        return self.sent_bytes > 0

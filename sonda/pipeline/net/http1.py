@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import httpx
+from msgspec import Struct
 
 from sonda.pipeline.deadline import Deadline, TimeLimit
-from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
@@ -35,8 +37,7 @@ class Resource:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, eq=False):
     """A request: its *body* is put together once there is a connection for it.
 
     It is put together anew if that connection turns out to be dead. *attempt* tells how far it has
@@ -51,12 +52,82 @@ class HttpRequest:
     answer_bytes: int = ANSWER_BYTES
 
 
-class HttpTransport:
-    """Sends requests, each on a connection that no other one uses, and reads the answers whole."""
+Ended: TypeAlias = Callable[[Answer | OSError], None]
+"""Called once with the answer to a request, or with why there is none."""
 
-    def __init__(self, streams: ConnectionPool, proxies: Proxies | None = None) -> None:
+
+class Exchange(Struct, eq=False):
+    """A request that has left whole on a kept connection, until its answer is there.
+
+    No task waits for it: the answer is parsed where it is received, and *ended* called.
+    """
+
+    request: HttpRequest
+    stream: Connection
+    streams: ConnectionPool
+    answer: Answer
+    ended: Ended | None
+    is_over: bool = False
+
+    @property
+    def at_s(self) -> float:
+        """When its deadline is over, on the loop's clock."""
+        return self.request.deadline.at_s
+
+    def feed(self, received: bytes) -> None:
+        """Parse received bytes, none at the end of the stream."""
+        answer = self.answer
+        try:
+            answer.feed(received)
+        except BadAnswer as exc:
+            self.fail(exc)
+            return
+        if answer.complete:
+            self.stream.idle_s = idle_s(answer.headers)
+            if not (answer.may_go_on and self.stream.idle_s):
+                self.stream.close()
+            self._end(answer)
+
+    def fail(self, exc: OSError) -> None:
+        """End without an answer."""
+        self._end(exc, exc)
+
+    def interrupt(self) -> None:
+        """End without an answer, for the deadline is over."""
+        self.fail(TimeoutError())
+
+    def abandon(self) -> None:
+        """Hang up, for nobody waits for the answer."""
+        self.ended = None
+        self._end(None, asyncio.CancelledError())
+
+    def _end(self, what: Answer | OSError | None, failure: BaseException | None = None) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        self.streams.timeouts.limits.pop(self, None)
+        if (sock := self.stream.plain) is not None:
+            sock.listener = None
+        self.streams.give_back(self.request.resource.key, self.stream, failure)
+        if self.ended is not None and what is not None:
+            self.ended(what)
+
+
+class HttpTransport:
+    """Sends requests, each on a connection that no other one uses, and reads the answers whole.
+
+    *start* does work in a task of its own.
+    """
+
+    def __init__(
+        self,
+        streams: ConnectionPool,
+        proxies: Proxies | None = None,
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
+    ) -> None:
         self._streams = streams
         self._proxies = proxies
+        self._start = start
 
     def resource(
         self,
@@ -92,16 +163,68 @@ class HttpTransport:
             step = partial(_exchange, request)
             return await self._streams.use(request.resource.key, step, request.attempt)
 
+    def begin(self, request: HttpRequest, ended: Ended) -> Callable[[], object] | None:
+        """Send a request without waiting, if a kept connection takes it; *ended* is called later.
 
-async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
+        Return what to call where nobody waits for the answer any more: then *ended* is not called.
+        Where it is `None` nothing has left.
+        """
+        streams, key = self._streams, request.resource.key
+        if key.secure is not None or self._start is None:
+            return None
+        stream = streams.borrow(key, request.attempt)
+        sock = None if stream is None else stream.plain
+        if stream is None or sock is None:
+            return None
+        try:
+            message = _message(request)
+        except BaseException:
+            streams.give_back(key, stream)
+            raise
+        sent_bytes = sock.send_at_once(message)
+        if not sent_bytes:
+            streams.give_back(key, stream)
+            return None
+        if sent_bytes < len(message):
+            rest = partial(_exchange, request, rest=message[sent_bytes:])
+            return self._start(self._go_on(request, stream, rest, ended)).cancel
+        exchange = Exchange(request, stream, streams, Answer(request.answer_bytes), ended)
+        timeouts = streams.timeouts
+        timeouts.limits[exchange] = None
+        if request.deadline.at_s < timeouts.expiry.at_s:
+            timeouts.expiry.until(request.deadline.at_s)
+        sock.listen(exchange)
+        return exchange.abandon
+
+    async def _go_on(
+        self,
+        request: HttpRequest,
+        stream: Connection,
+        step: Callable[[Connection], Awaitable[Answer]],
+        ended: Ended,
+    ) -> None:
+        """Send the rest of a request that has begun to leave, and wait for the answer."""
+        try:
+            with TimeLimit(self._streams.timeouts, request.deadline.at_s):
+                answer = await self._streams.use_borrowed(request.resource.key, stream, step)
+        except OSError as exc:
+            ended(exc)
+        else:
+            ended(answer)
+
+
+async def _exchange(
+    request: HttpRequest, stream: Connection, *, rest: bytes | None = None
+) -> Answer:
     """Send the request and read the answer, which may come before all of the request is sent.
 
     A no counts at once; after a yes the rest is sent all the same. A yes that came before any of
-    the request was sent raises `BadAnswer`: it is about something else.
+    the request was sent raises `BadAnswer`: it is about something else. *rest* is what is left of
+    a request that has begun to leave.
     """
     if not stream.reused and (refusal := await _refusal_beforehand(stream, request)):
         return refusal
-    body, is_yes = request.body(), request.is_yes
+    message, is_yes = rest or _message(request), request.is_yes
     failed: OSError | None = None
     answering: asyncio.Task[Answer] | None = None
     refused: asyncio.Future[None] | None = None
@@ -117,8 +240,7 @@ async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
 
     try:
         try:
-            length = b"Content-Length: %d\r\n\r\n" % len(body)
-            sent_all = await stream.send(request.resource.head + length + body, listen)
+            sent_all = await stream.send(message, listen)
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
         came_early = answering is not None and answering.done()
@@ -137,6 +259,11 @@ async def _exchange(request: HttpRequest, stream: Connection) -> Answer:
     if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
         stream.close()
     return answer
+
+
+def _message(request: HttpRequest) -> bytes:
+    body = request.body()
+    return b"%bContent-Length: %d\r\n\r\n%b" % (request.resource.head, len(body), body)
 
 
 async def _refusal_beforehand(stream: Connection, request: HttpRequest) -> Answer | None:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct, field
+
 ANSWER_BYTES: Final = 65536  # of a head, and of a body: one that goes on is complete all the same
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _PREFIX: Final = b"HTTP/1."
@@ -33,7 +35,7 @@ class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
     """The received bytes are no answer, or not all of one; the text is the reason."""
 
 
-class Answer:
+class Answer(Struct, eq=False):
     """The answer to one request; `feed` it until it is `complete`.
 
     At most *body_bytes* of the body are read; *whole* is false where there was more. *may_go_on* is
@@ -41,21 +43,20 @@ class Answer:
     flawless, and nothing has come that was not asked for.
     """
 
-    def __init__(self, body_bytes: int = ANSWER_BYTES) -> None:
-        self.status = 0
-        self.phrase = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = bytearray()
-        self.complete = False
-        self.whole = False
-        self.may_go_on = False
-        self._limit = body_bytes
-        self._buffer = bytearray()
-        self._scanned = 0  # of the buffer, for the end of a line or of the head
-        self._left = 0  # of a body, or of a chunk
-        self._flawless = True
-        self._persists = False
-        self._step: Callable[[Answer], bool] = Answer._read_head
+    body_bytes: int = ANSWER_BYTES
+    status: int = 0
+    phrase: bytes = b""
+    headers: list[tuple[bytes, bytes]] = []
+    body: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+    whole: bool = False
+    may_go_on: bool = False
+    _buffer: bytearray = field(default_factory=bytearray)
+    _scanned: int = 0  # of the buffer, for the end of a line or of the head
+    _left: int = 0  # of a body, or of a chunk
+    _flawless: bool = True
+    _persists: bool = False
+    _step: Callable[[Answer], bool] | None = None  # none of the head has been read
 
     @property
     def has_begun(self) -> bool:
@@ -68,9 +69,9 @@ class Answer:
             self._end()
             return
         self._buffer += received
-        while self._step(self):
+        while (self._step or Answer._read_head)(self):
             pass
-        if not self.complete and len(self.body) >= self._limit:
+        if not self.complete and len(self.body) >= self.body_bytes:
             self._finish(whole=False)
 
     def _end(self) -> None:
@@ -227,7 +228,7 @@ class Answer:
         part = self._buffer[: self._left]
         del self._buffer[: self._left]
         self._left -= len(part)
-        room = self._limit - len(self.body)
+        room = self.body_bytes - len(self.body)
         self.body += part[:room]
         if len(part) > room:
             self._finish(whole=False)

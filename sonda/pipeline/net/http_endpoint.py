@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 
 import httpx
@@ -12,15 +13,15 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
-from sonda.pipeline.net.batching import Queue
-from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.batching import Pushed, Queue
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.http1 import HttpRequest, Resource, head
-from sonda.pipeline.net.http1_response import ANSWER_BYTES
+from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer
 from sonda.pipeline.net.http_outcome import outcome_of, own_words
 from sonda.pipeline.net.http_verdict import Judge, status_is_enough
 from sonda.pipeline.net.resolve import DestinationNotAllowed
@@ -148,7 +149,21 @@ class Poster:
         has held, once it has left.
         """
         where = self.where
+        answered: asyncio.Future[Outcome] | None = None
+        abandon: Callable[[], object] | None = None
         try:
+            if self._plain is not None:
+                answered = asyncio.get_running_loop().create_future()
+                abandon = self.begin(
+                    body,
+                    attempt,
+                    deadline,
+                    partial(_set_result, answered),
+                    time_ns=time_ns,
+                    count=count,
+                )
+                if abandon is not None:
+                    return await answered
             resource = self._plain or await self._resource()
             if not isinstance(resource, Resource):
                 return Failure(AttemptFailure(resource, reached=False))
@@ -159,10 +174,49 @@ class Poster:
         except OSError as exc:
             return Failure(self._failure(exc, attempt, deadline, time_ns))
         except asyncio.CancelledError as exc:
+            if abandon is not None:
+                abandon()
             names = where.names
             explain(exc, cut_off(names.target, names.connect, left=attempt.left, time_ns=time_ns))
             raise
         return outcome_of(where, answer, time_ns=time_ns, count=count)
+
+    def begin(
+        self,
+        body: Callable[[], bytes],
+        attempt: Attempt,
+        deadline: Deadline,
+        settle: Callable[[Outcome | Exception], None],
+        *,
+        time_ns: int,
+        count: Callable[[], int] = lambda: 1,
+    ) -> Callable[[], object] | None:
+        """Post once as `post` does, but without waiting, if a kept connection takes the request.
+
+        *settle* is called later, with a bug of ours or the outcome. Return what to call where nobody
+        waits for it any more; where it is `None` nothing has left.
+        """
+        where = self.where
+        if self._plain is None:
+            return None
+
+        is_plain = where.judge is status_is_enough
+
+        def ended(answer: Answer | OSError) -> None:
+            try:
+                if isinstance(answer, OSError):
+                    failure = self._failure(answer, attempt, deadline, time_ns)
+                    outcome: Outcome | Exception = Failure(failure)
+                elif is_plain and where.is_yes(answer.status):  # as `outcome_of` would say
+                    outcome = Success(Ack(Confirmed.ACCEPTED, status=answer.status))
+                else:
+                    outcome = outcome_of(where, answer, time_ns=time_ns, count=count)
+            except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
+                outcome = exc
+            settle(outcome)
+
+        asked = HttpRequest(self._plain, body, attempt, deadline, where.is_yes, where.answer_bytes)
+        return self._network.http.begin(asked, ended)
 
     async def _resource(self) -> Resource | Problem:
         """Return where to post to, if the operator allows it and the TLS files can be read."""
@@ -201,6 +255,15 @@ class Poster:
         return AttemptFailure(problem, retryable=retryable, reached=left or attempt.reached)
 
 
+def _set_result(answered: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
+    if answered.done():
+        return
+    if isinstance(outcome, Exception):
+        answered.set_exception(outcome)
+    else:
+        answered.set_result(outcome)
+
+
 def make_queue(
     where: Endpoint,
     headers: httpx.Headers,
@@ -225,13 +288,33 @@ def make_queue(
             time_ns=batch.events[0].payload.event.time_ns,
             count=lambda: sum(event.payload.count for event in batch.events),
         )
-        refused = isinstance(outcome, Failure) and outcome.failure().per_event
-        if refused and len(batch.events) > 1:
-            return True
-        batch.set_result(outcome)
-        return False
+        return _has_to_split(batch, outcome)
 
-    return Queue(push, where.names, limits, transport.start, order, retry=retry)
+    def begin(batch: Batch, pushed: Pushed) -> bool | None:
+        def conclude(outcome: Outcome | Exception) -> None:
+            pushed(
+                batch, outcome if isinstance(outcome, Exception) else _has_to_split(batch, outcome)
+            )
+
+        batch.abandon = poster.begin(
+            lambda: compose(batch.freeze()),
+            batch.journey,
+            batch.deadline,
+            conclude,
+            time_ns=batch.events[0].payload.event.time_ns,
+            count=lambda: sum(event.payload.count for event in batch.events),
+        )
+        return None if batch.abandon is None else False
+
+    return Queue(push, where.names, limits, transport.start, order, retry=retry, begin=begin)
+
+
+def _has_to_split(batch: Batch, outcome: Outcome) -> bool:
+    """Settle the events of a batch, unless what was refused may be one of several."""
+    if isinstance(outcome, Failure) and outcome.failure().per_event and len(batch.events) > 1:
+        return True
+    batch.set_result(outcome)
+    return False
 
 
 def describe(

@@ -10,8 +10,9 @@ from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.connection import Attempt, TlsParameters
+from sonda.pipeline.net.connection import TlsParameters
 from sonda.pipeline.net.http1 import HttpRequest
 from sonda.pipeline.net.http_content import decode
 from sonda.pipeline.net.resolve import DestinationNotAllowed

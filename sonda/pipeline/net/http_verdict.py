@@ -7,14 +7,13 @@ to one of these names a `Judge`, which reads the answer and returns one of the v
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import httpx
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """An answer whose status is a yes; *whole* is false where the body was cut off at a bound.
 
     *body* is as it came, before its content coding is undone.
@@ -26,15 +25,13 @@ class HttpAnswer:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The destination took every event of the request; *message* is what else it said."""
 
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """The destination said no inside a 2xx.
 
     *what* continues the status ("but rejected the event"), *words* are the destination's own, and
@@ -50,8 +47,7 @@ class Rejected:
     rejected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """The body is none that can be judged, so that the outcome is unknown; *why* says it."""
 
     why: str

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct, field
 
 from sonda.pipeline.deadline import Expiry, Timeouts
-from sonda.pipeline.net.connection import Attempt, Connection, TlsParameters
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.net.sockets import Socket, connect_tcp
 from sonda.pipeline.net.tls_session import TlsSession
@@ -96,6 +97,7 @@ class ConnectionPool:
         self._expiry = Expiry(self._retire_idle)
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
+        self._loop: asyncio.AbstractEventLoop  # of those who use it
         self.timeouts = Timeouts()  # of whoever uses a connection
 
     async def use(
@@ -112,6 +114,7 @@ class ConnectionPool:
         byte has left is replaced by a fresh one, once. The connection is kept afterwards, unless
         *step* fails or closes it.
         """
+        self._loop = asyncio.get_running_loop()
         destination = self._destinations.get(route)
         if destination is None:
             destination = self._destinations[route] = _Destination()
@@ -122,13 +125,11 @@ class ConnectionPool:
                 while True:
                     if stream is None:
                         stream = await _open(route, self._doors, attempt)
-                    attempt.attach(stream)
+                    attempt.attach(stream.socket, reused=stream.reused)
                     try:
                         done = await step(stream)
                     except BaseException as exc:
-                        stream.close()
-                        if stream.reused and isinstance(exc, ConnectionError):
-                            self._hang_ups.note(route)
+                        self._close(route, stream, exc)
                         if attempt.left or not stream.reused or not isinstance(exc, OSError):
                             raise
                         stream = None
@@ -137,16 +138,66 @@ class ConnectionPool:
                         self._put_back(route, destination, stream)
                     return done
         finally:
-            destination.wanted -= 1
-            if not destination.wanted and not destination.idle:
-                self._destinations.pop(route, None)
+            self._forget_unwanted(route, destination)
+
+    def borrow(
+        self, route: ConnectionKey, attempt: Attempt, *, peer_may_talk: bool = False
+    ) -> Connection | None:
+        """Return a kept connection that is alive, to `give_back`; `None` where one must be waited for."""
+        destination = self._destinations.get(route)
+        if destination is None or not destination.idle or destination.places.locked():
+            return None
+        destination.wanted += 1
+        stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
+        if stream is None:
+            self._forget_unwanted(route, destination)
+            return None
+        with suppress(StopIteration):  # there is a place: to take it needs no wait
+            destination.places.acquire().send(None)
+        attempt.attach(stream.socket, reused=stream.reused)
+        return stream
+
+    def give_back(
+        self, route: ConnectionKey, stream: Connection, failure: BaseException | None = None
+    ) -> None:
+        """Keep a borrowed connection, unless it is closed, or its use has ended with a *failure*."""
+        destination = self._destinations[route]
+        if failure is not None:
+            self._close(route, stream, failure)
+        elif not stream.closed:
+            self._put_back(route, destination, stream)
+        destination.places.release()
+        self._forget_unwanted(route, destination)
+
+    async def use_borrowed(
+        self, route: ConnectionKey, stream: Connection, step: Callable[[Connection], Awaitable[T]]
+    ) -> T:
+        """Do *step* on a borrowed connection, and give that back."""
+        try:
+            done = await step(stream)
+        except BaseException as exc:
+            self.give_back(route, stream, exc)
+            raise
+        self.give_back(route, stream)
+        return done
+
+    def _close(self, route: ConnectionKey, stream: Connection, failure: BaseException) -> None:
+        stream.close()
+        if stream.reused and isinstance(failure, ConnectionError):
+            self._hang_ups.note(route)
+
+    def _forget_unwanted(self, route: ConnectionKey, destination: _Destination) -> None:
+        destination.wanted -= 1
+        if not destination.wanted and not destination.idle:
+            self._destinations.pop(route, None)
 
     async def probe(self, route: ConnectionKey) -> None:
         """Connect and hang up; raise `OSError` or `DestinationNotAllowed` if that cannot be done."""
         (await _open(route, self._doors, Attempt())).close()
 
     async def aclose(self) -> None:
-        """Close what is idle; whoever borrows one must have given it back."""
+        """Close what is idle, and abandon what no task works on; tasks must have ended."""
+        self.timeouts.abandon()
         for stream in list(self._idle):
             self._retire(stream)
         self._expiry.cancel()
@@ -173,7 +224,7 @@ class ConnectionPool:
         if self._hang_ups.since_s and self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return
-        stream.idle_since_s = asyncio.get_running_loop().time()
+        stream.idle_since_s = self._loop.time()
         stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
         destination.idle[stream] = None
         self._idle[stream] = route

@@ -7,9 +7,10 @@ A request for `http://` goes to the proxy in absolute form, one for `https://` t
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from sonda.pipeline.net.sockets import Socket
 from sonda.pipeline.text.escape import escape
@@ -23,20 +24,24 @@ _HEAD_BYTES: Final = 65536
 _SHOWN_CHARACTERS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """A proxy that speaks plain HTTP, and the value of `Proxy-Authorization`, if it wants one."""
 
     address: Address
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.address})"
 
 
-@dataclass(frozen=True, slots=True)
-class Tunnel:
+class Tunnel(Struct, frozen=True):
     """Where a connection leads behind the proxy it is made to."""
 
     address: Address
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"Tunnel({self.address})"
 
 
 class Proxies:

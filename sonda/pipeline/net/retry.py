@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, Delivery, under_way
+from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery
 from sonda.pipeline.interruption import (
     Interrupted,
     InterruptedGroup,
@@ -43,14 +43,25 @@ class Retry:
 
 
 async def deliver_with_retries(
-    attempt: Callable[[], Awaitable[Outcome]], retry: Retry | None, deadline: Deadline
+    attempt: Callable[[], Awaitable[Outcome]],
+    retry: Retry | None,
+    deadline: Deadline,
+    *,
+    first: Outcome | None = None,
 ) -> Result[Ack, Problem]:
-    """Try until a try is acknowledged, or no further one is due; then return the verdict."""
-    delivery = next(iter(under_way()), None) or Delivery()
+    """Try until a try is acknowledged, or no further one is due; then return the verdict.
+
+    *first* is the outcome of a try that has been made, and counted.
+    """
+    delivery = next(iter(UNDER_WAY.get()), None) or Delivery()
     while True:
-        delivery.tries += 1
         try:
-            outcome = await attempt()
+            if first is None:
+                delivery.tries += 1
+                outcome = await attempt()
+            else:
+                outcome, first = first, None
+                delivery.tries = delivery.tries or 1
         except asyncio.CancelledError as exc:
             earlier: Problem | None = delivery.unknown  # that try may have come through
             if earlier is None and delivery.failure and isinstance(what_became(exc), Unreachable):
@@ -101,7 +112,7 @@ class _Group:
     """The deliveries of a group, and which of them are *due*, by their places in the group."""
 
     def __init__(self, size: int, retry: Retry | None, deadline: Deadline) -> None:
-        known = under_way()
+        known = UNDER_WAY.get()
         self._deliveries = known if len(known) == size else [Delivery() for _ in range(size)]
         for delivery in self._deliveries:
             delivery.shared = True

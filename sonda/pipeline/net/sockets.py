@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net.unix import BROKEN, HANG_UP, POLLIN, POLLOUT, has_unsent, poll
@@ -30,6 +30,16 @@ _TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ac
 
 Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 """Begins something, or gives what has begun."""
+
+
+class Listener(Protocol):
+    """Whoever is called with what a connection receives, where it is received."""
+
+    def feed(self, received: bytes) -> None:
+        """Take some bytes; none at the end of the stream."""
+
+    def fail(self, exc: OSError) -> None:
+        """Take note that nothing more can be received."""
 
 
 def words(exc: Exception) -> str:
@@ -93,6 +103,7 @@ class Socket:
         self._receipts = 0
         self._watching: asyncio.AbstractEventLoop | None = None  # for input
         self._arriving: asyncio.Future[bytes | None] | None = None
+        self.listener: Listener | None = None
         self._failure: OSError | None = None  # that came right behind what was received
         self._unacked_since_s: float | None = None
         self.sent_bytes = 0
@@ -117,9 +128,37 @@ class Socket:
                 self._unacked_since_s = monotonic()
         return not rest
 
+    def send_at_once(self, data: bytes) -> int:
+        """Send what the kernel takes without waiting; return how many bytes, none where it is broken.
+
+        What a broken connection has to say `send` and `receive` raise.
+        """
+        try:
+            sent = self._sock.send(data)
+        except OSError:  # `BlockingIOError` is one, too
+            return 0
+        self.sent_bytes += sent
+        if self._unacked_since_s is None:
+            self._unacked_since_s = monotonic()
+        return sent
+
+    def listen(self, listener: Listener) -> None:
+        """Hand all that is received to *listener*, until `listener` is set to something else.
+
+        The loop goes on watching a kept connection, so that none of its requests has to begin.
+        """
+        self.listener = listener
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop()
+            self._watching.add_reader(self._sock, self._on_input)
+
+    def has_room(self) -> bool:
+        """Return whether some bytes can be sent at once, or the connection is broken."""
+        return bool(self._poll(POLLOUT))
+
     async def wait_for_room(self) -> None:
         """Wait until some bytes can be sent at once, or the connection is broken."""
-        while not self._poll(POLLOUT):
+        while not self.has_room():
             await self._writable(None)
 
     async def receive(self) -> bytes:
@@ -144,6 +183,9 @@ class Socket:
     def _on_input(self) -> None:
         """Receive for whoever waits, and go on to watch only where nothing follows."""
         # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
+        if self.listener is not None:
+            self._hand_on()
+            return
         arriving, received, is_quiet = self._arriving, None, False
         if arriving is not None and not arriving.done():
             try:
@@ -156,6 +198,25 @@ class Socket:
             arriving.set_result(received)
         if not is_quiet:
             self._unwatch()
+
+    def _hand_on(self) -> None:
+        """Receive for the listener until it has heard enough, or nothing follows for now."""
+        for _ in range(_BREATH):
+            if self.listener is None:
+                return
+            try:
+                received = self._sock.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._unwatch()
+                self.listener.fail(exc)
+                return
+            if not received:
+                self._unwatch()
+            self.listener.feed(received)
+        if self._watching is not None:  # a peer that floods us would keep the loop
+            self._watching.call_soon(self._hand_on)
 
     def _unwatch(self) -> None:
         if self._watching is not None and not self._watching.is_closed():
@@ -229,6 +290,7 @@ class Socket:
         """Close so that what was sent arrives: unread input would turn the close into a reset."""
         if self._sock.fileno() == -1:
             return
+        self.listener = None
         self._unwatch()
         try:
             self._sock.shutdown(socket.SHUT_WR)

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net.sockets import words
@@ -53,13 +54,15 @@ class KafkaTls(Tls):
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Pem:
+class Pem(Struct, frozen=True):
     """What is in the files, for a library that speaks TLS itself."""
 
-    ca_cert: bytes | None = field(default=None, repr=False)
-    client_cert: bytes | None = field(default=None, repr=False)
-    client_key: bytes | None = field(default=None, repr=False)
+    ca_cert: bytes | None = None
+    client_cert: bytes | None = None
+    client_key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Pem()"  # a key is for nobody to see
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from time import perf_counter_ns
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import under_way
+from sonda.pipeline.delivery import UNDER_WAY
 from sonda.pipeline.interruption import InterruptedGroup
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.blocking_writers import Writer, enqueue_all
@@ -35,7 +35,9 @@ async def write_many(
         raise
     finally:
         expiry.cancel()
-        for delivery, request in zip(under_way(), requests, strict=False):  # the library has none
+        for delivery, request in zip(
+            UNDER_WAY.get(), requests, strict=False
+        ):  # the library has none
             request.record(delivery, since_ns)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import Delivery, under_way
+from sonda.pipeline.delivery import UNDER_WAY, Delivery
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack
 from sonda.pipeline.problems import Problem
@@ -77,7 +77,7 @@ class WriteRequest:
         finally:
             if expiry is not None:
                 expiry.cancel()
-            for delivery in under_way():
+            for delivery in UNDER_WAY.get():
                 self.record(delivery, since_ns)
 
     def set_result(self, verdict: Verdict | BaseException) -> None:

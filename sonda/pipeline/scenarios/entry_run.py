@@ -196,7 +196,7 @@ class EntryRun:
             self.outcome = outcome
             if self.state is State.RUNNING:
                 self.state = State.STOPPING
-            self.account.skip(self._due_at_stop, "left when the run ended")
+            self.account.skip(self._due_at_stop, "not handed over before the run ended")
             unsent = self._unsent.take(len(self._unsent.ticks))
             self.account.close("rejected", self._unsent.text, unsent)
         self._wake_up()

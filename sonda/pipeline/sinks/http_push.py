@@ -15,12 +15,12 @@ import httpx
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
 from sonda.pipeline.net.batching import send_many_to
-from sonda.pipeline.net.connection import Attempt
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
 from sonda.pipeline.net.http_expect import Expect, answer_bytes, is_expected, judge_expected
 from sonda.pipeline.net.http_verdict import Judge, judge_in_turn

@@ -29,6 +29,7 @@ from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url, with_path
 
 _PUSH_PATH: Final = "/loki/api/v1/push"
+_YES: Final = frozenset({HTTPStatus.NO_CONTENT.value, HTTPStatus.OK.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +63,7 @@ def open_queue(options: Loki, network: Network) -> Queue:
 def _endpoint(options: Loki) -> _post.Endpoint:
     headers = {"Content-Type": "application/json", **options.headers}
     url = with_path(parse_http_url(options.url), _PUSH_PATH)
-    return _post.endpoint("loki", options.url, url, headers, options.tls, _is_yes)
-
-
-def _is_yes(status: int) -> bool:
-    return status in (HTTPStatus.NO_CONTENT, HTTPStatus.OK)
+    return _post.endpoint("loki", options.url, url, headers, options.tls, _YES.__contains__)
 
 
 class _Stream(msgspec.Struct):

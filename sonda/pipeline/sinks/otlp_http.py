@@ -18,13 +18,8 @@ from sonda.pipeline.model import Payload, Signal, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
-from sonda.pipeline.net.batching import (
-    BATCH_BYTES,
-    Queue,
-    Queues,
-    push_by_kind,
-    send_many_by_kind,
-)
+from sonda.pipeline.net.batching import BATCH_BYTES, Queue
+from sonda.pipeline.net.batching_by_kind import Queues, push_by_kind, send_many_by_kind
 from sonda.pipeline.net.otlp_answer import is_retryable, judge_export
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls

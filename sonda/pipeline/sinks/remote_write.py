@@ -20,13 +20,8 @@ from sonda.pipeline.model import Log, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
-from sonda.pipeline.net.batching import (
-    BATCH_BYTES,
-    Queue,
-    Queues,
-    push_by_kind,
-    send_many_by_kind,
-)
+from sonda.pipeline.net.batching import BATCH_BYTES, Queue
+from sonda.pipeline.net.batching_by_kind import Queues, push_by_kind, send_many_by_kind
 from sonda.pipeline.net.retry import Retry
 from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.pieces import Format, Pieces, pieces_of_requests

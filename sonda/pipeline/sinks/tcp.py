@@ -7,7 +7,7 @@ Spec: https://www.rfc-editor.org/rfc/rfc6587 (framing), https://www.rfc-editor.o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, zip_longest
@@ -22,7 +22,7 @@ from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames
-from sonda.pipeline.net.batching import Queue, push_to, send_many_to
+from sonda.pipeline.net.batching import Pushed, Queue, push_to, send_many_to
 from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.pool import ConnectionKey
 from sonda.pipeline.net.resolve import DestinationNotAllowed
@@ -53,32 +53,87 @@ def open_queue(options: Tcp, network: Network) -> Queue:
     target, address = options.address, parse_address(options.address)
     names = StepNames(target, f"TCP connect to {target}", f"TCP write to {target}")
     key = ConnectionKey("tcp", address)
-    write = partial(_push, options=options, key=key, names=names, network=network)
+    receiver = _Receiver(options, key, names, network)
     limits = BatchLimits(events=FRAMES_PER_WRITE, is_answered=False)
-    return Queue(write, names, limits, network.start, retry=options.retry)
+    push, begin = receiver.push, None if options.tls else receiver.begin
+    return Queue(push, names, limits, network.start, retry=options.retry, begin=begin)
 
 
-async def _push(
-    batch: Batch, *, options: Tcp, key: ConnectionKey, names: StepNames, network: Network
-) -> bool:
-    """Write the frames of a batch to a live connection, kept or fresh; judge each by its bytes."""
-    writing = _Writing(batch, options)
-    try:
-        with TimeLimit(network.streams.timeouts, batch.deadline.at_s):
-            route = await _route(key, options.tls, network)
-            if not isinstance(route, Success):
-                batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
-                return False
-            await network.streams.use(
-                route.unwrap(), writing.run, batch.journey, peer_may_talk=True
-            )
-    except DestinationNotAllowed as exc:
-        batch.set_result(Failure(AttemptFailure(exc.problem, reached=batch.journey.reached)))
-    except OSError as exc:
-        batch.set_results(_outcomes(batch, writing, names, exc))
-    else:
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    """Where batches of frames are written to."""
+
+    options: Tcp
+    key: ConnectionKey
+    names: StepNames
+    network: Network
+
+    async def push(self, batch: Batch) -> bool:
+        """Write the frames to a live connection, kept or fresh."""
+        writing = _Writing(batch, self.options)
+        await self._deliver(batch, writing, partial(self._write, batch, writing))
+        return False
+
+    async def _write(self, batch: Batch, writing: _Writing) -> None:
+        route = await _route(self.key, self.options.tls, self.network)
+        if isinstance(route, Success):
+            streams, key = self.network.streams, route.unwrap()
+            await streams.use(key, writing.run, batch.journey, peer_may_talk=True)
+        else:
+            batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
+
+    def begin(self, batch: Batch, pushed: Pushed) -> bool | None:
+        """Write the frames, if a kept connection takes them without a wait."""
+        streams = self.network.streams
+        stream = streams.borrow(self.key, batch.journey, peer_may_talk=True)
+        if stream is None or stream.plain is None:
+            return None
+        writing, sock = _Writing(batch, self.options), stream.plain
+        try:
+            frames = b"".join(writing.frames()) if sock.has_room() else b""
+        except BaseException:
+            streams.give_back(self.key, stream)
+            raise
+        sent_bytes = sock.send_at_once(frames) if frames else 0
+        if sent_bytes and (sent_bytes < len(frames) or sock.peer_closed()):
+            rest = partial(writing.send, frames=frames[sent_bytes:])
+            go_on = partial(streams.use_borrowed, self.key, stream, rest)
+            self.network.start(self._go_on(batch, writing, go_on, pushed))
+            return False
+        streams.give_back(self.key, stream)
+        if not sent_bytes:
+            return None
         batch.set_result(Success(_HANDED_OFF))
-    return False
+        return True
+
+    async def _go_on(
+        self,
+        batch: Batch,
+        writing: _Writing,
+        write: Callable[[], Awaitable[None]],
+        pushed: Pushed,
+    ) -> None:
+        """Write what is left of frames that have begun to leave."""
+        try:
+            await self._deliver(batch, writing, write)
+        except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
+            pushed(batch, exc)
+        else:
+            pushed(batch, False)  # nothing goes again
+
+    async def _deliver(
+        self, batch: Batch, writing: _Writing, write: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Write within the deadline, and judge each event by its bytes."""
+        try:
+            with TimeLimit(self.network.streams.timeouts, batch.deadline.at_s):
+                await write()
+        except DestinationNotAllowed as exc:
+            batch.set_result(Failure(AttemptFailure(exc.problem, reached=batch.journey.reached)))
+        except OSError as exc:
+            batch.set_results(_outcomes(batch, writing, self.names, exc))
+        else:
+            batch.set_result(Success(_HANDED_OFF))
 
 
 def _outcomes(batch: Batch, writing: _Writing, names: StepNames, exc: OSError) -> Iterator[Outcome]:
@@ -126,18 +181,30 @@ class _Writing:
     async def run(self, stream: Connection) -> None:
         """Write all frames; raises `OSError`."""
         await stream.wait_for_room()
-        frames: list[bytes] = []
-        for payload in self._batch.freeze():
-            has_length = self._framing == "octet_counting"
-            frames.append(_with_length(payload.body) if has_length else payload.body)
+        frames = self.frames()
         if self._secure:  # encrypted, a frame is longer, and only afterwards it is known how much
             self._ends = []
             for frame in frames:
                 await stream.send(frame)
                 self._ends.append(self._batch.journey.sent_bytes)
+            await self.send(stream, b"")
         else:
-            self._ends = list(accumulate(map(len, frames)))
-            await stream.send(b"".join(frames))
+            await self.send(stream, b"".join(frames))
+
+    def frames(self) -> list[bytes]:
+        """Return the frames of all events that leave."""
+        has_length = self._framing == "octet_counting"
+        frames = [
+            _with_length(payload.body) if has_length else payload.body
+            for payload in self._batch.freeze()
+        ]
+        self._ends = list(accumulate(map(len, frames)))
+        return frames
+
+    async def send(self, stream: Connection, frames: bytes) -> None:
+        """Write frames, or the rest of them; raises `OSError`."""
+        if frames:
+            await stream.send(frames)
         self._seeing_off = True
         await stream.wait_until_acked()
 

@@ -1,4 +1,4 @@
-"""Instants as integer nanoseconds since the epoch, and their RFC 3339 form.
+"""Instants as integer nanoseconds since the epoch: a clock that gives none twice, and RFC 3339.
 
 Spec: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 """
@@ -6,7 +6,9 @@ Spec: https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -16,12 +18,50 @@ NS_PER_MS: Final = 1_000_000
 MS_PER_S: Final = 1000
 LATEST_NS: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z, the last a 64-bit count can hold
 
+STEP_NS: Final = 1_000_000_000
+"""A wall clock that is further behind than this has been set back; less is slewing, or ties."""
+REMEMBERED: Final = 65_536
+"""How many of the latest instants are kept, so that none is given again after a step back."""
+
 _RFC3339: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 _MILLISECONDS: Final = [f".{time_ms:03d}Z" for time_ms in range(MS_PER_S)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def unique_clock(read_ns: Callable[[], int]) -> Callable[[], int]:
+    """Return a clock that follows *read_ns* and never gives the same nanosecond twice.
+
+    Loki keeps only one of two equal lines with equal times, so equal times would lose events. A tie
+    moves one nanosecond on. A reading that is more than `STEP_NS` behind is taken as it is: the
+    wall clock was wrong and has been put right. Safe to call from several threads.
+    """
+    lock = threading.RLock()  # re-entrant, since a signal's handler may ask for the time, too
+    given: deque[int] = deque(maxlen=REMEMBERED)
+    ahead: set[int] = set()  # what was given before a step back and has not been passed again
+    last_ns = latest_ns = -1
+
+    def now_ns() -> int:
+        nonlocal ahead, last_ns, latest_ns
+        with lock:
+            time_ns = read_ns()
+            if last_ns - time_ns > STEP_NS:
+                ahead = {one for one in given if one >= time_ns}
+                latest_ns = max(ahead)
+            elif time_ns <= last_ns:
+                time_ns = last_ns + 1
+            if ahead:
+                while time_ns in ahead:
+                    time_ns += 1
+                if time_ns > latest_ns:
+                    ahead = set()
+            given.append(time_ns)
+            last_ns = time_ns
+            return time_ns
+
+    return now_ns
 
 
 def parse_rfc3339(text: str) -> int:

@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 from sonda.answers import resend_is_safe
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.delivery import AttemptFailure, Delivery, delivering, under_way
+from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery, delivering
 from sonda.pipeline.model import Ack, Confirmed, Log, Receipt
 from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import (
@@ -119,13 +119,13 @@ def test_a_task_sees_its_own_delivery_alone() -> None:
     async def look(delivery: Delivery) -> bool:
         with delivering((delivery,)):
             await asyncio.sleep(0)
-            return under_way() == (delivery,)
+            return UNDER_WAY.get() == (delivery,)
 
     async def main() -> list[bool]:
         return await asyncio.gather(*(look(Delivery()) for _ in range(3)))
 
     assert asyncio.run(main()) == [True] * 3
-    assert under_way() == ()
+    assert UNDER_WAY.get() == ()
 
 
 def answer(request: httpx.Request) -> httpx.Response:

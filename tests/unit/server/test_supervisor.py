@@ -26,6 +26,7 @@ class World:
     started_s: list[float] = field(default_factory=list)
     alive: list[tuple[float, Any]] = field(default_factory=list)
     stop: Any = None
+    endless_waits: int = 0
 
     def monotonic(self) -> float:
         return self.now_s
@@ -39,6 +40,7 @@ class World:
             self.now_s = end_s
             return [worker.sentinel]
         if timeout is None:
+            self.endless_waits += 1
             self.stop()
             return []
         self.now_s += timeout
@@ -121,16 +123,19 @@ def test_one_that_dies_late_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch)
     assert world.started_s[:31] == [STABLE_S * n for n in range(31)]
 
 
+@pytest.mark.parametrize("of", [(Worker, "start"), (multiprocessing, "Pipe")])
 def test_no_process_is_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    of: tuple[object, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the system has no process to give, that is the reason."""
+    """Where the system has no process or no descriptor to give, that is the reason; then it ends."""
 
-    def refuse(_: Worker) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(Worker, "start", refuse)
-    assert run(World([]), monkeypatch) == 1
+    monkeypatch.setattr(*of, refuse)
+    world = World([])
+    assert run(world, monkeypatch) == 1
+    assert world.endless_waits == 0
     assert "cannot be started: Resource temporarily unavailable: giving up" in caplog.text
 
 

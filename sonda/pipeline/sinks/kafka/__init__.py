@@ -18,7 +18,7 @@ from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, under_way
+from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure
 from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import Network
@@ -253,7 +253,7 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
         case Refusal(error):
             refused = Refused(shipment.topic.target, error)
             if len(shipment.records) > 1:  # it may be one record's fault
-                for delivery in under_way():
+                for delivery in UNDER_WAY.get():
                     delivery.failed(AttemptFailure(refused, per_event=True))
             return Failure(refused)
         case NoResponse(why):

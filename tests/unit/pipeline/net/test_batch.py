@@ -145,7 +145,7 @@ def test_a_batch_is_counted_with_one_delivery() -> None:
         Batch([*one.entries, *other.entries])
         deliveries = [Delivery(), Delivery()]
         for waiting, delivery in zip((one, other), deliveries, strict=True):
-            waiting.finish(delivery, 0)
+            waiting.finish(delivery)
         assert [delivery.pushes for delivery in deliveries] == [[3], []]
         assert all(entry.batch is None and entry.group is None for entry in one.entries)
 

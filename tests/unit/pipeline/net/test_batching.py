@@ -499,3 +499,169 @@ def test_an_empty_batch_cannot_be_sealed() -> None:
             Batch([waiting]).freeze()
 
     run(work)
+
+
+@dataclass
+class Begun:
+    """A destination that takes batches without a wait; the test says when each is over."""
+
+    pushes: list[list[str]] = field(default_factory=list)
+    abandoned: list[list[str]] = field(default_factory=list)
+    running: list[tuple[Batch, batches.Pushed]] = field(default_factory=list)
+    answers: bool = True
+    breaks: bool = False
+
+    def begin(self, batch: Batch, pushed: batches.Pushed) -> bool | None:
+        if self.breaks:
+            raise ZeroDivisionError
+        names = [sent.body.decode() for sent in batch.freeze()]
+        self.pushes.append(names)
+        batch.journey = Left()  # type: ignore[assignment]
+        if not self.answers:
+            batch.set_result(YES)
+            return True
+        batch.abandon = partial(self.abandoned.append, names)
+        self.running.append((batch, pushed))
+        return False
+
+    def end(self, outcome: Outcome = YES, *, again: bool | Exception = False) -> None:
+        batch, pushed = self.running.pop(0)
+        if again is False:
+            batch.set_result(outcome)
+        pushed(batch, again)
+
+    def line(self, transport: Network, there: Destination, **limits: Any) -> Queue:
+        limited = BatchLimits(events=100, **limits)
+        return Queue(there.push, NAMES, limited, transport.start, begin=self.begin)
+
+
+async def alone(line: Queue, there: Begun) -> None:
+    """Send an event by itself, so that the next one need not wait for company."""
+    task = sending(line, "alone")
+    await until(lambda: bool(there.running))
+    there.end()
+    await task
+    there.pushes.clear()
+
+
+def test_a_lone_event_leaves_in_the_turn_of_its_caller() -> None:
+    """Where events come one at a time, no other turn of the loop is waited for."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there)
+        await alone(line, begun)
+        group = line.put((payload("a"),), Deadline.within(10))
+        assert begun.pushes == [["a"]]
+        begun.end()
+        assert group.outcomes() == [YES]
+        assert not line.is_busy
+
+    run(work)
+
+
+def test_an_answer_starts_the_next_push(patient: None) -> None:
+    """What has come meanwhile leaves in the very call that ends the push before it."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there)
+        await alone(line, begun)
+        tasks = [sending(line, name) for name in "abc"]
+        await settled()
+        assert begun.pushes == [["a"]]
+        begun.end()
+        assert begun.pushes == [["a"], ["b", "c"]]
+        begun.end()
+        assert await asyncio.gather(*tasks) == [YES] * 3
+
+    run(work)
+
+
+def test_a_push_that_is_over_at_once() -> None:
+    """Writes without an answer settle their events before anybody waits."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun(answers=False)
+        line = begun.line(transport, there)
+        assert await asyncio.gather(*(sending(line, name) for name in "ab")) == [YES] * 2
+        assert begun.pushes == [["a", "b"]]
+        assert not line.is_busy
+
+    run(work)
+
+
+def test_a_refused_push_goes_again_in_parts() -> None:
+    """The events of a batch that is to be split leave by themselves."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there)
+        tasks = [sending(line, name) for name in "ab"]
+        await until(lambda: bool(begun.running))
+        begun.end(again=True)
+        begun.end(NO)
+        begun.end(YES)
+        assert await asyncio.gather(*tasks) == [NO, YES]
+        assert begun.pushes == [["a", "b"], ["a"], ["b"]]
+
+    run(work)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["when it begins", "when it is over"])
+def test_a_bug_in_a_push_without_a_task(late: bool) -> None:
+    """It is raised where the events are awaited, and the line goes on."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun(breaks=not late)
+        line = begun.line(transport, there)
+        task = sending(line, "a")
+        if late:
+            await until(lambda: bool(begun.running))
+            begun.end(again=ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await task
+        begun.breaks = False
+        await alone(line, begun)
+        assert not line.is_busy
+
+    run(work)
+
+
+def test_a_push_that_nobody_waits_for_is_abandoned() -> None:
+    """The last of its events to be cancelled ends it, and what waits behind it leaves."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there, pushes=1)
+        tasks = [sending(line, name) for name in "ab"]
+        await until(lambda: bool(begun.running))
+        behind = sending(line, "c")
+        await settled()
+        tasks[0].cancel()
+        await settled()
+        assert begun.abandoned == []
+        tasks[1].cancel()
+        await settled()
+        assert begun.abandoned == [["a", "b"]]
+        assert begun.pushes == [["a", "b"], ["c"]]
+        begun.running.pop(0)
+        begun.end()
+        assert await behind == YES
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(work)
+
+
+def test_a_late_push_is_abandoned() -> None:
+    """Once the deadline of all its events is over."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there)
+        outcome = await sending(line, "a", timeout_s=0.05)
+        assert isinstance(outcome.failure().problem, OutcomeUnknown)
+        assert begun.abandoned == [["a"]]
+        assert not line.is_busy
+
+    run(work)

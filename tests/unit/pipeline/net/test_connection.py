@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from sonda.pipeline.net.connection import Attempt, Connection
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection
 from tests.support.mock_stream import MockSocket
 
 
@@ -59,13 +60,13 @@ def test_an_attempt_counts_its_own_bytes() -> None:
         await stream.send(b"before")
         attempt = Attempt()
         assert (attempt.reached, attempt.connected, attempt.sent_bytes) == (False, False, 0)
-        attempt.attach(stream)
+        attempt.attach(stream.socket, reused=stream.reused)
         assert (attempt.reached, attempt.connected, attempt.left) == (True, True, False)
         await stream.send(b"mine")
         assert attempt.left
         assert attempt.sent_bytes == len(b"mine")
         assert not attempt.reused
-        stream.reused = True
+        attempt.attach(stream.socket, reused=True)
         assert attempt.reused
 
     asyncio.run(main())

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.connection import Attempt, Connection
+from sonda.pipeline.delivery import Attempt
+from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.net.http1 import HttpRequest, Resource, _exchange
 from sonda.pipeline.net.http1_response import BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey
@@ -39,7 +40,7 @@ class AnswersWhenAsked(MockSocket):
 def fresh(sock: MockSocket) -> tuple[Connection, Attempt]:
     """Return a connection that carries its first event, and that event's try."""
     stream, attempt = Connection(sock), Attempt()
-    attempt.attach(stream)
+    attempt.attach(stream.socket, reused=stream.reused)
     return stream, attempt
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net import pool as pools
-from sonda.pipeline.net.connection import Attempt, Connection
+from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.net.pool import HANG_UP_S, IDLE_S, ConnectionKey, ConnectionPool, HangUps
 from sonda.pipeline.net.resolve import Destinations
 from sonda.pipeline.values.addresses import Address

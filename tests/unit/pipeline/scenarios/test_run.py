@@ -205,6 +205,37 @@ def test_a_full_window_makes_no_small_pushes(monkeypatch: pytest.MonkeyPatch) ->
     assert set(sizes[6:-1]) == {1000}
 
 
+def test_a_sink_at_half_the_rate_for_a_while() -> None:
+    """The lag grows by half a second a second; then all is worked off, and no more is in flight."""
+    seen: list[tuple[float, int]] = []
+    turn = asyncio.Lock()
+    began_s = 0.0
+
+    async def half(ticks: Sequence[int]) -> dict[int, Problem]:
+        async with turn:
+            if asyncio.get_running_loop().time() < began_s + 20:
+                await asyncio.sleep(len(ticks) / 50)
+        return {}
+
+    async def during(run: Run) -> None:
+        nonlocal began_s
+        began_s = asyncio.get_running_loop().time()
+        for _ in range(39):
+            await asyncio.sleep(0.5)
+            progress = run.progress
+            seen.append((progress.entries[0].lag_s, progress.ledger.in_flight))
+
+    sender = FakeSender(half)
+    limits = RunLimits(window=40)
+    report = _run(sender, during=during, limits=limits, rate=100, duration="22s")
+    assert report.ledger.delivered == 2200
+    lags = [lag_s for lag_s, _ in seen]
+    assert all(later >= earlier - 0.5 for earlier, later in pairwise(lags))
+    assert lags[-1] == pytest.approx(10, abs=1)
+    assert max(in_flight for _, in_flight in seen) <= 40
+    assert report.outcome is Outcome.COMPLETED
+
+
 def test_what_never_left_is_tried_again_until_it_does() -> None:
     """No connection is no verdict: events stay in flight, and waits double up to five seconds."""
     up_at_s = 1040.0

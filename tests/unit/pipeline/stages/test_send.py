@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.interruption import explain, what_became
 from sonda.pipeline.model import Ack, Confirmed, ValidatedEvent
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
-from sonda.pipeline.stages.flush import flush, receipt_of
+from sonda.pipeline.stages.send import flush, receipt_of
 from tests.support.events import record
 
 ORDER = cast(
