@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from returns.result import Failure
 
 from sonda.pipeline.schemas.registry import PLUGINS
 
@@ -54,6 +55,7 @@ def named_destinations(
 ) -> Mapping[str, KnownDestination]:
     """Return the destinations of `sonda.toml` that the scenario names; raises click's `UsageError`."""
     from sonda.cli.addressing import address
+    from sonda.cli.config_file import find_destination
     from sonda.cli.destinations import Options, default_encoder, named_destination
     from sonda.pipeline.scenarios.compile import KnownDestination
 
@@ -63,6 +65,8 @@ def named_destinations(
     options = Options(config=config)
     found: dict[str, KnownDestination] = {}
     for name in sorted(names):
+        if isinstance(known := find_destination(name, config), Failure):
+            raise click.UsageError(f"destination: {known.failure().rstrip()}")
         destination = named_destination(name, options)
         addressed = address({}, destination, options)
         secrets.update(addressed.secrets)

@@ -113,8 +113,8 @@ def test_nothing_is_wider_than_the_screen(
         assert 0 < verdict["y"] < height
 
 
-def test_a_scenario_is_planned_started_watched_and_stopped(page: Page) -> None:
-    """By the keyboard alone: the plan is drawn, the ledger moves, and the run stops."""
+def test_a_scenario_is_planned_started_watched_paused_and_stopped(page: Page) -> None:
+    """By the keyboard alone: the plan is drawn, the ledger moves, the run pauses, goes on and stops."""
     with serving(*GRACELESS) as server:
         opened(page, server)
         page.locator("#tab-send").press("ArrowRight")
@@ -134,7 +134,11 @@ def test_a_scenario_is_planned_started_watched_and_stopped(page: Page) -> None:
         page.locator("#start").press("Enter")
         page.locator("#runs .run", has_text="delivered").wait_for()
         page.locator("#runs .run", has_text="events/s, lag 0.").wait_for()
-        page.locator("#runs button").first.press("Enter")
+        page.get_by_role("button", name="Pause").press("Enter")
+        page.locator("#runs .state", has_text="running, paused").wait_for()
+        page.get_by_role("button", name="Go on").press("Enter")
+        page.locator("#runs .state").filter(has_not_text="paused").wait_for()
+        page.get_by_role("button", name="Stop").press("Enter")
         page.locator("#runs .state", has_text="stopped").wait_for()
         page.locator("#document").fill("{nonsense: 1}")
         page.locator("#start").press("Enter")

@@ -123,7 +123,11 @@ def test_variables_stand_in_files() -> None:
         (SMALL, ["--drain", "6m"], "at most 5m"),
         (SMALL, ["--to", "nowhere"], "there is no destination 'nowhere'"),
         (SMALL, ["--dry-run", "--failed", "x"], "--failed goes without --dry-run"),
-        (SMALL.replace("rate: 200", "destination: lost, rate: 1"), [], "there is no destination"),
+        (
+            SMALL.replace("rate: 200", "destination: lost, rate: 1"),
+            [],
+            "Error: destination: there is no destination 'lost'",
+        ),
     ],
 )
 def test_mistakes(text: str, args: list[str], says: str, tmp_path: Path) -> None:

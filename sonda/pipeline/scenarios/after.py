@@ -26,6 +26,7 @@ from sonda.pipeline.schemas.remedies import did_you_mean
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.timestamps import LATEST_NS
 
+_MOST_SHOWN: Final = 10  # entries of a cycle
 _OPERATORS: Final[Mapping[str, Callable[[Fraction, Fraction], bool]]] = {"<": lt, ">": gt}
 _SOLVED: Final = (
     "flap, saturation, leak, degradation, spike_event, sequence, sawtooth, step and spike"
@@ -199,7 +200,10 @@ class AfterResolver:
         return by_id.get(ref, -1)
 
     def _cycle(self, chain: Sequence[int]) -> None:
-        names = " after ".join(self.entries[place].id for place in chain)
+        shown = [self.entries[place].id for place in chain]
+        if len(shown) > _MOST_SHOWN:
+            shown[_MOST_SHOWN - 1 : -1] = ["…"]
+        names = " after ".join(shown)
         reason = f"is a cycle ({names}): one of them has to start by itself"
         self.issues.value(self._path(chain[0]), reason)
 

@@ -20,7 +20,7 @@ from sonda.pipeline.scenarios.csv_table import (
     read_numbers,
 )
 from sonda.pipeline.scenarios.generators import Generator
-from sonda.pipeline.scenarios.limits import MOST_RATE
+from sonda.pipeline.scenarios.limits import MOST_RATE, MOST_SERIES
 from sonda.pipeline.scenarios.numbers import fraction, seconds
 from sonda.pipeline.scenarios.reading import Path
 from sonda.pipeline.scenarios.structure import Issues, Piece, Replay
@@ -69,6 +69,8 @@ class ReplayReader:
 
     issues: Issues
     open_text: OpenText
+    columns: int = 0
+    """How many columns became entries so far."""
 
     def expand(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Return the pieces, one for each column where an entry replays a file."""
@@ -77,6 +79,8 @@ class ReplayReader:
     def _expanded(self, piece: Piece) -> Sequence[Piece]:
         if not piece.is_sound or not is_replay(piece.written):
             return [piece]
+        if self.columns > MOST_SERIES:  # which was said: there is nothing to read any more
+            return [replace(piece, is_sound=False)]
         kind = "log_generator" if piece.written["signal_type"] == "logs" else "generator"
         where = (*piece.path, kind)
         written = piece.written[kind]
@@ -117,6 +121,9 @@ class ReplayReader:
     def _columns(self, piece: Piece, rows: Rows, where: Path) -> Sequence[Piece]:
         written, before = piece.written, len(self.issues.values)
         columns = _metric_columns(rows, written["generator"], written["name"])
+        self.columns += len(columns)
+        if self.columns > MOST_SERIES:
+            raise Unreadable(f"its columns make more than {MOST_SERIES:,} series: choose some")
         for number, one in enumerate(written["generator"].get("columns", ())):
             if one.get("labels"):
                 at = (*where, "columns", number, "labels")

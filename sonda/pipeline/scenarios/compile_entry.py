@@ -171,6 +171,7 @@ class EntryCompiler:
         """Read the labels; the series they make are counted before any is made."""
         dynamic: list[DynamicLabel] = []
         known: set[str] = set()
+        together = 1
         for place, label in enumerate(piece.written.get("dynamic_labels", ())):
             where = (*piece.path, "dynamic_labels", place, "key")
             key, values = label["key"], tuple(label.get("values", ()))
@@ -184,7 +185,8 @@ class EntryCompiler:
             known.add(key)
             count = len(values) or int(label["cardinality"])
             dynamic.append(DynamicLabel(key, count, values, label.get("prefix", f"{key}_")))
-            if lcm(*(one.count for one in dynamic)) > MOST_SERIES:
+            together = lcm(together, count)
+            if together > MOST_SERIES:
                 self.issues.value(
                     (*piece.path, "dynamic_labels"), f"make more than {MOST_SERIES:,} series"
                 )

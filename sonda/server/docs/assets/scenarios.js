@@ -39,6 +39,11 @@ async function call(method, path, options = {}) {
   }
 }
 
+const change = (id, body) => call("PATCH", `scenarios/${id}`, {
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
 async function post(dryRun) {
   const text = $("document").value;
   remember("scenario", text);
@@ -95,7 +100,7 @@ function curve(kind, unit, numbers, until) {
 
 const short = (number) => Number(number.toPrecision(4)).toLocaleString();
 
-/** Show the newest runs, each with its ledger as one bar, and a button that stops it. */
+/** Show the newest runs, each with its ledger as one bar, and buttons that pause and stop it. */
 async function look() {
   const { ok, answer } = await call("GET", "scenarios?limit=10");
   if (!ok) {
@@ -104,11 +109,11 @@ async function look() {
   }
   const active = answer.scenarios.filter(({ state }) => state !== "finished");
   const details = await Promise.all(active.map(({ id }) => call("GET", `scenarios/${id}`)));
-  const paces = new Map(details.filter(({ ok: found }) => found).map(({ answer: run }) => [run.id, pace(run)]));
+  const known = new Map(details.filter(({ ok: found }) => found).map(({ answer: run }) => [run.id, run]));
   const focused = document.activeElement?.id;
-  $("runs").replaceChildren(...answer.scenarios.map((one) => run(one, paces.get(one.id))));
+  $("runs").replaceChildren(...answer.scenarios.map((one) => run(one, known.get(one.id))));
   if (!answer.scenarios.length) $("runs").replaceChildren(make("li", { className: "help" }, "None yet."));
-  if (focused?.startsWith("stop-")) $(focused)?.focus();
+  if (/^(stop|pause)-/.test(focused ?? "")) $(focused)?.focus();
 }
 
 /** How fast a run is, and how far behind its plan: the sum of the rates, and the longest lag. */
@@ -118,7 +123,13 @@ function pace({ scenarios: entries }) {
   return `${short(rate)} events/s, lag ${lag.toFixed(2)} s`;
 }
 
-function run({ id, name, state, outcome, ledger, degraded }, pace) {
+/** Whether nothing of a run is scheduled until somebody lets it go on. */
+function isPaused({ scenarios: entries }) {
+  const going = entries.filter(({ state }) => state !== "finished");
+  return going.length > 0 && going.every(({ segments }) => segments?.at(-1).paused);
+}
+
+function run({ id, name, state, outcome, ledger, degraded }, detail) {
   const whole = ledger.planned ?? ledger.due;
   const segments = COLUMNS.filter((column) => ledger[column]);
   const bar = make("div", { className: "ledger", role: "img", "aria-label": segments.map((column) => `${column.replace("_", " ")} ${ledger[column]}`).join(", ") });
@@ -129,8 +140,12 @@ function run({ id, name, state, outcome, ledger, degraded }, pace) {
   }
   const words = segments.map((column) => `${column.replace("_", " ")} ${ledger[column].toLocaleString()}`).join(" · ");
   const stop = async (e) => { e.target.disabled = true; await call("DELETE", `scenarios/${id}`); look(); };
+  const paused = detail !== undefined && isPaused(detail);
+  const pause = async (e) => { e.target.disabled = true; await change(id, { paused: !paused }); look(); };
+  const said = [outcome ?? state, paused && "paused", degraded && "degraded"].filter(Boolean).join(", ");
   return make("li", { className: "run" },
-    make("div", { className: "bar" }, make("h3", {}, name), make("span", { className: "state" }, `${outcome ?? state}${degraded ? ", degraded" : ""}`),
+    make("div", { className: "bar" }, make("h3", {}, name), make("span", { className: "state" }, said),
+      state === "running" && detail ? make("button", { type: "button", className: "quiet", id: `pause-${id}`, onclick: pause }, paused ? "Go on" : "Pause") : null,
       state === "finished" ? null : make("button", { type: "button", className: "quiet", id: `stop-${id}`, onclick: stop }, "Stop")),
-    bar, make("p", { className: "help" }, [words || "nothing is due yet", pace].filter(Boolean).join(" · ")));
+    bar, make("p", { className: "help" }, [words || "nothing is due yet", detail && pace(detail)].filter(Boolean).join(" · ")));
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from math import lcm
 from typing import Any
 
 import pytest
@@ -76,3 +77,58 @@ def test_a_year_at_a_thousand_a_second_is_a_plan_like_any_other() -> None:
     last = plan.event(plan.planned - 1)
     assert plan.schedule.ticks_before(plan.schedule.due(plan.planned - 1)) == plan.planned - 1
     assert last.time_ns - plan.start_ns == (8759 * 3600 + 53 * 60) * 10**9 - 10**6
+
+
+def test_thousands_of_dynamic_labels_take_no_squared_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is put together with what those before it have come to."""
+    looked_at = 0
+
+    def counted(*numbers: int) -> int:
+        nonlocal looked_at
+        looked_at += len(numbers)
+        return lcm(*numbers)
+
+    monkeypatch.setattr("sonda.pipeline.scenarios.compile_entry.lcm", counted)
+    labels = [{"key": f"k{number}", "cardinality": 2} for number in range(2000)]
+    assert compiled(metric(dynamic_labels=labels)).unwrap().entries[0].labels.count == 2
+    assert looked_at <= 2 * len(labels)
+
+
+def test_columns_of_rows_are_counted_before_they_are_read() -> None:
+    """A document of a mebibyte could make more than a hundred thousand entries."""
+    rows = {"type": "csv_replay", "csv": "t" + ",v" * 200 + "\n1" + ",x" * 200 + "\n"}
+    entry = metric(rate=None, generator=rows)
+    problem = str(compiled({"scenarios": [entry] * 900}).failure())
+    assert "scenarios[0].generator.csv: row 2, column 2" in problem
+    assert "scenarios[50].generator.csv: its columns make more than 10,000 series" in str(
+        compiled(
+            {
+                "scenarios": [
+                    metric(
+                        rate=None,
+                        generator={
+                            **rows,
+                            "csv": rows["csv"].replace("x", "1") + "2" + ",1" * 200 + "\n",
+                        },
+                    )
+                ]
+                * 900
+            }
+        ).failure()
+    )
+
+
+def test_a_long_cycle_is_named_in_short() -> None:
+    """Of a thousand entries that wait for one another the first few, and the last."""
+    entries = [
+        metric(
+            id=f"e{number}",
+            name=f"n{number}",
+            generator={"type": "flap"},
+            after={"ref": f"e{(number + 1) % 1000}", "op": "<", "value": 1},
+        )
+        for number in range(1000)
+    ]
+    problem = str(compiled({"scenarios": entries}).failure())
+    assert "is a cycle (e0 after e1 after e2" in problem
+    assert len(problem) < 500
