@@ -92,7 +92,7 @@ bench: $(READY) ## measure what an acknowledgement costs; some: make bench ROWS=
 
 profile: $(READY) ## draw where a server's time goes into build/profile.html: make profile ROW=loki
 	@mkdir -p build
-	BENCH_PROFILE=$(CURDIR)/build/profile.html $(BIN)/python -m bench --rows $(or $(ROW),loki) --quick --clients 64
+	BENCH_PROFILE=$(CURDIR)/build/profile.html $(BIN)/python -m bench --row $(or $(ROW),loki) --quick --clients 64
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

@@ -44,11 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = _plan(options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started is ended
     run = Run(plan)
-    is_whole = not options.rows and plan == Plan()
+    is_whole = not (options.row or options.rows) and plan == Plan()
     try:
         with TemporaryDirectory(prefix="sonda-bench-") as folder:
             names = QUICK_NAMES if options.quick else NAMES
-            run.measure(options.rows or names, Path(folder))
+            run.measure(options.row or options.rows or names, Path(folder))
     except KeyboardInterrupt:
         say("interrupted: what has been measured is shown")
         is_whole = False
@@ -94,7 +94,8 @@ class Run:
             self._measure_rows(names, folder)
         for program in PROGRAMS:
             if program.name in names:
-                printed = run_program(program, is_quick=self._plan.is_quick)
+                is_quick = self._plan.seconds < Plan().seconds
+                printed = run_program(program, is_quick=is_quick)
                 self._programs[program.title] = printed
         if MEMORY in names:
             self._memory = _attempt(MEMORY, partial(measure_memory, folder / MEMORY))
@@ -146,10 +147,15 @@ def _parser() -> ArgumentParser:
         help=f"only these, separated by commas ({', '.join(NAMES)}); a name takes in what follows "
         "it behind a slash",
     )
+    parser.add_argument("--row", nargs=1, choices=NAMES, metavar="ROW", help="only this one")
     parser.add_argument(
-        "--quick", action="store_true", help="one round of a second, in under 5 minutes"
+        "--quick", action="store_true", help="one round of a second, in under 10 minutes"
     )
-    parser.add_argument("--seconds", type=int, help="per measurement")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        help="per measurement; with 1, in place of 5, all is done in a quarter of an hour",
+    )
     parser.add_argument("--rounds", type=int, help="of which the median is shown")
     parser.add_argument("--clients", type=_numbers, help="how many at a time, as in 1,16,64")
     parser.add_argument("--workers", type=int, default=1, help="processes that serve")

@@ -30,8 +30,8 @@ CANNOT: Final = (400, 422)  # a sink of which it knows nothing, or whose extra i
 class Plan:
     """How long and how often each measurement is made."""
 
-    clients: tuple[int, ...] = (1, 16, 64)
-    seconds: int = 2
+    clients: tuple[int, ...] = (1, 64)
+    seconds: int = 5
     rounds: int = 3
     warm_up_s: int = 1
     workers: int = 1

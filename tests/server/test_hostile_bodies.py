@@ -6,68 +6,23 @@ The bounds are generous, for a busy machine; what they are to catch was ten time
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.server.test_server import post
-from tests.support.bodies import LOG, METRIC, changed
+from tests.support.hostile_bodies import HOSTILE_BODIES
 from tests.support.serving import Serving, serving
 
 AT_ONCE: Final = 6
 LAG_S: Final = 5.0
 GROWTH_BYTES: Final = 300 * 1024 * 1024
 DETAIL_BYTES: Final = 64 * 1024
-SIZE: Final = 900_000
 HEALTH: Final = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def tcp(address: str) -> dict[str, Any]:
-    """Return a body whose sink has this address."""
-    return changed(LOG, sink={"type": "tcp", "address": address})
-
-
-def http(**options: Any) -> dict[str, Any]:
-    """Return a body whose sink is http_push with these options."""
-    return changed(LOG, sink={"type": "http_push", "url": "http://127.0.0.1:1", **options})
-
-
-BODIES: Final[dict[str, Any]] = {
-    "labels that are numbers": changed(LOG, labels={f"l{n}": n for n in range(70_000)}),
-    "labels with bad names": changed(LOG, labels={f"a-{n}": "x" for n in range(70_000)}),
-    "fields that are lists": changed(LOG, log__fields={f"f{n}": [] for n in range(70_000)}),
-    "unknown fields": {**LOG, **{f"u{n}": 1 for n in range(70_000)}},
-    "a long unknown field": {**LOG, "u" * SIZE: 1},
-    "a long path": changed(LOG, sink={"type": "file", "path": "a/" * (SIZE // 2)}),
-    "an IPv6 address": tcp(f"[{'1:' * (SIZE // 2)}]:1"),
-    "an address": tcp("a" * SIZE),
-    "a long label": tcp(".".join(["a" * 63] * (SIZE // 64)) + ":1"),
-    "a URL": http(url="http://" + "a." * (SIZE // 2)),
-    "userinfo": http(url="http://" + "a:" * (SIZE // 2) + "@x"),
-    "headers": http(headers={f"h {n}": "x" for n in range(60_000)}),
-    "a long duration": http(timeout="9" * SIZE + "h"),
-    "retry": http(retry={f"r{n}": n for n in range(60_000)}),
-    "brokers": changed(LOG, sink={"type": "kafka", "brokers": "a:b," * (SIZE // 4), "topic": "t"}),
-    "a timestamp": {**LOG, "timestamp": "1" * SIZE},
-    "a severity": changed(LOG, log__severity="w" * SIZE),
-    "a metric name": changed(METRIC, metric__name="1" * SIZE),
-}
-RAW: Final = {
-    "brackets": b"[" * SIZE,
-    "braces": b'{"a":' * (SIZE // 5),
-    "digits": b'{"signal_type":' + b"9" * SIZE + b"}",
-    "exponents": b"[" + b"1e999," * (SIZE // 6) + b"1]",
-    "escapes": b'{"signal_type":"' + b"\\u0000" * (SIZE // 6) + b'"}',
-    "surrogates": b'{"signal_type":"' + b"\\ud800" * (SIZE // 6) + b'"}',
-    "equal names": b"{" + b'"a":1,' * (SIZE // 6) + b'"a":1}',
-    "blanks": b" " * SIZE + b"{",
-    "no UTF-8": b'{"signal_type":"' + b"\xff" * SIZE + b'"}',
-}
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +61,10 @@ async def probe(server: Serving, slowest_s: list[float]) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("name", [*BODIES, *RAW])
+@pytest.mark.parametrize("name", HOSTILE_BODIES)
 def test_a_hostile_body_harms_nobody_else(name: str, server: Serving) -> None:
     """It is refused in few words, while the health is answered and memory hardly grows."""
-    body = RAW[name] if name in RAW else json.dumps(BODIES[name], separators=(",", ":")).encode()
+    body = HOSTILE_BODIES[name]
     assert len(body) < 1_048_576
 
     async def attack() -> tuple[list[bytes], float]:

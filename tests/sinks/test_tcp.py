@@ -40,7 +40,7 @@ from tests.support.destinations import (
 from tests.support.faulty import Certificates, Peer, Script, faulty, make_certificates
 
 HANDED_OFF: Final = Success(Receipt("logs", Confirmed.HANDED_OFF, TIME_NS, 1, 0))
-LARGE: Final = "ä" * 2_500_000
+LARGE: Final = "ä" + "x" * 5_000_000  # more bytes than characters
 """A message of 5 MB, more than the kernel's buffers of both sides take."""
 AT_ONCE: Final = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1ms"}
 

@@ -95,7 +95,9 @@ def test_docstrings_are_technical_english(modules: dict[str, ast.Module]) -> Non
         (path, text)
         for path, module in modules.items()
         for node in (module, *named(module))
-        if re.match(r"(?:Give|Say|Tell|Have)s?\b", text := ast.get_docstring(node) or "")
+        if re.match(
+            r"\s*(?:Give|Say|Tell|Have)s?\b", text := ast.get_docstring(node, clean=False) or ""
+        )
     ] == []
 
 

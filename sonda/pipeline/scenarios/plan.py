@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from heapq import merge
-from itertools import count as counting
 from math import lcm
 from typing import Any, Final, Literal, TypeAlias
 
@@ -29,6 +28,7 @@ from sonda.pipeline.scenarios.spikes import Spikes, count_series, spiked_sets
 from sonda.pipeline.scenarios.states import Shard
 from sonda.pipeline.scenarios.timing import Timing
 from sonda.pipeline.scenarios.values import Values
+from sonda.pipeline.values.timestamps import LATEST_NS, rfc3339
 
 _CHUNK: Final = 256
 _MOST_CACHED: Final = 10_000  # label sets: as many as a document may have series
@@ -268,9 +268,11 @@ class Entry:
             ]
         return labels
 
-    def ticks(self) -> Iterator[int]:
-        """Yield every tick."""
-        return iter(counting() if self.planned is None else range(self.planned))
+    def has(self, tick: int) -> bool:
+        """Return whether there is such a tick; without an end, as long as its stamp can be written."""
+        if tick < 0 or self.planned is not None:
+            return 0 <= tick < (self.planned or 0)
+        return self.start_ns + ceil_ns(self.schedule.due(tick)) <= LATEST_NS
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,7 @@ class Scenario:
     def event(self, entry: str, tick: int) -> Event:
         """Return one event; raises `KeyError` for an unknown entry, `IndexError` for no such tick."""
         found = self.entry(entry)
-        if tick < 0 or (found.planned is not None and tick >= found.planned):
+        if not found.has(tick):
             raise IndexError(f"entry {entry!r} has no tick {tick}")
         return public(found.event(tick), found)
 
@@ -336,8 +338,6 @@ class Scenario:
 def public(event: Event, entry: Entry) -> Event:
     """Return an event as the library hands it out: with its encoder and sink, as they are written."""
     from msgspec.structs import replace as with_fields
-
-    from sonda.pipeline.values.timestamps import rfc3339
 
     route = entry.route
     return with_fields(

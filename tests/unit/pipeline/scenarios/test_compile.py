@@ -314,6 +314,15 @@ def test_events_come_in_the_order_in_which_they_are_due() -> None:
         found.event("nobody", 0)
 
 
+def test_an_entry_without_an_end_has_the_ticks_whose_stamps_can_be_written() -> None:
+    """The last is due in 2262; what is due later is no tick, as after an end."""
+    [entry] = (plan := compiled(metric()).unwrap()).entries
+    last = (2**63 - 1 - entry.start_ns) // 10**9
+    assert plan.event("cpu", last).time_ns // 10**9 == (2**63 - 1) // 10**9
+    with pytest.raises(IndexError, match=f"has no tick {last + 1}"):
+        plan.event("cpu", last + 1)
+
+
 def test_a_wrong_default_is_not_a_missing_one() -> None:
     """What is wrong in `defaults` is said once, and nothing follows from it."""
     tree = {"defaults": {"rate": 0, "count": 2}, "scenarios": [metric(rate=None)]}

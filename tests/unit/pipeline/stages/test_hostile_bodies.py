@@ -172,6 +172,7 @@ COUNTED: Final = {name for name, _ in many()} - {
 """Bodies of which what is not listed is counted."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, _ in chain(many(), long(), raw())])
 def test_a_refusal_is_bounded(name: str) -> None:
     """It lists at most 20 issues and counts the rest, quotes little, and takes little memory."""
