@@ -23,7 +23,7 @@ from sonda.observe.metrics import Metrics
 from sonda.observe.record import EVENT_STATUSES
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
 from sonda.resources.errors import DELIVERY, Rejected, requested_form
-from sonda.resources.request import Message, Receive
+from sonda.resources.request import BODY_IS_WHOLE, Message, Receive
 from sonda.server.host_check import HostCheck
 
 Scope: TypeAlias = dict[str, Any]
@@ -173,7 +173,8 @@ class _Request:
 
     async def receive(self) -> Message:
         """Receive a message; raise `Rejected` where the body is not taken."""
-        self._reader = asyncio.current_task()
+        if not self._scope.get(BODY_IS_WHOLE, False):  # else nobody turns it away meanwhile
+            self._reader = asyncio.current_task()
         try:
             message = await self._receive()
         except asyncio.CancelledError:

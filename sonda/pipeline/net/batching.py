@@ -75,10 +75,13 @@ class Queue:
         self._entries: deque[Entry] = deque()
         self._order = order or (StreamOrder() if limits.one_each else None)
         self._pushes = 0
+        self._loop: (
+            asyncio.AbstractEventLoop
+        )  # asked for once an event: before 3.12 by a system call
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
-        self._expiry = Expiry(self._expire_late)
+        self._expiry = Expiry(self, Queue._expire_late)
         self._has_company = True  # whether events have been coming together, as far as is known
 
     @property
@@ -112,6 +115,7 @@ class Queue:
         Where events have been coming together, that is left to the end of this turn of the loop.
         """
         group = Group(payloads, deadline, self._limits.stream_of if self._order else None)
+        self._loop = group.done.get_loop()
         self._entries.extend(group.entries)
         if self._has_company or self._pushes:
             self.start_if_due()
@@ -201,7 +205,7 @@ class Queue:
         """Begin a push if there is work and none is under way, or those under way are slow."""
         if not self._entries or self._pushes == (self._limits.pushes or PUSHES_IN_FLIGHT):
             return
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         early_s = self._began_s + SLOW_S - loop.time() if self._pushes else 0.0
         if early_s <= 0.0:
             self._began_s = loop.time()
@@ -217,7 +221,7 @@ class Queue:
     def _go_on(self) -> None:
         """Push as long as there is work that needs no wait; what does gets a task, or is called back."""
         while batch := self._take():
-            self._began_s = asyncio.get_running_loop().time()
+            self._began_s = self._loop.time()
             self.start_if_due()  # for what had no room in this batch
             try:
                 is_over = None if self._begin is None else self._begin(batch, self._pushed)

@@ -94,9 +94,10 @@ class ConnectionPool:
         self._doors = doors
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
-        self._expiry = Expiry(self._retire_idle)
+        self._expiry = Expiry(self, ConnectionPool._retire_idle)
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
+        self._loop: asyncio.AbstractEventLoop  # of those who use it
         self.timeouts = Timeouts()  # of whoever uses a connection
 
     async def use(
@@ -113,6 +114,7 @@ class ConnectionPool:
         byte has left is replaced by a fresh one, once. The connection is kept afterwards, unless
         *step* fails or closes it.
         """
+        self._loop = asyncio.get_running_loop()
         destination = self._destinations.get(route)
         if destination is None:
             destination = self._destinations[route] = _Destination()
@@ -222,7 +224,7 @@ class ConnectionPool:
         if self._hang_ups.since_s and self._hang_ups.is_recent(route):
             self._close_gently(stream)
             return
-        stream.idle_since_s = asyncio.get_running_loop().time()
+        stream.idle_since_s = self._loop.time()
         stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
         destination.idle[stream] = None
         self._idle[stream] = route
