@@ -18,7 +18,7 @@ import cramjam
 import grpc
 import pytest
 
-from bench import direct, load, processes
+from bench import direct, load, processes, visible
 from bench.load import BenchError, Load, Request, parse, post
 from bench.measure import Cell, Echo, Plan, Result, measure
 from bench.programs import run
@@ -301,6 +301,29 @@ def test_the_page_tells_what_it_stands_on() -> None:
     assert events_table(figures) in page
     assert "**not met**" not in page
     assert page.endswith("- Python: 3.11.7\n")
+
+
+def test_what_was_seen_is_shown_and_what_was_not_is_counted() -> None:
+    """There is no percentile of a single event."""
+    some = visible.Visible([*map(float, range(1, 101))], unseen=2)
+    assert visible.row("loki", some) == ("loki", "50.5 ms", "100.0 ms", "100 of 102")
+    assert visible.row("loki", visible.Visible([7.0], unseen=1)) == ("loki", "", "", "1 of 2")
+    page = visible.page(table(visible.COLUMNS, [visible.row("loki", some)]), [("Python", "3.11")])
+    assert "| loki        | 50.5 ms | 100.0 ms |" in page
+    assert "3 rounds of 100 events" in page
+    assert "load average of 1, 5 and 15 minutes" in page
+
+
+def test_the_document_shows_the_times_that_were_measured() -> None:
+    """Those of `VISIBLE.md`, to the letter; each destination that can be asked has a row there."""
+    shown = "\n".join(
+        line for line in visible.PAGE.read_text("utf-8").splitlines() if line.startswith("|")
+    )
+    document = visible.DOCUMENT.read_text("utf-8")
+    assert visible.with_table(document, shown) == document
+    assert f"{shown}\n\n<!-- end -->" in document
+    rows = [line.split("|")[1].strip() for line in shown.splitlines()[2:]]
+    assert rows == [*(product.name for product in visible.PRODUCTS), "file"]
 
 
 def test_every_sink_has_a_row() -> None:

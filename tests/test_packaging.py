@@ -159,6 +159,22 @@ def test_the_changelog_can_be_made() -> None:
         assert " ".join(words[:5]) in " ".join(run.stdout.split()), path.name
 
 
+def test_a_release_has_the_addresses_of_its_repository(tmp_path: Path) -> None:
+    """The workflow's own script adds them to what is built."""
+    workflow = yaml.safe_load((WORKFLOWS / "release.yml").read_text(encoding="utf-8"))
+    [step] = [one for one in workflow["jobs"]["build"]["steps"] if one.get("id") == "urls"]
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    home = "https://forge.example/team/sonda"
+    env = {"PATH": "/usr/bin:/bin", "REPOSITORY": home, "GITHUB_REF_NAME": "v1.2.3"}
+    subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]], cwd=tmp_path, env=env, check=True
+    )
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == PROJECT["project"]["name"]
+    assert project["urls"]["Source"] == home
+    assert project["urls"]["Changelog"] == f"{home}/blob/v1.2.3/CHANGELOG.md"
+
+
 def test_there_is_a_manual_page_for_each_command(tmp_path: Path) -> None:
     """With its options; that groff lays them out without a warning is tried where it is there."""
     command = [sys.executable, "-m", "tools.man_pages", str(tmp_path)]

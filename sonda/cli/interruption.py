@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: all three end what is under way early, and in order."""
+"""Ctrl-C, SIGTERM, SIGHUP and their like: each ends what is under way early, and in order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 if TYPE_CHECKING:
     import asyncio
 
-# Windows has no SIGHUP.
-SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+# Those whose default is to end a process, and that somebody sends on purpose. Windows has but two.
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 def raise_on_signals() -> None:
-    """Make SIGTERM and SIGHUP raise `KeyboardInterrupt`, as SIGINT does.
+    """Make the other signals raise `KeyboardInterrupt`, as SIGINT does.
 
     A signal that was ignored at the start, as SIGHUP is under `nohup`, stays ignored.
     """

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
+from weakref import ref
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 _MILLISECOND_S: Final = 0.001
 LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
@@ -49,13 +53,15 @@ class Expiry:
     """The one timer of many who wait, set to the deadline that ends first.
 
     *expire* ends the wait of those whose deadline is not after the loop time that it is called with,
-    and returns when the next one ends: `inf` where nobody is left.
+    and returns when the next one ends: `inf` where nobody is left. It is a method of the *owner* of
+    this object, which is not kept alive: that would be a circle, and the timer is set for seconds.
     """
 
-    __slots__ = ("_expire", "_timer", "at_s")
+    __slots__ = ("_expire", "_owner", "_timer", "at_s")
 
-    def __init__(self, expire: Callable[[float], float]) -> None:
-        self._expire = expire
+    def __init__(self, owner: T, expire: Callable[[T, float], float]) -> None:
+        self._owner = ref(owner)
+        self._expire: Callable[[Any, float], float] = expire
         self._timer: asyncio.TimerHandle | None = None
         self.at_s = inf  # when it comes, on the loop's clock
 
@@ -64,7 +70,9 @@ class Expiry:
         if at_s < self.at_s:
             self.cancel()
             self.at_s = at_s
-            self._timer = asyncio.get_running_loop().call_at(at_s, self._on_time)
+            loop = asyncio.get_running_loop()
+            # in a context of its own: that of this task has its events, which are done long before
+            self._timer = loop.call_at(at_s, self._on_time, context=Context())
 
     def cancel(self) -> None:
         """Come no more, until somebody waits again."""
@@ -74,7 +82,8 @@ class Expiry:
 
     def _on_time(self) -> None:
         self._timer, self.at_s = None, inf
-        self.until(self._expire(asyncio.get_running_loop().time() + TIMER_RESOLUTION_S))
+        if (owner := self._owner()) is not None:
+            self.until(self._expire(owner, asyncio.get_running_loop().time() + TIMER_RESOLUTION_S))
 
 
 class Limited(Protocol):
@@ -98,7 +107,7 @@ class Timeouts:
 
     def __init__(self) -> None:
         self.limits: dict[Limited, None] = {}
-        self.expiry = Expiry(self._expire)
+        self.expiry = Expiry(self, Timeouts._expire)
 
     def abandon(self) -> None:
         """End all that has not ended."""

@@ -23,11 +23,11 @@ from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.observer import Observer
-from sonda.pipeline.problems import DestinationBusy, Problem
+from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
+from sonda.pipeline.receivers import Receivers, Send, cut_off_event, unsent_events
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.send import receipt_of
 from sonda.pipeline.turns import Turns
-from sonda.pipeline.unanswered import cut_off
 
 MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
@@ -58,7 +58,7 @@ class _Chunk(Struct, frozen=True):
         except asyncio.CancelledError as exc:
             verdicts = outcomes_of_group(exc)
             if verdicts is None:
-                verdicts = [_cut_off(event, left=True) for event in self.events]
+                verdicts = [cut_off_event(event, left=True) for event in self.events]
             exc.__cause__ = InterruptedGroup(self._receipts(verdicts))
             raise
         return self._receipts(verdicts)
@@ -89,7 +89,7 @@ class _Chunk(Struct, frozen=True):
             return task.result()
         except asyncio.CancelledError as exc:
             problem = what_became(exc)
-            return _cut_off(event, left=True) if problem is None else Failure(problem)
+            return cut_off_event(event, left=True) if problem is None else Failure(problem)
 
     async def _one(
         self, event: EncodedEvent, delivery: Delivery, network: Network
@@ -110,8 +110,10 @@ class _Chunk(Struct, frozen=True):
         except asyncio.CancelledError as exc:
             running, *unsent = self.events[len(verdicts) :]
             problem = what_became(exc)
-            verdicts.append(_cut_off(running, left=True) if problem is None else Failure(problem))
-            verdicts += [_cut_off(event, left=False) for event in unsent]
+            verdicts.append(
+                cut_off_event(running, left=True) if problem is None else Failure(problem)
+            )
+            verdicts += [cut_off_event(event, left=False) for event in unsent]
             exc.__cause__ = InterruptedGroup(verdicts)
             raise
         return verdicts
@@ -124,56 +126,59 @@ class _Chunk(Struct, frozen=True):
         ]
 
 
-def _cut_off(event: EncodedEvent, *, left: bool) -> Result[Any, Problem]:
-    """Return what is known of an event that a cancellation has cut off."""
-    target, time_ns = event.order.sink.target, event.order.event.time_ns
-    return Failure(cut_off(target, f"send to {target}", left=left, time_ns=time_ns))
-
-
 async def _verdict(pending: Pending) -> Result[Ack, Problem]:
     return await pending()
 
 
-async def send_group(
+async def _send_group(
     events: Sequence[EncodedEvent],
     deliveries: Sequence[Delivery],
     network: Network,
     limiter: DestinationLimiter,
     *,
-    until_s: float | None,
+    deadlines: Deadlines,
     waits: bool,
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events of one receiver in their order; return the verdict on each, in that order.
 
-    Their deadlines begin now. Where the destination is full they wait for places
-    within it, or (*waits* is false) fail at once with `DestinationBusy`. Cancelled, the cause of the
-    cancellation has each one's outcome (`outcomes_of_group`).
+    Where the destination is full they wait for places within their deadlines, or (*waits* is false)
+    fail at once with `DestinationBusy`. Cancelled, the cause of the cancellation has each one's
+    outcome (`outcomes_of_group`).
     """
     sink = events[0].order.sink
-    deadlines = Deadlines(until_s)
-    began_ns = perf_counter_ns()
     results: list[Result[Receipt, Problem]] = []
-    for chunk in _chunks(events, deliveries, deadlines, began_ns, limiter.most):
-        until = chunk.deadline.at_s if waits else 0.0
+    for chunk in _chunks(events, deliveries, deadlines, limiter.most):
+        count, deadline = len(chunk.events), chunk.deadline
+        if waits and deadline.left_s() <= 0:
+            results += [_too_late(sink.target, deadline)] * count
+            continue
         try:
-            async with limiter.acquire(sink.destination, len(chunk.events), until) as is_free:
+            until_s = deadline.at_s if waits else 0.0
+            async with limiter.acquire(sink.destination, count, until_s) as is_free:
                 if is_free:
                     results += await chunk.send(network)
+                elif waits:
+                    results += [_too_late(sink.target, deadline)] * count
                 else:
-                    busy = DestinationBusy(sink.target, limiter.most or 0)
-                    results += [Failure(busy)] * len(chunk.events)
+                    results += [Failure(DestinationBusy(sink.target, limiter.most or 0))] * count
         except asyncio.CancelledError as exc:
             results += outcomes_of_group(exc) or []
-            results += _unsent(events[len(results) :])
+            results += unsent_events(events[len(results) :])
             exc.__cause__ = InterruptedGroup(results)
             raise
     return results
+
+
+def _too_late(target: str, deadline: Deadline) -> Result[Any, Problem]:
+    """Return what is known of an event whose deadline has ended before its turn came."""
+    return Failure(Unreachable(f"wait for its turn at {target}", f"timed out after {deadline}"))
 
 
 class Deadlines:
     """The deadlines of a group, by the timeout of each one's sink: all begin at once."""
 
     def __init__(self, until_s: float | None) -> None:
+        self.began_ns = perf_counter_ns()
         self._began_s = asyncio.get_running_loop().time()
         self._until_s = until_s
         self._known: dict[float, Deadline] = {}
@@ -190,7 +195,6 @@ def _chunks(
     events: Sequence[EncodedEvent],
     deliveries: Sequence[Delivery],
     deadlines: Deadlines,
-    began_ns: int,
     most: int | None,
 ) -> Iterator[_Chunk]:
     """Yield the events in pieces that their sink may be handed together, none of more than *most*."""
@@ -198,7 +202,8 @@ def _chunks(
     known = iter(deliveries)
     for _, alike in groupby(events, _kind_of):
         while piece := list(islice(alike, size)):
-            yield _Chunk(piece, list(islice(known, len(piece))), deadlines.of(piece[0]), began_ns)
+            of_piece = list(islice(known, len(piece)))
+            yield _Chunk(piece, of_piece, deadlines.of(piece[0]), deadlines.began_ns)
 
 
 def _kind_of(event: EncodedEvent) -> tuple[object, ...]:
@@ -207,11 +212,6 @@ def _kind_of(event: EncodedEvent) -> tuple[object, ...]:
     if sink.plugin.side_by_side:
         return sink.name, sink.timeout_s
     return sink.identity, encoder.identity, event.order.event.signal_type
-
-
-def _unsent(events: Sequence[EncodedEvent]) -> list[Result[Receipt, Problem]]:
-    """Return what is known of events that a cancellation keeps from being sent."""
-    return [_cut_off(event, left=False) for event in events]
 
 
 async def send_groups(
@@ -226,54 +226,23 @@ async def send_groups(
 ) -> list[Result[Receipt, Problem]]:
     """Deliver events of any sinks; those for one receiver go in their order, receivers side by side.
 
-    Return the verdict on each event, in the order of *events*. Cancelled, the cause of the
-    cancellation has each one's outcome (`outcomes_of_group`). *turns* are those of the work so far.
+    Return the verdict on each event, in the order of *events*. The deadlines begin now. Cancelled,
+    the cause of the cancellation has each one's outcome (`outcomes_of_group`). *turns* are those of
+    the work so far.
     """
-    places: dict[str, list[int]] = {}
-    tasks: dict[asyncio.Task[list[Result[Receipt, Problem]]], list[int]] = {}
-    cut_off: asyncio.CancelledError | None = None
+    deadlines = Deadlines(until_s)
+    send: Send = partial(
+        _send_group, network=network, limiter=limiter, deadlines=deadlines, waits=waits
+    )
+    receivers = Receivers(events, deliveries, send)
     try:
-        for place, event in enumerate(events):
-            places.setdefault(event.order.sink.receiver, []).append(place)
-            await turns.pause()
-        for of_receiver in places.values():
-            sending = send_group(
-                [events[place] for place in of_receiver],
-                [deliveries[place] for place in of_receiver],
-                network,
-                limiter,
-                until_s=until_s,
-                waits=waits,
-            )
-            tasks[asyncio.ensure_future(sending)] = of_receiver
-            await turns.pause()
-        if tasks:
-            await asyncio.wait(tasks)
+        await receivers.sort(limiter.most or MOST_AT_ONCE, turns)
+        await receivers.send()
     except asyncio.CancelledError as exc:
-        cut_off = exc
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-    results = dict(enumerate(_unsent(events))) if cut_off is not None else {}
-    for task, of_receiver in tasks.items():
-        outcomes = await _outcomes(task, [events[place] for place in of_receiver])
-        results.update(zip(of_receiver, outcomes, strict=True))
-    in_order = [results[place] for place in range(len(events))]
-    if cut_off is not None:
-        cut_off.__cause__ = InterruptedGroup(in_order)
-        raise cut_off
-    return in_order
-
-
-async def _outcomes(
-    task: asyncio.Task[list[Result[Receipt, Problem]]], events: Sequence[EncodedEvent]
-) -> Sequence[Result[Receipt, Problem]]:
-    """Return what a task has come to, which is done; a bug in it is raised."""
-    try:
-        return task.result()
-    except asyncio.CancelledError as exc:
-        return outcomes_of_group(exc) or _unsent(events)
+        await receivers.cancel()
+        exc.__cause__ = InterruptedGroup(receivers.in_order())
+        raise
+    return receivers.in_order()
 
 
 def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:

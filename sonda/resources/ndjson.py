@@ -22,7 +22,7 @@ from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
-from sonda.pipeline.turns import Turns
+from sonda.pipeline.turns import YOUNG_COLLECTIONS, Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import Rejected
 from sonda.resources.pipeline import PipelineProtocol, prepare
@@ -208,6 +208,12 @@ class Batch:
         later, where they have none of their own. *after_death* of the server that worked them before, only
         those are sent that may be sent again. A shutdown meanwhile is answered for each line, too.
         """
+        with YOUNG_COLLECTIONS.only():
+            return await self._deliver(received_ns, only, after_death=after_death)
+
+    async def _deliver(
+        self, received_ns: int | None, only: Collection[int] | None, *, after_death: bool
+    ) -> list[LineAnswer]:
         lines = [line for line in self._lines if only is None or line.number in only]
         try:
             work = await self._prepare(lines, received_ns, after_death=after_death)

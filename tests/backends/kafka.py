@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from sonda.pipeline.model import RecordMetadata
+
 from .certificates import Certificates, make_certificates
 from .install import kafka_command, run
 from .process import Process, free_ports, started, with_free_ports
@@ -105,6 +107,14 @@ class Kafka:
             return _read(consumer, topic, count, timeout_s, self.process)
         finally:
             consumer.close()
+
+    def delete(self, until: RecordMetadata | None) -> None:
+        """Delete the records of a partition up to and with this one, as retention does."""
+        assert until is not None
+        after = TopicPartition(until.topic, until.partition, (until.offset or 0) + 1)
+        admin = self._admin()  # without it the request is dropped
+        for done in admin.delete_records([after]).values():
+            done.result(READY_TIMEOUT_S)
 
     def kill(self) -> None:
         """End it without a warning."""

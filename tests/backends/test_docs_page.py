@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +132,10 @@ def test_flaws_stand_beside_their_fields(page: Page) -> None:
         assert flaw(page, "sink.url").startswith('invalid value "nowhere"')
         assert flaw(page, "sink.retry.max_attempts") == "retry max_attempts must be at least 1"
         assert field(page, "sink.url").get_attribute("aria-invalid") == "true"
+        told = page.locator("#answer li button")
+        assert told.count() == 4
+        told.filter(has_text="sink.url: ").press("Enter")
+        assert page.evaluate("document.activeElement.id") == "sink.url"
         field(page, "metric.value").fill("")
         status, answer = send(page)
     assert (status, answer["detail"]) == (400, "metric: missing field 'value'")
@@ -151,8 +157,13 @@ def test_a_flaw_of_the_whole_stands_in_the_answer(page: Page, server: Serving) -
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_example_fills_the_form(page: Page, server: Serving, name: str) -> None:
-    """An example of the document comes out of the form as it went in."""
-    assert preview(opened(page, server, name)) == EVENTS[name]["value"]
+    """An example comes out of the form as it went in, on this machine with destinations there."""
+    wanted = copy.deepcopy(EVENTS[name]["value"])
+    for option in ("url", "endpoint", "address", "brokers"):
+        if option in wanted.get("sink", {}):
+            host = r"^([a-z]+://)?[a-z]+(?=:)"
+            wanted["sink"][option] = re.sub(host, r"\1localhost", wanted["sink"][option])
+    assert preview(opened(page, server, name)) == wanted
 
 
 def test_choices_go_together(page: Page, server: Serving) -> None:

@@ -32,7 +32,8 @@ def test_a_thousand_series(prometheus: Prometheus, landed: Ledger) -> None:
         "encoder": {"type": "remote_write"},
         "sink": {"type": "remote_write", "url": prometheus.write_url},
     }
-    ledger = sonda.run_scenario(sonda.load_scenario(document).unwrap()).unwrap().ledger
+    scenario = sonda.load_scenario(document).unwrap()
+    ledger = sonda.run_scenario(scenario).unwrap().ledger
     planned = SERIES * RATE * SECONDS
     assert (ledger.planned, ledger.delivered, ledger.unknown) == (planned, planned, 0)
     answer = prometheus.web.get("/api/v1/query", query=f"sum(count_over_time({name}[10m]))")
@@ -44,3 +45,11 @@ def test_a_thousand_series(prometheus: Prometheus, landed: Ledger) -> None:
     for tick, (_, value) in enumerate(middle.samples):
         turned = tick / RATE / 60 + 250 / SERIES
         assert value == pytest.approx(50 + 10 * math.sin(2 * math.pi * turned), abs=1e-9)
+    began_s, ended_s = middle.samples[0][0] / 1000, middle.samples[-1][0] / 1000
+    span = {"start": f"{began_s:.3f}", "end": f"{ended_s:.3f}", "step": "0.5"}
+    drawn = prometheus.web.get("/api/v1/query_range", query=f'{name}{{series="250"}}', **span)
+    [line] = read_json(drawn)["data"]["result"]
+    made = [scenario.event(name, tick * SERIES + 250) for tick in range(RATE * SECONDS)]
+    assert [float(value) for _, value in line["values"]] == [
+        event.value for event in made[:: RATE // 2] if isinstance(event, sonda.Metric)
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 import sonda
-from tests.support.bodies import LOG, METRIC, changed
+from sonda.pipeline.deliver import Pipeline
+from tests.support.bodies import LOG, METRIC, changed, raw
 
 from .kafka import Kafka
 from .ledger import Ledger
@@ -64,6 +67,29 @@ def test_a_rounded_sample_in_victoriametrics(
     landed.record("victoriametrics remote_write", sent=2, found=2)
 
 
+def test_another_value_in_victoriametrics(victoriametrics: VictoriaMetrics, landed: Ledger) -> None:
+    """Of two values at one millisecond it shows one: the other is not verified, though it was taken."""
+    sink = {"type": "remote_write", "url": f"{victoriametrics.web.url}/api/v1/write"}
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, verify={"timeout": "15s"})
+    body = changed(body, labels={"event": uuid4().hex}, timestamp=f"{datetime.now(UTC):%FT%T}Z")
+    one = sonda.emit(changed(body, metric__value=1)).unwrap()
+    two = sonda.emit(changed(body, metric__value=2, verify={"timeout": "2s"})).unwrap()
+    assert (one.verified, two.verified) == (True, False), (one.warnings, two.warnings)
+    assert 'found "1.0" at its time, expected "2.0"' in str(two.warnings)
+    landed.record("victoriametrics remote_write", sent=2, found=2)
+
+
+def test_another_tenant_of_loki(loki_strict: Loki) -> None:
+    """The tenant's header goes to the sink's own origin alone; without it Loki refuses the query."""
+    sink = {"type": "loki", "url": loki_strict.url, "headers": {"X-Scope-OrgID": "verify"}}
+    body = changed(LOG, labels={"app": "verify"}, sink=sink)
+    verified(body)
+    elsewhere = loki_strict.url.replace("127.0.0.1", "localhost")
+    refused = sonda.emit(changed(body, verify={"timeout": "5s", "url": elsewhere})).unwrap()
+    assert refused.verified is False
+    assert "the query failed: 401 no org id" in refused.warnings[-1]
+
+
 @pytest.mark.parametrize("options", [{}, {"key": "k", "headers": {"h": "v€"}}])
 def test_a_record_in_kafka(kafka: Kafka, landed: Ledger, options: dict[str, Any]) -> None:
     """The record at its offset has its key, value, time and headers."""
@@ -71,6 +97,31 @@ def test_a_record_in_kafka(kafka: Kafka, landed: Ledger, options: dict[str, Any]
     receipt = verified(changed(LOG, sink={**sink, **options}))
     assert receipt.place is not None
     landed.record("kafka plain", sent=1, found=1)
+
+
+def test_a_record_that_is_gone_or_cannot_be_fetched(kafka: Kafka) -> None:
+    """Deleted as retention deletes it, or at a broker that hangs: it was acknowledged, and not seen."""
+    sink = {"type": "kafka", "brokers": kafka.addresses["plain"], "topic": kafka.create_topic()}
+    body = changed(LOG, sink=sink)
+
+    async def main() -> list[Any]:
+        async with Pipeline() as pipeline:
+            event = pipeline.prepare(raw(changed(body, verify={"timeout": "1s"}))).unwrap()
+            found = []
+            for before, after in ((kafka.delete, None), (lambda _: kafka.pause(), kafka.resume)):
+                receipt = await pipeline.deliver(raw(body))
+                await asyncio.to_thread(before, receipt.unwrap().place)
+                try:
+                    found.append(await pipeline._verified(event, receipt, until_s=None))
+                finally:
+                    if after is not None:
+                        after()
+            return found
+
+    for receipt in asyncio.run(main()):
+        assert receipt.unwrap().verified is False
+        assert receipt.unwrap().confirmed is sonda.Confirmed.ACCEPTED
+        assert "not read back" in receipt.unwrap().warnings[-1]
 
 
 def test_a_topic_with_a_time_of_its_own(kafka: Kafka) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sonda.cli.interruption import SIGNALS
 from tests.support.bodies import LOG, changed
 from tests.support.command_line import documents, process, to_http, typed, written
 from tests.support.destinations import HttpDestination
@@ -103,7 +104,7 @@ def test_closed_standard_input() -> None:
     assert "standard input is empty" in run.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_it_early(
     destination: HttpDestination, home: Path, number: signal.Signals
 ) -> None:
@@ -114,7 +115,7 @@ def test_a_signal_ends_it_early(
             home / "events.jsonl", to_http(destination.url), to_http(url), to_http(destination.url)
         )
         words = ["--concurrency", "1", "--json", "--failed", "failed.jsonl"]
-        defaults = [f"--default-signal={one}" for one in ("INT", "HUP", "TERM")]
+        defaults = [f"--default-signal={one}" for one in ("INT", "HUP", "TERM", "QUIT")]
         with subprocess.Popen(
             ["env", *defaults, sys.executable, "-m", "sonda", "emit", name, *words],
             stdout=subprocess.PIPE,
@@ -137,7 +138,7 @@ def test_a_signal_ends_it_early(
     assert [event["sink"]["url"] for event in kept] == [url, destination.url]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_before_anything_is_sent(number: signal.Signals) -> None:
     """One line, while standard input is waited for and while modules are loaded."""
     early = f"import os; os.kill(os.getpid(), {int(signal.SIGINT)})"

@@ -24,7 +24,13 @@ OF_MANY: Final = {
     "pipeline/verify/test_kafka_record.py": "a record of the optional extra",
 }
 """Files that test several modules at once, and what they test."""
-COMPLETE: Final = ("pipeline/plugins", "pipeline/policy", "pipeline/text", "pipeline/values")
+COMPLETE: Final = (
+    "pipeline/plugins",
+    "pipeline/policy",
+    "pipeline/schemas",
+    "pipeline/text",
+    "pipeline/values",
+)
 """The rooms in which every module has a file of its own."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import wraps
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -16,17 +16,19 @@ _LONGEST: Final = 500  # characters, so that those of one format take some ten m
 def by_series(
     render: Callable[[str, Mapping[str, str]], T],
 ) -> Callable[[str, Mapping[str, str]], T]:
-    """Return *render*, a pure function of a name and labels, with its latest results kept."""
-
-    @lru_cache(_MOST)
-    def keeping(name: str, labels: tuple[tuple[str, str], ...]) -> T:
-        return render(name, dict(labels))
+    """Return *render*, a pure function of a name and labels, with its results kept, long ones not."""
+    known: dict[tuple[str, tuple[tuple[str, str], ...]], T] = {}
 
     @wraps(render)
     def rendered(name: str, labels: Mapping[str, str]) -> T:
-        pairs = tuple(labels.items())
-        if len(name) + sum(map(len, chain.from_iterable(pairs))) > _LONGEST:
-            return render(name, labels)
-        return keeping(name, pairs)
+        series = name, tuple(labels.items())
+        found = known.get(series)
+        if found is None:
+            found = render(name, labels)
+            if len(name) + sum(map(len, chain.from_iterable(series[1]))) <= _LONGEST:
+                if len(known) >= _MOST:
+                    known.clear()
+                known[series] = found
+        return found
 
     return rendered

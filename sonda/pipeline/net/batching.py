@@ -81,7 +81,7 @@ class Queue:
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
-        self._expiry = Expiry(self._expire_late)
+        self._expiry = Expiry(self, Queue._expire_late)
         self._has_company = True  # whether events have been coming together, as far as is known
 
     @property

@@ -94,7 +94,7 @@ class ConnectionPool:
         self._doors = doors
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
-        self._expiry = Expiry(self._retire_idle)
+        self._expiry = Expiry(self, ConnectionPool._retire_idle)
         self._closing: set[asyncio.Task[None]] = set()
         self._hang_ups = HangUps()
         self._loop: asyncio.AbstractEventLoop  # of those who use it

@@ -83,7 +83,11 @@ async def open_socket(addresses: Sequence[AddrInfoType]) -> socket.socket:
     from aiohappyeyeballs import start_connection  # a file needs no connection
 
     zoned = [(*found[:4], _with_zone(found[4])) for found in addresses]
-    sock = await start_connection(zoned, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
+    try:
+        sock = await start_connection(zoned, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY_S)
+    except OSError as exc:
+        # Its frame keeps the error, whose traceback keeps its frame: a circle of some eighty objects.
+        raise exc.with_traceback(None) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from sonda.pipeline.values.memoize import memoize
+
 if TYPE_CHECKING:
     import httpx
 
@@ -108,6 +110,7 @@ def loopback_addresses(text: str) -> list[str]:
     return found
 
 
+@memoize
 def parse_http_url(text: str) -> httpx.URL:
     """Return the absolute `http://` or `https://` URL that *text* is; raise `ValueError` if it is none."""
     if not text.lower().startswith(("http://", "https://")):

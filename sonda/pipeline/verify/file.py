@@ -53,4 +53,4 @@ def judge(found: bytes, sent: bytes) -> Verdict:
         return SEEN
     if not found:
         return NOT_SEEN
-    return Different(sent.decode(errors="replace"), found.decode(errors="replace"))
+    return Different(sent.decode(errors="replace"), found.decode(errors="replace"), "offset")

@@ -20,16 +20,17 @@ class NotSeen:
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """At the event's time, under its labels, the destination has another line or value.
+    """Where the event should be, by its time and labels or by its offset, is something else.
 
-    It may have the event, too, a moment later.
+    The destination may have the event, too, a moment later. *where* says by what it was looked for.
     """
 
     expected: str
     found: str
+    where: str = "time"
 
     def __str__(self) -> str:
-        return f"found {quote(self.found)} at its time, expected {quote(self.expected)}"
+        return f"found {quote(self.found)} at its {self.where}, expected {quote(self.expected)}"
 
 
 @dataclass(frozen=True, slots=True)

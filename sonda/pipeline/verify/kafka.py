@@ -39,10 +39,12 @@ def judge(found: StoredRecord | QueryRefused | None, sent: StoredRecord) -> Verd
     if found == sent:
         return SEEN
     if found.value != sent.value:
-        return Different(_text(sent.value), _text(found.value))
+        return Different(_text(sent.value), _text(found.value), "offset")
     if found.timestamp_ms != sent.timestamp_ms:
-        return Different(f"timestamp {sent.timestamp_ms} ms", f"timestamp {found.timestamp_ms} ms")
-    return Different("the key and headers that were sent", "another key or other headers")
+        theirs = f"timestamp {found.timestamp_ms} ms"
+        return Different(f"timestamp {sent.timestamp_ms} ms", theirs, "offset")
+    other = "another key or other headers"
+    return Different("the key and headers that were sent", other, "offset")
 
 
 def _text(value: bytes | None) -> str:

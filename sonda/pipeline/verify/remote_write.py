@@ -110,9 +110,10 @@ def judge(
             for time_s, text in series["values"]:
                 if round(time_s * 1000) != time_ns // _NS_PER_MS:
                     continue
-                if float(text) == value:
+                found = float(text)
+                if repr(found) == repr(value):  # -0.0 equals 0.0, and is not what was sent
                     return SEEN
-                other = float(text)
+                other = found
     except (KeyError, TypeError, ValueError):
         return QueryRefused("200 with what is no list of series")
     return NOT_SEEN if other is None else Different(repr(value), repr(other))

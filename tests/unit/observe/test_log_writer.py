@@ -66,13 +66,15 @@ def test_no_signal_is_delivered_to_the_writers_thread() -> None:
     readable, writable = os.pipe()
     os.write(writable, bytes(65536))  # there is no room for a line: the thread has to wait
     before = {thread.native_id for thread in threading.enumerate()}
-    LogWriter(writable).write([LINE])
+    writer = LogWriter(writable)
+    writer.write([LINE])
     (thread,) = (t for t in threading.enumerate() if t.native_id not in before)
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
     assert blocked & 1 << (signal.SIGTERM - 1)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     os.close(readable)
+    assert writer.flush(60)  # or the thread would write to the next pipe with this number
     os.close(writable)
 
 

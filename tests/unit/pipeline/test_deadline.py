@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextvars import ContextVar
 from math import inf
+from weakref import ref
 
 import pytest
 
@@ -72,12 +75,14 @@ def test_one_timer_for_many() -> None:
         loop = asyncio.get_running_loop()
         began_s, left, came = loop.time(), [1005.0, 1002.0, 1002.0, 1009.0], []
 
-        def expire(now_s: float) -> float:
-            came.append((loop.time() - began_s, now_s - loop.time()))
-            left[:] = [at_s for at_s in left if at_s > now_s]
-            return min(left, default=inf)
+        class Owner:
+            def expire(self, now_s: float) -> float:
+                came.append((loop.time() - began_s, now_s - loop.time()))
+                left[:] = [at_s for at_s in left if at_s > now_s]
+                return min(left, default=inf)
 
-        expiry = Expiry(expire)
+        owner = Owner()
+        expiry = Expiry(owner, Owner.expire)
         for at_s in left:
             expiry.until(at_s)
         assert expiry.at_s == 1002.0
@@ -91,6 +96,41 @@ def test_one_timer_for_many() -> None:
     came = run_virtually(main())
     assert [at_s for at_s, _ in came] == pytest.approx([2, 5])
     assert all(ahead_s == pytest.approx(TIMER_RESOLUTION_S) for _, ahead_s in came)
+
+
+def test_a_timer_keeps_neither_its_owner_nor_what_set_it() -> None:
+    """It is set for seconds; an owner that is gone by then is not asked, and was gone at once."""
+    gc.disable()
+    try:
+        run_virtually(_let_go_of_an_owner())
+    finally:
+        gc.enable()
+
+
+async def _let_go_of_an_owner() -> None:
+    asked: list[float] = []
+
+    class Owner:
+        def __init__(self) -> None:
+            self.expiry = Expiry(self, Owner.expire)
+
+        def expire(self, now_s: float) -> float:
+            asked.append(now_s)
+            return inf
+
+    class Event:
+        """Stands for what the context of a task has."""
+
+    event, owner = Event(), Owner()
+    under_way: ContextVar[Event | None] = ContextVar("under_way", default=None)
+    under_way.set(event)
+    known = ref(event), ref(owner)
+    owner.expiry.until(asyncio.get_running_loop().time() + 5)
+    under_way.set(None)
+    del event, owner
+    assert [one() for one in known] == [None, None]
+    await asyncio.sleep(7)
+    assert asked == []
 
 
 def test_time_limits_share_a_timer() -> None:

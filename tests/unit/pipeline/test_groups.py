@@ -306,6 +306,35 @@ def test_a_group_that_may_not_wait_is_refused() -> None:
     run(work, share=2)
 
 
+def test_an_event_that_waits_for_its_turn_until_its_deadline_is_unsent() -> None:
+    """It is no refusal of the server's: another event's destination took all the time there was."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.gate.clear()
+
+        async def open_late() -> None:
+            while len(there.requests) < 2:  # noqa: ASYNC110  # a mock has no event for it
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.06)  # the deadline of all five is over by then
+            there.gate.set()
+
+        opening = asyncio.create_task(open_late())
+        hangs = {**WEBHOOK, "timeout": "50ms"}
+        bodies = [
+            changed(LOG, sink={**hangs, "url": f"http://webhook/{n}"}, log__message=f"m{n}")
+            for n in range(5)
+        ]
+        results = await pipeline.send_prepared([pipeline.prepare(raw(body)) for body in bodies])
+        await opening
+        assert len(there.requests) == 2
+        assert [result.failure() for result in results[2:]] == [
+            Unreachable(f"wait for its turn at http://webhook/{n}", "timed out after 0.05s")
+            for n in range(2, 5)
+        ]
+
+    run(work, share=2)
+
+
 def test_a_group_that_is_cut_off_says_what_became_of_each() -> None:
     """What has left is unknown; what was not handed over yet is unsent."""
 

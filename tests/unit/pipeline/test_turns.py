@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 
 import pytest
 
 from sonda.pipeline import turns
-from sonda.pipeline.turns import Turns
+from sonda.pipeline.turns import YOUNG_COLLECTIONS, Turns
 from tests.support.loop_turns import counted_turns
 
 
@@ -69,3 +71,16 @@ def test_many_are_released_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> 
 
     asyncio.run(release())
     assert lengths == [(250, 30), (150, 30), (50, 30), (0, 30), (0, 0)]
+
+
+def test_old_objects_are_left_out_until_the_last_batch_has_ended() -> None:
+    """Blocks overlap, as the batches of two requests do; one that fails ends, too."""
+    usual = gc.get_threshold()
+    with YOUNG_COLLECTIONS.only():
+        others_out = gc.get_threshold()
+        with contextlib.suppress(ZeroDivisionError), YOUNG_COLLECTIONS.only():
+            raise ZeroDivisionError
+        assert gc.get_threshold() == others_out
+    assert others_out[0] == usual[0]
+    assert others_out[1] > 1_000_000
+    assert gc.get_threshold() == usual

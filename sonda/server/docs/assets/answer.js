@@ -68,14 +68,15 @@ function verdictOf(status, answer) {
 
 function tell(status, answer, took_ms, resend) {
   const isGood = "sent" in answer;
-  const general = pin(isGood ? [] : answer.issues?.length ? answer.issues : [{ path: "", reason: answer.detail }]);
+  const issues = isGood ? [] : answer.issues?.length ? answer.issues : [{ path: "", reason: answer.detail }];
+  const flaws = pin(issues);
   const verdict = verdictOf(status, answer);
-  const lines = isGood ? answer.warnings ?? [] : general.length ? general : ["Each flaw stands beside its field."];
+  const lines = isGood ? (answer.warnings ?? []).map(marked) : flaws;
   $("answer").className = answer.sent ? "good" : answer.preview ? "dry" : verdict === "Unknown" ? "unsure" : "bad";
   $("answer").replaceChildren(
     make("div", { className: "bar" }, make("h2", {}, verdict), make("b", { id: "status" }, status ? `${status}` : "—")),
     make("p", { className: "help" }, said(answer, took_ms)),
-    make("ul", {}, ...lines.map((line) => make("li", {}, ...marked(line)))),
+    make("ul", {}, ...lines.map((line) => make("li", {}, ...line))),
     ...facts(answer),
     answer.outcome === "unknown" && answer.timestamp
       ? make("button", { type: "button", className: "quiet", onclick: () => resend(answer.timestamp) }, "Send it again as the same event")
@@ -104,21 +105,26 @@ function facts(answer) {
   return [make("dl", { id: "receipt" }, ...shown.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]))];
 }
 
-/** Put each flaw beside its field; gives the reasons of those that belong to none. */
+/** Put each flaw beside its field; return all of them, those that have a field as buttons that lead there. */
 export function pin(issues) {
   document.querySelectorAll(".flaw").forEach((line) => { line.textContent = ""; });
   document.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
-  const left = issues.filter(({ path, reason }) => {
+  const flaws = issues.map(({ path, reason }) => {
     const missing = reason.match(/^missing field '(\w+)'/)?.[1];
     const line = nearest([path, missing].filter(Boolean).join("."));
-    if (!line) return true;
+    const text = path ? `${path}: ${reason}` : reason;
+    if (!line) return marked(text);
     line.append(make("span", {}, reason));
     $(line.id.replace(/:flaw$/, ""))?.setAttribute("aria-invalid", "true");
     line.closest("details")?.setAttribute("open", "");
-    return false;
+    const lead = () => {
+      const control = $(line.id.replace(/:flaw$/, "")) ?? line.parentElement.querySelector("input, select, textarea");
+      control?.focus();
+    };
+    return [make("button", { type: "button", className: "quiet", onclick: lead }, ...marked(text))];
   });
   document.querySelector("[aria-invalid]")?.scrollIntoView({ block: "center", behavior: "smooth" });
-  return left.map(({ path, reason }) => (path ? `${path}: ${reason}` : reason));
+  return flaws;
 }
 
 /** The line for flaws of a field, or of the object around it. */

@@ -196,12 +196,16 @@ const flawLine = (id) => make("p", { className: "flaw", id: `${id}:flaw` });
 // --- choosing: an encoder, a sink and a signal that go together -----------------------------------
 
 function choose(kind, name) {
-  event[kind] = initial({ $ref: choices(kind)[name] });
-  for (const field of ["url", "endpoint", "address", "brokers"]) {
-    // A server on this machine is given destinations on this machine: no container's names.
-    if (isLocal && event[kind][field]) event[kind][field] = event[kind][field].replace(/^([a-z]+:..)?[a-z]+(?=:)/, "$1localhost");
-  }
+  event[kind] = nearby(initial({ $ref: choices(kind)[name] }));
   agree(kind);
+}
+
+/** Give a server on this machine destinations on this machine: it knows no container's names. */
+function nearby(options) {
+  for (const field of ["url", "endpoint", "address", "brokers"]) {
+    if (isLocal && options?.[field]) options[field] = options[field].replace(/^([a-z]+:..)?[a-z]+(?=:)/, "$1localhost");
+  }
+  return options;
 }
 
 function chooseSignal(signal) {
@@ -268,6 +272,7 @@ function refill(was) {
 
 function start(name) {
   event = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples[name].value);
+  nearby(event.sink);
   draw();
 }
 
@@ -298,7 +303,7 @@ function guide() {
   const loki = structuredClone(api.paths["/events"].post.requestBody.content["application/json"].examples.loki.value);
   const { encoder, sink, ...rest } = loki;
   event = known ? { ...rest, destination: known.name, verify: { timeout: "5s" } } : { ...loki, verify: { timeout: "5s" } };
-  if (isLocal && event.sink) event.sink.url = event.sink.url.replace("loki:", "localhost:");
+  nearby(event.sink);
   draw();
   $("dry").focus();
 }

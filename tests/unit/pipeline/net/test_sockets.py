@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from sonda.pipeline.net.sockets import Socket
+from sonda.pipeline.net.sockets import Socket, open_socket
 from tests.support.destinations import NewLoop, both_loops
 
 
@@ -140,3 +141,29 @@ def test_a_reset_behind_an_answer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -
             await ours.receive()
 
     asyncio.run(main())
+
+
+@both_loops
+def test_a_refused_connection_leaves_no_circle(loop: NewLoop) -> None:
+    """Ten thousand would be a million objects, for the garbage collector alone to free."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
+
+    async def main() -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await open_socket([address])
+
+    def errors() -> int:
+        return sum(isinstance(one, ConnectionRefusedError) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            before = errors()
+            for _ in range(3):
+                runner.run(main())
+            assert errors() == before
+    finally:
+        gc.enable()

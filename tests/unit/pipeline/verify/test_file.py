@@ -10,4 +10,4 @@ def test_the_bytes_are_compared() -> None:
     """Equal bytes are the event, none are nothing, others are another."""
     assert judge(b"line\n", b"line\n") is SEEN
     assert judge(b"", b"line\n") == NOT_SEEN
-    assert judge(b"lime\n", b"line\n") == Different("line\n", "lime\n")
+    assert judge(b"lime\n", b"line\n") == Different("line\n", "lime\n", "offset")

@@ -8,6 +8,7 @@ from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, NotSeen, Qu
 def test_verdicts_in_words() -> None:
     """Only those that a person reads have any."""
     assert str(Different("a", "b")) == 'found "b" at its time, expected "a"'
+    assert str(Different("a", "b", "offset")) == 'found "b" at its offset, expected "a"'
     assert str(QueryRefused("500 X")) == "the query failed: 500 X"
     assert (Seen(), NotSeen()) == (SEEN, NOT_SEEN)
     assert not QueryRefused("429").is_final

@@ -17,9 +17,9 @@ def test_the_record_is_seen() -> None:
 
 def test_what_differs_is_named() -> None:
     """The value first, then the time, then the rest."""
-    assert judge(replace(SENT, value=b"w", timestamp_ms=0), SENT) == Different("v", "w")
-    assert judge(replace(SENT, value=None), SENT) == Different("v", "no value")
-    times = Different("timestamp 1700000000123 ms", "timestamp 0 ms")
+    assert judge(replace(SENT, value=b"w", timestamp_ms=0), SENT) == Different("v", "w", "offset")
+    assert judge(replace(SENT, value=None), SENT) == Different("v", "no value", "offset")
+    times = Different("timestamp 1700000000123 ms", "timestamp 0 ms", "offset")
     assert judge(replace(SENT, timestamp_ms=0), SENT) == times
     assert isinstance(judge(replace(SENT, key=None), SENT), Different)
     assert isinstance(judge(replace(SENT, headers=()), SENT), Different)

@@ -55,6 +55,14 @@ def test_a_url_without_a_base_is_a_bug_here() -> None:
         ask("http://vm", {}, None, LABELS, "m", TIME_NS)
 
 
+def test_a_zero_that_has_lost_its_sign_is_another_value() -> None:
+    """The two are equal, and not the same: a store that keeps one for the other has changed it."""
+    series = {"__name__": "m", "job": "deploy"}
+    assert judged((series, [(1700000000.023, "-0")]), value=-0.0) is SEEN
+    assert judged((series, [(1700000000.023, "0")]), value=-0.0) == Different("-0.0", "0.0")
+    assert judged((series, [(1700000000.023, "-0")]), value=0.0) == Different("0.0", "-0.0")
+
+
 def test_the_sample_is_seen() -> None:
     """Its series, its millisecond, its value."""
     assert judged(({"__name__": "m", "job": "deploy"}, [(1700000000.023, "1.5")])) is SEEN
