@@ -133,8 +133,8 @@ def failed(problem: Problem | Rejection, form: Form, delivery: Delivery | None =
         document |= _consequences(problem, status, delivery)
     if form.problem_json:
         document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-    if status in _DESTINATION and delivery is not None and delivery.order is not None:
-        warnings = delivery.order.warnings
+    if status in _DESTINATION and delivery is not None and delivery.validated is not None:
+        warnings = delivery.validated.warnings
         document |= {"warnings": warnings} if warnings else {}
     media_type = PROBLEM_JSON if form.problem_json else JSON
     return Answer(status, compact(document) + b"\n", http_headers(problem), media_type)
@@ -210,8 +210,10 @@ def resend_is_safe(problem: Problem | Rejection, delivery: Delivery | None) -> b
     """Return whether the same event with the same time cannot be stored twice if it is sent again."""
     if _outcome(problem) == "not_sent":
         return True
-    order = None if delivery is None else delivery.order
-    schema: Mapping[str, Any] = {} if order is None else PLUGINS["sink"].get(order.sink.name, {})
+    validated = None if delivery is None else delivery.validated
+    schema: Mapping[str, Any] = (
+        {} if validated is None else PLUGINS["sink"].get(validated.sink.name, {})
+    )
     if schema.get("x-resend") == "safe":
         return True
     in_doubt = delivery is not None and delivery.may_be_stored

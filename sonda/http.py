@@ -24,7 +24,7 @@ from sonda.rejections import (
 )
 from sonda.resources.errors import (
     DELIVERY,
-    Rejected,
+    RequestRejected,
     handle_bug,
     serialize_error,
 )
@@ -120,11 +120,11 @@ class Events:
         try:
             raw = await body.read(length, most, limits.request_timeout_s, flag)
         except asyncio.CancelledError:  # the server's grace period is over
-            raise Rejected(ShuttingDown()) from None
+            raise RequestRejected(ShuttingDown()) from None
         req.context.raw = raw
         wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
         if isinstance(wanted, UnknownParameters | InvalidParameter):
-            raise Rejected(wanted)
+            raise RequestRejected(wanted)
         until_s = body.started_s + limits.request_timeout_s
         accept = (req.get_header("Accept") or "").encode("latin-1")
         form = form_of(scope["query_string"], accept)
@@ -148,9 +148,9 @@ class Events:
         try:
             work = await many_events(self._pipeline, asked, limits)
         except asyncio.CancelledError:
-            raise Rejected(ShuttingDown()) from None
+            raise RequestRejected(ShuttingDown()) from None
         if not isinstance(work, ManyEvents):
-            raise Rejected(work)
+            raise RequestRejected(work)
         return work
 
     async def _work_once(
@@ -160,7 +160,7 @@ class Events:
         if (refused := await work.check()) is not None:
             return refused
         if self._keys is None:
-            raise Rejected(KeyUnstorable("there is no folder that can be written to"))
+            raise RequestRejected(KeyUnstorable("there is no folder that can be written to"))
         once = Idempotent(
             self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
         )

@@ -295,5 +295,5 @@ def encode(event: AnyEvent) -> Result[bytes, Problem]:
         .map(lambda document: {"sink": _ANY_SINK, **document})
         .bind(partial(validate, received_ns=now_ns()))
         .bind(encode_order)
-        .map(lambda parcel: parcel.payload.body)
+        .map(lambda encoded: encoded.payload.body)
     )

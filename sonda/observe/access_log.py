@@ -90,20 +90,23 @@ def _shown(target: str) -> str:
 
 def _record(status: int, delivery: Delivery) -> AccessRecord:
     """Return the record of an event; nothing of it is a secret, or free to break out of a line of text."""
-    order, outcome = delivery.order, delivery.outcome
+    validated, outcome = delivery.validated, delivery.outcome
     if isinstance(outcome, Success):
         receipt = outcome.unwrap()
         latency_ms, warnings = receipt.latency_us // 1000, receipt.warnings
     else:
         spent_ns = delivery.ended_ns - delivery.prepared_ns if delivery.encoded_ns else 0
         latency_ms = max(0, spent_ns) // 1_000_000
-        warnings = order.warnings if order is not None else ()
-    if order is None:
+        warnings = validated.warnings if validated is not None else ()
+    if validated is None:
         names, target = names_of(delivery.document), ""
     else:
-        names, target = (order.event.signal_type, order.encoder.name, order.sink.name), ""
-        identity, named = order.sink.identity, order.destination
-        if named is not None and hasattr(order.sink.options, "path"):
+        names, target = (
+            (validated.event.signal_type, validated.encoder.name, validated.sink.name),
+            "",
+        )
+        identity, named = validated.sink.identity, validated.destination
+        if named is not None and hasattr(validated.sink.options, "path"):
             target = escape(named.name)  # the path of a named destination's file is the operator's
         else:
             target = (target_of if len(identity) <= LONGEST_MEMOIZED else _target)(identity)

@@ -24,7 +24,7 @@ SECONDS: Final = (
 )
 EVENTS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
-Labels: TypeAlias = tuple[str, ...]
+LabelNames: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

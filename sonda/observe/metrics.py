@@ -27,7 +27,7 @@ from returns.result import Result, Success
 
 from sonda.about import version
 from sonda.envelope import CODES
-from sonda.observe.families import EVENTS, FAMILIES, SECONDS, Family, Labels
+from sonda.observe.families import EVENTS, FAMILIES, SECONDS, Family, LabelNames
 from sonda.observe.record import (
     DELIVERED,
     INVALID,
@@ -50,9 +50,9 @@ Sheet: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.1
 _EVENT_FAMILY: Final = FAMILIES[0]
 
 
-def _layout() -> tuple[dict[str, dict[Labels, int]], int]:
+def _layout() -> tuple[dict[str, dict[LabelNames, int]], int]:
     """Return where in a sheet each series has its cells, and how many cells there are."""
-    places: dict[str, dict[Labels, int]] = {}
+    places: dict[str, dict[LabelNames, int]] = {}
     cells = 0
     for family in FAMILIES:
         series = list(product(*family.labels.values()))
@@ -145,11 +145,11 @@ class Metrics(Observer):
         name = DELIVERED if isinstance(outcome, Success) else became(outcome)
         if name is None:
             return
-        order, sheet = delivery.order, self._sheet
-        if order is None:
+        validated, sheet = delivery.validated, self._sheet
+        if validated is None:
             cells = _cells(*names_of(delivery.document))
         else:
-            cells = _cells(order.event.signal_type, order.encoder.name, order.sink.name)
+            cells = _cells(validated.event.signal_type, validated.encoder.name, validated.sink.name)
         sheet[cells.outcomes[name]] += 1.0
         spans_ns: list[tuple[int, int]] = []
         if delivery.prepared_ns:

@@ -131,17 +131,17 @@ class Pipeline:
         time_ns = now_ns() if received_ns is None else received_ns
         document = done[0] if done else parse(raw)
         validated = done[1] if done else self.validate(document, time_ns, caller)
-        order = validated.bind(self._preflight)
-        valid = order.value_or(None)
+        validated = validated.bind(self._preflight)
+        valid = validated.value_or(None)
         if is_named := valid is not None and valid.destination is not None:
-            order = order.map(hide_advisories)
+            validated = validated.map(hide_advisories)
         if delivery is not None:
-            delivery.prepared(document, order, time_ns)
-        encoded = order.bind(encode)
+            delivery.prepared(document, validated, time_ns)
+        encoded = validated.bind(encode)
         if caller.allowed is not None or (valid is not None and valid.verify is not None):
             encoded = encoded.bind(partial(admit, caller=caller, network=self._transport))
         if is_named:
-            encoded = hide_refusal(encoded, order.unwrap())
+            encoded = hide_refusal(encoded, validated.unwrap())
         if delivery is not None and isinstance(encoded, Success):
             delivery.encoded_ns = time.perf_counter_ns()
         return encoded
@@ -185,8 +185,8 @@ class Pipeline:
         destination is full the group waits within it, or fails at once with `DestinationBusy`
         (*waits* is false). Labels are taken as valid: validation is for bodies.
         """
-        orders = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
-        prepared = [self._preflight(order).bind(encode) for order in orders]
+        validated_events = [ValidatedEvent(event, route.encoder, route.sink) for event in events]
+        prepared = [self._preflight(validated).bind(encode) for validated in validated_events]
         return await self.send_prepared(prepared, until_s=until_s, waits=waits)
 
     async def send_prepared(
@@ -206,14 +206,12 @@ class Pipeline:
         turns = Turns()
         deliveries = deliveries or [delivery_of(one) for one in prepared]
         ready = [one.unwrap() for one in prepared if isinstance(one, Success)]
+        pairs = zip(prepared, deliveries, strict=True)
+        leaving = [delivery for one, delivery in pairs if isinstance(one, Success)]
         try:
             sent = await send_groups(
                 ready,
-                [
-                    it
-                    for one, it in zip(prepared, deliveries, strict=True)
-                    if isinstance(one, Success)
-                ],
+                leaving,
                 self._transport,
                 self._shares,
                 until_s=until_s,
@@ -221,7 +219,7 @@ class Pipeline:
                 turns=turns,
             )
         except asyncio.CancelledError as exc:
-            hide_group_cancellation(exc, [one.order for one in ready])
+            hide_group_cancellation(exc, [one.validated for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
                 results = list(in_place(prepared, outcomes))
@@ -230,12 +228,12 @@ class Pipeline:
                 exc.__cause__ = InterruptedGroup(results)
             raise
         verified = sent
-        if any(event.order.verify is not None for event in ready):
+        if any(event.validated.verify is not None for event in ready):
             verifying = partial(self._verified, until_s=until_s)
             verified = await side_by_side(
                 map(verifying, ready, sent), survives_cancellation=self._in_server
             )
-        shown = map(hide_outcome, verified, (event.order for event in ready))
+        shown = map(hide_outcome, verified, (event.validated for event in ready))
         results = []
         turns = Turns(survives_cancellation=True)
         for result in ended(deliveries, in_place(prepared, shown), *self._told):
@@ -277,8 +275,8 @@ class Pipeline:
             self._finished(delivery, outcome)
         except asyncio.CancelledError as exc:
             outcome = Failure(what_became(exc) or delivery.unfinished(WHILE_UNSENT))
-            if delivery.order is not None:
-                outcome = hide_outcome(outcome, delivery.order)
+            if delivery.validated is not None:
+                outcome = hide_outcome(outcome, delivery.validated)
             exc.__cause__ = Interrupted(outcome.failure())
             self._finished(delivery, outcome)
             raise
@@ -290,24 +288,24 @@ class Pipeline:
         self, event: EncodedEvent, delivery: Delivery, until_s: float | None
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
-        order, sink = event.order, event.order.sink
+        validated, sink = event.validated, event.validated.sink
         if not self._shares.take(sink.destination):
-            return hide_outcome(Failure(DestinationBusy(sink.target, self._share or 0)), order)
+            return hide_outcome(Failure(DestinationBusy(sink.target, self._share or 0)), validated)
         try:
             pushed = await push(event, transport=self._transport, until_s=until_s)
             if isinstance(pushed, Success):
-                receipt = await flush(pushed.unwrap(), order, began_ns=delivery.prepared_ns)
+                receipt = await flush(pushed.unwrap(), validated, began_ns=delivery.prepared_ns)
             else:
                 receipt = Failure(pushed.failure())
         finally:
             self._shares.release(sink.destination)
-        if order.verify is not None:  # as the stage asks, too: a call less for nearly all events
+        if validated.verify is not None:  # as the stage asks, too: a call less for most events
             receipt = await self._verified(event, receipt, until_s=until_s)
-        return receipt if order.destination is None else hide_outcome(receipt, order)
+        return receipt if validated.destination is None else hide_outcome(receipt, validated)
 
     async def _verified(
         self,
-        parcel: EncodedEvent,
+        encoded: EncodedEvent,
         receipt: Result[Receipt, Problem],
         *,
         until_s: float | None,
@@ -317,7 +315,7 @@ class Pipeline:
             return receipt
         return Success(
             await verify(
-                parcel,
+                encoded,
                 receipt.unwrap(),
                 network=self._transport,
                 until_s=until_s,
@@ -337,14 +335,15 @@ class Pipeline:
         return await then(prepared, partial(self._describe, until_s=until_s))
 
     async def _describe(
-        self, parcel: EncodedEvent, *, until_s: float | None
+        self, encoded: EncodedEvent, *, until_s: float | None
     ) -> Result[Preview, Problem]:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
         try:
             async with asyncio.timeout_at(until_s):
-                shown = await in_thread(partial(preview, parcel, transport=self._transport))
-                return hide_outcome(shown, parcel.order)
+                shown = await in_thread(partial(preview, encoded, transport=self._transport))
+                return hide_outcome(shown, encoded.validated)
         except OSError as exc:  # no answer in time, or no thread to be had
             is_late = isinstance(exc, TimeoutError)
             why = "the file system did not answer in time" if is_late else words(exc)
-            return Failure(Unreachable(f"look at the paths of sink {parcel.order.sink.name}", why))
+            name = encoded.validated.sink.name
+            return Failure(Unreachable(f"look at the paths of sink {name}", why))

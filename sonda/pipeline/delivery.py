@@ -104,7 +104,6 @@ class Delivery:
         "id",
         "key_name",
         "may_be_stored",
-        "order",
         "origin",
         "outcome",
         "prepared_ns",
@@ -113,6 +112,7 @@ class Delivery:
         "time_ns",
         "tries",
         "unknown",
+        "validated",
         "waited_ns",
     )
 
@@ -122,7 +122,7 @@ class Delivery:
         *,
         origin: Origin = "library",
         key_name: str = "",
-        order: ValidatedEvent | None = None,
+        validated: ValidatedEvent | None = None,
     ) -> None:
         self.id = id
         self.origin: Origin = origin
@@ -130,8 +130,8 @@ class Delivery:
         self.began_ns = perf_counter_ns()
         self.prepared_ns = self.encoded_ns = self.waited_ns = self.ended_ns = 0
         self.document: Mapping[str, Any] = {}
-        self.order = order
-        self.time_ns = 0 if order is None else order.event.time_ns
+        self.validated = validated
+        self.time_ns = 0 if validated is None else validated.event.time_ns
         self.given_ns: int | None = None
         self.tries = 0
         self.failure: AttemptFailure | None = None
@@ -145,20 +145,20 @@ class Delivery:
     def prepared(
         self,
         document: Result[dict[str, Any], Problem],
-        order: Result[ValidatedEvent, Problem],
+        validated: Result[ValidatedEvent, Problem],
         received_ns: int,
     ) -> None:
         """Record what validation and the advisories have come to."""
         self.prepared_ns = perf_counter_ns()
         self.time_ns = received_ns
-        self.order = order.value_or(None)
+        self.validated = validated.value_or(None)
         read = document.value_or({})
         if (given := read.get("timestamp")) is not None and isinstance(given, str):
             self.given_ns = _time_ns(given)
-        if self.order is None:
+        if self.validated is None:
             self.document = _names_in(read)
         else:
-            self.time_ns = self.order.event.time_ns
+            self.time_ns = self.validated.event.time_ns
 
     def waited(self, since_ns: int, until_ns: int) -> None:
         """Record a wait in a queue, which lasts until now where its turn has not come (0)."""
@@ -176,7 +176,7 @@ class Delivery:
             receipt: Receipt = outcome.unwrap()
             self.tries = receipt.tries
             return receipt.warnings
-        return () if self.order is None else self.order.warnings
+        return () if self.validated is None else self.validated.warnings
 
     # tries
 
@@ -221,7 +221,9 @@ class Delivery:
             return self.unknown
         if self.failure is not None:
             return self.failure.problem
-        return Unreachable("send" if self.order is None else f"send to {self.order.sink.name}", why)
+        return Unreachable(
+            "send" if self.validated is None else f"send to {self.validated.sink.name}", why
+        )
 
 
 UNDER_WAY: Final[ContextVar[tuple[Delivery, ...]]] = ContextVar("UNDER_WAY", default=())

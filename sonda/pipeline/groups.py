@@ -43,7 +43,7 @@ class _Chunk(Struct, frozen=True):
 
     async def send(self, network: Network) -> list[Result[Receipt, Problem]]:
         """Deliver the events in their order; cancelled, the cause has each one's outcome."""
-        sink = self.events[0].order.sink
+        sink = self.events[0].validated.sink
         payloads = [event.payload for event in self.events]
         try:
             plugin = sink.plugin
@@ -94,7 +94,7 @@ class _Chunk(Struct, frozen=True):
     async def _one(
         self, event: EncodedEvent, delivery: Delivery, network: Network
     ) -> Result[Ack, Problem]:
-        sink = event.order.sink
+        sink = event.validated.sink
         with delivering((delivery,)):
             pushed: Result[Pending, Problem] = await sink.plugin.push(
                 event.payload, network.opened(sink), network, self.deadline
@@ -121,7 +121,7 @@ class _Chunk(Struct, frozen=True):
     def _receipts(self, verdicts: Sequence[Result[Ack, Problem]]) -> list[Result[Receipt, Problem]]:
         ended_ns = perf_counter_ns()
         return [
-            verdict.map(partial(receipt_of, event.order, latency_ns=ended_ns - self.began_ns))
+            verdict.map(partial(receipt_of, event.validated, latency_ns=ended_ns - self.began_ns))
             for event, verdict in zip(self.events, verdicts, strict=True)
         ]
 
@@ -145,7 +145,7 @@ async def _send_group(
     fail at once with `DestinationBusy`. Cancelled, the cause of the cancellation has each one's
     outcome (`outcomes_of_group`).
     """
-    sink = events[0].order.sink
+    sink = events[0].validated.sink
     results: list[Result[Receipt, Problem]] = []
     for chunk in _chunks(events, deliveries, deadlines, limiter.most):
         count, deadline = len(chunk.events), chunk.deadline
@@ -185,7 +185,7 @@ class Deadlines:
 
     def of(self, event: EncodedEvent) -> Deadline:
         """Return the deadline of an event of the group."""
-        span_s = event.order.sink.timeout_s
+        span_s = event.validated.sink.timeout_s
         if span_s not in self._known:
             self._known[span_s] = Deadline.within(span_s, self._until_s, self._began_s)
         return self._known[span_s]
@@ -208,10 +208,10 @@ def _chunks(
 
 def _kind_of(event: EncodedEvent) -> tuple[object, ...]:
     """Return what events have in common that are joined, or handed on side by side."""
-    encoder, sink = event.order.encoder, event.order.sink
+    encoder, sink = event.validated.encoder, event.validated.sink
     if sink.plugin.side_by_side:
         return sink.name, sink.timeout_s
-    return sink.identity, encoder.identity, event.order.event.signal_type
+    return sink.identity, encoder.identity, event.validated.event.signal_type
 
 
 async def send_groups(
@@ -247,7 +247,9 @@ async def send_groups(
 
 def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
     """Return a new delivery of an event that comes without one."""
-    return Delivery(order=prepared.unwrap().order if isinstance(prepared, Success) else None)
+    return Delivery(
+        validated=prepared.unwrap().validated if isinstance(prepared, Success) else None
+    )
 
 
 def in_place(

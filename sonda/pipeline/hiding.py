@@ -24,35 +24,41 @@ _PATH_FACT: Final = "path"
 _REQUEST_FACT: Final = "request"
 
 
-def hide_advisories(order: ValidatedEvent) -> ValidatedEvent:
+def hide_advisories(validated: ValidatedEvent) -> ValidatedEvent:
     """Return the event with its destination's secrets hidden in the advisories."""
-    if order.destination is None or not order.warnings:
-        return order
-    return structs.replace(order, warnings=_texts(order.warnings, order.destination.hidden))
+    if validated.destination is None or not validated.warnings:
+        return validated
+    return structs.replace(
+        validated, warnings=_texts(validated.warnings, validated.destination.hidden)
+    )
 
 
-def hide_outcome(outcome: Result[S, Problem], order: ValidatedEvent) -> Result[S, Problem]:
+def hide_outcome(outcome: Result[S, Problem], validated: ValidatedEvent) -> Result[S, Problem]:
     """Return an outcome with the destination's secrets hidden in every text of it."""
-    if order.destination is None:
+    if validated.destination is None:
         return outcome
-    hidden = order.destination.hidden
+    hidden = validated.destination.hidden
     if isinstance(outcome, Failure):
         return Failure(hide_problem(outcome.failure(), hidden))
-    return outcome.map(lambda value: _shown(value, hidden, order))
+    return outcome.map(lambda value: _shown(value, hidden, validated))
 
 
-def hide_refusal(result: Result[T, Problem], order: ValidatedEvent) -> Result[T, Problem]:
+def hide_refusal(result: Result[T, Problem], validated: ValidatedEvent) -> Result[T, Problem]:
     """Return a result whose problem, if it is one, shows no secret of the destination."""
-    if order.destination is None or not isinstance(result, Failure):
+    if validated.destination is None or not isinstance(result, Failure):
         return result
-    return Failure(hide_problem(result.failure(), order.destination.hidden))
+    return Failure(hide_problem(result.failure(), validated.destination.hidden))
 
 
-def hide_group_cancellation(exc: asyncio.CancelledError, orders: list[ValidatedEvent]) -> None:
+def hide_group_cancellation(
+    exc: asyncio.CancelledError, validated_events: list[ValidatedEvent]
+) -> None:
     """Hide the destinations' secrets in what a cancellation says of a group's events."""
     outcomes = outcomes_of_group(exc)
-    if outcomes is not None and any(order.destination is not None for order in orders):
-        pairs = zip(outcomes, orders, strict=True)
+    if outcomes is not None and any(
+        validated.destination is not None for validated in validated_events
+    ):
+        pairs = zip(outcomes, validated_events, strict=True)
         exc.__cause__ = InterruptedGroup([hide_outcome(*pair) for pair in pairs])
 
 
@@ -69,22 +75,24 @@ def hide_problem(problem: Problem, hidden: Mapping[str, str]) -> Problem:
     return changed
 
 
-def _shown(value: S, hidden: Mapping[str, str], order: ValidatedEvent) -> S:
+def _shown(value: S, hidden: Mapping[str, str], validated: ValidatedEvent) -> S:
     warnings = _texts(value.warnings, hidden)
     if isinstance(value, Receipt):
         return replace(value, warnings=warnings)
-    preview = structs.replace(value.departure, **_wire(value.departure, hidden, order))
+    preview = structs.replace(value.departure, **_wire(value.departure, hidden, validated))
     return replace(value, warnings=warnings, departure=preview)
 
 
-def _wire(wire: WirePreview, hidden: Mapping[str, str], order: ValidatedEvent) -> dict[str, Any]:
+def _wire(
+    wire: WirePreview, hidden: Mapping[str, str], validated: ValidatedEvent
+) -> dict[str, Any]:
     """Return the parts of a preview that may show a secret, without it.
 
     A header that the operator wrote is hidden by its name: its value may be too short to be found.
     """
-    headers = getattr(order.sink.options, "headers", {})
+    headers = getattr(validated.sink.options, "headers", {})
     written = {name.lower() for name in headers}
-    is_file = hasattr(order.sink.options, "path")
+    is_file = hasattr(validated.sink.options, "path")
     facts = {name: _fact(name, value, hidden) for name, value in wire.facts.items()}
     return {
         "target": HIDDEN if is_file else replace_secrets(wire.target, hidden),

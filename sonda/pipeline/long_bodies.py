@@ -79,16 +79,16 @@ async def prepare_in_turns(
     return prepared
 
 
-async def _with_sorted_names(order: ValidatedEvent) -> ValidatedEvent:
+async def _with_sorted_names(validated: ValidatedEvent) -> ValidatedEvent:
     """Return the same event with its labels and fields sorted by name, in turns of their own.
 
     Every encoder sorts them, which takes a quarter as long where they are in order already.
     """
-    event = order.event
+    event = validated.event
     changes = {"labels": await _sorted_by_name(event.labels)}
     if isinstance(event, Log):
         changes["fields"] = await _sorted_by_name(event.fields)
-    return msgspec.structs.replace(order, event=msgspec.structs.replace(event, **changes))
+    return msgspec.structs.replace(validated, event=msgspec.structs.replace(event, **changes))
 
 
 async def _sorted_by_name(texts: Mapping[str, str]) -> Mapping[str, str]:

@@ -186,7 +186,7 @@ class Payload(Struct, frozen=True):
 class EncodedEvent(Struct, frozen=True):
     """A payload, and the order it belongs to."""
 
-    order: ValidatedEvent
+    validated: ValidatedEvent
     payload: Payload
 
 
@@ -197,9 +197,9 @@ class Route(Struct, frozen=True):
     sink: PluginRef
 
     @classmethod
-    def of(cls, order: ValidatedEvent) -> Route:
+    def of(cls, validated: ValidatedEvent) -> Route:
         """Return the way of an event that has been validated."""
-        return cls(order.encoder, order.sink)
+        return cls(validated.encoder, validated.sink)
 
 
 class Confirmed(StrEnum):

@@ -49,7 +49,7 @@ class Receivers:
         known: dict[str, list[int]] = {}
         waiting: defaultdict[str, deque[list[int]]] = defaultdict(deque)
         for place, event in enumerate(self._events):
-            sink = event.order.sink
+            sink = event.validated.sink
             if (places := known.get(sink.receiver)) is None:
                 places = known[sink.receiver] = []
                 of_destination = waiting[sink.destination]
@@ -113,7 +113,7 @@ class Receivers:
 
 def cut_off_event(event: EncodedEvent, *, left: bool) -> Result[Any, Problem]:
     """Return what is known of an event that a cancellation has cut off."""
-    target, time_ns = event.order.sink.target, event.order.event.time_ns
+    target, time_ns = event.validated.sink.target, event.validated.event.time_ns
     return Failure(cut_off(target, f"send to {target}", left=left, time_ns=time_ns))
 
 

@@ -8,7 +8,7 @@ from sonda.answers import Answer, write
 from sonda.envelope import compact
 from sonda.pipeline.policy.callers import Directory
 from sonda.rejections import InvalidParameter, UnknownParameters
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.probes import GetResource
 from sonda.resources.request import BearerAuth, parameters
 
@@ -25,7 +25,7 @@ class Destinations(GetResource):
         caller = self._auth.check(req)
         asked = parameters(req.query_string)
         if isinstance(asked, UnknownParameters | InvalidParameter):
-            raise Rejected(asked)
+            raise RequestRejected(asked)
         usable = [
             {"name": name, "sink": destination.sink.name}
             for name, destination in self._directory().items()

@@ -23,7 +23,7 @@ DELIVERY: Final = "sonda.delivery"
 _LOG: Final = logging.getLogger("sonda")
 
 
-class Rejected(falcon.HTTPError):
+class RequestRejected(falcon.HTTPError):
     """Raised to end a request with a rejection, whose status and headers it has."""
 
     def __init__(self, rejection: Rejection | Problem) -> None:
@@ -45,7 +45,7 @@ def requested_form(scope: Mapping[str, Any]) -> Form:
 
 def serialize_error(req: Request, resp: Response, error: falcon.HTTPError) -> None:
     """Write an error of Falcon's or of ours in the form that the request asks for."""
-    rejection = error.rejection if isinstance(error, Rejected) else _translated(req, error)
+    rejection = error.rejection if isinstance(error, RequestRejected) else _translated(req, error)
     write(resp, failed(rejection, requested_form(req.scope), req.scope.get(DELIVERY)))
 
 

@@ -9,7 +9,7 @@ import falcon.asgi
 from prometheus_client.exposition import gzip_accepted
 
 from sonda.rejections import InvalidParameter, UnknownParameters
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.probes import GetResource
 from sonda.resources.request import BearerAuth, parameters
 
@@ -26,7 +26,7 @@ class Exposition(GetResource):
         self._auth.check(req)
         asked = parameters(req.query_string)
         if isinstance(asked, UnknownParameters | InvalidParameter):
-            raise Rejected(asked)
+            raise RequestRejected(asked)
         body, resp.content_type = self._render(req.get_header("Accept") or "")
         resp.set_header("Vary", "Accept, Accept-Encoding")
         if gzip_accepted(req.get_header("Accept-Encoding") or ""):

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sonda.answers import Answer
 from sonda.rejections import ShuttingDown
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class Idempotent(NamedTuple):
                 return refuse(UnderWay())
             if is_cancelled:
                 await self._let_go(found)
-                raise Rejected(ShuttingDown())
+                raise RequestRejected(ShuttingDown())
         return await self._work(work, crashed, found.time_ns, found)
 
     async def _begin(self, time_ns: int) -> Found:
@@ -168,7 +168,7 @@ class Idempotent(NamedTuple):
         if is_cancelled:
             if found is None or (isinstance(found, EarlierRequest) and found.answer is None):
                 await self._let_go(found)
-            raise Rejected(ShuttingDown())
+            raise RequestRejected(ShuttingDown())
         return found
 
     async def _work(
@@ -180,7 +180,7 @@ class Idempotent(NamedTuple):
     ) -> Answer:
         try:
             worked = await work(time_ns, kept)
-        except Rejected:  # before anything was sent
+        except RequestRejected:  # before anything was sent
             await _to_its_end(self._let_go(kept))
             raise
         except Exception as exc:  # a bug: something may have been sent

@@ -24,7 +24,7 @@ from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.turns import YOUNG_COLLECTIONS, Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.pipeline import PipelineProtocol, prepare
 
 NDJSON: Final = "application/x-ndjson"
@@ -133,10 +133,10 @@ async def kept_lines(answer: Answer, resend_safe: Sequence[bool]) -> list[LineAn
 
 def died_with(delivery: Delivery) -> Problem | None:
     """Return what is known of an event whose server died; `None` where it may be sent again."""
-    order = delivery.order
-    if order is None or PLUGINS["sink"][order.sink.name].get("x-resend") == "safe":
+    validated = delivery.validated
+    if validated is None or PLUGINS["sink"][validated.sink.name].get("x-resend") == "safe":
         return None
-    return OutcomeUnknown(order.sink.name, _DIED, order.event.time_ns)
+    return OutcomeUnknown(validated.sink.name, _DIED, validated.event.time_ns)
 
 
 class _Prepared:
@@ -150,7 +150,7 @@ class _Prepared:
         self.replayed: set[int] = set()
 
 
-class Batch:
+class NdjsonBatch:
     """The events of one request, which are delivered as one group for each destination."""
 
     def __init__(
@@ -218,7 +218,7 @@ class Batch:
         try:
             work = await self._prepare(lines, received_ns, after_death=after_death)
         except asyncio.CancelledError:  # the server's grace period is over
-            raise Rejected(ShuttingDown()) from None
+            raise RequestRejected(ShuttingDown()) from None
         try:
             sent = await self._pipeline.send_prepared(
                 work.prepared, work.sendable, until_s=self._until_s

@@ -16,7 +16,7 @@ from sonda.pipeline.model import EncodedEvent, Preview, Receipt
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
 from sonda.rejections import ShuttingDown
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 
 
 class PipelineProtocol(PreparingPipeline, AbstractAsyncContextManager[object], Protocol):
@@ -73,4 +73,4 @@ async def prepare(
     try:
         return await prepare_in_turns(pipeline, raw, delivery, received_ns=time_ns, caller=caller)
     except asyncio.CancelledError:
-        raise Rejected(ShuttingDown()) from None
+        raise RequestRejected(ShuttingDown()) from None

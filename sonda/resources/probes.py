@@ -11,7 +11,7 @@ import falcon.asgi
 from sonda.answers import Answer, write
 from sonda.envelope import compact
 from sonda.rejections import NotReady
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 
 
 class GetResource:
@@ -64,5 +64,5 @@ class Ready(GetResource):
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:  # noqa: ARG002
         """Answer whether the server takes events."""
         if not self._readiness.is_ready:
-            raise Rejected(NotReady())
+            raise RequestRejected(NotReady())
         write(resp, Answer(200, compact({"status": "ready"})))

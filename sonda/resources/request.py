@@ -27,7 +27,7 @@ from sonda.rejections import (
     UnknownParameters,
     UnsupportedMediaType,
 )
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.idempotency import parse_key
 from sonda.resources.ndjson import NDJSON
 
@@ -71,10 +71,10 @@ class BearerAuth:
             return ANYBODY
         scheme, _, given = (req.get_header("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip(" "):
-            raise Rejected(Unauthorized("missing or malformed Authorization header"))
+            raise RequestRejected(Unauthorized("missing or malformed Authorization header"))
         caller = caller_of(keys, given.strip(" ").encode("latin-1"))
         if caller is None:
-            raise Rejected(Unauthorized("invalid API key"))
+            raise RequestRejected(Unauthorized("invalid API key"))
         return caller
 
 
@@ -89,20 +89,22 @@ def event_headers(req: falcon.asgi.Request) -> tuple[str, str | None]:
     """
     media_type = _media_type(req.content_type or "")
     if media_type not in (falcon.MEDIA_JSON, NDJSON):
-        raise Rejected(
+        raise RequestRejected(
             UnsupportedMediaType(
                 f"send the event as Content-Type: {falcon.MEDIA_JSON}, or many as {NDJSON}"
             )
         )
     if req.get_header("Content-Encoding") is not None:
-        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+        raise RequestRejected(
+            UnsupportedMediaType("send the body as it is, without Content-Encoding")
+        )
     header = req.get_header("Idempotency-Key")
     if header is None:
         return media_type, None
     key = parse_key(header)
     names = [name for name, _ in req.scope["headers"]]
     if key is None or names.count(b"idempotency-key") > 1:  # Falcon keeps the last one alone
-        raise Rejected(InvalidKey())
+        raise RequestRejected(InvalidKey())
     return media_type, key
 
 
@@ -184,7 +186,7 @@ class Body(Struct, eq=False):
         """
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
-            raise Rejected(PayloadTooLarge(limit_bytes, flag))
+            raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
         if self.is_whole:
             await self._collect(limit_bytes, flag)
         else:
@@ -192,7 +194,7 @@ class Body(Struct, eq=False):
         raw = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         self.chunks.clear()
         if length is not None and len(raw) != length:
-            raise Rejected(CutShort())
+            raise RequestRejected(CutShort())
         return raw
 
     async def _collect_in_time(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
@@ -208,7 +210,7 @@ class Body(Struct, eq=False):
             async with asyncio.timeout(0):
                 await self._collect(limit_bytes, flag)
         except TimeoutError:
-            raise Rejected(RequestTimeout(timeout_s)) from None
+            raise RequestRejected(RequestTimeout(timeout_s)) from None
 
     async def _collect(self, limit_bytes: int, flag: str) -> None:
         """Receive until the end; Falcon's stream would take a disconnect for it."""
@@ -216,10 +218,10 @@ class Body(Struct, eq=False):
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise Rejected(CutShort())
+                raise RequestRejected(CutShort())
             if chunk := message.get("body", b""):
                 self.chunks.append(chunk)
                 self.size_bytes += len(chunk)
             if self.size_bytes > limit_bytes:
-                raise Rejected(PayloadTooLarge(limit_bytes, flag))
+                raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
             more = message.get("more_body", False)

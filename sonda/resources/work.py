@@ -27,9 +27,9 @@ from sonda.rejections import (
 )
 from sonda.resources.idempotency import EarlierRequest, OtherRequest, UnderWay, Unstorable, Worked
 from sonda.resources.ndjson import (
-    Batch,
     LineAnswer,
     LineLimits,
+    NdjsonBatch,
     died_with,
     join_answers,
     kept_lines,
@@ -154,7 +154,7 @@ class OneEvent(NamedTuple):
 class ManyEvents:
     """A body with an event in each line."""
 
-    def __init__(self, batch: Batch, form: Form) -> None:
+    def __init__(self, batch: NdjsonBatch, form: Form) -> None:
         self._batch = batch
         self._form = form
 
@@ -208,7 +208,7 @@ async def many_events(
     lines = await split_lines(asked.raw, limits)
     if not isinstance(lines, list):
         return lines
-    batch = Batch(
+    batch = NdjsonBatch(
         pipeline,
         lines,
         form=asked.form,

@@ -22,7 +22,7 @@ from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
 from sonda.observe.record import EVENT_STATUSES
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
-from sonda.resources.errors import DELIVERY, Rejected, requested_form
+from sonda.resources.errors import DELIVERY, RequestRejected, requested_form
 from sonda.resources.request import BODY_IS_WHOLE, Message, Receive
 from sonda.server.host_check import HostCheck
 
@@ -131,9 +131,9 @@ class RequestMiddleware:
         if request in self._arriving:
             self._forget(request)
         if self._requests >= self._max_requests:
-            raise Rejected(Busy(self._max_requests))
+            raise RequestRejected(Busy(self._max_requests))
         if self._bytes and self._bytes + request.size_bytes > self._max_bytes:
-            raise Rejected(BusyBytes(self._max_bytes))
+            raise RequestRejected(BusyBytes(self._max_bytes))
         request.is_admitted = True
         self._requests += 1
         self._bytes += request.size_bytes
@@ -148,9 +148,9 @@ class RequestMiddleware:
         elif request in self._arriving:
             self._forget(request)
 
-    def busy(self) -> Rejected:
+    def busy(self) -> RequestRejected:
         """Return why a body that was arriving is turned away."""
-        return Rejected(BusyBytes(self._max_bytes))
+        return RequestRejected(BusyBytes(self._max_bytes))
 
     def _forget(self, request: _Request) -> None:
         del self._arriving[request]

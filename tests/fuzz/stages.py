@@ -71,15 +71,15 @@ class Fuzzing:
         if not isinstance(parsed, Success):
             return _refused(parsed.failure())
         self._counts["past parse"] += 1
-        order = validate(parsed.unwrap(), received_ns=1).bind(
-            lambda order: preflight(order, in_server=True)
+        validated = validate(parsed.unwrap(), received_ns=1).bind(
+            lambda validated: preflight(validated, in_server=True)
         )
-        if not isinstance(order, Success):
-            return _refused(order.failure())
+        if not isinstance(validated, Success):
+            return _refused(validated.failure())
         self._counts["past validation"] += 1
-        for warning in order.unwrap().warnings:
+        for warning in validated.unwrap().warnings:
             assert warning.isprintable(), warning
-        encoded = encode(order.unwrap())
+        encoded = encode(validated.unwrap())
         if not isinstance(encoded, Success):
             return _refused(encoded.failure())
         payload = encoded.unwrap().payload

@@ -48,7 +48,9 @@ def _bodies(entry: Entry, ticks: range) -> tuple[list[Payload], list[Payload]]:
     takes = how_pieces_go(entry)
     assert takes is not None
     made = pieces(entry, ticks, takes)
-    alone = [encode(entry.route.order(entry.event(tick))).unwrap().payload for tick in ticks]
+    alone = [
+        encode(entry.route.validated_event(entry.event(tick))).unwrap().payload for tick in ticks
+    ]
     assert sum(piece.count for piece in made) == len(ticks)
     assert sum(piece.size_bytes for piece in made) == sum(len(one.body) for one in alone)
     return [piece.encoded.payload for piece in made], alone

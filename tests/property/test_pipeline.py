@@ -36,8 +36,8 @@ SINKS = [
 
 def ready(raw: bytes) -> Result[EncodedEvent, Problem]:
     """Run the stages that need no world."""
-    order = parse(raw).bind(lambda document: validate(document, received_ns=0))
-    return order.bind(lambda valid: preflight(valid, in_server=True)).bind(encode)
+    validated = parse(raw).bind(lambda document: validate(document, received_ns=0))
+    return validated.bind(lambda valid: preflight(valid, in_server=True)).bind(encode)
 
 
 @given(st.binary() | json_like())
@@ -103,7 +103,7 @@ def test_a_valid_body_is_its_event(pair: tuple[Log | Metric, str], sink: Any) ->
     event, encoder = pair
     result = ready(json.dumps(body_of(event, encoder, sink)).encode())
     if isinstance(result, Success):
-        assert result.unwrap().order.event == event
+        assert result.unwrap().validated.event == event
         assert result.unwrap().payload.body.endswith(b"\n")
     else:
         assert isinstance(result.failure(), Invalid)

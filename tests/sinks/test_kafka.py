@@ -538,8 +538,8 @@ def test_a_topic_that_is_not_there_is_not_asked_for_any_more(error: int) -> None
 def test_advisories(options: dict[str, Any], expected: list[str]) -> None:
     """One for each loopback broker, as it is written, and one for a password in clear."""
     sink = to("localhost:1, kafka:9092 ,[::1]:2", **options)
-    order = validate(log_event(sink), received_ns=0).unwrap()
-    warnings = preflight(order, in_server=True).unwrap().warnings
+    validated = validate(log_event(sink), received_ns=0).unwrap()
+    warnings = preflight(validated, in_server=True).unwrap().warnings
     assert len(warnings) == len(expected)
     for warning, part in zip(warnings, expected, strict=True):
         assert part in warning

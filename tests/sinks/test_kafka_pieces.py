@@ -51,7 +51,7 @@ def test_a_record_for_each_event() -> None:
     records = [record for batch in broker.produced.items for record in batch.records]
     (entry,) = compiled(document("h:1")).unwrap().entries
     events = entry.events(range(COUNT))
-    alone = [encode(entry.route.order(event)).unwrap().payload for event in events]
+    alone = [encode(entry.route.validated_event(event)).unwrap().payload for event in events]
     assert records == [(b"k", one.body, [("a", b"b")], one.event.time_ns // 10**6) for one in alone]
     assert len(broker.produced.items) < 10
 
@@ -114,7 +114,8 @@ def test_lines_of_a_histogram_are_one_record() -> None:
     (piece,) = pieces(entry, range(20), takes)
     values = [one["value"] for one in _split(piece.encoded.payload, {})]
     assert values == [
-        encode(entry.route.order(entry.event(tick))).unwrap().payload.body for tick in range(20)
+        encode(entry.route.validated_event(entry.event(tick))).unwrap().payload.body
+        for tick in range(20)
     ]
 
 

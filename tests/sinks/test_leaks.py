@@ -305,13 +305,13 @@ def test_options_show_no_secret(name: str) -> None:
 def test_what_travels_down_the_line_shows_no_secret() -> None:
     """Orders, requests, routes and settings can be printed, too: some exceptions do."""
     event = secret_post("loki", "x")
-    order = parse(json.dumps(event).encode()).bind(lambda read: validate(read, received_ns=1))
-    url = order.unwrap().sink.options.url
+    validated = parse(json.dumps(event).encode()).bind(lambda read: validate(read, received_ns=1))
+    url = validated.unwrap().sink.options.url
     where = endpoint("loki", url, httpx.URL(url), HEADERS, None, bool)
     credentials = tuple(HEADERS.items())
     route = ConnectionKey("loki", ("x", 1), None, credentials)  # type: ignore[arg-type]  # as good as any
     settings = read_settings(["--api-key", CANARY], {})
-    assert_clean(order, where, route, settings)
+    assert_clean(validated, where, route, settings)
 
 
 # --- bugs ----------------------------------------------------------------------------------------

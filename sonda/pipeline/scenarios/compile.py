@@ -212,7 +212,7 @@ class _Addressing:
             add_problem(self.issues, piece.path, checked.failure())
             return None
         addressed: Result[ValidatedEvent, Problem] = checked.map(
-            lambda order: structs.replace(order, destination=named)
+            lambda validated: structs.replace(validated, destination=named)
         )
         advised = addressed.bind(partial(preflight, in_server=self.in_server))
         valid = advised.map(hide_advisories).unwrap()

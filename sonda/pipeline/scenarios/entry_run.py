@@ -21,7 +21,7 @@ from sonda.pipeline.scenarios.changes import PlanChange, change_entry, is_paused
 from sonda.pipeline.scenarios.ledger import Ledger, runs
 from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from sonda.pipeline.scenarios.plan import Entry
-from sonda.pipeline.scenarios.sender import Group, GroupVerdict, Sender
+from sonda.pipeline.scenarios.sender import GroupVerdict, PendingGroup, Sender
 from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from sonda.pipeline.scenarios.unsent import Unsent
 from sonda.pipeline.scenarios.verdicts import sampled, sort_ticks
@@ -64,7 +64,7 @@ class EntryRun:
         self._begin_s = 0.0
         self._due_at_stop: int | None = None
         self._chunk = ChunkSize(limits.window)
-        self._sending: dict[Group, Sequence[int]] = {}
+        self._sending: dict[PendingGroup, Sequence[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent = Unsent(random or Random())  # noqa: S311  # only back-off jitter
         self._bug: BaseException | None = None
@@ -299,7 +299,7 @@ class EntryRun:
 
     # Verdicts
 
-    async def _deliver(self, group: Group, ticks: Sequence[int]) -> None:
+    async def _deliver(self, group: PendingGroup, ticks: Sequence[int]) -> None:
         """Send a group once; what never left of it is tried again later."""
         handed_s = self._loop.time()
         verdict = await group.send()

@@ -113,7 +113,7 @@ class Route:
     encoder_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sink_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def order(self, event: Event) -> ValidatedEvent:
+    def validated_event(self, event: Event) -> ValidatedEvent:
         """Return the order to deliver *event* this way."""
         return ValidatedEvent(event, self.encoder, self.sink, destination=self.named)
 

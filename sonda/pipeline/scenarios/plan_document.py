@@ -27,10 +27,12 @@ def plan_document(scenario: Scenario, network: Network) -> dict[str, Any]:
 
 def _entry_document(entry: Entry, network: Network) -> dict[str, Any]:
     count = _SHOWN_EVENTS if entry.planned is None else min(_SHOWN_EVENTS, entry.planned)
-    orders = [entry.route.order(event) for event in entry.events(range(count))]
-    encoded = [encode(order) for order in orders]
+    validated_events = [entry.route.validated_event(event) for event in entry.events(range(count))]
+    encoded = [encode(validated) for validated in validated_events]
     bodies = [fold(one, lambda found: found.payload.body, lambda _: b"") for one in encoded]
-    described = hide_outcome(encoded[0].bind(partial(preview, transport=network)), orders[0])
+    described = hide_outcome(
+        encoded[0].bind(partial(preview, transport=network)), validated_events[0]
+    )
     ends_at = entry.ends_at
     return {
         "id": entry.id,

@@ -164,7 +164,7 @@ def _piece(
     size_bytes: int,
     times_ns: Sequence[int] = (),
 ) -> Piece:
-    order = entry.route.order(first)
-    name, encoder = order.encoder.name, order.encoder.plugin
+    validated = entry.route.validated_event(first)
+    name, encoder = validated.encoder.name, validated.encoder.plugin
     payload = Payload(first, name, encoder.content_type, body, encoder.packing, count, times_ns)
-    return Piece(EncodedEvent(order, payload), count, size_bytes)
+    return Piece(EncodedEvent(validated, payload), count, size_bytes)

@@ -36,7 +36,7 @@ class GroupVerdict:
     pushes: int = 1
 
 
-class Group(Protocol):
+class PendingGroup(Protocol):
     """Events of one entry on their way together."""
 
     async def send(self) -> GroupVerdict:
@@ -51,7 +51,7 @@ class Group(Protocol):
 class Sender(Protocol):
     """What a run sends through."""
 
-    def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
+    def group(self, entry: Entry, ticks: Sequence[int]) -> PendingGroup:
         """Make and encode the events of *ticks*, so that they can be sent."""
         ...
 
@@ -63,7 +63,7 @@ class PipelineSender:
         self._pipeline = pipeline
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
+    def group(self, entry: Entry, ticks: Sequence[int]) -> PendingGroup:
         takes = how_pieces_go(entry)
         made: Sequence[Piece] = ()
         if takes is not None and isinstance(ticks, range):
@@ -81,7 +81,7 @@ class PipelineSender:
         self, entry: Entry, ticks: Sequence[int], made: Sequence[Piece]
     ) -> GroupVerdict:
         """Send pieces; one that is refused for what may be one event's fault goes again, event by event."""
-        deliveries = [Delivery(order=piece.encoded.order) for piece in made]
+        deliveries = [Delivery(validated=piece.encoded.validated) for piece in made]
         results = await self._results(entry, [Success(piece.encoded) for piece in made], deliveries)
         problems: dict[int, Problem] = {}
         delivered_bytes = first = 0
@@ -135,8 +135,8 @@ class PipelineSender:
 def _encoded(entry: Entry, ticks: Sequence[int]) -> list[Result[EncodedEvent, Problem]]:
     """Return each event of *ticks*, encoded alone."""
     if isinstance(ticks, range):
-        return [encode(entry.route.order(event)) for event in entry.events(ticks)]
-    return [encode(entry.route.order(entry.event(tick))) for tick in ticks]
+        return [encode(entry.route.validated_event(event)) for event in entry.events(ticks)]
+    return [encode(entry.route.validated_event(entry.event(tick))) for tick in ticks]
 
 
 def _rejected(delivery: Delivery) -> int:
@@ -155,7 +155,7 @@ def _unknown(target: str, one: Result[EncodedEvent, Problem]) -> Result[Receipt,
     """Return the verdict on an event of which nothing is known; one not encoded has its own."""
     if isinstance(one, Failure):
         return Failure(one.failure())
-    return Failure(cut_off(target, "", left=True, time_ns=one.unwrap().order.event.time_ns))
+    return Failure(cut_off(target, "", left=True, time_ns=one.unwrap().validated.event.time_ns))
 
 
 class _PipelineGroup:
@@ -212,5 +212,5 @@ class OwnPipeline:
     ) -> None:
         await self._stack.aclose()
 
-    def group(self, entry: Entry, ticks: Sequence[int]) -> Group:
+    def group(self, entry: Entry, ticks: Sequence[int]) -> PendingGroup:
         return self._sender.group(entry, ticks)

@@ -21,8 +21,8 @@ def admit(
     """
     if (
         caller.allowed is not None
-        and encoded.order.destination is None
+        and encoded.validated.destination is None
         and (forbidden := caller.judge_inline()) is not None
     ):
         return Failure(forbidden)
-    return Success(encoded) if encoded.order.verify is None else permit(encoded, network)
+    return Success(encoded) if encoded.validated.verify is None else permit(encoded, network)

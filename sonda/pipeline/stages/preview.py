@@ -9,24 +9,24 @@ from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 
 
-def preview(parcel: EncodedEvent, *, transport: Network) -> Result[Preview, Problem]:
+def preview(encoded: EncodedEvent, *, transport: Network) -> Result[Preview, Problem]:
     """Describe how the payload would leave; may ask the file system what a path leads to.
 
     Fails with `Forbidden`, or as the sink does where it need not open anything to tell.
     """
-    order, payload = parcel.order, parcel.payload
-    described: Result[WirePreview, Problem] = order.sink.plugin.describe(
-        payload, order.sink.options, transport
+    validated, payload = encoded.validated, encoded.payload
+    described: Result[WirePreview, Problem] = validated.sink.plugin.describe(
+        payload, validated.sink.options, transport
     )
-    decode = order.encoder.plugin.decode
+    decode = validated.encoder.plugin.decode
     return described.map(
         lambda departure: Preview(
-            signal_type=order.event.signal_type,
-            encoder=order.encoder.name,
-            sink=order.sink.name,
-            time_ns=order.event.time_ns,
+            signal_type=validated.event.signal_type,
+            encoder=validated.encoder.name,
+            sink=validated.sink.name,
+            time_ns=validated.event.time_ns,
             departure=departure,
-            decoded=None if decode is None else decode(order.event, payload.body),
-            warnings=order.warnings,
+            decoded=None if decode is None else decode(validated.event, payload.body),
+            warnings=validated.warnings,
         )
     )

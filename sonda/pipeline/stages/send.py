@@ -19,14 +19,14 @@ from sonda.pipeline.unanswered import cut_off
 
 
 async def push(
-    parcel: EncodedEvent, *, transport: Network, until_s: float | None
+    encoded: EncodedEvent, *, transport: Network, until_s: float | None
 ) -> Result[Pending, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
-    sink = parcel.order.sink
+    sink = encoded.validated.sink
     deadline = Deadline.within(sink.timeout_s, until_s)
     try:
         pending: Result[Pending, Problem] = await sink.plugin.push(
-            parcel.payload, transport.opened(sink), transport, deadline
+            encoded.payload, transport.opened(sink), transport, deadline
         )
     except asyncio.CancelledError as exc:  # before the sink has begun to send
         explain(exc, cut_off(sink.target, f"send to {sink.target}", left=False, time_ns=0))
@@ -35,7 +35,7 @@ async def push(
 
 
 async def flush(
-    pending: Pending, order: ValidatedEvent, *, began_ns: int
+    pending: Pending, validated: ValidatedEvent, *, began_ns: int
 ) -> Result[Receipt, Problem]:
     """Wait for the verdict on *order*; *began_ns* is when encoding began, on `perf_counter_ns`.
 
@@ -44,24 +44,24 @@ async def flush(
     try:
         verdict = await pending()
     except asyncio.CancelledError as exc:  # a sink that knows better has said so
-        target, time_ns = order.sink.target, order.event.time_ns
+        target, time_ns = validated.sink.target, validated.event.time_ns
         explain(exc, cut_off(target, "", left=True, time_ns=time_ns))
         raise
     if isinstance(verdict, Success):
-        return Success(receipt_of(order, verdict.unwrap(), perf_counter_ns() - began_ns))
+        return Success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))
     return Failure(verdict.failure())
 
 
-def receipt_of(order: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:
+def receipt_of(validated: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:
     """Return the receipt for *order*; the latency runs from the start of encoding."""
     return Receipt(
-        signal_type=order.event.signal_type,
+        signal_type=validated.event.signal_type,
         confirmed=ack.confirmed,
-        time_ns=order.event.time_ns,
+        time_ns=validated.event.time_ns,
         tries=ack.tries,
         latency_us=latency_ns // 1000,
         status=ack.status,
         place=ack.place,
         offset=ack.offset,
-        warnings=order.warnings + ack.warnings,
+        warnings=validated.warnings + ack.warnings,
     )

@@ -24,11 +24,11 @@ _CUT_OFF: Final = "the event was acknowledged, but the wait to read it back from
 
 def permit(event: EncodedEvent, network: Network) -> Result[EncodedEvent, Problem]:
     """Return *event* if its `verify.url` may be asked; fails with `Forbidden`."""
-    verify = event.order.verify
+    verify = event.validated.verify
     if verify is None or verify.url is None:
         return Success(event)
     address = address_of(parse_http_url(verify.url))
-    permitted = network.destinations.permit(event.order.sink.name, address)
+    permitted = network.destinations.permit(event.validated.sink.name, address)
     return permitted.map(lambda _: event)
 
 
@@ -45,13 +45,13 @@ async def verify(
     It takes its `timeout` at the most, cut at loop time *until_s*. The event was acknowledged,
     whatever comes of this: with *survives_cancellation* a shutdown ends the wait, and no more.
     """
-    asked = event.order.verify
+    asked = event.validated.verify
     if asked is None:
         return receipt
     from sonda.pipeline.verify import look_for
     from sonda.pipeline.verify.read_back import Verified, read_back
 
-    target = event.order.sink.target if asked.url is None else asked.url
+    target = event.validated.sink.target if asked.url is None else asked.url
     deadline = Deadline.within(seconds(asked.timeout), until_s)
     look = look_for(event, receipt, network, deadline)
     acknowledged_ns = perf_counter_ns()

@@ -25,7 +25,7 @@ Look: TypeAlias = Callable[[], Awaitable[Verdict]]
 
 def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:
     """Return what asks the destination of an acknowledged event for that event."""
-    module: Any = import_module(f"{__name__}.{event.order.sink.name}")
+    module: Any = import_module(f"{__name__}.{event.validated.sink.name}")
     try:
         look: Look = module.look_for(event, receipt, network, deadline)
     except QueryTooLongError as exc:

@@ -55,11 +55,11 @@ def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: 
     """Return what fetches the record at the offset of the acknowledgement."""
     from sonda.pipeline.sinks.kafka.fetch import fetch_record  # aiokafka is an extra
 
-    options = event.order.sink.options
+    options = event.validated.sink.options
     sent = StoredRecord(
         None if options.key is None else options.key.encode(),
         event.payload.body,
-        event.order.event.time_ns // NS_PER_MS,
+        event.validated.event.time_ns // NS_PER_MS,
         tuple((name, value.encode()) for name, value in options.headers.items()),
     )
 

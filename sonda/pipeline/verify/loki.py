@@ -38,7 +38,7 @@ _LIMIT: Final = 1000
 
 def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
     """Return what asks Loki for the entry of *event*."""
-    options, log = event.order.sink.options, event.order.event
+    options, log = event.validated.sink.options, event.validated.event
     query = ask(options.url, options.headers, verify_url(event), log.labels, log.time_ns)
     line = event.payload.body.decode().removesuffix("\n")
     return partial(

@@ -76,7 +76,7 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
 
 def verify_url(event: EncodedEvent) -> str | None:
     """Return the URL that replaces the base of the sink's own, if the body names one."""
-    return event.order.verify.url if event.order.verify is not None else None
+    return event.validated.verify.url if event.validated.verify is not None else None
 
 
 async def look_by(
@@ -90,7 +90,7 @@ async def look_by(
     """Send the query, and return what its answer proves; the answer's secrets are hidden."""
     from sonda.pipeline.net.http_query import get  # httpx costs 0.1 s to import
 
-    sink = event.order.sink
+    sink = event.validated.sink
     answered = await get(
         query.url,
         query.headers,

@@ -36,7 +36,7 @@ _NS_PER_MS: Final = 1_000_000
 
 def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
     """Return what asks Prometheus for the sample of *event*."""
-    options, metric = event.order.sink.options, cast("Metric", event.order.event)
+    options, metric = event.validated.sink.options, cast("Metric", event.validated.event)
     series = (metric.labels, metric.name, metric.time_ns)
     query = ask(options.url, options.headers, verify_url(event), *series)
     return partial(

@@ -183,7 +183,7 @@ REASONS: Final[Mapping[int, str]] = {
 def sent() -> Json:
     """Return answers to events that were acknowledged."""
     advised = _order(EVENTS["udp"]["value"]).bind(partial(preflight, in_server=True))
-    warnings = fold(advised, lambda order: list(order.warnings), _unexpected)
+    warnings = fold(advised, lambda validated: list(validated.warnings), _unexpected)
     return {
         "acknowledged": {"value": {"sent": True, "signal_type": "logs", "latency_ms": 7}},
         "with_a_receipt": {
@@ -215,8 +215,8 @@ def sent() -> Json:
 
 def previewed() -> Json:
     """Return the answer to a dry run."""
-    order = _order(EVENTS["stdout"]["value"])
-    shown = order.bind(encode).bind(partial(preview, transport=Network()))
+    validated = _order(EVENTS["stdout"]["value"])
+    shown = validated.bind(encode).bind(partial(preview, transport=Network()))
     return {"dry_run": {"value": fold(shown, Preview.answer, _unexpected)}}
 
 

@@ -102,10 +102,10 @@ class Compiler:
         for entry in scenario.entries:
             if entry.route.named is None and (forbidden := caller.judge_inline()) is not None:
                 raise Refusal(403, f"scenario entry '{entry.id}': {forbidden}")
-            order = entry.route.order(entry.event(0))
-            shown = encode(order).bind(partial(preview, transport=self._network))
+            validated = entry.route.validated_event(entry.event(0))
+            shown = encode(validated).bind(partial(preview, transport=self._network))
             if isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden):
-                raise Refusal.of(hide_refusal(shown, order).failure())
+                raise Refusal.of(hide_refusal(shown, validated).failure())
         return scenario
 
     def _open_rows(self, path: str) -> TextIO:

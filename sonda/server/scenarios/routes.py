@@ -19,7 +19,7 @@ from sonda.envelope import CODES, compact
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.rejections import UnsupportedMediaType
-from sonda.resources.errors import Rejected, requested_form
+from sonda.resources.errors import RequestRejected, requested_form
 from sonda.resources.request import BODY, BearerAuth
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.query import drain_s, parameters, wait_s
@@ -151,9 +151,13 @@ def _media_type(req: Request) -> str:
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     known = (falcon.MEDIA_JSON, *YAML_TYPES)
     if media_type not in known:
-        raise Rejected(UnsupportedMediaType(f"send the scenario as one of {', '.join(known)}"))
+        raise RequestRejected(
+            UnsupportedMediaType(f"send the scenario as one of {', '.join(known)}")
+        )
     if req.get_header("Content-Encoding") is not None:
-        raise Rejected(UnsupportedMediaType("send the body as it is, without Content-Encoding"))
+        raise RequestRejected(
+            UnsupportedMediaType("send the body as it is, without Content-Encoding")
+        )
     return media_type
 
 

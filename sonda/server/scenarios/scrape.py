@@ -32,7 +32,7 @@ _BACKSLASH: Final = {"\\": r"\\", "\n": r"\n"}
 _ESCAPES: Final = str.maketrans({**_BACKSLASH, '"': r"\""})
 _HELP_ESCAPES: Final = str.maketrans(_BACKSLASH)
 
-Labels: TypeAlias = frozenset[tuple[str, str]]
+LabelPairs: TypeAlias = frozenset[tuple[str, str]]
 Sampled: TypeAlias = Metric | Histogram | Summary
 
 
@@ -41,7 +41,7 @@ class _Family:
     """The latest event of each label set of one metric, in the order in which they came."""
 
     metadata: MetricMetadata
-    events: dict[Labels, Sampled] = field(default_factory=dict)
+    events: dict[LabelPairs, Sampled] = field(default_factory=dict)
 
 
 class Scrape:

@@ -236,8 +236,8 @@ def test_files_and_addresses_are_known_by_any_spelling(tmp_path: Path) -> None:
     """`./x` is `x`, and names of hosts have no case."""
 
     def receiver(sink: dict[str, Any]) -> str:
-        order = Pipeline().prepare(raw(changed(LOG, sink=sink))).unwrap().order
-        return order.sink.receiver
+        validated = Pipeline().prepare(raw(changed(LOG, sink=sink))).unwrap().validated
+        return validated.sink.receiver
 
     def tcp(address: str) -> dict[str, Any]:
         return {"type": "tcp", "address": address}

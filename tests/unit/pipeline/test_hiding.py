@@ -51,7 +51,7 @@ class Folder:
     path = "/srv/x"
 
 
-def order(
+def validated(
     *, named: bool = True, options: Any = Options, warnings: tuple[str, ...] = ()
 ) -> ValidatedEvent:
     encoder = PluginRef("json_lines", None, None, "{}")
@@ -78,8 +78,8 @@ def order(
 def test_a_problem(problem: Problem, expected: Problem) -> None:
     """Every text of it is looked through."""
     assert hide_problem(problem, HIDDEN) == expected
-    assert hide_refusal(Failure(problem), order()) == Failure(expected)
-    assert hide_outcome(Failure(problem), order()) == Failure(expected)
+    assert hide_refusal(Failure(problem), validated()) == Failure(expected)
+    assert hide_outcome(Failure(problem), validated()) == Failure(expected)
 
 
 def test_the_bodys_own_is_not_hidden() -> None:
@@ -92,7 +92,7 @@ def test_an_event_with_a_sink_of_its_own() -> None:
     """Nothing is the operator's, and nothing is changed."""
     outcome: Result[Receipt, Problem] = Failure(Forbidden(SECRET, ""))
     refusal: Result[int, Problem] = Failure(Forbidden(SECRET, ""))
-    unnamed = order(named=False, warnings=(SECRET,))
+    unnamed = validated(named=False, warnings=(SECRET,))
     assert hide_outcome(outcome, unnamed) is outcome
     assert hide_refusal(refusal, unnamed) is refusal
     assert hide_advisories(unnamed) is unnamed
@@ -100,11 +100,11 @@ def test_an_event_with_a_sink_of_its_own() -> None:
 
 def test_advisories() -> None:
     """They may name what an option holds."""
-    assert hide_advisories(order(warnings=(f"{SECRET} is short", "b"))).warnings == (
+    assert hide_advisories(validated(warnings=(f"{SECRET} is short", "b"))).warnings == (
         "*** is short",
         "b",
     )
-    bare = order()
+    bare = validated()
     assert hide_advisories(bare) is bare
 
 
@@ -142,7 +142,7 @@ def test_a_preview() -> None:
                 headers=(("x-scope", "ab"), ("Host", "hooks.example")),
             )
         ),
-        order(),
+        validated(),
     ).unwrap()
     assert shown.departure.target == "http_push prod"
     assert shown.departure.facts == {
@@ -157,7 +157,7 @@ def test_a_preview() -> None:
 
 def test_a_preview_of_a_file() -> None:
     """Where it lies is the operator's."""
-    shown = hide_outcome(Success(preview(target="/srv/x")), order(options=Folder)).unwrap()
+    shown = hide_outcome(Success(preview(target="/srv/x")), validated(options=Folder)).unwrap()
     assert shown.departure.target == "***"
 
 
@@ -166,7 +166,7 @@ def test_a_group_that_was_cancelled() -> None:
     outcomes: list[Result[Receipt, Problem]] = [Failure(Unreachable(SECRET, "x"))] * 2
     cancelled = asyncio.CancelledError()
     cancelled.__cause__ = InterruptedGroup(outcomes)
-    hide_group_cancellation(cancelled, [order(), order(named=False)])
+    hide_group_cancellation(cancelled, [validated(), validated(named=False)])
     assert isinstance(cancelled.__cause__, InterruptedGroup)
     assert [str(one.failure()).count(SECRET) for one in cancelled.__cause__.outcomes] == [0, 1]
 
@@ -174,5 +174,5 @@ def test_a_group_that_was_cancelled() -> None:
 def test_a_cancellation_that_says_nothing() -> None:
     """It is left as it is."""
     cancelled = asyncio.CancelledError()
-    hide_group_cancellation(cancelled, [order()])
+    hide_group_cancellation(cancelled, [validated()])
     assert cancelled.__cause__ is None

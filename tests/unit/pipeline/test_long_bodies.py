@@ -88,7 +88,7 @@ def test_names_are_sorted_before_the_encoder_sees_them() -> None:
     raw = json.dumps({**LOG, "labels": {**texts, "other": "y"}, "log": log}).encode()
     pipeline = Recording()
     (prepared,) = asyncio.run(pipeline.prepare_all(raw, 1))
-    event = prepared.unwrap().order.event
+    event = prepared.unwrap().validated.event
     assert isinstance(event, Log)
     assert list(event.labels) == [*reversed(names), "other"]
     assert list(event.fields) == [*reversed(names), "same"]

@@ -37,7 +37,7 @@ class Sending:
         self.gate = asyncio.Event()
 
     async def send(self, of_one: Sequence[EncodedEvent], _: object) -> list[Result[Any, Any]]:
-        messages = [event.order.event.message for event in of_one]  # type: ignore[union-attr]
+        messages = [event.validated.event.message for event in of_one]  # type: ignore[union-attr]
         self.sent.append(messages)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -147,7 +147,7 @@ def test_what_was_not_begun_is_unsent_after_a_cancellation() -> None:
         begun: list[str] = []
 
         async def send(of_one: Sequence[EncodedEvent], _: object) -> Any:
-            begun.append(of_one[0].order.sink.target)
+            begun.append(of_one[0].validated.sink.target)
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError as exc:
@@ -176,7 +176,7 @@ def test_a_bug_is_raised_once_the_others_are_done() -> None:
         sent: list[str] = []
 
         async def send(of_one: Sequence[EncodedEvent], _: object) -> Any:
-            target = of_one[0].order.sink.target
+            target = of_one[0].validated.sink.target
             if target.endswith("/0"):
                 raise ZeroDivisionError
             await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import pytest
 
 from sonda.answers import Answer
 from sonda.rejections import ShuttingDown
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.idempotency import (
     EarlierRequest,
     Idempotent,
@@ -66,8 +66,8 @@ def test_a_busy_moment_in_between_loses_neither_the_verdict_nor_the_time(tmp_pat
         async with Caller(tmp_path) as caller:
             await caller.ask(1, UNREACHABLE)
             assert (await caller.ask(2, BUSY)).status == 503
-            with pytest.raises(Rejected):
-                await caller.ask(3, Rejected(ShuttingDown()))
+            with pytest.raises(RequestRejected):
+                await caller.ask(3, RequestRejected(ShuttingDown()))
             assert await caller.ask(4, Worked(OK, (False,))) == OK
             again = await caller.ask(5, BUSY)
             assert (again.status, dict(again.headers)) == (200, {"Idempotent-Replayed": "true"})
@@ -82,8 +82,8 @@ def test_a_request_that_was_turned_away_binds_nothing(tmp_path: Path) -> None:
     async def main() -> list[tuple[int, EarlierRequest | None]]:
         async with Caller(tmp_path) as caller:
             await caller.ask(1, BUSY)
-            with pytest.raises(Rejected):
-                await caller.ask(2, Rejected(ShuttingDown()))
+            with pytest.raises(RequestRejected):
+                await caller.ask(2, RequestRejected(ShuttingDown()))
             await caller.ask(3, Worked(OK, (False,)))
             return caller.worked
 
@@ -118,7 +118,7 @@ def test_a_shutdown_while_the_key_is_taken_sends_nothing_and_binds_nothing(tmp_p
             asking = asyncio.create_task(caller.ask(1, Worked(OK, (False,))))
             await asyncio.sleep(0)
             asking.cancel()
-            with pytest.raises(Rejected) as raised:
+            with pytest.raises(RequestRejected) as raised:
                 await asking
             assert isinstance(raised.value.rejection, ShuttingDown)
             await caller.ask(2, Worked(OK, (False,)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sonda.observe.metrics import Metrics
-from sonda.resources.errors import Rejected
+from sonda.resources.errors import RequestRejected
 from sonda.resources.request import Receive
 from sonda.server.exchange import RequestMiddleware, Scope, Send
 
@@ -29,7 +29,7 @@ class Requests:
         try:
             while (await receive()).get("more_body"):
                 pass
-        except Rejected as exc:
+        except RequestRejected as exc:
             self.verdicts[name] = str(exc)
             return
         self.verdicts[name] = "admitted"

@@ -495,7 +495,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 # --- a producer: one producer id, and the batches that are numbered under it ---------------------
 
 
-class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
+class RecordBatch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
     """Records that travel together; *error* is the broker's last answer, if there was one.
 
     *unanswered* is true after an attempt without an answer, or with one that does not say whether
@@ -521,25 +521,25 @@ class Batch(MessageBatch):  # type: ignore[misc]  # aiokafka has no types
 class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no types
     """The batches that wait to be sent."""
 
-    def add(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[Batch, Any]:
+    def add(self, place: TopicPartition, record: Mapping[str, Any]) -> tuple[RecordBatch, Any]:
         """Add a record to the partition's last batch, or to a new one; return both."""
         self._check()
         waiting = self._batches.get(place)
         if waiting and (future := waiting[-1].append(**record)) is not None:
             return waiting[-1], future
-        batch = Batch(place, self.create_builder(), LONGEST_S, 0)
+        batch = RecordBatch(place, self.create_builder(), LONGEST_S, 0)
         future = batch.append(**record)
         self._wait_for_turn(batch)
         return batch, future
 
     def add_piece(
         self, place: TopicPartition, records: Sequence[Mapping[str, Any]]
-    ) -> tuple[Batch, Any]:
+    ) -> tuple[RecordBatch, Any]:
         """Add a batch of *records*, which nothing else joins; return it and the first one's future."""
         self._check()
         first, *others = records
         builder = BatchBuilder(INTEGER_MAX_VALUE, 0)  # its size has been decided
-        batch = Batch(place, builder, LONGEST_S, 0)
+        batch = RecordBatch(place, builder, LONGEST_S, 0)
         batch.is_piece = True
         future = batch.append(**first)
         for record in others:
@@ -557,7 +557,7 @@ class _Batches(MessageAccumulator):  # type: ignore[misc]  # aiokafka has no typ
         if self._exception is not None:
             raise KafkaError("the sender has ended")
 
-    def _wait_for_turn(self, batch: Batch) -> None:
+    def _wait_for_turn(self, batch: RecordBatch) -> None:
         self._batches[batch.tp].append(batch)
         if not self._waiter_future.done():
             self._waiter_future.set_result(None)
@@ -584,7 +584,7 @@ class _Handler(SendProduceReqHandler):  # type: ignore[misc]  # aiokafka has no 
                     batch.error_name = _LATER_ERRORS.get(code) or for_code(code).message
         super().handle_response(response)
 
-    def _can_retry(self, error: KafkaError, batch: Batch) -> bool:
+    def _can_retry(self, error: KafkaError, batch: RecordBatch) -> bool:
         """Return whether to try again: a retriable error, for as long as an event waits."""
         if isinstance(error, _UNCERTAIN):
             batch.unanswered = True
@@ -601,7 +601,7 @@ class _Sender(Sender):  # type: ignore[misc]  # aiokafka has no types
         self.sending: set[asyncio.Task[Any]] = set()
 
     async def _send_produce_req(
-        self, node_id: Any, batches: Mapping[TopicPartition, Batch]
+        self, node_id: Any, batches: Mapping[TopicPartition, RecordBatch]
     ) -> None:
         task: Any = asyncio.current_task()
         self.sending.add(task)
@@ -646,7 +646,7 @@ class Producer:
 
     def hand_over(
         self, place: TopicPartition, records: Sequence[Mapping[str, Any]]
-    ) -> tuple[Batch, Any]:
+    ) -> tuple[RecordBatch, Any]:
         """Queue a record, or those of a piece; return the batch and the first `RecordMetadata`'s future."""
         if len(records) > 1:
             batch, future = self._batches.add_piece(place, records)

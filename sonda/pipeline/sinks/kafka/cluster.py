@@ -28,9 +28,9 @@ from sonda.pipeline.sinks.kafka.client import (
     BACKOFF_S,
     FAILURES,
     OURS,
-    Batch,
     Client,
     Producer,
+    RecordBatch,
     end,
     explain,
 )
@@ -124,12 +124,12 @@ class PartitionHandle(Struct, frozen=True):
             self.cluster.release(self.producer)
 
 
-def _kept(found: Any, batch: Batch) -> Delivered:
+def _kept(found: Any, batch: RecordBatch) -> Delivered:
     offset = found.offset if found.offset >= 0 else None
     return Delivered(RecordMetadata(found.topic, found.partition, offset), batch.retry_count)
 
 
-def _judge(batch: Batch, exc: Exception) -> Verdict:
+def _judge(batch: RecordBatch, exc: Exception) -> Verdict:
     """Return whether the broker refused the record, or its outcome is unknown.
 
     A batch that was refused time after time has not been kept, provided that no try went without

@@ -53,7 +53,7 @@ def _pieces(entry: Entry, ticks: range) -> Sequence[Piece]:
 
 
 def _alone(entry: Entry, ticks: range) -> list[EncodedEvent]:
-    return [encode(entry.route.order(entry.event(tick))).unwrap() for tick in ticks]
+    return [encode(entry.route.validated_event(entry.event(tick))).unwrap() for tick in ticks]
 
 
 LINES = {
@@ -107,7 +107,7 @@ def test_lines_are_those_of_the_events(name: str, ticks: range) -> None:
     (piece,) = _pieces(entry, ticks)
     assert piece.encoded.payload.body == b"".join(one.payload.body for one in alone)
     assert (piece.count, piece.size_bytes) == (len(ticks), len(piece.encoded.payload.body))
-    assert piece.encoded.order.event == alone[0].order.event
+    assert piece.encoded.validated.event == alone[0].validated.event
 
 
 @pytest.mark.parametrize("most", [1, 1000, 3000, 3500])
@@ -122,7 +122,7 @@ def test_histograms_are_cut_between_events(most: int) -> None:
         own = b"".join(alone[place : place + piece.count])
         assert piece.encoded.payload.body == own
         assert len(own) <= most or piece.count == 1
-        assert piece.encoded.order.event == entry.event(place)
+        assert piece.encoded.validated.event == entry.event(place)
         place += piece.count
     assert (len(made) == 20) == (most < 2 * len(alone[0]))
 
@@ -161,7 +161,7 @@ def test_lines_are_cut_at_the_size_of_a_request() -> None:
     assert b"".join(piece.encoded.payload.body for piece in made) == b"".join(
         one.payload.body for one in _alone(entry, range(8))
     )
-    assert [piece.encoded.order.event for piece in made] == [
+    assert [piece.encoded.validated.event for piece in made] == [
         entry.event(tick) for tick in (0, 1, 2, 4, 5, 6)
     ]
 

@@ -17,8 +17,8 @@ RESTRICTED = Caller("team", frozenset({"prod"}))
 
 def encoded(*, named: bool) -> EncodedEvent:
     destination = NamedDestination(PLUGIN, PLUGIN, name="prod") if named else None
-    order = ValidatedEvent(record(), PLUGIN, PLUGIN, destination=destination)
-    return EncodedEvent(order, Payload(order.event, "x", "text/plain", b""))
+    validated = ValidatedEvent(record(), PLUGIN, PLUGIN, destination=destination)
+    return EncodedEvent(validated, Payload(validated.event, "x", "text/plain", b""))
 
 
 def test_anybody_brings_a_sink() -> None:

@@ -36,7 +36,7 @@ def test_a_payload(body: dict[str, Any], content_type: str, begin: bytes) -> Non
     assert found.payload.content_type == content_type
     assert found.payload.body.startswith(begin)
     assert found.payload.body.endswith(b"\n")
-    assert found.payload.event is found.order.event
+    assert found.payload.event is found.validated.event
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def _body(event: Histogram | Summary, encoder: str, **options: Any) -> bytes:
         sink = {"type": "otlp_http", "endpoint": "http://127.0.0.1:9"}
     written = histogram(encoder={"type": encoder, **options}, sink=sink)
     route = compiled(written).unwrap().entries[0].route
-    return encode(route.order(event)).unwrap().payload.body
+    return encode(route.validated_event(event)).unwrap().payload.body
 
 
 def test_prometheus_text() -> None:

@@ -13,8 +13,8 @@ from tests.support.extras import needs
 
 
 def warnings(body: dict[str, Any], *, in_server: bool = True) -> tuple[str, ...]:
-    order = validate(body, received_ns=0).unwrap()
-    return preflight(order, in_server=in_server).unwrap().warnings
+    validated = validate(body, received_ns=0).unwrap()
+    return preflight(validated, in_server=in_server).unwrap().warnings
 
 
 def loki(url: str, **options: Any) -> dict[str, Any]:

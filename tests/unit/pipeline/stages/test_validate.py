@@ -47,12 +47,12 @@ def test_a_log_becomes_a_record() -> None:
 
 def test_a_metric_becomes_a_sample() -> None:
     """A JSON integer is converted to a double."""
-    order = check(changed(METRIC, metric__value=100)).unwrap()
-    assert order.event == Metric(
+    validated = check(changed(METRIC, metric__value=100)).unwrap()
+    assert validated.event == Metric(
         name="deploy_events_total", value=100.0, labels=METRIC["labels"], time_ns=NOW_NS
     )
-    assert isinstance(order.event, Metric)
-    assert isinstance(order.event.value, float)
+    assert isinstance(validated.event, Metric)
+    assert isinstance(validated.event.value, float)
 
 
 def test_fields_default_to_none() -> None:
@@ -72,10 +72,10 @@ def test_options_become_dataclasses() -> None:
     sink = LOKI | {"batch_size": 2.0, "retry": RETRY | {"max_attempts": 3.0}, "tls": {}}
     sink["url"] = "https://loki"
     encoder = {"type": "prometheus_text", "precision": 2.0}
-    order = check(changed(METRIC, encoder=encoder, sink=sink)).unwrap()
+    validated = check(changed(METRIC, encoder=encoder, sink=sink)).unwrap()
     retry = Retry(max_attempts=3, initial_backoff="1ms", max_backoff="1s")
-    assert order.encoder.options == PrometheusText(precision=2)
-    assert order.sink.options == Loki(url="https://loki", batch_size=2, retry=retry, tls=Tls())
+    assert validated.encoder.options == PrometheusText(precision=2)
+    assert validated.sink.options == Loki(url="https://loki", batch_size=2, retry=retry, tls=Tls())
 
 
 def identity(sink: dict[str, Any]) -> str:
@@ -85,20 +85,20 @@ def identity(sink: dict[str, Any]) -> str:
 def test_equal_sinks_are_one_object() -> None:
     """The same options are known again, whoever else asks for them and whatever encodes."""
     sink = LOKI | {"batch_size": 2, "retry": RETRY}
-    orders = [
+    validated_events = [
         check(changed(LOG, sink=written, encoder={"type": encoder})).unwrap()
         for written in (sink, sink | {"batch_size": 2.0})
         for encoder in ("json_lines", "syslog")
     ]
-    assert len({id(order.sink.options) for order in orders}) == 1
-    assert len({order.sink.identity for order in orders}) == 1
+    assert len({id(validated.sink.options) for validated in validated_events}) == 1
+    assert len({validated.sink.identity for validated in validated_events}) == 1
 
 
 def test_options_keep_the_order_that_they_are_written_in() -> None:
     """Where a destination sees the order of headers, it is the client's."""
     headers = {"z": "1", "a": "2", "m": "3"}
-    order = check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap()
-    assert list(order.sink.options.headers) == ["z", "a", "m"]
+    validated = check(changed(LOG, sink=LOKI | {"headers": headers})).unwrap()
+    assert list(validated.sink.options.headers) == ["z", "a", "m"]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ PLUGIN = PluginRef("loki", None, None, "{}")
 
 
 def asking(verify: Verify | None) -> EncodedEvent:
-    order = ValidatedEvent(record(), PLUGIN, PLUGIN, verify=verify)
-    return EncodedEvent(order, Payload(order.event, "json_lines", "text/plain", b""))
+    validated = ValidatedEvent(record(), PLUGIN, PLUGIN, verify=verify)
+    return EncodedEvent(validated, Payload(validated.event, "json_lines", "text/plain", b""))
 
 
 @pytest.mark.parametrize("verify", [None, Verify()])
