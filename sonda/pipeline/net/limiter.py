@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -50,9 +50,11 @@ class DestinationLimiter:
         not be more than there are places; who waits gets them in order.
         """
         if until_s is None:
-            taken, give_back = self.take(destination, count), self.release
+            taken = self.take(destination, count)
+            give_back: Callable[[str, int], None] = self.release
         else:
-            taken, give_back = await self._wait(destination, count, until_s), self._give_back
+            taken = await self._wait(destination, count, until_s)
+            give_back = self._give_back
         try:
             yield taken
         finally:
