@@ -13,7 +13,7 @@ from typing import Final, Literal, TextIO
 import click
 
 from sonda.cli.outcomes import Exit, Outcome, worst
-from sonda.cli.reading import compact
+from sonda.cli.reading import as_read, compact
 from sonda.pipeline.text.escape import escape
 
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
@@ -117,21 +117,21 @@ def write_failed(
             again.append(line)
     apart = path.with_name(f"{path.name}.invalid")
     notes = [
-        _write(path, "w", again, f"what was not delivered is in {path}, to be sent again{how}"),
-        _write(apart, "a", invalid, f"what is not valid is in {apart}") if invalid else "",
+        _write(path, "wb", again, f"what was not delivered is in {path}, to be sent again{how}"),
+        _write(apart, "ab", invalid, f"what is not valid is in {apart}") if invalid else "",
     ]
     return [note for note in notes if note]
 
 
-def _write(path: Path, mode: Literal["a", "w"], lines: Sequence[str], note: str) -> str:
+def _write(path: Path, mode: Literal["ab", "wb"], lines: Sequence[str], note: str) -> str:
     """Write lines to a file; return *note* where there are any, or why they could not be written."""
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags, _FAILED_MODE)
 
     try:
-        with open(path, mode, encoding="utf-8", errors="backslashreplace", opener=opener) as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with open(path, mode, opener=opener) as file:
+            file.writelines(as_read(line) + b"\n" for line in lines)
     except OSError as exc:
         return f"cannot write {path}: {exc.strerror}; it lacks events that failed"
     return note if lines else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import sys
@@ -22,6 +23,8 @@ _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _LINES: Final = (".jsonl", ".ndjson")
 _JSON: Final = (*_LINES, ".json")
 _YAML: Final = (".yaml", ".yml")
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NOT_UTF8: Final = "surrogateescape"  # so stand bytes in a text that are no UTF-8
 
 
 class Item(Struct, frozen=True):
@@ -63,25 +66,45 @@ def compact(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
+def as_read(text: str) -> bytes:
+    """Return the bytes of an event as they stood in its file, those that are no UTF-8 included."""
+    try:
+        return text.encode(errors=_NOT_UTF8)
+    except UnicodeEncodeError:  # a lone surrogate, which an escape in YAML can make
+        return text.encode(errors="backslashreplace")
+
+
 def read_events(name: str, raw: bytes, now_ns: Callable[[], int]) -> Result[list[Item], str]:
     """Read all events of a file; fails with the reason if it cannot be taken apart.
 
-    A line of JSON Lines that cannot be read is an item of its own: it spoils no other.
+    An event of JSON or JSON Lines that cannot be read, for example since it is not UTF-8, is an
+    item of its own: it spoils no other.
     """
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        return Failure(f"not UTF-8 at byte {exc.start}")
+    text = raw.decode("utf-8-sig", _NOT_UTF8)
     suffix = PurePath(name).suffix.lower()
-    if suffix in _YAML or (suffix not in _JSON and text.lstrip()[:1] not in ("{", "[")):
+    is_yaml = suffix in _YAML or (suffix not in _JSON and text.lstrip()[:1] not in ("{", "["))
+    if raw.startswith(_UTF16) or (is_yaml and _why_not_utf8(raw)):
+        return Failure(_why_not_utf8(raw))
+    if is_yaml:
         return _read_yaml(name, text, now_ns)
     found = Success(list(_lines(text))) if suffix in _LINES else _take_apart(text)
+    if isinstance(found, Failure):
+        return Failure(_why_not_utf8(raw) or found.failure())
     return found.map(lambda pieces: [_read(f"{name}:{n}", piece, now_ns) for n, piece in pieces])
+
+
+def _why_not_utf8(raw: bytes) -> str:
+    """Return where *raw* stops to be UTF-8, or nothing where all of it is."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as exc:
+        return f"not UTF-8 at byte {exc.start}"
+    return ""
 
 
 def _read(where: str, text: str, now_ns: Callable[[], int]) -> Item:
     """Read one event as strictly as the server does."""
-    event = parse(text.encode())
+    event = parse(as_read(text))
     if isinstance(event, Success):
         return item(where, event.unwrap(), now_ns)
     return Item(where, text, event)

@@ -459,6 +459,21 @@ def test_a_line_that_is_no_event_spoils_no_other(home: Path) -> None:
     assert (home / "failed.jsonl.invalid").read_text() == '{"signal_type": "logs",\n[1]\n'
 
 
+def test_a_line_that_is_not_utf_8_spoils_no_other(home: Path) -> None:
+    """It is invalid by itself, is found by its number, and is kept byte for byte."""
+    good = json.dumps(changed(LOG, sink={"type": "file", "path": "x.log"})).encode()
+    bad = good.replace(b"Deploy", b"D\xe9ploy")
+    assert bad != good
+    (home / "events.jsonl").write_bytes(b"\n".join([good, bad, good]))
+    result = typed("emit", "events.jsonl", "--failed", "failed.jsonl")
+    assert result.exit_code == 2
+    assert (home / "x.log").read_bytes().count(b"\n") == 2
+    assert result.stderr.startswith("events.jsonl:2: invalid: ")
+    assert f"not UTF-8 at byte {bad.index(0xE9)}" in result.stderr
+    assert (home / "failed.jsonl").read_bytes() == b""
+    assert (home / "failed.jsonl.invalid").read_bytes() == bad + b"\n"
+
+
 FILE_EVENT: Final = changed(LOG, sink={"type": "file", "path": "x.log"}, timestamp=TIMESTAMP)
 YAML: Final = f"""\
 # a comment

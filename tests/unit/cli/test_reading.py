@@ -7,7 +7,8 @@ import json
 import pytest
 from returns.result import Failure, Success
 
-from sonda.cli.reading import Item, read_events, read_message
+from sonda.cli.reading import Item, as_read, read_events, read_message
+from sonda.pipeline.problems import NotJson
 
 NOW_NS = 1_000_000_000
 
@@ -55,6 +56,45 @@ def test_a_line_that_cannot_be_read_stays_as_it_was() -> None:
     assert found[1].written == '{"a":'
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\xff",
+        "é".encode("latin-1"),
+        b"\xed\xa0\x80",  # a surrogate
+        b"\xc0\xaf",  # longer than it need be
+        b"\xe2\x82",  # cut short
+        b"\xf5\x80\x80\x80",  # beyond Unicode
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "layout", "line"),
+    [
+        ("a.jsonl", b'{"a":1}\n%s\n{"a":"\xe2\x82\xac"}\n', 2),
+        ("a.ndjson", b'\xef\xbb\xbf{"a":1}\n\n%s\n{"a":2}', 3),
+        ("stdin", b'{"a":1}\n%s\n{"a":2}', 2),
+        ("a.json", b'[{"a":1},\n%s,\n{"a":2}]', 2),
+        ("a.json", b'{"a":1} \n\n%s {"a":2}', 3),
+    ],
+)
+def test_an_event_that_is_not_utf_8_spoils_no_other(
+    name: str, layout: bytes, line: int, bad: bytes
+) -> None:
+    """It is refused by its line, and kept byte for byte."""
+    broken = b'{"b":"%s"}' % bad
+    first, refused, last = items(name, layout % broken)
+    assert isinstance(first.event, Success)
+    assert isinstance(last.event, Success)
+    assert refused.where == f"{name}:{line}"
+    assert refused.event == Failure(NotJson("it is not UTF-8 at byte 6"))
+    assert as_read(refused.written) == broken
+
+
+def test_a_lone_surrogate_of_yaml_can_be_written() -> None:
+    """Escaped, as no UTF-8 has it."""
+    assert as_read("\ud800€") == b"\\ud800\xe2\x82\xac"
+
+
 def test_json_with_one_broken_line_is_read_by_lines() -> None:
     """Where one of them is an object."""
     found = items("a.json", '{"a":1}\n{"a"')
@@ -65,6 +105,10 @@ def test_json_with_one_broken_line_is_read_by_lines() -> None:
     ("name", "raw", "why"),
     [
         ("a.json", b"\xff", "not UTF-8 at byte 0"),
+        ("a.yaml", b"a: 1\n---\na: \xff", "not UTF-8 at byte 12"),
+        ("a", b"\xe9", "not UTF-8 at byte 0"),
+        ("a.json", b'[{"a":1}, \xff]', "not UTF-8 at byte 10"),
+        ("a.jsonl", '{"a":1}\n'.encode("utf-16"), "not UTF-8 at byte 0"),
         ("a.json", b"[1", "not valid JSON"),
         ("a.json", b"[1] 2", "not valid JSON: Extra data"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
