@@ -14,16 +14,16 @@ _TRY_HTTP: Final = "; if it speaks plain HTTP, try http://"
 _TRY_HTTPS: Final = "; if it speaks TLS, try https://"
 
 
-def scheme_hint(
-    scheme: str, failed: BaseException | None, *, connected: bool, heard: bool
-) -> str:
+def scheme_hint(scheme: str, failed: BaseException | None, *, connected: bool, heard: bool) -> str:
     """Return what to add to the reason of a failure; empty where the scheme is not to blame.
 
     A server that expects TLS resets a plain request, or closes; one that does not answers a
     handshake in plain text, or resets it. *connected* is true once TCP had a connection. What was
     *heard* on it before it broke was in the right scheme, or it would have failed otherwise.
     """
-    was_reset = connected and not heard and isinstance(failed, ConnectionResetError | BrokenPipeError)
+    was_reset = (
+        connected and not heard and isinstance(failed, ConnectionResetError | BrokenPipeError)
+    )
     if scheme == "http":
         return _TRY_HTTPS if was_reset else ""
     tls_reason = failed.reason if isinstance(failed, ssl.SSLError) else None
