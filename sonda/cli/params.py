@@ -173,9 +173,10 @@ class MetricCommand(_OneEventCommand):
             return super().parse_args(ctx, args)
         except click.MissingParameter as exc:
             joined = _NAME_AND_VALUE.fullmatch(str(ctx.params.get("name", "")))
-            if joined and exc.param is not None and exc.param.name == "value":
-                exc.message = f"Name and value are two arguments: {joined[1]} {joined[2]}"
-            raise
+            if not joined or exc.param is None or exc.param.name != "value":
+                raise
+            remedy = f"Name and value are two arguments: {joined[1]} {joined[2]}"
+            raise click.MissingParameter(remedy, ctx, exc.param) from None
 
 
 class MessageCommand(_OneEventCommand):
