@@ -153,7 +153,7 @@ async def _send_group(
             results += [_too_late(sink.target, deadline)] * count
             continue
         try:
-            until_s = deadline.at_s if waits else 0.0
+            until_s = deadline.at_s if waits else None
             async with limiter.acquire(sink.destination, count, until_s) as is_free:
                 if is_free:
                     results += await chunk.send(network)

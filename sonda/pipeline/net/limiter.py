@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -12,52 +12,60 @@ _Waiter: TypeAlias = tuple[asyncio.Future[None], int]
 
 
 class DestinationLimiter:
-    """The events under way for each destination: *most* of them, or any number."""
+    """The events under way for each destination: *most* of each of two kinds, or any number.
+
+    Single events are refused where there is no place, events of a group wait. They are counted
+    apart: a group of any size, or one that waits, takes no place of a single event's.
+    """
 
     def __init__(self, most: int | None) -> None:
         self.most = most
-        self._under_way: Counter[str] = Counter()
+        self._single: Counter[str] = Counter()
+        self._grouped: Counter[str] = Counter()
         self._waiting: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
 
-    def take(self, destination: str) -> bool:
-        """Take a place, if there is one, to `release` afterwards; return whether there was.
-
-        Who waits already goes first.
-        """
+    def take(self, destination: str, count: int = 1) -> bool:
+        """Take places of single events, to `release` afterwards; return whether there were any."""
         if self.most is not None:
-            if self._under_way[destination] >= self.most or destination in self._waiting:
+            if self._single[destination] + count > self.most:
                 return False
-            self._under_way[destination] += 1
+            self._single[destination] += count
         return True
 
     def release(self, destination: str, count: int = 1) -> None:
-        """Return places that `take` or `acquire` has taken; who waits gets them."""
+        """Return the places that `take` has taken."""
         if self.most is None:
             return
-        self._under_way[destination] -= count
-        if destination in self._waiting:
-            self._admit(destination)
-        elif not self._under_way[destination]:
-            del self._under_way[destination]
+        self._single[destination] -= count
+        if not self._single[destination]:
+            del self._single[destination]
 
     @asynccontextmanager
-    async def acquire(self, destination: str, count: int, until_s: float) -> AsyncIterator[bool]:
-        """Wait for *count* places, at most until loop time *until_s*; yield whether they came.
+    async def acquire(
+        self, destination: str, count: int, until_s: float | None
+    ) -> AsyncIterator[bool]:
+        """Wait for *count* places of a group, at most until loop time *until_s*; yield whether they came.
 
-        *count* must not be more than there are places.
+        With `None` they are places of single events, which come at once or not at all. *count* must
+        not be more than there are places; who waits gets them in order.
         """
-        taken = await self._wait(destination, count, until_s)
+        if until_s is None:
+            taken = self.take(destination, count)
+            give_back: Callable[[str, int], None] = self.release
+        else:
+            taken = await self._wait(destination, count, until_s)
+            give_back = self._give_back
         try:
             yield taken
         finally:
             if taken:
-                self.release(destination, count)
+                give_back(destination, count)
 
     async def _wait(self, destination: str, count: int, until_s: float) -> bool:
         if self.most is None:
             return True
         if self._has_room(destination, count) and destination not in self._waiting:
-            self._under_way[destination] += count
+            self._grouped[destination] += count
             return True
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[destination].append((admitted, count))
@@ -66,7 +74,7 @@ class DestinationLimiter:
                 await admitted
         except BaseException as exc:
             if admitted.done() and not admitted.cancelled():
-                self.release(destination, count)  # it was admitted in the same turn of the loop
+                self._give_back(destination, count)  # it was admitted in the same turn of the loop
             else:
                 admitted.cancel()  # it is passed over: to look for it among thousands takes too long
                 self._admit(destination)
@@ -75,8 +83,14 @@ class DestinationLimiter:
             raise
         return True
 
+    def _give_back(self, destination: str, count: int) -> None:
+        """Return the places of a group; who waits gets them."""
+        if self.most is not None:
+            self._grouped[destination] -= count
+            self._admit(destination)
+
     def _has_room(self, destination: str, count: int) -> bool:
-        return self.most is None or self._under_way[destination] + count <= self.most
+        return self.most is None or self._grouped[destination] + count <= self.most
 
     def _admit(self, destination: str) -> None:
         """Let those in who wait, in their order; forget a destination that has no event left."""
@@ -86,10 +100,10 @@ class DestinationLimiter:
             if not admitted.done():
                 if not self._has_room(destination, count):
                     break
-                self._under_way[destination] += count
+                self._grouped[destination] += count
                 admitted.set_result(None)
             waiting.popleft()
         if not waiting:
             self._waiting.pop(destination, None)
-        if not self._under_way[destination]:
-            del self._under_way[destination]
+        if not self._grouped[destination]:
+            del self._grouped[destination]

@@ -288,13 +288,34 @@ def test_a_group_waits_where_the_destination_is_full() -> None:
     run(work, share=10)
 
 
+def test_a_group_refuses_no_single_event() -> None:
+    """As many single events as ever may be under way beside it, one with a key among them."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.gate.clear()
+        route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
+        group = asyncio.create_task(pipeline.send_many(events(5), route))
+        while not there.requests:  # noqa: ASYNC110  # a mock has no event for it
+            await asyncio.sleep(0)
+        body = {"signal_type": "logs", "labels": {}, "encoder": {"type": "json_lines"}}
+        body |= {"log": {"severity": "info", "message": "m"}, "sink": LOKI}
+        single = asyncio.create_task(pipeline.emit(body))
+        keyed = asyncio.create_task(pipeline.send_many(events(1), route, waits=False))
+        await asyncio.sleep(0)
+        there.gate.set()
+        assert isinstance(await single, Success)
+        assert all(isinstance(result, Success) for result in (*await group, *await keyed))
+
+    run(work, share=2)
+
+
 def test_a_group_that_may_not_wait_is_refused() -> None:
     """Where no place is free, and the caller does not wait, nothing is sent."""
 
     async def work(pipeline: Pipeline, there: Destination) -> None:
         there.gate.clear()
         route = pipeline.route("logs", {"type": "json_lines"}, LOKI).unwrap()
-        first = asyncio.create_task(pipeline.send_many(events(2), route))
+        first = asyncio.create_task(pipeline.send_many(events(2), route, waits=False))
         while not there.requests:  # noqa: ASYNC110  # a mock has no event for it
             await asyncio.sleep(0)
         (refused,) = await pipeline.send_many(events(1), route, waits=False)
