@@ -40,7 +40,7 @@ def test_the_banner_names_the_address_that_is_served(tmp_path: Path) -> None:
         banner = process.stdout.read()
         assert process.wait(PATIENCE_S) == 0
     assert banner.startswith(f"Sonda answers on {url} in a moment, and {url}/docs is a page")
-    assert f"curl -X POST {url}/events" in banner
+    assert f"curl {url}/events" in banner
     assert '-H "Authorization: Bearer $SONDA_API_KEY"' in banner
     assert ":8080" not in banner
 

@@ -52,8 +52,8 @@ def _banner(host: str, port: int) -> str:
     assert found
     curl = found[1].replace(ADDRESS_IN_README, url)
     if os.environ.get("SONDA_API_KEY"):
-        header = '  -H "Authorization: Bearer $SONDA_API_KEY" \\\n'
-        curl = curl.replace("  -d '", f"{header}  -d '")
+        header = '-H "Authorization: Bearer $SONDA_API_KEY"'
+        curl = curl.replace(" -d '", f" \\\n  {header} -d '")
     return (
         f"Sonda answers on {url} in a moment, and {url}/docs is a page to try it on.\n"
         f"From another terminal:\n\n{curl}"

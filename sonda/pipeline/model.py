@@ -103,7 +103,7 @@ class PluginRef(Struct, frozen=True):
 
     *identity* is the options as JSON, integral numbers as integers, secrets and all. Options of
     one identity come as one object, so that a sink finds what it keeps for them; names in another
-    order make another, for to Kafka the order of headers means something.
+    order make another, but the same *key*, unless the sink's headers are ordered, as Kafka's are.
     """
 
     name: str

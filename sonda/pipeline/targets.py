@@ -44,7 +44,8 @@ def receiver_of(sink: str, options: Any, plugin: Any) -> str:
     path = url.raw_path.decode("ascii").rstrip("/")
     if not getattr(plugin, "headers_name_tenant", False):
         return f"{destination}{path}"
-    return f"{destination}{path} {url.userinfo!r} {sorted(options.headers.items())}"
+    headers = sorted((name.lower(), value) for name, value in options.headers.items())
+    return f"{destination}{path} {url.userinfo!r} {headers}"
 
 
 def _target_option(sink: str) -> str | None:

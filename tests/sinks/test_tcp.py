@@ -720,7 +720,7 @@ def test_a_torn_histogram_is_unknown() -> None:
         "count": 1,
         "distribution": {"type": "uniform", "min": 0, "max": 1000},
         "buckets": buckets,
-        "labels": {"long": LARGE[:2500]},
+        "labels": {"long": LARGE[:5000]},
     }
     with faulty(read_some_and_reset, read_all) as server:
         entry = {**document, "sink": to(server.address)}

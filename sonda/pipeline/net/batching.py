@@ -238,6 +238,7 @@ class Queue:
         self._pushes -= 1
 
     def _pushed(self, batch: Batch, ended: bool | Exception) -> None:
+        batch.abandon = None  # it leads to the exchange, and that leads here
         if isinstance(ended, Exception):
             batch.fail(ended)
         self._conclude(batch, again=ended is True)

@@ -58,5 +58,7 @@ def start_daemon(run: Callable[[], object]) -> None:
     """
     try:
         Thread(target=run, daemon=True).start()
-    except RuntimeError:
+    except RuntimeError as exc:
+        if "interpreter shutdown" in str(exc):  # `sys.is_finalizing()` becomes true only later
+            raise OSError("the interpreter is ending, and starts no thread any more") from None
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None

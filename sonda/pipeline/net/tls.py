@@ -124,7 +124,8 @@ class TlsContexts:
             named = exc.filename if isinstance(exc.filename, str) else ", ".join(paths.values())
             no_pem = isinstance(exc, ssl.SSLError) and not exc.reason
             reason = "no certificate or no key in PEM format" if no_pem else words(exc)
-            return Failure(Unreachable(f"read TLS file {quote(named)}", reason))
+            what = f"TLS file {quote(named)}" if named else "the system's certificate authorities"
+            return Failure(Unreachable(f"read {what}", reason))
 
     def _look(self, paths: dict[str, str]) -> asyncio.Future[Loaded]:
         """Look at the files once for all events that come until that is done: it takes a thread."""

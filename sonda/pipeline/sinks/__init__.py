@@ -64,7 +64,8 @@ class Sink(Struct, Generic[O], frozen=True):
     frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
     a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
     they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
-    Where *headers_name_tenant*, events with other headers have an order of their own. *pieces* returns
+    Where *headers_name_tenant*, events with other headers have an order of their own; where
+    *headers_are_ordered*, the same headers in another order are other options. *pieces* returns
     how it takes many events as one payload, which *push* and *send_many* deliver as any other.
     """
 
@@ -77,6 +78,7 @@ class Sink(Struct, Generic[O], frozen=True):
     side_by_side: bool = False
     pieces: TakesPieces = no_pieces
     headers_name_tenant: bool = False
+    headers_are_ordered: bool = False
     open: Callable[[O, Network], Any] | None = None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
 from returns.result import Result
@@ -28,7 +29,7 @@ from sonda.pipeline.pieces import Format, Pieces, pieces_of_requests
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
-from sonda.pipeline.values.addresses import parse_http_url
+from sonda.pipeline.values.addresses import address_of, literal, parse_http_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +71,18 @@ def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
 
 
 def _receiver(where: _post.Endpoint) -> Hashable:
-    """Return what tells one receiver from another: the address, path, tenant and other headers."""
-    headers = sorted((name.lower(), value) for name, value in where.headers.items())
-    return "remote_write", str(where.url.copy_with(userinfo=b"")).lower(), tuple(headers)
+    """Return what tells one receiver from another: the address, path, tenant and other headers.
+
+    Paths have a case; a fragment is never sent. A host's spelling stands in `Host`, too, which
+    nobody chooses for itself.
+    """
+    host, port = address_of(where.url)
+    headers = sorted(
+        (name.lower(), value) for name, value in where.headers.items() if name != "Host"
+    )
+    path, _, query = where.url.raw_path.partition(b"?")
+    place = where.url.scheme, literal(host) or host.lower().rstrip("."), port
+    return "remote_write", place, unquote_to_bytes(path), query, tuple(headers)
 
 
 def _endpoint(options: RemoteWrite) -> _post.Endpoint:

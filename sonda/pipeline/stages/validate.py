@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from math import inf
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from returns.result import Failure, Result, Success
@@ -241,9 +241,14 @@ def _read(identity: str, kind: Kind) -> PluginRef:
         target=target_of(name, read),
         destination=destination_of(name, read),
         receiver=receiver_of(name, read, plugin),
-        key=(name, msgspec.json.encode(read)),
+        key=(name, msgspec.json.encode(read, order=_order_of(plugin))),
         timeout_s=seconds(timeout) if timeout else inf,
     )
+
+
+def _order_of(plugin: Any) -> Literal["deterministic"] | None:
+    """Return how the names of a map are ordered where options are compared; `None` is as written."""
+    return None if plugin.headers_are_ordered else "deterministic"
 
 
 def _with_integers(value: Any) -> Any:

@@ -262,4 +262,12 @@ def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[
             return Failure(OutcomeUnknown(shipment.topic.target, reason, shipment.time_ns))
 
 
-SINK: Final = Sink(Kafka, push, describe, side_by_side=True, open=open_topic, pieces=_pieces)
+SINK: Final = Sink(
+    Kafka,
+    push,
+    describe,
+    side_by_side=True,
+    open=open_topic,
+    pieces=_pieces,
+    headers_are_ordered=True,
+)

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -70,6 +70,37 @@ def test_long_options_are_shared_as_short_ones_are(size: int) -> None:
     assert receiver.pushes == 1
 
 
+@pytest.mark.parametrize("size", [1, 900])
+@pytest.mark.parametrize("sink", ["loki", "otlp_http"])
+def test_headers_in_any_order_are_the_same_options(sink: str, size: int) -> None:
+    """JSON's objects have no order: events at once leave in one push."""
+    if not is_usable("sink", sink):
+        pytest.skip(f"needs the extra of {sink}")
+    headers = {f"X-{n}": "x" * size for n in range(10)}
+    one = {
+        "loki": {"type": "loki", "url": "http://loki", "headers": headers},
+        "otlp_http": {"type": "otlp_http", "endpoint": "http://collector", "headers": headers},
+    }[sink]
+    other = {**one, "headers": dict(reversed(headers.items()))}
+    encoder = {"type": "otlp" if sink == "otlp_http" else "json_lines"}
+    receiver = Receiver()
+    deliver_all(receiver, [changed(LOG, encoder=encoder, sink=one) for one in (one, other) * 4])
+    assert receiver.pushes == 1
+
+
+@pytest.mark.skipif(not is_usable("sink", "kafka"), reason="needs the extra kafka")
+def test_the_order_of_a_record_s_headers_means_something() -> None:
+    """Kafka keeps it, so that another order is another option."""
+    headers = {"a": "1", "b": "2"}
+    one = {"type": "kafka", "brokers": "k:1", "topic": "t", "headers": headers}
+    other = {**one, "headers": dict(reversed(headers.items()))}
+    keys = {
+        Pipeline().prepare(raw(changed(LOG, sink=sink))).unwrap().validated.sink.key
+        for sink in (one, other, one)
+    }
+    assert len(keys) == 2
+
+
 @given(st.lists(st.sampled_from([16, 5000, 9000]), min_size=1, max_size=12))
 def test_pushes_are_as_few_as_there_are_sinks(sizes: list[int]) -> None:
     """Whatever the options are, and whichever others came before."""
@@ -101,6 +132,59 @@ def test_a_series_is_under_way_once_per_receiver(others: dict[str, Any]) -> None
     deliver_all(receiver, bodies)
     assert receiver.pushes == 8
     assert receiver.most_under_way == 1
+
+
+WRITE: Final = "http://prometheus/api/v1/write"
+
+
+@pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"url": WRITE}, {"url": "HTTP://Prometheus:80/api/v1/write"}),
+        ({"url": WRITE}, {"url": "http://prometheus./api/v1/write"}),
+        ({"url": WRITE}, {"url": f"{WRITE}#a"}),
+        ({"url": WRITE}, {"url": f"{WRITE}?"}),
+        ({"url": WRITE}, {"url": "http://prometheus/api/v1/%77rite"}),
+        ({"url": "http://127.0.0.1:9/w"}, {"url": "http://127.1:9/w"}),
+        ({"url": "http://127.0.0.1:9/w"}, {"url": "http://0x7f000001:9/w"}),
+        ({"url": "http://[::1]:9/w"}, {"url": "http://[0:0:0:0:0:0:0:1]:9/w"}),
+        (
+            {"url": "http://a:b@prometheus/w"},
+            {"url": "http://prometheus/w", "headers": {"authorization": "Basic YTpi"}},
+        ),
+        (
+            {"url": WRITE, "headers": {"X-Scope-OrgID": "a", "X-B": "c"}},
+            {"url": WRITE, "headers": {"x-b": "c", "x-scope-orgid": "a"}},
+        ),
+    ],
+)
+def test_a_receiver_is_the_same_however_it_is_spelled(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Its series have one order."""
+    receiver = Receiver()
+    bodies = [
+        changed(METRIC, encoder={"type": "remote_write"}, sink={"type": "remote_write", **options})
+        for options in (one, other) * 4
+    ]
+    deliver_all(receiver, bodies)
+    assert receiver.most_under_way == 1
+
+
+@pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")
+@pytest.mark.parametrize(
+    "other", ["/API/v1/write", "/api/v1/write/", "/api/v1/write?a=b", "/api/v1/wr%2Fite"]
+)
+def test_paths_are_receivers_of_their_own(other: str) -> None:
+    """In another case, too: nobody waits for the series of another one."""
+    receiver = Receiver()
+    bodies = [
+        changed(METRIC, encoder={"type": "remote_write"}, sink={"type": "remote_write", "url": url})
+        for url in (WRITE, f"http://prometheus{other}")
+    ]
+    deliver_all(receiver, bodies)
+    assert receiver.most_under_way == 2
 
 
 @pytest.mark.skipif(not is_usable("sink", "remote_write"), reason="needs the extra remote-write")

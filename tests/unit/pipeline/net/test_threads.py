@@ -41,6 +41,28 @@ def test_a_call_without_a_thread() -> None:
     assert caught.value.errno == errno.EAGAIN
 
 
+@pytest.mark.parametrize(
+    ("sink", "step"),
+    [
+        ({"type": "file", "path": "x.log"}, 'write to "x.log"'),
+        ({"type": "tcp", "address": "name.invalid:514"}, "TCP connect to name.invalid:514"),
+        ({"type": "loki", "url": "https://a"}, "read the system's certificate authorities"),
+    ],
+)
+def test_an_interpreter_that_is_ending(
+    monkeypatch: pytest.MonkeyPatch, sink: dict[str, Any], step: str
+) -> None:
+    """Python 3.12 starts no thread in `atexit`: the limit of processes has nothing to do with it."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    (result,) = deliver(log_event(sink))
+    ending = "the interpreter is ending, and starts no thread any more"
+    assert result == Failure(Unreachable(step, ending))
+
+
 @pytest.mark.usefixtures("no_threads")
 def test_a_file_without_a_thread(tmp_path: Path) -> None:
     """The event was never written, and the answer says why."""
@@ -114,7 +136,7 @@ def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             sock._unacked_since_s = now_s
             seen = []
             unacked = True
-            monkeypatch.setattr(sock, "_has_unacked", lambda: unacked)
+            monkeypatch.setattr(sock, "has_unacked", lambda: unacked)
             seen.append(sock.is_stalled())  # it has just been sent
             now_s += 1.5
             seen.append(sock.is_stalled())
