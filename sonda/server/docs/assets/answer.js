@@ -22,14 +22,15 @@ export async function ask(event, { dryRun, resend }) {
     });
     status = reply.status;
     text = await reply.text();
-    return tell(status, envelope(text), Math.round(performance.now() - began), resend);
+    return tell(status, envelope(text, status, dryRun), Math.round(performance.now() - began), resend);
   } catch (error) {
+    const left = dryRun ? "nothing was sent" : "the event may or may not have been delivered";
     const why = stopped.signal.aborted
-      ? "you have stopped waiting; the event may or may not have been delivered"
+      ? `you have stopped waiting; ${left}`
       : error instanceof SyntaxError
         ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
-        : `the connection ended without an answer (${error}); the event may or may not have been delivered`;
-    return tell(0, { error: "no answer", detail: why }, Math.round(performance.now() - began), resend);
+        : `the connection ended without an answer (${error}); ${left}`;
+    return tell(dryRun ? undefined : 0, { error: "no answer", detail: why }, Math.round(performance.now() - began), resend);
   } finally {
     clearInterval(clock);
     buttons.forEach((button) => { button.disabled = false; });
@@ -37,9 +38,14 @@ export async function ask(event, { dryRun, resend }) {
   }
 }
 
+// A proxy's, too, while the server may deliver the event; in Sonda's own answer is the outcome.
+const WITH_OUTCOME = [500, 502, 504];
+
 /** Return an answer of Sonda's; raise `SyntaxError` for anything that a proxy may have said instead. */
-function envelope(text) {
+function envelope(text, status, dryRun) {
   const answer = JSON.parse(text);
+  const lacksOutcome = !dryRun && WITH_OUTCOME.includes(status) && typeof answer?.outcome !== "string";
+  if (lacksOutcome) throw new SyntaxError("no answer of Sonda's");
   if (typeof answer?.sent !== "boolean" && typeof answer?.detail !== "string") throw new SyntaxError("no answer of Sonda's");
   return answer;
 }
