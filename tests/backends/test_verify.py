@@ -97,7 +97,7 @@ def test_asked_without_the_prefix(
     for through in ((), ("--server", server.url)):
         run = process("emit", "event.json", *through, cwd=tmp_path)
         assert run.returncode == 4
-        assert "not seen in time" in run.stdout
+        assert "not seen in time" in run.stderr
         assert why in run.stderr
     landed.record("prometheus remote_write", sent=4, found=4)
 
