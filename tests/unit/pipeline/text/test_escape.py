@@ -107,7 +107,7 @@ def test_the_work_of_an_excerpt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     def counted(*numbers: int) -> int:
         nonlocal steps
         steps += 1
-        return sorted(numbers)[0]
+        return min(numbers)
 
     monkeypatch.setattr(escape_module, "min", counted, raising=False)
     shown = excerpt(f"no mechanism in {['SCRAM-SH'] * 40_000}, so no", 1000)
