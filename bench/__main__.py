@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         is_whole = False
     print(f"{tables(run.figures)}\n\n{targets_table(run.figures)}")
     if is_whole or options.write:
-        summary.RESULTS.write_text(results_page(run.figures, plan, versions()), encoding="utf-8")
+        page = results_page(run.figures, plan, versions(), is_whole=is_whole)
+        summary.RESULTS.write_text(page, encoding="utf-8")
         summary.write()
         say(f"written to {summary.RESULTS.name}")
     return 128 + signal.SIGINT if run.was_interrupted else 0

@@ -8,6 +8,7 @@ from typing import Final
 
 from .measure import Cell, Measured, Plan, Result
 from .server_costs import Start
+from .summary import NOT_WHOLE
 from .targets import Figures, Target, targets
 
 COLUMNS: Final = (
@@ -19,11 +20,14 @@ TARGET_COLUMNS: Final = ("target", "wanted", "measured", "")
 VERDICTS: Final = {True: "met", False: "**not met**", None: "not measured"}
 
 
-def results_page(figures: Figures, plan: Plan, versions: Iterable[tuple[str, str]]) -> str:
-    """Render `RESULTS.md`."""
+def results_page(
+    figures: Figures, plan: Plan, versions: Iterable[tuple[str, str]], *, is_whole: bool
+) -> str:
+    """Render `RESULTS.md`; figures that no whole run has measured are said to be none."""
+    note = "" if is_whole else f"\n{NOT_WHOLE}\n"
     facts = "\n".join(f"- {name}: {text}" for name, text in versions)
     return f"""# What an acknowledgement costs
-
+{note}
 Written by `make bench`, and by nothing else. {_explained(plan)}
 
 {tables(figures)}

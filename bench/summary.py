@@ -10,6 +10,7 @@ ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "bench" / "RESULTS.md"
 DOCUMENT: Final = ROOT / "docs" / "deployment" / "scaling.md"
 MANY: Final = "64"  # clients
+NOT_WHOLE: Final = "**Of a short or a partial run: a look, not a result.**"
 SHOWN: Final = ("destination", "events/s", "÷ echo", "p50 ms", "CPU µs/event")
 _BLOCK: Final = re.compile(r"(<!-- of bench/RESULTS\.md -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
@@ -26,7 +27,8 @@ def summary(results: str) -> str:
         for row in rows
         if len(row) > max(columns) and row[1] == MANY
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    note = f"{NOT_WHOLE}\n\n" if NOT_WHOLE in results else ""
+    return note + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _first_table(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from bench.rows import ROWS, Destination, Row
 from bench.server_costs import Command, Start, cpu_ms
 from bench.stand_in.counts import Counts
 from bench.stand_in.running import StandIn, run_stand_in
-from bench.summary import DOCUMENT, RESULTS, summary, with_summary
+from bench.summary import DOCUMENT, NOT_WHOLE, RESULTS, summary, with_summary
 from bench.system_calls import SystemCalls, per_event
 from bench.targets import Figures, Target, targets
 from sonda.pipeline.schemas.registry import PLUGINS
@@ -296,7 +296,7 @@ def test_system_calls_are_read_from_the_table_of_strace() -> None:
 def test_the_page_tells_what_it_stands_on() -> None:
     """Both tables and the versions are in it."""
     figures = Figures({"loki": Result("loki", (CELL,))})
-    page = results_page(figures, Plan(rounds=3), [("Python", "3.11.7")])
+    page = results_page(figures, Plan(rounds=3), [("Python", "3.11.7")], is_whole=True)
     assert "medians of 3 rounds" in page
     assert events_table(figures) in page
     assert "**not met**" not in page
@@ -404,3 +404,16 @@ def test_documents_show_the_figures_of_the_results() -> None:
     document, results = (path.read_text(encoding="utf-8") for path in (DOCUMENT, RESULTS))
     assert summary(results) in document
     assert with_summary(document, results) == document
+
+
+def test_figures_of_less_than_a_whole_run_say_so() -> None:
+    """In the results and wherever they are quoted; those that are kept, too."""
+    whole, part = (
+        results_page(Figures({}), Plan(seconds=1), [], is_whole=is_whole)
+        for is_whole in (True, False)
+    )
+    assert NOT_WHOLE not in whole
+    assert part.replace(f"{NOT_WHOLE}\n\n", "") == whole
+    document, results = (path.read_text(encoding="utf-8") for path in (DOCUMENT, RESULTS))
+    usual = f"medians of {Plan().rounds} rounds of {Plan().seconds} s"
+    assert (usual in results) or (NOT_WHOLE in results and NOT_WHOLE in document)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
@@ -52,7 +52,8 @@ class _Sonda(click.Group):
         if args[0] not in COMMANDS and not (args[0].startswith("-") or ctx.resilient_parsing):
             from sonda.pipeline.schemas.remedies import did_you_mean
 
-            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}.")
+            remedy = _ask_instead(args) or did_you_mean(args[0], COMMANDS)
+            ctx.fail(f"No such command {args[0]!r}{remedy}.")
         name, command, rest = super().resolve_command(ctx, args)
         if name in _HANDLES_SIGNALS:
             from sonda.cli.interruption import restore_default_signals
@@ -67,6 +68,16 @@ class _Sonda(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with _one_line_where_interrupted():
             return super().invoke(ctx)
+
+
+def _ask_instead(args: Sequence[str]) -> str:
+    """Return the option for what other programs have a command for, or nothing."""
+    if args[0] == "version":
+        return " (try sonda --version)"
+    if args[0] != "help":
+        return ""
+    command = next((f" {name}" for name in args[1:2] if name in COMMANDS), "")
+    return f" (try sonda{command} --help)"
 
 
 @contextmanager

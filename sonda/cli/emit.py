@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sonda.cli.sending import Way
     from sonda.pipeline.net.proxies import Proxies
 
+_SYNONYMS: Final = {"message": "log", "gauge": "metric", "counter": "metric"}
 MANY: Final = 20  # events: beyond them a bar shows how far it is
 _EXAMPLES: Final = """\b
 sonda emit log "Deploy started" --label env=prod --to loki=http://loki:3100
@@ -214,7 +215,8 @@ def read_items(files: Sequence[str]) -> list[Item]:
         try:
             raw = read_standard_input() if name == "-" else Path(name).read_bytes()
         except OSError as exc:
-            hint = did_you_mean(name, ("log", "metric"))
+            is_help = name == "help"
+            hint = " (try --help)" if is_help else did_you_mean(name, ("log", "metric"), _SYNONYMS)
             hint = f": options come after '{name}'" if name in emit.commands else hint
             reason = f"cannot read {name}: {exc.strerror}{hint}"
             raise click.BadParameter(reason, param_hint="FILE") from None

@@ -22,6 +22,10 @@ FILES: Final = "FILE…"  # what stands for `log` or `metric`; help and usage sh
 
 _BEGINS_DESTINATION: Final = re.compile(r"\s*[A-Za-z][\w.-]*\s*(?:=|\Z)")
 _NUMBER: Final = re.compile(r"-[0-9.][0-9.eE+-]*")
+_NAME_AND_VALUE: Final = re.compile(
+    r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*[=\s]\s*([+-]?[0-9.][0-9.eE+-]*)\s*"
+)
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=[\w.:/-]{0,64}")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -125,7 +129,9 @@ class Number(click.ParamType[float, str]):
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!r} is not a number", param, ctx)
+            equals = isinstance(value, str) and value.startswith("=")
+            remedy = " (name and value are two arguments, as in: up 1)" if equals else ""
+            self.fail(f"{value!r} is not a number{remedy}", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
@@ -137,7 +143,25 @@ def missing_destination() -> click.MissingParameter:
     return click.MissingParameter(example, param_hint="'--to'", param_type="option")
 
 
-class MetricCommand(click.Command):
+class _OneEventCommand(click.Command):
+    """Refuses superfluous words with what was most likely meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            some = "arguments" if len(rest) > 1 else "argument"
+            ctx.fail(f"Got unexpected extra {some} ({' '.join(rest)}){self.remedy(rest)}")
+        return rest
+
+    def remedy(self, rest: Sequence[str]) -> str:
+        """Return the remedy for superfluous words, in brackets, or nothing."""
+        if _LABEL.fullmatch(rest[0]):
+            return f" (a label is an option: --label {rest[0]})"
+        return ""
+
+
+class MetricCommand(_OneEventCommand):
     """Takes `-5` for a value, not for an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -145,15 +169,25 @@ class MetricCommand(click.Command):
             numbers = [arg for arg in args if _NUMBER.fullmatch(arg)]
             args = [arg for arg in args if arg not in numbers]
             args += ["--", *numbers] if numbers else []
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as exc:
+            joined = _NAME_AND_VALUE.fullmatch(str(ctx.params.get("name", "")))
+            if not joined or exc.param is None or exc.param.name != "value":
+                raise
+            remedy = f"Name and value are two arguments: {joined[1]} {joined[2]}"
+            raise click.MissingParameter(remedy, ctx, exc.param) from None
 
 
-class MessageCommand(click.Command):
+class MessageCommand(_OneEventCommand):
     """Shows its help where nothing was typed and no message comes by standard input."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.no_args_is_help = reads_terminal()
         return super().parse_args(ctx, args)
+
+    def remedy(self, rest: Sequence[str]) -> str:
+        return super().remedy(rest) or ' (quote a message of several words: "Deploy started")'
 
 
 class EmitGroup(click.Group):

@@ -92,13 +92,14 @@ class Server:
         self._url = url
         self._warn = warn
         self._has_keys = has_keys
+        self._asks_for_outcome = has_keys
 
     async def send(self, addressed: Addressed) -> Outcome:
         """Send one event; return what became of it."""
         answer = await self._post(_line(addressed), _JSON)
         if isinstance(answer, Unanswered):
             return answer.outcome(addressed)
-        return judge(answer.status, answer.document(), self._url, addressed.target)
+        return self._judge(answer.status, answer.document(), addressed)
 
     async def send_many(self, some: Sequence[Addressed]) -> list[Outcome]:
         """Send events in one request, or in several where the server takes fewer at a time."""
@@ -112,13 +113,19 @@ class Server:
             return [*await self.send_many(some[:half]), *await self.send_many(some[half:])]
         if answer.media_type != _NDJSON:
             document = answer.document()
-            return [judge(answer.status, document, self._url, one.target) for one in some]
+            return [self._judge(answer.status, document, one) for one in some]
         verdicts = _verdicts(answer.body)
         missing = (0, None)  # a status that tells nothing
         return [
-            judge(*verdicts.get(number, missing), self._url, one.target)
+            self._judge(*verdicts.get(number, missing), one)
             for number, one in enumerate(some, start=1)
         ]
+
+    def _judge(self, status: int, document: Any, addressed: Addressed) -> Outcome:
+        """Read an answer; where the outcome was asked for, an error without it is a proxy's."""
+        if self._asks_for_outcome and status in _WITH_OUTCOME and _lacks_outcome(document):
+            document = None
+        return judge(status, document, self._url, addressed.target)
 
     async def _post(self, body: bytes, media_type: str) -> Answered | Unanswered:
         """Post a body until it is answered, with one key; without keys only once."""
@@ -157,8 +164,18 @@ class Server:
             self._warn(_KEYLESS.format(reason))
 
 
+_WITH_OUTCOME: Final = (
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+"""Statuses that a proxy uses as well, whose server may have delivered the event."""
 _SAYS_NOTHING: Final = (HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
 """After a lost answer: the first request is still under way, or nobody could look."""
+
+
+def _lacks_outcome(document: Any) -> bool:
+    return not (isinstance(document, dict) and isinstance(document.get("outcome"), str))
 
 
 def _line(addressed: Addressed) -> bytes:

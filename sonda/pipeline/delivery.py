@@ -55,12 +55,14 @@ class Attempt(Struct, eq=False):
     reached: bool = False
     reused: bool = False
     """Whether its connection has carried other events before."""
+    heard: bool = False
+    """Whether the peer has said anything since it was reached, if only a part of an answer."""
     _carrier: Carrier | None = None
     _mark: int = 0
 
     def attach(self, carrier: Carrier, *, reused: bool) -> None:
         """Go on from here on this connection."""
-        self.reached, self.reused = True, reused
+        self.reached, self.reused, self.heard = True, reused, False
         self._carrier, self._mark = carrier, carrier.sent_bytes
 
     @property

@@ -25,29 +25,8 @@ from sonda.resources.idempotency import (
 )
 from sonda.server.database import Database
 from sonda.server.process import boot_id, is_alive, process_token
+from sonda.server.tables import KEYS
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS idempotency_keys (
-  caller TEXT NOT NULL,
-  key TEXT NOT NULL,
-  fingerprint BLOB NOT NULL,
-  number INTEGER NOT NULL,
-  created_s REAL NOT NULL,
-  boot TEXT NOT NULL,
-  boot_s REAL NOT NULL,
-  time_ns INTEGER NOT NULL,
-  owner TEXT,
-  status INTEGER,
-  answer BLOB,
-  media_type TEXT,
-  resend_safe TEXT NOT NULL DEFAULT '',
-  PRIMARY KEY (caller, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS idempotency_age ON idempotency_keys (caller, number);
-CREATE TABLE IF NOT EXISTS idempotency_callers (
-  caller TEXT PRIMARY KEY, kept INTEGER NOT NULL, number INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
 _TAKE: Final = "UPDATE idempotency_keys SET owner = ? WHERE caller = ? AND key = ?"
 _TAKE_AGAIN: Final = f"{_TAKE} AND owner IS NULL"
 _FINISH: Final = (
@@ -105,7 +84,7 @@ class IdempotencyStore:
         clock: Clock | None = None,
         owner: str | None = None,
     ) -> None:
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, KEYS)
         self._ttl_s = ttl_s
         self._most_keys = most_keys
         self._clock = clock or Clock()

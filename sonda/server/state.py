@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sonda.server.file_lock import open_lock, wait_for_lock
+from sonda.server.tables import other_columns
 
 DATABASE: Final = "sonda.sqlite3"
 _LOCK: Final = "sonda.lock"
@@ -40,7 +41,7 @@ class StateDir:
         self._lock_fd = _lock(folder, patience_s)
         try:
             _require_database(folder)
-        except (sqlite3.Error, OSError) as exc:
+        except (sqlite3.Error, OSError, StateDirError) as exc:
             os.close(self._lock_fd)
             raise StateDirError(f"--state-dir {folder}: {DATABASE}: {exc}") from None
 
@@ -50,12 +51,20 @@ class StateDir:
 
 
 def _require_database(folder: Path) -> None:
-    """Raise `sqlite3.Error` or `OSError` unless the database can be written to."""
+    """Raise unless the database can be written to, and has no tables of another version.
+
+    What is raised is `sqlite3.Error`, `OSError` or `StateDirError`.
+    """
     with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("PRAGMA user_version=1")
         connection.execute("ROLLBACK")
+        if difference := other_columns(connection):
+            raise StateDirError(
+                f"{difference}: it is of another version of Sonda; move the file away (its idempotency "
+                "keys and scenario runs are then forgotten), or use another folder"
+            )
 
 
 def _lock(folder: Path, patience_s: float) -> int:

@@ -97,6 +97,11 @@ victoriametrics_ = running(
     "victoriametrics", victoriametrics.start_victoriametrics, backend="victoria"
 )
 prometheus_ = running("prometheus", prometheus.start_prometheus)
+prometheus_prefixed = running(
+    "prometheus_prefixed",
+    partial(prometheus.start_prometheus, prefix="/prom"),
+    backend="prometheus",
+)
 pushgateway_ = running(
     "pushgateway", pushgateway.start_pushgateway, backend="prometheus-pushgateway"
 )

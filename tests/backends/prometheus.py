@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -61,13 +61,16 @@ def _series(found: dict[str, Any]) -> Series:
 
 
 @contextmanager
-def start_prometheus(installed: Path, config: str = "global: {}\n") -> Iterator[Prometheus]:
-    """Run a Prometheus until the end of the `with` block."""
-    with start_web(partial(_command, installed, config), ready="/-/ready") as web:
-        yield Prometheus(web)
+def start_prometheus(
+    installed: Path, config: str = "global: {}\n", *, prefix: str = ""
+) -> Iterator[Prometheus]:
+    """Run a Prometheus until the end of the `with` block; its paths begin with *prefix*."""
+    command = partial(_command, installed, config, prefix)
+    with start_web(command, ready=f"{prefix}/-/ready") as web:
+        yield Prometheus(web if not prefix else replace(web, url=web.url + prefix))
 
 
-def _command(installed: Path, config: str, folder: Path) -> Command:
+def _command(installed: Path, config: str, prefix: str, folder: Path) -> Command:
     settings = folder / "prometheus.yml"
     settings.write_text(config, encoding="utf-8")
     return program(
@@ -77,4 +80,5 @@ def _command(installed: Path, config: str, folder: Path) -> Command:
         f"--storage.tsdb.path={folder / 'data'}",
         "--web.listen-address=127.0.0.1:0",
         "--web.enable-remote-write-receiver",
+        f"--web.route-prefix={prefix or '/'}",
     )

@@ -233,6 +233,28 @@ def test_an_event_whose_server_dies_is_unknown(page: Page) -> None:
         assert "may or may not have been delivered" in page.locator("#answer").inner_text()
 
 
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_proxys_json_is_unknown(status: int, page: Page) -> None:
+    """It may look like Sonda's, but what became of the event is not in it."""
+    with serving() as server:
+        opened(page, server)
+        said = '{"error":"bad_gateway","detail":"upstream reset","status":502}'
+        page.route("**/events?*", lambda route: route.fulfill(status=status, body=said))
+        page.locator("#send").click()
+        page.get_by_role("heading", name="Unknown").wait_for()
+        assert "upstream reset" in page.locator("#answer").inner_text()
+
+
+def test_a_dry_run_without_an_answer_has_sent_nothing(page: Page) -> None:
+    """Nobody need ask what became of an event that was not to be delivered."""
+    with serving() as server:
+        opened(page, server)
+        page.route("**/events?*", lambda route: route.abort())
+        page.locator("#dry").click()
+        page.get_by_role("heading", name="Not sent").wait_for()
+        assert "nothing was sent" in page.locator("#answer").inner_text()
+
+
 def test_a_proxys_answer_is_unknown(page: Page) -> None:
     """HTML in place of Sonda's answer says nothing of the event."""
     with serving() as server:

@@ -13,6 +13,8 @@ import pytest
 import sonda
 from sonda.pipeline.deliver import Pipeline
 from tests.support.bodies import LOG, METRIC, changed, raw
+from tests.support.command_line import process
+from tests.support.serving import Serving
 
 from .kafka import Kafka
 from .ledger import Ledger
@@ -21,6 +23,7 @@ from .prometheus import Prometheus
 from .victoriametrics import VictoriaMetrics
 
 PATIENCE: dict[str, Any] = {"timeout": "20s"}
+JSON = {"Content-Type": "application/json"}
 
 
 def verified(body: dict[str, Any]) -> sonda.Receipt:
@@ -49,6 +52,54 @@ def test_a_sample_in_prometheus(prometheus: Prometheus, landed: Ledger, value: f
     body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, metric__value=value)
     verified(changed(body, labels={"event": uuid4().hex, "q": '"\\é'}))
     landed.record("prometheus remote_write", sent=1, found=1)
+
+
+def test_a_sample_in_prometheus_below_a_prefix(
+    prometheus_prefixed: Prometheus, server: Serving, landed: Ledger
+) -> None:
+    """The query goes below the prefix, too: asked by the library, the server and the command line."""
+    sink = {"type": "remote_write", "url": prometheus_prefixed.write_url}
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink)
+    verified(changed(body, labels={"event": "library"}))
+    answer = server.request(
+        "POST",
+        "/events",
+        content=raw(changed(body, labels={"event": "server"}, verify=PATIENCE)),
+        headers=JSON,
+    )
+    assert (answer.status_code, answer.json()["verified"]) == (200, True)
+    to = f"prometheus={prometheus_prefixed.write_url}"
+    words = ("emit", "metric", "below_a_prefix", "1", "--to", to, "--verify", "20s")
+    for through in ((), ("--server", server.url)):
+        run = process(*words, *through)
+        assert run.returncode == 0, run.stderr
+        assert "seen after" in run.stdout
+    landed.record("prometheus remote_write", sent=4, found=4)
+
+
+def test_asked_without_the_prefix(
+    prometheus_prefixed: Prometheus, server: Serving, landed: Ledger, tmp_path: Path
+) -> None:
+    """It was acknowledged, and the refused query is quoted; the command's status is 4."""
+    sink = {"type": "remote_write", "url": prometheus_prefixed.write_url}
+    elsewhere = {"timeout": "20s", "url": prometheus_prefixed.web.url.removesuffix("/prom")}
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, verify=elsewhere)
+    why = "the query failed: 404"
+    receipt = sonda.emit(changed(body, labels={"event": "library"})).unwrap()
+    assert receipt.verified is False
+    assert why in receipt.warnings[-1]
+    answer = server.request(
+        "POST", "/events", content=raw(changed(body, labels={"event": "server"})), headers=JSON
+    )
+    assert (answer.status_code, answer.json()["verified"]) == (200, False)
+    assert why in answer.json()["warnings"][-1]
+    (tmp_path / "event.json").write_bytes(raw(changed(body, labels={"event": "command"})))
+    for through in ((), ("--server", server.url)):
+        run = process("emit", "event.json", *through, cwd=tmp_path)
+        assert run.returncode == 4
+        assert "not seen in time" in run.stderr
+        assert why in run.stderr
+    landed.record("prometheus remote_write", sent=4, found=4)
 
 
 def test_a_rounded_sample_in_victoriametrics(

@@ -323,6 +323,32 @@ MISTAKES: Final = [
             ["emit", "logs", "x"],
             "cannot read logs: No such file or directory (did you mean 'log'?)",
         ),
+        (["emit", "message", "x"], "No such file or directory (did you mean 'log'?)"),
+        (["emit", "help"], "No such file or directory (try --help)"),
+        (["help"], "No such command 'help' (try sonda --help)."),
+        (["help", "emit"], "No such command 'help' (try sonda emit --help)."),
+        (["help", "zzz"], "No such command 'help' (try sonda --help)."),
+        (["version"], "No such command 'version' (try sonda --version)."),
+        (
+            ["emit", "log", "x", "y"],
+            'extra argument (y) (quote a message of several words: "Deploy started")',
+        ),
+        (["emit", "log", "x", "y", "z", "--to", "stdout"], "extra arguments (y z) (quote a mes"),
+        (
+            ["emit", "log", "x", "env=prod"],
+            "extra argument (env=prod) (a label is an option: --label env=prod)",
+        ),
+        (["emit", "metric", "up", "1", "env=prod"], "(a label is an option: --label env=prod)"),
+        (["emit", "metric", "up", "1", "2"], "Got unexpected extra argument (2)\n"),
+        (
+            ["emit", "metric", "up=1"],
+            "Missing argument 'VALUE'. Name and value are two arguments: up 1",
+        ),
+        (["emit", "metric", "up 1"], "Name and value are two arguments: up 1\n"),
+        (["emit", "metric", "up = -1.5e3"], "Name and value are two arguments: up -1.5e3\n"),
+        (["emit", "metric", "up", "=1"], "'=1' is not a number (name and value are two arguments"),
+        (["emit", "metric", "up", "=", "1"], "'=' is not a number (name and value are two argum"),
+        (["emit", "metric", "up"], "Missing argument 'VALUE'.\n"),
     ],
 )
 def test_a_slip_in_a_command(words: Sequence[str], message: str) -> None:

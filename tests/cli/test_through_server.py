@@ -246,3 +246,15 @@ def test_many_that_nobody_has_seen_in_time_end_with_4(home: Path) -> None:
             result = typed("emit", file, "--server", server.url, "--verify", "100ms", "--json")
     assert result.exit_code == 4
     assert [answer["verified"] for answer in documents(result.stdout)] == [False, False]
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_proxys_json_leaves_it_unknown(home: Path, count: int, status: int) -> None:
+    """It may look like Sonda's, but what became of the event is not in it."""
+    written(home / "events.jsonl", *(to_file(str(n)) for n in range(count)))
+    said = httpx.Response(status, json={"error": "bad_gateway", "detail": "upstream reset"})
+    with serving() as server, between(server.url, said) as (url, _):
+        result = typed("emit", "events.jsonl", "--server", url)
+    assert result.exit_code == 3
+    assert f"the answer {status} of {url}" in result.stdout + result.stderr

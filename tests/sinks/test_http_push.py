@@ -556,6 +556,47 @@ def test_tls_on_a_plain_port(loop: NewLoop) -> None:
             assert deliver(log_event(sink), loop=loop) == [Failure(refused)]
 
 
+BEGUN: Final = (b"H", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@both_loops
+@pytest.mark.parametrize("begun", [*BEGUN, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+def test_a_server_that_has_begun_to_answer_speaks_the_right_scheme(
+    begun: bytes, loop: NewLoop
+) -> None:
+    """A reset behind words of HTTP is no matter of the scheme."""
+
+    def begin_and_reset(peer: Peer) -> None:
+        peer.request()
+        peer.send(begun)
+        time.sleep(0.1)  # or the reset would take the words along
+        peer.reset()
+
+    with faulty(begin_and_reset) as server:
+        broken = unknown(server.url, "(Connection reset by peer)")
+        assert deliver(log_event(to(server.url)), loop=loop) == [broken]
+
+
+@both_loops
+@pytest.mark.parametrize("ending", [Peer.close, Peer.reset], ids=["close", "reset"])
+def test_a_server_that_has_begun_a_handshake_speaks_the_right_scheme(
+    ending: Script, loop: NewLoop
+) -> None:
+    """A server that breaks off behind the beginning of a TLS record speaks TLS."""
+
+    def begin_and_break_off(peer: Peer) -> None:
+        peer.read()
+        peer.send(b"\x16\x03\x03\x00\x7a")
+        time.sleep(0.1)
+        ending(peer)
+
+    with faulty(begin_and_break_off) as server:
+        sink = to(server.url.replace("http:", "https:"))
+        (result,) = deliver(log_event(sink), loop=loop)
+        assert isinstance(problem := result.failure(), Unreachable)
+        assert "http://" not in problem.reason
+
+
 @both_loops
 def test_a_kept_connection_that_breaks_speaks_the_right_scheme(loop: NewLoop) -> None:
     """Once a connection has carried an event, a reset on it is no matter of the scheme."""

@@ -7,6 +7,7 @@ import gc
 import logging
 import re
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -581,6 +582,34 @@ def test_what_aiokafka_does_for_others_is_still_logged(caplog: pytest.LogCapture
     for name in ("aiokafka", "aiokafka.conn"):
         logging.getLogger(name).warning("theirs")
     assert [record.message for record in caplog.records] == ["theirs", "theirs"]
+
+
+def test_a_broker_that_asks_for_too_many_iterations() -> None:
+    """Of SCRAM's key: nobody computes for hours what an unknown peer asks for."""
+    versions = [(0, 3), (3, 1), (18, 0), (22, 0), (17, 1), (36, 0)]
+    iterations = 2**31 - 1
+
+    def ask_for_many(peer: Peer) -> None:
+        for _ in range(3):
+            request = peer.read()  # small, and so in one piece
+            key, correlation = struct.unpack(">4xhxxi", request[:12])
+            if key == 18:  # ApiVersions
+                listed = b"".join(struct.pack(">hhh", api, 0, most) for api, most in versions)
+                answer = struct.pack(">hi", 0, len(versions)) + listed
+            elif key == 17:  # SaslHandshake
+                answer = struct.pack(">hih", 0, 1, 13) + b"SCRAM-SHA-512"
+            else:
+                nonce = request[request.index(b"r=") + 2 :].decode()
+                first = f"r={nonce}x,s=c2FsdA==,i={iterations}".encode()
+                answer = struct.pack(">hhi", 0, -1, len(first)) + first
+            peer.send(struct.pack(">ii", len(answer) + 4, correlation) + answer)
+        peer.read_all()
+
+    with faulty(ask_for_many) as server:
+        login = {"mechanism": "SCRAM-SHA-512", "username": "u", "password": "p"}
+        (result,) = deliver(log_event(to(server.address, sasl=login, timeout="3s")))
+        reason = f"the broker asks for {iterations} iterations of SCRAM; at most 200000 are done"
+        assert result == Failure(Unreachable(f"Kafka connect to {server.address}", reason))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 9_999, "x" * 30_001])

@@ -18,6 +18,7 @@ class MockSocket(Socket):
         self.ends_after: int | None = None  # so many bytes are taken, and then the peer is gone
         self.peer_is_gone = False
         self.stalled = False
+        self.unacked = False
         self.listener: Listener | None = None
         self.at_once: int | None = None  # so many bytes are taken without a wait, or all
 
@@ -66,6 +67,10 @@ class MockSocket(Socket):
     def is_stalled(self) -> bool:
         """Return whether what was sent does not get through."""
         return self.stalled
+
+    def has_unacked(self) -> bool:
+        """Return whether the peer's system does not have all that was written."""
+        return self.unacked
 
     async def wait_until_acked(self) -> None:
         """Return at once: memory has it all."""

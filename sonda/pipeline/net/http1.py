@@ -24,6 +24,7 @@ from sonda.pipeline.net.connection import Connection, TlsParameters
 from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
+from sonda.pipeline.net.sockets import CHUNK_BYTES
 from sonda.pipeline.values.addresses import address_of, without_zone
 
 _KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
@@ -67,6 +68,7 @@ class Exchange(Struct, eq=False):
     streams: ConnectionPool
     answer: Answer
     ended: Ended | None
+    is_long: bool  # more than any peer's system takes that nobody reads from
     is_over: bool = False
 
     @property
@@ -83,9 +85,11 @@ class Exchange(Struct, eq=False):
             self.fail(exc)
             return
         if answer.complete:
-            self.stream.idle_s = idle_s(answer.headers)
-            if not (answer.may_go_on and self.stream.idle_s):
-                self.stream.close()
+            stream = self.stream
+            stream.idle_s = idle_s(answer.headers)
+            came_early = self.is_long and stream.socket.has_unacked()
+            if came_early or not (answer.may_go_on and stream.idle_s):
+                stream.close()
             self._end(answer)
 
     def fail(self, exc: OSError) -> None:
@@ -188,7 +192,8 @@ class HttpTransport:
         if sent_bytes < len(message):
             rest = partial(_exchange, request, rest=message[sent_bytes:])
             return self._start(self._go_on(request, stream, rest, ended)).cancel
-        exchange = Exchange(request, stream, streams, Answer(request.answer_bytes), ended)
+        answer, is_long = Answer(request.answer_bytes), sent_bytes > CHUNK_BYTES
+        exchange = Exchange(request, stream, streams, answer, ended, is_long)
         timeouts = streams.timeouts
         timeouts.limits[exchange] = None
         if request.deadline.at_s < timeouts.expiry.at_s:
@@ -233,7 +238,7 @@ async def _exchange(
         """Return what is done once no more need be sent."""
         nonlocal answering, refused
         if answering is None or refused is None:
-            answering = asyncio.create_task(_answer(stream, request.answer_bytes))
+            answering = asyncio.create_task(_answer(stream, request))
             refused = asyncio.get_running_loop().create_future()
             answering.add_done_callback(partial(_stop_unless_yes, refused, is_yes))
         return refused
@@ -244,7 +249,9 @@ async def _exchange(
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
         came_early = answering is not None and answering.done()
-        answer = await (answering or _answer(stream, request.answer_bytes))
+        answer = await (answering or _answer(stream, request))
+        # The acknowledgement of what the peer has read comes with its answer, or before.
+        came_early = came_early or stream.socket.has_unacked()
         if failed is not None and is_yes(answer.status):
             raise failed  # a yes to a part of the event is none
     except ssl.SSLError:
@@ -273,6 +280,7 @@ async def _refusal_beforehand(stream: Connection, request: HttpRequest) -> Answe
     """
     if not stream.has_early_input():
         return None
+    request.attempt.heard = True
     answer = Answer(request.answer_bytes)
     while not answer.complete:
         answer.feed(await stream.receive())
@@ -324,8 +332,10 @@ def _stop_unless_yes(
         refused.set_result(None)
 
 
-async def _answer(stream: Connection, answer_bytes: int) -> Answer:
-    answer = Answer(answer_bytes)
+async def _answer(stream: Connection, request: HttpRequest) -> Answer:
+    answer = Answer(request.answer_bytes)
     while not answer.complete:
-        answer.feed(await stream.receive())
+        received = await stream.receive()
+        request.attempt.heard |= bool(received)
+        answer.feed(received)
     return answer

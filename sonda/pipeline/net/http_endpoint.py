@@ -241,12 +241,15 @@ class Poster:
         names, scheme, left = self.where.names, self.where.url.scheme, attempt.left
         unknown = unsent = ""
         if not left:
-            unsent = reason(exc, deadline) + scheme_hint(scheme, exc, connected=attempt.reached)
+            unsent = reason(exc, deadline) + scheme_hint(
+                scheme, exc, connected=attempt.reached, heard=attempt.heard
+            )
         elif is_late(exc):
             unknown = f"within {deadline}"
         else:
             is_first = scheme == "http" and not attempt.reused
-            hint = scheme_hint("http", exc, connected=True) if is_first else ""
+            heard = attempt.heard
+            hint = scheme_hint("http", exc, connected=True, heard=heard) if is_first else ""
             unknown = f"({own_words(self.where, words(exc), QUOTED_CHARACTERS)}{hint})"
         problem = unanswered(
             names.target, names.connect, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent

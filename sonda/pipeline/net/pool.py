@@ -262,6 +262,7 @@ async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> 
     secure = route.secure
     if secure is None:
         return _opened(route, doors, sock)
+    tls: TlsSession | None = None
     try:
         if route.tunnel is not None:
             from sonda.pipeline.net.proxies import open_tunnel
@@ -274,6 +275,7 @@ async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> 
             round_trip_s = asyncio.get_running_loop().time() - began_s
             await _wait_for_rejection(tls, _LATE_REJECTION_S + 2 * round_trip_s)
     except BaseException:
+        attempt.heard = tls is not None and tls.heard
         sock.close()
         raise
     return _opened(route, doors, sock, tls)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.net.look_up_threads import LOOK_UP_THREADS
 from sonda.pipeline.net.look_ups import LookUps
-from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.values.addresses import Address, literal
@@ -40,7 +40,8 @@ async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[Add
         try:
             found = look_up(flags=socket.AI_NUMERICHOST)  # an address in any spelling: asks nobody
         except OSError:
-            found = await in_thread(look_up)
+            key = (socket.getaddrinfo, host, port, kind)  # the first is another one in a test
+            found = await LOOK_UP_THREADS.find(key, look_up)
     except UnicodeError:  # a label of more than 63 characters
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
     return found

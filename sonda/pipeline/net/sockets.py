@@ -270,7 +270,7 @@ class Socket:
         That is so where the kernel sends it again, and has heard nothing for more than a second:
         packets to a peer that is gone vanish without a word.
         """
-        if self._unacked_since_s is None or not self._has_unacked():
+        if self._unacked_since_s is None or not self.has_unacked():
             self._unacked_since_s = None
             return False
         if monotonic() - self._unacked_since_s <= _STALLED_S or not hasattr(socket, "TCP_INFO"):
@@ -279,12 +279,13 @@ class Socket:
         retransmits, silent_ms = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
         return bool(retransmits and silent_ms > _STALLED_S * 1000)
 
-    def _has_unacked(self) -> bool:
+    def has_unacked(self) -> bool:
+        """Return whether the peer's system does not have all yet that was sent."""
         return has_unsent(self._sock)
 
     async def wait_until_acked(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
-        while self._has_unacked():
+        while self.has_unacked():
             if self._poll() & BROKEN:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             self.take_input()

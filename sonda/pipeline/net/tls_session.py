@@ -29,6 +29,7 @@ class TlsSession:
             self._received, self._unsent, server_hostname=server_name.encode("ascii")
         )
         self._flushing = asyncio.Lock()
+        self.heard = False  # whether the peer has said anything, if only of the handshake
         self._early = b""  # what the peer said with the end of the handshake: it may be a refusal
 
     async def shake_hands(self) -> None:
@@ -98,6 +99,7 @@ class TlsSession:
                 await self._flush()
                 received = await self._socket.receive()
                 if received:
+                    self.heard = True
                     self._received.write(received)
                 else:
                     self._received.write_eof()

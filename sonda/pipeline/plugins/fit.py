@@ -87,7 +87,7 @@ def verify_errors(
             path = parse_http_url(options[facts["x-target"]]).path
         except ValueError:
             return  # that is an issue of its own
-        if not path.endswith(suffix):
+        if not path.removesuffix("/").endswith(suffix):  # as `query_base` reads it
             reason = f"the sink's URL does not end in {suffix}: verify.url must say where to ask"
             yield schema_error(("verify",), reason)
 

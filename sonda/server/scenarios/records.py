@@ -11,13 +11,8 @@ from typing import Any, Final, NamedTuple
 from sonda.pipeline.scenarios.ledger import Problems, TickRanges
 from sonda.pipeline.values.timestamps import rfc3339
 from sonda.server.database import Database
+from sonda.server.tables import RUNS
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS scenario_runs (
-  id TEXT PRIMARY KEY, owner TEXT NOT NULL, started_ns INTEGER NOT NULL,
-  is_active INTEGER NOT NULL, detail TEXT NOT NULL
-)
-"""
 _NO_VERDICT: Final = "the runner of scenarios died before there was a verdict"
 _NOT_SENT: Final = "left when the runner of scenarios died"
 
@@ -35,7 +30,7 @@ class Records:
     """The runs of one server, by id."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, RUNS)
 
     async def save(self, record: Record) -> None:
         """Write a run's state; raise `sqlite3.Error` or `OSError` where that fails."""

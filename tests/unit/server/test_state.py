@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sonda.server.state import DATABASE, StateDir, StateDirError
+from sonda.server.tables import KEYS
 
 
 def test_a_missing_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -37,6 +40,27 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> Non
     with pytest.raises(StateDirError, match="not a database"):
         StateDir(tmp_path, patience_s=0.0)
     assert (tmp_path / DATABASE).read_bytes().startswith(b"not a database")
+
+
+def test_the_tables_of_another_version_are_refused_and_left_as_they_are(tmp_path: Path) -> None:
+    """Else each request with a key would be a 503; the text says what to do."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        connection.executescript(KEYS.replace("  media_type TEXT,\n", ""))
+        connection.execute("INSERT INTO idempotency_callers VALUES ('caller', 1, 1)")
+        connection.commit()
+    with pytest.raises(StateDirError) as refused:
+        StateDir(tmp_path, patience_s=0.0)
+    assert str(refused.value) == (
+        f"--state-dir {tmp_path}: {DATABASE}: table idempotency_keys has no column media_type: it is "
+        "of another version of Sonda; move the file away (its idempotency keys and scenario runs are "
+        "then forgotten), or use another folder"
+    )
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        assert connection.execute("SELECT * FROM idempotency_callers").fetchall() == [
+            ("caller", 1, 1)
+        ]
+    (tmp_path / DATABASE).unlink()
+    StateDir(tmp_path, patience_s=0.0).close()
 
 
 def test_a_refused_folder_is_free_again(tmp_path: Path) -> None:

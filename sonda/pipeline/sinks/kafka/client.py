@@ -61,6 +61,7 @@ _GOODBYE_S: Final = 1.0
 _ANSWER_BYTES: Final = 2**19  # some 20,000 partitions, which keep the loop for 50 ms
 _NO_LENGTH: Final = 2**24  # four bytes of HTTP or TLS, read as a length, say more
 _LARGE_ANSWER_BYTES: Final = 2**14  # the loop decodes some 2 MB a second
+_SCRAM_ITERATIONS: Final = 200_000  # some 0.3 s of a thread; a Kafka broker asks for 16,384 at most
 _BATCH_BYTES: Final = 16384
 _TOPICS: Final = 1000
 _LONG_KEY: Final = 10_000
@@ -252,7 +253,20 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         return _off_the_loop(super().authenticator_plain())
 
     def authenticator_scram(self) -> Any:
-        return _off_the_loop(super().authenticator_scram())
+        authenticator = super().authenticator_scram()
+        authenticator.create_salted_password = partial(
+            _salt_password, authenticator.create_salted_password
+        )
+        return _off_the_loop(authenticator)
+
+
+def _salt_password(salt_password: Callable[..., None], salt: bytes, iterations: int) -> None:
+    """Salt a password for SCRAM; raise `NotKafkaError` where the server asks for too much work."""
+    if iterations > _SCRAM_ITERATIONS:
+        raise NotKafkaError(
+            f"the broker asks for {iterations} iterations of SCRAM; at most {_SCRAM_ITERATIONS} are done"
+        )
+    salt_password(salt, iterations)
 
 
 class _Decoded:

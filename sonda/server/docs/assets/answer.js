@@ -21,14 +21,15 @@ export async function ask(event, { dryRun, resend }) {
     });
     status = reply.status;
     text = await reply.text();
-    return tell(status, envelope(text), wait.elapsed_ms(), resend);
+    return tell(status, envelope(text, status, dryRun), wait.elapsed_ms(), resend);
   } catch (error) {
+    const left = dryRun ? "nothing was sent" : "the event may or may not have been delivered";
     const why = wait.signal.aborted
-      ? "you have stopped waiting; the event may or may not have been delivered"
+      ? `you have stopped waiting; ${left}`
       : error instanceof SyntaxError
         ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
-        : `the connection ended without an answer (${error}); the event may or may not have been delivered`;
-    return tell(0, { error: "no answer", detail: why }, wait.elapsed_ms(), resend);
+        : `the connection ended without an answer (${error}); ${left}`;
+    return tell(dryRun ? undefined : 0, { error: "no answer", detail: why }, wait.elapsed_ms(), resend);
   } finally {
     wait.end();
     buttons.forEach((button) => { button.disabled = false; });
@@ -36,9 +37,14 @@ export async function ask(event, { dryRun, resend }) {
   }
 }
 
+// A proxy's, too, while the server may deliver the event; in Sonda's own answer is the outcome.
+const WITH_OUTCOME = [500, 502, 504];
+
 /** Return an answer of Sonda's; raise `SyntaxError` for anything that a proxy may have said instead. */
-function envelope(text) {
+function envelope(text, status, dryRun) {
   const answer = JSON.parse(text);
+  const lacksOutcome = !dryRun && WITH_OUTCOME.includes(status) && typeof answer?.outcome !== "string";
+  if (lacksOutcome) throw new SyntaxError("no answer of Sonda's");
   if (typeof answer?.sent !== "boolean" && typeof answer?.detail !== "string") throw new SyntaxError("no answer of Sonda's");
   return answer;
 }

@@ -64,6 +64,16 @@ def test_a_fresh_connection_that_speaks_first(said: list[bytes], why: str) -> No
     assert not attempt.left
 
 
+@pytest.mark.parametrize("unacked", [False, True])
+def test_an_answer_to_what_has_not_arrived(unacked: bool) -> None:
+    """Who has read it all has acknowledged it; a connection with a rest under way is not kept."""
+    sock = AnswersWhenAsked()
+    sock.unacked = unacked
+    stream, attempt = fresh(sock)
+    assert asyncio.run(_exchange(request(attempt), stream)).status == 204
+    assert stream.closed == unacked
+
+
 def test_a_refusal_beforehand() -> None:
     """A server that is full may say so at once, and hang up."""
     sock = MockSocket([b"HTTP/1.1 503 Full\r\nContent-Length: 2\r\n\r\n", b"no"])

@@ -108,6 +108,22 @@ def test_the_answer_is_read_where_it_arrives(monkeypatch: pytest.MonkeyPatch) ->
     play(work, monkeypatch)
 
 
+@pytest.mark.parametrize(("size_bytes", "kept"), [(4, 1), (100_000, 0)])
+def test_an_answer_to_what_has_not_arrived(
+    size_bytes: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came early: the connection is closed, and nobody waits for the rest of it to arrive."""
+
+    async def work(scene: Scene) -> None:
+        scene.sock.unacked = True
+        scene.begin(lambda: b"x" * size_bytes)
+        scene.feed(NO_CONTENT)
+        assert scene.statuses == [204]
+        assert scene.kept == kept
+
+    play(work, monkeypatch)
+
+
 def test_a_second_one_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no kept connection is idle for is left to who can wait for one."""
 

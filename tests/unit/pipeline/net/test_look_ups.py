@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from sonda.pipeline.net import look_ups as module
 from sonda.pipeline.net.look_ups import LOOK_UPS, Found, LookUps
 
 FOUND: Found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
@@ -71,6 +72,78 @@ def test_look_ups_are_bounded_whoever_has_given_up() -> None:
         assert await last == FOUND
         await turn()
         assert not look_ups._under_way
+
+    asyncio.run(main())
+
+
+class Divided(Resolver):
+    """A name server that answers for some names only."""
+
+    def __init__(self, *answered: str) -> None:
+        super().__init__()
+        self.answered = answered
+
+    async def resolve(self, host: str, port: int, kind: socket.SocketKind) -> Found:
+        if host in self.answered:
+            self.asked.append(host)
+            return FOUND
+        return await super().resolve(host, port, kind)
+
+
+def hang(look_ups: LookUps, host: str, port: int) -> asyncio.Task[Found]:
+    return asyncio.create_task(look_ups.find(host, port, socket.SOCK_STREAM))
+
+
+def test_a_name_that_was_found_waits_for_none_that_hangs() -> None:
+    """As many names as one likes that nobody answers for: others are found all the same."""
+
+    async def main() -> None:
+        resolver = Divided("localhost", "loki")
+        look_ups = LookUps(resolver.resolve)
+        assert await look_ups.find("loki", 80, socket.SOCK_STREAM) == FOUND
+        waiting = [hang(look_ups, f"h{number}", 80) for number in range(2 * LOOK_UPS)]
+        await turn()
+        for host in ("loki", "localhost", "loki"):
+            assert await look_ups.find(host, 3100, socket.SOCK_DGRAM) == FOUND
+        first = hang(look_ups, "never-seen", 80)
+        await turn()
+        assert "never-seen" not in resolver.asked
+        first.cancel()
+        await look_ups.aclose()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_name_that_hangs_from_now_on_takes_a_few_turns() -> None:
+    """Whatever ports it is asked for: the turns of names that were found are for others, too."""
+
+    async def main() -> None:
+        resolver = Divided("loki", "turns")
+        look_ups = LookUps(resolver.resolve)
+        for host in resolver.answered:
+            await look_ups.find(host, 80, socket.SOCK_STREAM)
+        resolver.answered = ("loki",)
+        waiting = [hang(look_ups, "turns", port) for port in range(100)]
+        await turn()
+        assert resolver.asked.count("turns") == 1 + 4 + LOOK_UPS
+        assert await look_ups.find("loki", 80, socket.SOCK_STREAM) == FOUND
+        await look_ups.aclose()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_names_that_were_found_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was asked for longest ago goes first."""
+    monkeypatch.setattr(module, "_NAMES_REMEMBERED", 3)
+
+    async def main() -> None:
+        resolver = Divided("a", "b", "c", "d")
+        look_ups = LookUps(resolver.resolve)
+        for host in ("a", "b", "a", "c", "d"):
+            await look_ups.find(host, 80, socket.SOCK_STREAM)
+        assert list(look_ups._found) == ["a", "c", "d"]
 
     asyncio.run(main())
 

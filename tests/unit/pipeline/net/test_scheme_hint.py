@@ -18,22 +18,31 @@ def tls_error(reason: str) -> ssl.SSLError:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "failed", "connected", "tried"),
+    ("scheme", "failed", "connected", "heard", "tried"),
     [
-        ("http", RESET, True, "https://"),
-        ("http", BROKEN, True, "https://"),
-        ("http", RESET, False, ""),
-        ("http", REFUSED, False, ""),
-        ("http", None, True, ""),
-        ("https", RESET, True, "http://"),
-        ("https", RESET, False, ""),
-        ("https", tls_error("WRONG_VERSION_NUMBER"), True, "http://"),
-        ("https", tls_error("RECORD_LAYER_FAILURE"), True, "http://"),
-        ("https", tls_error("CERTIFICATE_VERIFY_FAILED"), True, ""),
-        ("https", TimeoutError(), True, ""),
+        ("http", RESET, True, False, "https://"),
+        ("http", BROKEN, True, False, "https://"),
+        ("http", RESET, False, False, ""),
+        ("http", REFUSED, False, False, ""),
+        ("http", None, True, False, ""),
+        ("https", RESET, True, False, "http://"),
+        ("https", RESET, False, False, ""),
+        ("https", tls_error("WRONG_VERSION_NUMBER"), True, False, "http://"),
+        ("https", tls_error("RECORD_LAYER_FAILURE"), True, False, "http://"),
+        ("https", tls_error("CERTIFICATE_VERIFY_FAILED"), True, False, ""),
+        ("https", TimeoutError(), True, False, ""),
+        ("https", tls_error("UNEXPECTED_EOF_WHILE_READING"), True, False, "http://"),
+        ("http", RESET, True, True, ""),
+        ("http", BROKEN, True, True, ""),
+        ("https", RESET, True, True, ""),
+        ("https", tls_error("UNEXPECTED_EOF_WHILE_READING"), True, True, ""),
+        ("https", tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), True, True, ""),
+        ("https", tls_error("WRONG_VERSION_NUMBER"), True, True, "http://"),
     ],
 )
-def test_a_hint(scheme: str, failed: BaseException | None, connected: bool, tried: str) -> None:
+def test_a_hint(
+    scheme: str, failed: BaseException | None, connected: bool, heard: bool, tried: str
+) -> None:
     """Only where a connection stood, and the failure is one that the other scheme explains."""
-    hint = scheme_hint(scheme, failed, connected=connected)
+    hint = scheme_hint(scheme, failed, connected=connected, heard=heard)
     assert hint.endswith(f", try {tried}") if tried else hint == ""

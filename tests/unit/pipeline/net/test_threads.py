@@ -136,7 +136,7 @@ def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             sock._unacked_since_s = now_s
             seen = []
             unacked = True
-            monkeypatch.setattr(sock, "_has_unacked", lambda: unacked)
+            monkeypatch.setattr(sock, "has_unacked", lambda: unacked)
             seen.append(sock.is_stalled())  # it has just been sent
             now_s += 1.5
             seen.append(sock.is_stalled())

@@ -97,7 +97,7 @@ def test_what_cannot_be_read_back(
 def test_what_can() -> None:
     """Where a URL is given, or can be derived, or nothing was asked for."""
     assert said(verify_errors("udp", {}, None)) == []
-    written = {"url": "http://a/api/v1/write"}
-    assert said(verify_errors("remote_write", written, Verify())) == []
+    for url in ("http://a/api/v1/write", "http://a/prom/api/v1/write", "http://a/api/v1/write/"):
+        assert said(verify_errors("remote_write", {"url": url}, Verify())) == []
     assert said(verify_errors("remote_write", {"url": "http://a"}, Verify(url="http://b"))) == []
     assert said(verify_errors("remote_write", {"url": "no URL"}, Verify())) == []
