@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
+from collections import Counter
 from typing import Final
 
 QUOTED_CHARACTERS: Final = 200
@@ -12,6 +13,9 @@ ANSWER_CHARACTERS: Final = 1000
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _WORDS: Final = re.compile(r"\s+|\S+")
 _SHORT_WORD: Final = 40
+_MOST_READ: Final = (
+    65536  # characters of a destination's words; of more the middle is not looked at
+)
 _SCHEME: Final = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})")
 _AT: Final = ("@", "%40", "\uff20", "\ufe6b")
 _END_OF_AUTHORITY: Final = re.compile(r"[/?#\\]")
@@ -46,7 +50,7 @@ def excerpt(text: bytes | str, limit: int = ANSWER_CHARACTERS, *, whole: bool = 
     text = text.strip()
     if not whole:
         return escape(f"{text[:limit]}…")
-    short = _shorten_words(text, limit)
+    short = _shorten_words(_shorten(text, _MOST_READ), limit)
     return escape(short if len(short) <= limit + 1 else _shorten(short, limit))
 
 
@@ -63,10 +67,10 @@ def _shorten_words(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     words = _WORDS.findall(text)
-    lengths = [len(word) for word in words]
+    lengths = Counter(map(len, words)).items()
 
     def excess(longest: int) -> int:
-        return sum(min(length, longest + 1) for length in lengths) - limit - 1
+        return sum(min(length, longest + 1) * count for length, count in lengths) - limit - 1
 
     longest = bisect_left(range(limit + 1), 1, lo=_SHORT_WORD, key=excess) - 1
     return "".join(_shorten(word, max(longest, _SHORT_WORD)) for word in words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sonda.pipeline.text import escape as escape_module
 from sonda.pipeline.text.escape import (
     at,
     excerpt,
@@ -97,3 +98,20 @@ def test_a_reason_between_two_long_values() -> None:
 def test_shown() -> None:
     """A target is cut, too."""
     assert shown("http://u:p@h/" + "x" * 500) == "http://***@h/" + "x" * 187 + "…"
+
+
+def test_the_work_of_an_excerpt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many words a destination says, few steps are taken; start and end are kept."""
+    steps = 0
+
+    def counted(*numbers: int) -> int:
+        nonlocal steps
+        steps += 1
+        return min(numbers)
+
+    monkeypatch.setattr(escape_module, "min", counted, raising=False)
+    shown = excerpt(f"no mechanism in {['SCRAM-SH'] * 40_000}, so no", 1000)
+    assert shown.startswith("no mechanism in ['SCRAM-SH', ")
+    assert shown.endswith("'SCRAM-SH'], so no")
+    assert len(shown) == 1001
+    assert steps < 200
