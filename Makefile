@@ -4,7 +4,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
-PORT   ?= 8080
+PORT   ?= $(or $(SONDA_PORT),8080)
 VENV   := .venv
 BIN    := $(VENV)/bin
 SERVES := $(VENV)/.serves
@@ -25,7 +25,7 @@ help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(SERVES) ## serve on 127.0.0.1:8080; another port: make run PORT=9000
-	@$(BIN)/python tools/run.py --port $(PORT)
+	@$(BIN)/python tools/run.py --port="$(PORT)"
 
 test-fast: $(READY) ## the unit and property tests
 	$(PYTEST) --numprocesses $(JOBS) -m "not long" tests/unit tests/property

@@ -251,3 +251,20 @@ def test_the_reference_has_every_field_answer_and_flag() -> None:
     assert reference.EVENT_AFTER.keys() == CODES.keys()
     for flag in FLAGS:
         assert f"| `{flag.opts[0]}` | `{flag.envvar}` |" in pages["server.md"]
+
+
+COUNTER: Final = re.compile(
+    r"emit metric (\S+_total|\S+ 1(?=\s))|\"name\": \"\w+_total\", \"value\""
+)
+
+
+def test_no_single_metric_is_a_counter() -> None:
+    """A counter that is 1 each time never rises: `increase()` of it is 0, so nothing suggests it."""
+    helped = CliRunner().invoke(command_line, ["emit", "--help"]).output
+    texts = {named(page): page.read_text(encoding="utf-8") for page in PAGES}
+    texts |= {"emit --help": helped, "situations": json.dumps(list(situations()), default=str)}
+    assert "emit metric deploy_timestamp_seconds" in helped
+    assert {name: found[0] for name, text in texts.items() if (found := COUNTER.search(text))} == {}
+    metric = REQUEST["$defs"]["metric"]["properties"]
+    assert not [name for name in metric["name"]["examples"] if name.endswith("_total")]
+    assert 1 not in metric["value"]["examples"]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
+import pytest
+
 ROOT: Final = Path(__file__).parents[1]
 RUN: Final = (sys.executable, str(ROOT / "tools" / "run.py"), "--port")
 ENVIRON: Final = {k: v for k, v in os.environ.items() if not k.startswith("SONDA_")}
@@ -56,6 +58,62 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
     said = f"cannot listen on 127.0.0.1 port {port}: Address already in use; another: "
     assert run.stderr.endswith(f"error: {said}make run PORT=9000\n")
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "port", ["65536", "-1", "80000000000", "abc", "", "9000x", "٩", "9" * 5000]
+)
+def test_what_is_no_port_is_named(port: str) -> None:
+    """No traceback, and nothing is started."""
+    run = subprocess.run(
+        [RUN[0], RUN[1], f"--port={port}"],
+        capture_output=True,
+        text=True,
+        env=ENVIRON,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert " is no port: a number from 0 to 65535, as in make run PORT=9000\n" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "name.invalid"])
+def test_an_address_of_another_machine_is_no_matter_of_the_port(host: str) -> None:
+    """The remedy is that of the address."""
+    run = subprocess.run(
+        [*RUN, "0"],
+        capture_output=True,
+        text=True,
+        env={**ENVIRON, "SONDA_BIND": host},
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    remedy = "SONDA_BIND takes an address of this machine, such as 127.0.0.1\n"
+    assert run.stderr.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "port"),
+    [
+        ((), {}, "8080"),
+        ((), {"SONDA_PORT": "9500"}, "9500"),
+        (("PORT=9000",), {"SONDA_PORT": "9500"}, "9000"),
+        (("PORT=90 00",), {}, "90 00"),
+    ],
+)
+def test_the_port_comes_from_make_or_from_the_environment(
+    given: tuple[str, ...], environ: dict[str, str], port: str
+) -> None:
+    """Every option of the server is a variable, here as elsewhere."""
+    run = subprocess.run(
+        ["make", "--dry-run", "--old-file=.venv/.serves", *given, "run"],
+        capture_output=True,
+        text=True,
+        env={**ENVIRON, **environ},
+        cwd=ROOT,
+        check=True,
+    )
+    assert f'tools/run.py --port="{port}"' in run.stdout
 
 
 def test_every_tier_is_named_in_the_readme() -> None:

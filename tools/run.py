@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import socket
@@ -12,24 +13,39 @@ from typing import Final
 
 README: Final = Path(__file__).parents[1] / "README.md"
 ADDRESS_IN_README: Final = "http://localhost:8080"
+_LAST_PORT: Final = 65535
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 
 def main() -> None:
     """Serve, or end with status 2 where the port is taken."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=8080, help="0 takes a free one")
     port = parser.parse_args().port
     host = os.environ.get("SONDA_BIND") or "127.0.0.1"
     try:
         port = _free_port(host, port)
     except OSError as exc:
-        parser.error(
-            f"cannot listen on {host} port {port}: {exc.strerror}; another: make run PORT=9000"
-        )
+        parser.error(f"cannot listen on {host} port {port}: {exc.strerror}; {_remedy(exc)}")
     print(_banner(host, port), flush=True)
     command = [sys.executable, "-m", "sonda.server", "--port", str(port)]
     os.execv(sys.executable, command)  # noqa: S606  # signals shall reach the server itself
+
+
+def _port(text: str) -> int:
+    """Return the port that *text* is; raise argparse's error if it is none."""
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port: a number from 0 to {_LAST_PORT}, as in make run PORT=9000"
+        )
+    return int(text)
+
+
+def _remedy(exc: OSError) -> str:
+    """Return what to type instead: a port may be taken, or an address not this machine's."""
+    if exc.errno in (errno.EADDRINUSE, errno.EACCES):
+        return "another: make run PORT=9000"
+    return "SONDA_BIND takes an address of this machine, such as 127.0.0.1"
 
 
 def _free_port(host: str, port: int) -> int:

@@ -26,7 +26,7 @@ MANY: Final = 20  # events: beyond them a bar shows how far it is
 _EXAMPLES: Final = """\b
 sonda emit log "Deploy started" --label env=prod --to loki=http://loki:3100
 git log -1 --format=%s | sonda emit log --to syslog=localhost:514
-sonda emit metric deploys 1 --to prometheus=http://localhost:9090
+sonda emit metric deploy_timestamp_seconds $(date +%s) --to prometheus=http://localhost:9090
 sonda emit event.json
 """
 

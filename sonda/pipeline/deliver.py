@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import UNDER_WAY, Delivery
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.groups import delivery_of, ended, in_place, send_groups
+from sonda.pipeline.groups import delivery_of, in_place, record, send_groups
 from sonda.pipeline.hiding import (
     hide_advisories,
     hide_group_cancellation,
@@ -223,10 +223,9 @@ class Pipeline:
             hide_group_cancellation(exc, [one.validated for one in ready])
             outcomes = outcomes_of_group(exc)
             if outcomes is not None:
-                results = list(in_place(prepared, outcomes))
-                for _ in ended(deliveries, results, *self._told):
-                    pass
-                exc.__cause__ = InterruptedGroup(results)
+                results = in_place(prepared, outcomes)
+                recorded = await record(deliveries, results, *self._told, turns=None)
+                exc.__cause__ = InterruptedGroup(recorded)
             raise
         verified = sent
         if any(event.validated.verify is not None for event in ready):
@@ -235,16 +234,12 @@ class Pipeline:
                 map(verifying, ready, sent), survives_cancellation=self._in_server
             )
         shown = map(hide_outcome, verified, (event.validated for event in ready))
-        results = []
         turns = Turns(survives_cancellation=True)
-        for result in ended(deliveries, in_place(prepared, shown), *self._told):
-            results.append(result)
-            if self._in_server:
-                await turns.pause()
-        return results
+        recording = turns if self._in_server else None
+        return await record(deliveries, in_place(prepared, shown), *self._told, turns=recording)
 
     def _finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
-        """Record the outcome of one event, as `ended` does for those of a group."""
+        """Record the outcome of one event, as `record` does for those of a group."""
         (observer, warn), warnings = self._told, delivery.ended(outcome)
         observer.finished(delivery, outcome)
         for warning in dict.fromkeys(warnings):

@@ -261,26 +261,30 @@ def in_place(
         yield next(verdicts) if isinstance(one, Success) else Failure(one.failure())
 
 
-def ended(
+async def record(
     deliveries: Sequence[Delivery],
     results: Iterable[Result[Receipt, Problem]],
     observer: Observer,
     warn: Callable[[str], object] | None,
-) -> Iterator[Result[Receipt, Problem]]:
-    """Record the outcomes, and let the observer and, at the end, the log know; yield each one."""
+    turns: Turns | None,
+) -> list[Result[Receipt, Problem]]:
+    """Record the outcomes, let the observer and, at the end, the log know; return the outcomes.
+
+    *turns* are those of a server, where ten thousand events are long work, and so are as many lines
+    of the log: `None` does all at once.
+    """
     advised: dict[str, None] = {}
+    outcomes: list[Result[Receipt, Problem]] = []
     for delivery, outcome in zip(deliveries, results, strict=True):
         advised.update(dict.fromkeys(delivery.ended(outcome)))
         observer.finished(delivery, outcome)
-        yield outcome
-    if advised and warn is not None:
-        log_warnings(deliveries[0], advised, warn)
-
-
-def log_warnings(
-    delivery: Delivery, warnings: Iterable[str], warn: Callable[[str], object]
-) -> None:
-    """Call *warn* with each warning; the log's lines have the id of the delivery."""
-    with delivering((delivery,)):
-        for warning in warnings:
-            warn(warning)
+        outcomes.append(outcome)
+        if turns is not None:
+            await turns.pause()
+    if warn is not None and advised:
+        with delivering(deliveries[:1]):  # the log's lines have its id
+            for warning in advised:
+                warn(warning)
+                if turns is not None:
+                    await turns.pause()
+    return outcomes

@@ -89,6 +89,8 @@ def _reason(exc: Exception) -> str:
         return f"{os.strerror(number)} (--port takes another one, and 0 any that is free)"
     if number == errno.EACCES:
         return f"{os.strerror(number)} (--port takes another one, above 1023)"
+    if number == errno.EADDRNOTAVAIL:
+        return f"{os.strerror(number)} (--bind takes an address of this machine)"
     if isinstance(exc, socket.gaierror):
         return f"{exc.strerror} (--bind takes an address of this machine)"
     return str(exc)

@@ -115,7 +115,7 @@ def test_a_metric_with_options_is_sent_with_the_key(page: Page) -> None:
     assert len(answer["warnings"]) == 1  # of the loopback address
     assert "this host resolves to" in page.locator("#answer li").inner_text()
     [post] = destination.posts.items
-    assert post.body == b'deploy_events_total{env="prod",event="deploy_start"} 2.5\n'
+    assert post.body == b'deploy_timestamp_seconds{env="prod",event="deploy_start"} 2.5\n'
 
 
 def test_flaws_stand_beside_their_fields(page: Page) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -145,3 +145,50 @@ def test_a_scenario_is_planned_started_watched_paused_and_stopped(page: Page) ->
         page.locator("#plan-answer.bad").wait_for()
         assert "nonsense" in page.locator("#plan-said").inner_text()
         assert page.locator("#plan svg").count() == 0
+
+
+RUN: Final = (
+    "{signal_type: metrics, name: w, rate: 1, duration: 10m, generator: {type: constant, value: 1}}"
+)
+
+
+def test_an_old_plan_does_not_stay_while_an_answer_is_waited_for(page: Page) -> None:
+    """Seconds are counted, waiting can be stopped, and whether the scenario has begun is unknown."""
+    with serving(*GRACELESS) as server:
+        opened(page, server)
+        page.locator("#tab-scenarios").click()
+        page.locator("#document").fill(RUN)
+        page.locator("#plan-button").click()
+        page.locator("#plan li").wait_for()
+        page.route("**/scenarios", lambda _route: None)  # the request is never answered
+        page.locator("#start").press("Enter")
+        page.locator("#scenario-seconds", has_text="1 s").wait_for()
+        assert page.locator("#plan li").count() == 0
+        assert page.locator("#plan-button").is_disabled()
+        page.locator("#scenario-stop").press("Enter")
+        page.locator("#plan-said", has_text="you have stopped waiting").wait_for()
+        assert "may or may not have begun" in page.locator("#plan-said").inner_text()
+        assert page.locator("#start").is_enabled()
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_a_proxys_answer_to_a_scenario_is_unknown(page: Page, status: int) -> None:
+    """So is JSON that is not Sonda's."""
+    body = "<html>" if status == 200 else '{"message": "Bad Gateway"}'
+    with serving(*GRACELESS) as server:
+        opened(page, server)
+        page.locator("#tab-scenarios").click()
+        page.route("**/scenarios", lambda route: route.fulfill(status=status, body=body))
+        page.locator("#start").click()
+        page.locator("#plan-answer.unsure", has_text="may or may not have begun").wait_for()
+
+
+def test_control_enter_is_of_the_tab_that_is_seen(page: Page) -> None:
+    """No event leaves where a scenario is written."""
+    with serving(*GRACELESS) as server:
+        opened(page, server)
+        page.locator("#tab-scenarios").click()
+        page.locator("#document").fill("{nonsense: 1}")
+        page.locator("#document").press("Control+Enter")
+        page.locator("#plan-answer.bad", has_text="nonsense").wait_for()
+        assert page.locator("#history li").count() == 0

@@ -329,3 +329,27 @@ def test_what_was_never_worked_binds_nothing(gate: Gate, tmp_path: Path) -> None
         assert ask(server, event("http_push", gate)).status_code == 422
         assert ask(server, event("http_push", gate), query="?dry_run=true").status_code == 200
     assert gate.bodies == []
+
+
+def test_a_reload_while_a_key_is_under_way(gate: Gate, tmp_path: Path) -> None:
+    """A caller whose secret was changed is still the same one: nothing is sent twice."""
+    config = tmp_path / "sonda.toml"
+
+    def configure(secret: str) -> None:
+        config.write_text(f'[keys.ci]\nkey = "{secret}"\n')
+
+    configure("one")
+    document = event("http_push", gate)
+    with serving("--config", str(config)) as server, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, server, document, api_key="one")
+        gate.wait_for(1)
+        configure("two")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("read again: 0 destinations, 1 keys")
+        assert ask(server, document, api_key="two").status_code == 409
+        assert ask(server, document, api_key="one").status_code == 401
+        gate.is_open.set()
+        assert (first.result().status_code, is_replayed(first.result())) == (200, False)
+        again = ask(server, document, api_key="two")
+        assert (again.status_code, is_replayed(again)) == (200, True)
+    assert len(gate.bodies) == 1

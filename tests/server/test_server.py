@@ -705,6 +705,13 @@ def test_a_taken_port_is_said(server: Serving, caplog: pytest.LogCaptureFixture)
     assert "Address already in use (--port takes another one" in caplog.text
 
 
+def test_an_address_of_another_machine_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """In the system's own words, with the flag that helps."""
+    assert main(["--bind", "192.0.2.1", "--port", "0"]) == 1
+    said = "cannot listen on 192.0.2.1 port 0: Cannot assign requested address (--bind takes"
+    assert said in caplog.text
+
+
 BAD_SETTINGS = {
     "port": ["", "x", "-1", "65536", "1.5", "1_0", "٣"],
     "request-timeout": ["0", "-1", "nan", "inf", "1e3", "3601"],

@@ -13,10 +13,13 @@ import httpx
 import pytest
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline import turns as turns_module
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.delivery import Delivery
+from sonda.pipeline.groups import record
 from sonda.pipeline.interruption import outcomes_of_group
-from sonda.pipeline.model import Ack, Confirmed, Log, Payload
+from sonda.pipeline.model import Ack, Confirmed, Log, Payload, Receipt
 from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.problems import (
@@ -28,8 +31,10 @@ from sonda.pipeline.problems import (
     Refused,
     Unreachable,
 )
+from sonda.pipeline.turns import Turns
 from tests.support.bodies import LOG, changed, raw
 from tests.support.extras import needs
+from tests.support.loop_turns import counted_turns
 from tests.support.mock_http import MockHttp
 
 T = TypeVar("T")
@@ -504,3 +509,44 @@ def test_what_is_no_line_is_not_joined() -> None:
         assert [len(request) for request in there.requests] == [2, 1]
 
     run(work)
+
+
+class Observed:
+    """Counts the outcomes that it hears of."""
+
+    count = 0
+
+    def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
+        """Count one."""
+        self.count += 1
+
+
+@pytest.mark.parametrize("in_server", [True, False])
+def test_warnings_of_a_batch_leave_others_their_turns(
+    monkeypatch: pytest.MonkeyPatch, in_server: bool
+) -> None:
+    """In a server the log of thousands of advisories is long work, too; elsewhere nobody waits."""
+    monkeypatch.setattr(turns_module, "TURN_S", 0.0)
+    prepared = Pipeline(in_server=True).prepare
+    there = {"type": "http_push", "url": "http://localhost/"}
+    encoded = [
+        prepared(raw(changed(LOG, sink={**there, "url": f"http://localhost/{number}"}))).unwrap()
+        for number in range(10)
+    ]
+    deliveries = [Delivery(validated=event.validated) for event in encoded]
+    outcomes = [Failure(Unreachable("connect", "refused")) for _ in encoded]
+    observed, turns_at_warning = Observed(), []
+
+    async def work() -> None:
+        async with counted_turns() as others:
+
+            def warn(_: str) -> None:
+                turns_at_warning.append(others.count)
+
+            turns = Turns() if in_server else None
+            assert await record(deliveries, outcomes, observed, warn, turns) == outcomes  # type: ignore[arg-type]
+
+    asyncio.run(work())
+    assert observed.count == 10
+    assert len(turns_at_warning) == 10
+    assert len(set(turns_at_warning)) == (10 if in_server else 1)

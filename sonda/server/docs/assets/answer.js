@@ -1,6 +1,6 @@
 // A request, what is waited for, and its answer: verdict, receipt, and each flaw beside its field.
 
-import { $, coloured, make, marked, withKey } from "./dom.js";
+import { $, coloured, make, marked, waiting, withKey } from "./dom.js";
 
 /** Send *event*; *resend* is called with the time of one whose outcome is unknown. Return the verdict. */
 export async function ask(event, { dryRun, resend }) {
@@ -8,9 +8,8 @@ export async function ask(event, { dryRun, resend }) {
   // A button that cannot be pressed any more loses the focus.
   const pressed = document.activeElement;
   buttons.forEach((button) => { button.disabled = true; });
-  const began = performance.now();
-  const stopped = new AbortController();
-  const clock = wait(event, stopped, began);
+  const wait = waiting();
+  showWait(event, wait);
   let status = 0;
   let text = "";
   try {
@@ -18,21 +17,21 @@ export async function ask(event, { dryRun, resend }) {
       method: "POST",
       headers: withKey({ "Content-Type": "application/json" }),
       body: JSON.stringify(event),
-      signal: stopped.signal,
+      signal: wait.signal,
     });
     status = reply.status;
     text = await reply.text();
-    return tell(status, envelope(text, status, dryRun), Math.round(performance.now() - began), resend);
+    return tell(status, envelope(text, status, dryRun), wait.elapsed_ms(), resend);
   } catch (error) {
     const left = dryRun ? "nothing was sent" : "the event may or may not have been delivered";
-    const why = stopped.signal.aborted
+    const why = wait.signal.aborted
       ? `you have stopped waiting; ${left}`
       : error instanceof SyntaxError
         ? `the answer is not Sonda's, but perhaps a proxy's: ${text.slice(0, 200)}`
         : `the connection ended without an answer (${error}); ${left}`;
-    return tell(dryRun ? undefined : 0, { error: "no answer", detail: why }, Math.round(performance.now() - began), resend);
+    return tell(dryRun ? undefined : 0, { error: "no answer", detail: why }, wait.elapsed_ms(), resend);
   } finally {
-    clearInterval(clock);
+    wait.end();
     buttons.forEach((button) => { button.disabled = false; });
     if (document.activeElement === document.body) pressed?.focus();
   }
@@ -51,19 +50,16 @@ function envelope(text, status, dryRun) {
 }
 
 /** Replace the last answer by what is waited for, how long, and a way to stop. */
-function wait(event, stopped, began) {
+function showWait(event, { seconds, stop }) {
   pin([]);
   const sink = event.sink ?? {};
   const target = sink.url ?? sink.endpoint ?? sink.address ?? sink.brokers ?? sink.path ?? "";
-  const seconds = make("b", { id: "seconds" }, "0 s");
-  const stop = make("button", { type: "button", className: "quiet", id: "stop", onclick: () => stopped.abort() }, "Stop waiting");
   $("answer").className = "unsure";
   $("answer").replaceChildren(
     make("div", { className: "bar" }, make("h2", {}, "Waiting"), seconds),
     make("p", { className: "help" }, `waiting for ${[event.destination ?? sink.type, target].filter(Boolean).join(" ")}`),
     stop);
   $("answer").scrollIntoView({ block: "nearest" });
-  return setInterval(() => { seconds.textContent = `${Math.round((performance.now() - began) / 1000)} s`; }, 250);
 }
 
 function verdictOf(status, answer) {

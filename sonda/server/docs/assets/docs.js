@@ -341,7 +341,9 @@ $("copy").onclick = async () => {
   $("copy").textContent = "Copied";
   setTimeout(() => { $("copy").textContent = "Copy as curl"; }, 1500);
 };
-document.onkeydown = (e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) $("form").requestSubmit(); };
+document.onkeydown = (e) => {
+  if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) $($("panel-send").hidden ? "scenario" : "form").requestSubmit();
+};
 $("answers").append(...reference(api.paths["/events"].post.responses, find));
 const asked = location.hash.slice(1);
 const isExample = examples.some(([name]) => name === asked);

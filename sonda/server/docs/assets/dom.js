@@ -49,3 +49,14 @@ export function remember(name, value) {
     localStorage.setItem(`sonda.${name}`, JSON.stringify(value));
   } catch { /* a private window, or full: the page works without */ }
 }
+
+/** Count the seconds of a wait, and offer to stop it: what to show, the signal for `fetch`, and `end`, to be called after it. */
+export function waiting(prefix = "") {
+  const began = performance.now();
+  const stopped = new AbortController();
+  const seconds = make("b", { id: `${prefix}seconds` }, "0 s");
+  const stop = make("button", { type: "button", className: "quiet", id: `${prefix}stop`, onclick: () => stopped.abort() }, "Stop waiting");
+  const elapsed_ms = () => Math.round(performance.now() - began);
+  const clock = setInterval(() => { seconds.textContent = `${Math.round(elapsed_ms() / 1000)} s`; }, 250);
+  return { seconds, stop, signal: stopped.signal, elapsed_ms, end: () => clearInterval(clock) };
+}

@@ -1,6 +1,6 @@
 // The second tab: write a scenario, see its plan, start it, watch its ledger, stop it.
 
-import { $, make, recall, remember, withKey } from "./dom.js";
+import { $, make, recall, remember, waiting, withKey } from "./dom.js";
 
 const EVERY_MS = 1000;
 const POINTS = 120;
@@ -33,9 +33,11 @@ export function scenarios(content) {
 async function call(method, path, options = {}) {
   try {
     const reply = await fetch(path, { method, ...options, headers: withKey(options.headers) });
-    return { ok: reply.ok, answer: await reply.json() };
+    const answer = await reply.json();
+    if (!reply.ok && typeof answer?.detail !== "string") throw new SyntaxError("the answer is not Sonda's");
+    return { ok: reply.ok, answer };
   } catch (error) {
-    return { ok: false, answer: { error: "no answer", detail: String(error) } };
+    return { ok: false, isUnknown: true, answer: { error: "no answer", detail: String(error) } };
   }
 }
 
@@ -45,21 +47,40 @@ const change = (id, body) => call("PATCH", `scenarios/${id}`, {
 });
 
 async function post(dryRun) {
+  const buttons = [$("start"), $("plan-button")];
+  if (buttons[0].disabled) return;
   const text = $("document").value;
   remember("scenario", text);
-  const { ok, answer } = await call("POST", `scenarios${dryRun ? `?dry_run=true&points=${POINTS}` : ""}`, {
+  // A button that cannot be pressed any more loses the focus.
+  const pressed = document.activeElement;
+  buttons.forEach((button) => { button.disabled = true; });
+  const wait = waiting("scenario-");
+  say("unsure", "waiting for the server ", wait.seconds, " ", wait.stop);
+  const { ok, isUnknown, answer } = await call("POST", `scenarios${dryRun ? `?dry_run=true&points=${POINTS}` : ""}`, {
     // JSON is YAML, too.
     headers: { "Content-Type": "application/yaml" },
     body: text,
+    signal: wait.signal,
   });
-  $("plan-answer").className = ok ? "" : "bad";
-  $("plan-said").textContent = !ok ? answer.detail : dryRun ? (answer.warnings ?? []).join("\n") : `${answer.name} has begun`;
-  if (ok && dryRun) drawPlan(answer.scenarios);
-  if (!ok) {
-    $("plan").replaceChildren();
-    $("first-events").textContent = "";
+  wait.end();
+  buttons.forEach((button) => { button.disabled = false; });
+  if (document.activeElement === document.body) pressed?.focus();
+  if (ok) say("", dryRun ? (answer.warnings ?? []).join("\n") : `${answer.name} has begun`);
+  else if (dryRun || !isUnknown) say("bad", answer.detail);
+  else {
+    const why = wait.signal.aborted ? "you have stopped waiting" : `the connection ended without an answer of Sonda's (${answer.detail})`;
+    say("unsure", `${why}; the scenario may or may not have begun: if it has, it stands below`);
   }
-  if (ok && !dryRun) look();
+  if (ok && dryRun) drawPlan(answer.scenarios);
+  if (!dryRun) look();
+}
+
+/** Replace the last answer, its plan included. */
+function say(className, ...words) {
+  $("plan-answer").className = className;
+  $("plan-said").replaceChildren(...words);
+  $("plan").replaceChildren();
+  $("first-events").textContent = "";
 }
 
 /** Each entry's rate, and its values where it has any, over the time of the whole; the first events below. */
