@@ -40,7 +40,7 @@ from sonda.pipeline.model import (
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.net.threads import in_thread
+from sonda.pipeline.net.threads import in_thread, start_threads_of_loop
 from sonda.pipeline.observer import NOBODY, Observer
 from sonda.pipeline.plugins.built_in import load_built_in
 from sonda.pipeline.policy.callers import ANYBODY, Caller, Directory, nothing_configured
@@ -99,6 +99,7 @@ class Pipeline:
     async def __aenter__(self) -> Self:
         if self._in_server:
             load_built_in()
+            await start_threads_of_loop()
         return self
 
     async def __aexit__(

@@ -1036,3 +1036,14 @@ def test_a_locale_that_cannot_write_a_path(tmp_path: Path) -> None:
         sink = {"type": "http_push", "url": "https://127.0.0.1:1", "tls": tls}
         assert server.ask(post(written(changed(LOG, sink=sink)))).status == 502
     assert len((tmp_path / "ü" / "€.log").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux only")
+def test_the_first_connection_starts_no_thread() -> None:
+    """At the limit of processes libuv would abort the server: its threads are there from the start."""
+    with serving() as server, tcp_destination() as destination:
+        threads = Path(f"/proc/{server.process.pid}/task")
+        before = len(list(threads.iterdir()))
+        sink = {"type": "tcp", "address": destination.address}
+        assert server.request("POST", "/events", json=changed(LOG, sink=sink)).status_code == 200
+        assert len(list(threads.iterdir())) == before

@@ -51,6 +51,14 @@ def begin_in_thread(call: Callable[[], T]) -> asyncio.Future[T]:
     return outcome
 
 
+async def start_threads_of_loop() -> None:
+    """Let the event loop start the threads that it connects with, while there are some to be had.
+
+    uvloop connects through libuv, which aborts the program where it cannot start its four threads.
+    """
+    await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 0)
+
+
 def start_daemon(run: Callable[[], object]) -> None:
     """Start a daemon thread; raise `OSError` if there is none to be had.
 

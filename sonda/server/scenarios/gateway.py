@@ -18,11 +18,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from sonda.envelope import compact, envelope
+from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.ownership import is_owned
@@ -245,7 +247,7 @@ class Gateway:
                 if not self._is_ready():
                     raise Refusal(503, "the server is shutting down: try again")
                 try:
-                    await asyncio.to_thread(self._start, home)
+                    await in_thread(partial(self._start, home))
                 except OSError as exc:
                     reason = f"the runner of scenarios cannot be started: {exc}"
                     raise Refusal(503, reason) from None
