@@ -16,7 +16,7 @@ from .faults import HANGING, NOWHERE, SLOW
 _look_up: Final = socket.getaddrinfo
 
 
-@dataclass
+@dataclass(eq=False)  # the resolver in force is part of what is looked up
 class Resolver:
     """Counts how often one of its names was looked up."""
 
