@@ -282,6 +282,7 @@ advertised.listeners={",".join(advertised)}
 listener.security.protocol.map={protocols}
 log.dirs={folder / "log"}
 auto.create.topics.enable={str(creates_topics).lower()}
+log.retention.ms=-1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0

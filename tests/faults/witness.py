@@ -17,22 +17,31 @@ from tests.support.serving import Serving, serving
 
 _WITNESS: Final = """
 import json
-from dataclasses import replace
+from msgspec.structs import replace
 from sonda.pipeline.net import http1 as http
 
-async def witness(self, request):
+def noting(request):
     bodies = []
     def body():
         bodies.append(request.body())
         return bodies[-1]
-    answer = await exchange(self, replace(request, body=body))
-    if answer.status == 204:
-        book.write(json.dumps(bodies[-1].decode()).encode() + b"\\n")
-    return answer
+    def note(answer):
+        if getattr(answer, "status", 0) == 204:
+            book.write(json.dumps(bodies[-1].decode()).encode() + b"\\n")
+        return answer
+    return replace(request, body=body), note
+
+async def exchange_seen(self, request):
+    request, note = noting(request)
+    return note(await exchange(self, request))
+
+def begin_seen(self, request, ended):
+    request, note = noting(request)
+    return begin(self, request, lambda answer: ended(note(answer)))
 
 book = open({path!r}, "ab", buffering=0)
-exchange = http.HttpTransport.exchange
-http.HttpTransport.exchange = witness
+exchange, begin = http.HttpTransport.exchange, http.HttpTransport.begin
+http.HttpTransport.exchange, http.HttpTransport.begin = exchange_seen, begin_seen
 """
 
 
