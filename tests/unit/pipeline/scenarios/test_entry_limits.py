@@ -11,6 +11,7 @@ import pytest
 from sonda.pipeline.scenarios.entry_limits import ends_too_late, stamps_too_close, values_in_range
 from sonda.pipeline.scenarios.generators import Shape
 from sonda.pipeline.scenarios.plan import Entry
+from tests.support.extras import needs
 from tests.unit.pipeline.scenarios.support import compiled, metric
 
 REMOTE = {
@@ -42,6 +43,7 @@ def test_a_plan_that_would_end_too_late() -> None:
     assert "the last event would be after 2262-04-11T23:47:16Z" in str(failed.failure())
 
 
+@needs("sink", "remote_write")
 @pytest.mark.parametrize(
     ("changes", "is_too_close"),
     [
@@ -56,6 +58,7 @@ def test_stamps(changes: dict[str, Any], is_too_close: bool) -> None:
     assert (stamps_too_close(entry(**changes)) is not None) is is_too_close
 
 
+@needs("sink", "remote_write")
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
