@@ -62,9 +62,8 @@ if TYPE_CHECKING:
     from sonda.pipeline.net.proxies import Proxies
 
 _LOG: Final = logging.getLogger("sonda")
-now_ns = unique_clock(
-    time.time_ns
-)  # one for the process: two pipelines must not give the same nanosecond
+# One for the process: two pipelines must not give the same nanosecond.
+now_ns = unique_clock(time.time_ns)
 
 
 class Pipeline:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.test_scenario_runner import adds_up, runner_of, wait_for_lines
-from tests.support.scenarios import call, steps
+from tests.server.test_scenario_runner import adds_up, parent_of, runner_of, wait_for_lines
+from tests.support.scenarios import answered, call, steps
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 _AT_ONCE = 20
@@ -24,10 +23,6 @@ _AT_ONCE = 20
 
 def _flags(folder: Path, workers: str) -> tuple[str, ...]:
     return ("--file-root", str(folder), "--workers", workers, "--state-dir", str(folder / "state"))
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _is_clear(answer: httpx.Response, allowed: set[int]) -> bool:
@@ -93,21 +88,14 @@ def test_a_runner_that_is_killed_again_and_again_hangs_no_call(
         runs = []
         for round_number in range(3):
             name = f"round{round_number}"
-            answer = call(server, "POST", "/scenarios", steps(name, rate=200))
-            while answer.status_code == 503:
-                assert _is_clear(answer, set())
-                time.sleep(0.1)
-                answer = call(server, "POST", "/scenarios", steps(name, rate=200))
+            answer = answered(server, "POST", "/scenarios", steps(name, rate=200))
             runs.append((name, answer.json()["id"]))
             wait_for_lines(tmp_path / f"{name}.txt", 20)
             os.kill(runner_of(server, tmp_path), signal.SIGKILL)
             for path in ("/scenarios", f"/scenarios/{runs[0][1]}?wait=1s"):
                 assert _is_clear(call(server, "GET", path), {200})
         for name, run in runs:
-            found = call(server, "GET", f"/scenarios/{run}")
-            while found.status_code == 503:
-                time.sleep(0.1)
-                found = call(server, "GET", f"/scenarios/{run}")
+            found = answered(server, "GET", f"/scenarios/{run}")
             ledger, arrived = (
                 found.json()["ledger"],
                 (tmp_path / f"{name}.txt").read_bytes().count(b"\n"),
@@ -154,7 +142,7 @@ def test_a_worker_that_dies_takes_only_the_calls_that_it_carries(tmp_path: Path)
         wait_for_lines(tmp_path / "lasting.txt", 20)
         polls = [pool.submit(call, server, "GET", path) for _ in range(_AT_ONCE)]
         runner = runner_of(server, tmp_path)
-        os.kill(_parent(runner), signal.SIGKILL)
+        os.kill(parent_of(runner), signal.SIGKILL)
         server.wait_for_log("ended with -9: starting another")
         broken, answered = 0, 0
         for poll in polls:

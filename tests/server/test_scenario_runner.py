@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sonda.server.scenarios.ownership import is_owned
-from tests.support.scenarios import call, steps
+from tests.support.scenarios import answered, call, steps
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 
@@ -61,6 +61,10 @@ def _lives(pid: int) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def wait_for_lines(path: Path, count: int) -> None:
     until_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < until_s:
@@ -85,12 +89,7 @@ def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> No
         wait_for_lines(tmp_path / "cut.txt", 300)
         os.kill(runner_of(server, tmp_path), signal.SIGKILL)
         server.wait_for_log("runner of scenarios ended with -9: starting another")
-        answer = call(server, "GET", f"/scenarios/{run}")
-        while answer.status_code == 503:
-            assert answer.headers["Retry-After"] == "1"
-            time.sleep(0.1)
-            answer = call(server, "GET", f"/scenarios/{run}")
-        found = answer.json()
+        found = answered(server, "GET", f"/scenarios/{run}").json()
         assert (found["state"], found["outcome"]) == ("finished", "interrupted")
         ledger, arrived = found["ledger"], (tmp_path / "cut.txt").read_bytes().count(b"\n")
         assert adds_up(ledger)
@@ -149,8 +148,7 @@ def test_a_killed_worker_takes_no_run_with_it(tmp_path: Path) -> None:
     with serving(*flags, folder=tmp_path) as server:
         run = call(server, "POST", "/scenarios", steps("kept", rate=200)).json()["id"]
         runner = runner_of(server, tmp_path)
-        status = Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()
-        os.kill(int(status[1]), signal.SIGKILL)
+        os.kill(parent_of(runner), signal.SIGKILL)
         server.wait_for_log("ended with -9: starting another")
         assert runner_of(server, tmp_path) == runner
         found = call(server, "DELETE", f"/scenarios/{run}").json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -14,6 +15,15 @@ def call(
 ) -> httpx.Response:
     """Return the answer to a call."""
     return server.request(method, path, json=body, **more)
+
+
+def answered(server: Serving, method: str, path: str, body: object = None) -> Any:
+    """Return the first answer to a call that is no 503; each 503 says why, and when to come again."""
+    while (answer := call(server, method, path, body)).status_code == 503:
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json()["detail"]
+        time.sleep(0.1)
+    return answer
 
 
 def steps(name: str, **changes: Any) -> dict[str, Any]:

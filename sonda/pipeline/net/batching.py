@@ -75,9 +75,8 @@ class Queue:
         self._entries: deque[Entry] = deque()
         self._order = order or (StreamOrder() if limits.one_each else None)
         self._pushes = 0
-        self._loop: (
-            asyncio.AbstractEventLoop
-        )  # asked for once an event: before 3.12 by a system call
+        # Asked for once an event: before Python 3.12 that is a system call.
+        self._loop: asyncio.AbstractEventLoop
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
