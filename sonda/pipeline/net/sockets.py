@@ -185,11 +185,30 @@ class Socket:
                 return received
 
     def _on_input(self) -> None:
+        """Receive for the listener until it has heard enough, or nothing follows for now."""
+        if self.listener is None:
+            self._receive_for_reader()
+            return
+        for _ in range(_BREATH):
+            try:
+                received = self._sock.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._unwatch()
+                self.listener.fail(exc)
+                return
+            if not received:
+                self._unwatch()
+            self.listener.feed(received)
+            if self.listener is None:
+                return
+        if self._watching is not None:  # a peer that floods us would keep the loop
+            self._watching.call_soon(self._on_input)
+
+    def _receive_for_reader(self) -> None:
         """Receive for whoever waits, and go on to watch only where nothing follows."""
         # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
-        if self.listener is not None:
-            self._hand_on()
-            return
         arriving, received, is_quiet = self._arriving, None, False
         if arriving is not None and not arriving.done():
             try:
@@ -202,25 +221,6 @@ class Socket:
             arriving.set_result(received)
         if not is_quiet:
             self._unwatch()
-
-    def _hand_on(self) -> None:
-        """Receive for the listener until it has heard enough, or nothing follows for now."""
-        for _ in range(_BREATH):
-            if self.listener is None:
-                return
-            try:
-                received = self._sock.recv(CHUNK_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                self._unwatch()
-                self.listener.fail(exc)
-                return
-            if not received:
-                self._unwatch()
-            self.listener.feed(received)
-        if self._watching is not None:  # a peer that floods us would keep the loop
-            self._watching.call_soon(self._hand_on)
 
     def _unwatch(self) -> None:
         if self._watching is not None and not self._watching.is_closed():
