@@ -204,8 +204,7 @@ class Answer(Struct, eq=False):
             if members is not None:
                 members += [member.strip(b" \t").lower() for member in value.split(b",")]
         self._persists = b"close" not in connection and (is_1_1 or b"keep-alive" in connection)
-        if (found := _KEEP_ALIVE.search(b",".join(keep_alive))) is not None:
-            self.idle_s = max(0.0, int(found[1]) - 1.0)
+        self.idle_s = _idle_s(b",".join(keep_alive)) if keep_alive else inf
         codings = list(filter(None, codings))
         if self.status in _WITHOUT_BODY:
             self._finish(whole=True)
@@ -298,6 +297,11 @@ class Answer(Struct, eq=False):
         if self._left > ANSWER_BYTES:
             raise BadAnswer(f"its trailer is longer than {ANSWER_BYTES} bytes")
         return True
+
+
+def _idle_s(keep_alive: bytes) -> float:
+    found = _KEEP_ALIVE.search(keep_alive)
+    return inf if found is None else max(0.0, int(found[1]) - 1.0)
 
 
 @lru_cache(256)

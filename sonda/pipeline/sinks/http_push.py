@@ -81,7 +81,7 @@ async def push(
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
-        return await poster.post(body, Attempt(), deadline, time_ns=time_ns)
+        return await poster.post(_post.Posting(body, Attempt(), deadline, time_ns))
 
     return Success(partial(deliver_with_retries, attempt, posters.options.retry, deadline))
 
