@@ -55,9 +55,8 @@ class Client:
 
 def lines_of(client: Client, messages: Sequence[str], warned: list[str] | None = None) -> list[str]:
     """Send events, and return the line of each verdict."""
-    server = Server(
-        cast("ServerClient", client), URL, [].append if warned is None else warned.append
-    )
+    warned = [] if warned is None else warned
+    server = Server(cast("ServerClient", client), URL, warned.append)
     some = [Addressed({"m": one, "timestamp": "T"}, "there") for one in messages]
     return [outcome.line for outcome in asyncio.run(server.send_many(some))]
 
