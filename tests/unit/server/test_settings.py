@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sonda.server import settings as module
 from sonda.server.flags import FLAGS
 from sonda.server.settings import Settings, current_folder, read_settings
 
@@ -90,7 +89,7 @@ def test_a_deleted_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: Any) -> Path:
         raise FileNotFoundError
 
-    monkeypatch.setattr(module.Path, "cwd", gone)
+    monkeypatch.setattr(Path, "cwd", gone)
     folder = current_folder()
     assert folder.is_absolute()
     assert Settings().file_root == folder
