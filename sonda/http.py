@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import falcon.asgi
 from returns.result import Success
 
-from sonda.answers import Answer, delivered, form_of, write
+from sonda.answers import Answer, form_of, write
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters
@@ -141,7 +141,7 @@ class Events:
             write(resp, cut_off(form, delivery))
             return
         if isinstance(outcome, Success):
-            write(resp, delivered(outcome.unwrap(), form))
+            resp.data = outcome.unwrap().answer(with_receipt=form.receipt)  # 200, in JSON
         else:
             write(resp, not_delivered(outcome.failure(), form, delivery))
 

@@ -16,7 +16,7 @@ from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Pushed, Queue
@@ -35,6 +35,7 @@ from sonda.pipeline.text.escape import QUOTED_CHARACTERS, shown
 from sonda.pipeline.text.redact import mask
 from sonda.pipeline.unanswered import cut_off, unanswered
 from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
+from sonda.pipeline.wire_preview import WirePreview
 
 
 def is_transient(status: int) -> bool:

@@ -19,7 +19,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import TimeLimit
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames
 from sonda.pipeline.net.batching import Pushed, Queue, push_to, send_many_to
@@ -32,6 +32,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.values.addresses import Address, parse_address, without_zone
+from sonda.pipeline.wire_preview import WirePreview
 
 FRAMES_PER_WRITE: Final = 1000
 _HANDED_OFF: Final = Ack(Confirmed.HANDED_OFF)
