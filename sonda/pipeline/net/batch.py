@@ -196,7 +196,7 @@ class Batch(Struct, eq=False):
             event.outcome is not None for event in self.events
         )
 
-    def settle(self, outcome: Outcome) -> bool:
+    def finish(self, outcome: Outcome) -> bool:
         """Set one outcome for all events; where a refusal may be about one of several, return true.
 
         Then they are to go again, in smaller batches.

@@ -299,14 +299,14 @@ def make_queue(
         )
 
     async def push(batch: Batch) -> bool:
-        return batch.settle(await poster.exchange(posting(batch)))
+        return batch.finish(await poster.exchange(posting(batch)))
 
     def begin(batch: Batch, pushed: Pushed) -> bool | None:
         what = posting(batch)
 
         def ended(answer: Answer | OSError) -> None:
             try:
-                again: bool | Exception = batch.settle(poster.outcome(what, answer))
+                again: bool | Exception = batch.finish(poster.outcome(what, answer))
             except Exception as exc:  # noqa: BLE001  # a bug, raised where the outcome is awaited
                 again = exc
             pushed(batch, again)

@@ -212,8 +212,12 @@ class ConnectionPool:
         while destination.idle:
             stream, _ = destination.idle.popitem()
             del self._idle[stream]
-            sock = None if peer_may_talk else stream.plain
-            if stream.alive(peer_may_talk=peer_may_talk) if sock is None else not sock.has_input():
+            sock = stream.plain  # without TLS its own word is enough
+            if sock is None:
+                is_alive = stream.alive(peer_may_talk=peer_may_talk)
+            else:
+                is_alive = sock.is_listening() if peer_may_talk else not sock.has_input()
+            if is_alive:
                 stream.reused = True
                 return stream
             stream.close()
