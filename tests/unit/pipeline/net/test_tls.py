@@ -54,10 +54,14 @@ def test_equal_files_are_one_context(pki: Certificates, tmp_path: Path) -> None:
         first = (await contexts.load(Tls(ca_cert=str(file)))).unwrap()
         again = (await contexts.load(Tls(ca_cert=str(link), server_name="other"))).unwrap()
         assert again is first
-        Path(shutil.copy(pki.path("stranger-ca.pem"), tmp_path / "new")).replace(file)
+        _put_in_place(pki.path("stranger-ca.pem"), file)
         assert (await contexts.load(Tls(ca_cert=str(file)))).unwrap() is not first
 
     asyncio.run(main())
+
+
+def _put_in_place(new: str, file: Path) -> None:
+    Path(shutil.copy(new, file.with_name("new"))).replace(file)
 
 
 def test_events_at_once_find_one_context(pki: Certificates) -> None:
