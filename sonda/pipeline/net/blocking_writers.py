@@ -1,7 +1,7 @@
 """Blocking writes, kept off the event loop: events for one destination line up, and share writes.
 
 What lines up while a write is under way goes out together with the next one; an idle destination
-gets its event at once.
+gets its event at once, or with those of the same turn of the loop (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class WriteQueue:
         self.waiting[request] = None
 
     def join_turn(self, request: WriteRequest) -> bool:
-        """Have a request written at the end of this turn of the loop, unless another loop has one.
+        """Let a request be written at the end of this turn of the loop, unless another loop has one.
 
         Return whether it joined. The caller holds the guard.
         """

@@ -91,7 +91,7 @@ class WriteRequest:
         self.is_in_turn = False  # it is written at the end of the loop's turn: no timer until then
 
     def attach(self) -> asyncio.AbstractEventLoop:
-        """Have the verdict told in this event loop; before a thread can know of the request."""
+        """Let the verdict be told in this event loop; before a thread can know of the request."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
             self._told = self.loop.create_future()
