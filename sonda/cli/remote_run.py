@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -25,7 +25,8 @@ from sonda.cli.running import (
 from sonda.cli.server_runs import ScenarioServer, ServerError, progress_of, report_of
 from sonda.pipeline.text.escape import escape
 
-_LOOK: str = "1s"
+_LOOK: Final = "1s"
+_UNDELIVERED: Final = ("rejected", "unknown", "skipped")
 
 
 def plan_on_server(
@@ -68,7 +69,7 @@ def run_on_server(
             detail = await _watched(server, started["id"])
             await stopping.wait()
             if failed is not None:
-                _write(failed, await server.undelivered(started["id"]))
+                await _write_undelivered(failed, server, detail["scenarios"])
         return print_report(report_of(detail), as_json=as_json)
 
     try:
@@ -161,7 +162,19 @@ def _notice(watcher: Watcher, detail: Mapping[str, Any], noticed: set[str]) -> N
                 watcher.notice(entry.id, problem.text)
 
 
-def _write(path: Path, events: list[dict[str, Any]]) -> None:
-    with open_private(path) as file:
-        for event in events:
-            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+async def _write_undelivered(
+    path: Path, server: ScenarioServer, entries: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the events that were not delivered, one a line, and say whose are not all there."""
+    try:
+        with open_private(path) as file:
+            for entry in entries:
+                missing = sum(entry["ledger"][column] for column in _UNDELIVERED)
+                made = await server.undelivered(entry["id"]) if missing else []
+                for one in made:
+                    file.write(json.dumps(one["event"], ensure_ascii=False) + "\n")
+                if len({(one["outcome"], one["tick"]) for one in made}) < missing:
+                    own_id = entry["id"].partition(".")[2]
+                    click.echo(f"{path} lacks events of {own_id}: too many to be kept", err=True)
+    except OSError as exc:
+        click.echo(f"cannot write {path}: {exc.strerror}; it lacks events that failed", err=True)

@@ -123,7 +123,7 @@ def _pieces(addressed: Sequence[Addressed]) -> Iterator[range]:
     """Yield the places of the events of each request, in their order."""
     first = size = 0
     for place, one in enumerate(addressed):
-        size_of_one = len(compact(one.event))
+        size_of_one = len(compact(one.event).encode(errors="backslashreplace")) + 1  # its line feed
         if place - first == EVENTS_A_REQUEST or (
             place > first and size + size_of_one > BYTES_A_REQUEST
         ):

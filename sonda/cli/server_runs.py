@@ -88,10 +88,13 @@ class ScenarioServer:
         asked = {"drain": drain, "forget": "true" if forget else "false"}
         return dict(await self._json("DELETE", f"/{quote(run, safe='')}", asked, answer_s=None))
 
-    async def undelivered(self, run: str) -> list[dict[str, Any]]:
-        """Return the events that were not delivered, as the server makes them again."""
-        answer = await self._call("GET", f"/{quote(run, safe='')}/events", {})
-        return [json.loads(line)["event"] for line in answer.text.splitlines()]
+    async def undelivered(self, entry: str) -> list[dict[str, Any]]:
+        """Return the events of an entry that were not delivered, as the server makes them again.
+
+        Each has its `tick`, its `outcome` and the body in `event`. A server makes a bounded number.
+        """
+        answer = await self._call("GET", f"/{quote(entry, safe='')}/events", {})
+        return [json.loads(line) for line in answer.content.split(b"\n") if line]
 
     async def _json(
         self,

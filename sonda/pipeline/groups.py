@@ -119,9 +119,11 @@ class _Chunk(Struct, frozen=True):
         return verdicts
 
     def _receipts(self, verdicts: Sequence[Result[Ack, Problem]]) -> list[Result[Receipt, Problem]]:
-        ended_ns = perf_counter_ns()
+        latency_ns = perf_counter_ns() - self.began_ns
         return [
-            verdict.map(partial(receipt_of, event.validated, latency_ns=ended_ns - self.began_ns))
+            Success(receipt_of(event.validated, verdict.unwrap(), latency_ns))
+            if isinstance(verdict, Success)
+            else Failure(verdict.failure())
             for event, verdict in zip(self.events, verdicts, strict=True)
         ]
 
@@ -275,11 +277,14 @@ async def record(
     """
     advised: dict[str, None] = {}
     outcomes: list[Result[Receipt, Problem]] = []
+    warnings: tuple[str, ...] = ()
     for delivery, outcome in zip(deliveries, results, strict=True):
-        advised.update(dict.fromkeys(delivery.ended(outcome)))
+        before, warnings = warnings, delivery.ended(outcome)
+        if warnings is not before:  # most events of a group share them
+            advised.update(dict.fromkeys(warnings))
         observer.finished(delivery, outcome)
         outcomes.append(outcome)
-        if turns is not None:
+        if turns is not None and turns.is_over:
             await turns.pause()
     if warn is not None and advised:
         with delivering(deliveries[:1]):  # the log's lines have its id

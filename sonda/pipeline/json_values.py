@@ -15,7 +15,7 @@ from sonda.pipeline.problems import ValidationIssue
 from sonda.pipeline.text.escape import at
 
 Path = tuple[str, ...]
-_DEEPEST: Final = 100  # deeper than any event; whoever goes on in circles ends here
+_DEEPEST: Final = 100  # deeper than any event; what makes itself anew without end, ends here
 _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     ((bytes, bytearray), "try .decode()"),
     (Decimal, "try float(…)"),
@@ -29,12 +29,25 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 def find_unwritable(
-    value: object, plain: Callable[[object], object], path: Path = ()
+    value: object,
+    plain: Callable[[object], object],
+    path: Path = (),
+    around: tuple[object, ...] = (),
 ) -> Iterator[ValidationIssue]:
-    """Yield what `json.dumps` cannot write of *value*; *plain* is its `default`, which may raise."""
+    """Yield what `json.dumps` cannot write of *value*; *plain* is its `default`, which may raise.
+
+    *around* is what the value stands in: what stands in itself is looked into once, for a list that
+    holds itself twice has no end.
+    """
+    inside = (*around, value)
     if isinstance(value, float) and not math.isfinite(value):
         yield ValidationIssue(at(*path), f"expected a finite number, got {float(value)!r}")
-    elif value is None or isinstance(value, (str, bool, int, float)) or len(path) > _DEEPEST:
+    elif (
+        value is None
+        or isinstance(value, (str, bool, int, float))
+        or len(path) > _DEEPEST
+        or any(value is one for one in around)
+    ):
         return
     elif isinstance(value, Mapping):
         for name, inner in value.items():
@@ -42,16 +55,16 @@ def find_unwritable(
                 reason = f"expected names that are strings, got {name!r:.200}{_remedy(name)}"
                 yield ValidationIssue(at(*path), reason)
             else:
-                yield from find_unwritable(inner, plain, (*path, str(name)))
+                yield from find_unwritable(inner, plain, (*path, str(name)), inside)
     elif isinstance(value, (list, tuple)):
         for place, inner in enumerate(value):
-            yield from find_unwritable(inner, plain, (*path, str(place)))
+            yield from find_unwritable(inner, plain, (*path, str(place)), inside)
     else:
-        yield from _unwritable_object(value, plain, path)
+        yield from _unwritable_object(value, plain, path, inside)
 
 
 def _unwritable_object(
-    value: object, plain: Callable[[object], object], path: Path
+    value: object, plain: Callable[[object], object], path: Path, inside: tuple[object, ...]
 ) -> Iterator[ValidationIssue]:
     try:
         written = plain(value)
@@ -65,7 +78,7 @@ def _unwritable_object(
             reason = f"{what} is no JSON value{_remedy(value)}"
         yield ValidationIssue(at(*path), reason)
     else:
-        yield from find_unwritable(written, plain, path)
+        yield from find_unwritable(written, plain, path, inside)
 
 
 def _remedy(value: Any) -> str:

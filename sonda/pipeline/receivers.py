@@ -57,7 +57,8 @@ class Receivers:
                 if len(of_destination) <= most:
                     self._due.append(of_destination)
             places.append(place)
-            await turns.pause()
+            if turns.is_over:
+                await turns.pause()
 
     async def send(self) -> None:
         """Send to every receiver; raise a bug of one, when the others are done."""

@@ -22,12 +22,17 @@ class Turns:
         self._survives_cancellation = survives_cancellation
         self._hurries = False
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether it is time for a `pause`; to ask costs a third of one that is not due."""
+        return perf_counter() - self._since_s >= TURN_S and not self._hurries
+
     async def pause(self) -> None:
         """Let others have their turn, if this one has been long.
 
         Raise `CancelledError`, unless the work survives it: then it goes on without a pause.
         """
-        if self._hurries or perf_counter() - self._since_s < TURN_S:
+        if not self.is_over:
             return
         try:
             await asyncio.sleep(0)
@@ -44,7 +49,8 @@ class Turns:
         for items in many:
             while items:
                 del items[-_RELEASED_AT_ONCE:]
-                await self.pause()
+                if self.is_over:
+                    await self.pause()
 
 
 class YoungCollections:

@@ -16,6 +16,8 @@ from returns.result import Failure, Result, Success
 
 from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_safe
 from sonda.envelope import compact
+from sonda.pipeline.alike_bodies import AlikeBodies
+from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
@@ -71,8 +73,9 @@ async def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJ
         if found is not None:
             if len(lines) == limits.events:
                 return TooManyEvents(limits.events)
-            lines.append(NdjsonLine(*found, place=len(lines)))
-        await turns.pause()
+            lines.append(NdjsonLine(*found, len(lines)))
+        if turns.is_over:
+            await turns.pause()
     return lines or NotJson("it holds no event (the body is empty)")
 
 
@@ -80,13 +83,15 @@ def _lines(raw: bytes) -> Iterator[tuple[int, bytes] | None]:
     """Yield the lines that are not blank and their numbers, and `None` for each piece of blanks between them."""
     number, line_at, at = 1, 0, 0
     while at < len(raw):
-        event_at = _skip_blanks(raw, at)
-        number += raw.count(b"\n", at, event_at)
-        line_at = raw.rfind(b"\n", at, event_at) + 1 or line_at
-        if event_at == min(at + _PIECE, len(raw)):
-            at = event_at
-            yield None
-            continue
+        event_at = at
+        if not (line_at == at and raw.startswith(b"{", at)):
+            event_at = _skip_blanks(raw, at)
+            number += raw.count(b"\n", at, event_at)
+            line_at = raw.rfind(b"\n", at, event_at) + 1 or line_at
+            if event_at == min(at + _PIECE, len(raw)):
+                at = event_at
+                yield None
+                continue
         end = raw.find(b"\n", event_at)
         end = len(raw) if end < 0 else end
         yield number, raw[line_at:end]
@@ -113,7 +118,8 @@ async def join_answers(answers: list[LineAnswer]) -> Answer:
         if len(lines) == _BLOCK_LINES:  # all at once would take its time
             blocks.append(b"".join(lines))
             lines.clear()
-        await turns.pause()
+        if turns.is_over:
+            await turns.pause()
     await turns.release(answers)
     status = 200 if statuses == {200} else _MULTI_STATUS
     return Answer(status, b"".join((*blocks, *lines)), media_type=NDJSON)
@@ -237,7 +243,8 @@ class NdjsonBatch:
             answer = self._answer(line.number, outcome, delivery)
             is_replayed = line.number in work.replayed
             answers.append(answer._replace(is_replayed=True) if is_replayed else answer)
-            await turns.pause()
+            if turns.is_over:
+                await turns.pause()
         await turns.release(sent, work.prepared, work.sendable, work.deliveries)
         return answers
 
@@ -246,6 +253,7 @@ class NdjsonBatch:
     ) -> _Prepared:
         """Prepare each line; nothing has been sent meanwhile."""
         work = _Prepared()
+        alike = AlikeBodies()
         turns = Turns()
         for line in lines:
             delivery = Delivery(self._request_id, origin="request", key_name=self._caller.name)
@@ -253,17 +261,21 @@ class NdjsonBatch:
             if len(line.raw) > self._limits.bytes:
                 work.settled[line.number] = Failure(PayloadTooLarge(self._limits.bytes))
                 continue
-            time_ns = None if received_ns is None else received_ns + line.place
-            prepared = await prepare(
-                self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
-            )
+            time_ns = now_ns() if received_ns is None else received_ns + line.place
+            prepared = alike.prepare(line.raw, delivery, time_ns)
+            if prepared is None:
+                prepared = await prepare(
+                    self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
+                )
+                alike.learn(line.raw, prepared)
             if after_death and (died := died_with(delivery)) is not None:
                 work.settled[line.number] = Failure(died)
                 work.replayed.add(line.number)
             else:
                 work.prepared.append(prepared)
                 work.sendable.append(delivery)
-            await turns.pause()
+            if turns.is_over:
+                await turns.pause()
         return work
 
     def _answer(

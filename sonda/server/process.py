@@ -31,7 +31,7 @@ def _fresh_token(pid: int) -> str | None:
     """Return the token of a running process: its id, when it began, and the boot; else `None`."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended as it was read
         if not Path("/proc/self/stat").exists():  # no Linux: the id alone must do
             return f"{pid}:" if _is_running(pid) else None
         return None
