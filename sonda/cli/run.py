@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,7 +21,7 @@ from sonda.cli.params import with_options
 
 if TYPE_CHECKING:
     from sonda.cli.interruption import Stops
-    from sonda.pipeline.problems import Problem
+    from sonda.pipeline.problems import Problem, ValidationIssue
     from sonda.pipeline.scenarios.plan import Scenario
     from sonda.pipeline.scenarios.reading import Document
     from sonda.pipeline.scenarios.states import Shard
@@ -154,7 +155,7 @@ def run(
             raise click.UsageError("--failed goes without --dry-run, which delivers nothing")
         require_writable(failed)
     with nullcontext() if Path(file).is_file() else stops.raising():  # others may never end
-        document = _read(file, as_json=as_json)
+        source, document = _read(file, as_json=as_json)
     if server is not None:
         if shard is not None:
             raise click.UsageError("--shard goes without --server, which runs the whole")
@@ -163,7 +164,7 @@ def run(
         with stops.raising():
             sys.exit(given.run(document, _overridden(document, overrides, config)))
     compiling = partial(
-        _compile, file, document, overrides, config=config, shard=shard, as_json=as_json
+        _compile, source, document, overrides, config=config, shard=shard, as_json=as_json
     )
     if dry_run:
         from sonda.cli.running import show_plan
@@ -227,7 +228,24 @@ def _drain_s(drain: str) -> float:
     return span_s
 
 
-def _read(file: str, *, as_json: bool) -> Document:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file as it was read, or standard input."""
+
+    file: str
+    raw: bytes
+
+    def where(self, issue: ValidationIssue | None, tree: Mapping[str, Any]) -> str:
+        """Return the file and, where an issue of *tree* stands in it, the line."""
+        from sonda.cli.issue_lines import line_of
+
+        name = "stdin" if self.file == "-" else self.file
+        line = None if issue is None else line_of(self.raw, tree, issue)
+        return name if line is None else f"{name}:{line}"
+
+
+def _read(file: str, *, as_json: bool) -> tuple[_Source, Document]:
+    """Return a scenario as it is written, or exit with what is wrong with it."""
     from returns.result import Failure
 
     from sonda.pipeline.scenarios.reading import MOST_BYTES, read_file
@@ -240,12 +258,12 @@ def _read(file: str, *, as_json: bool) -> Document:
         raise click.BadParameter(reason, param_hint="FILE") from None
     document = read_file(raw, os.environ)
     if isinstance(document, Failure):
-        _refuse(file, document.failure(), {}, as_json=as_json)
-    return document.unwrap()
+        _refuse(_Source(file, raw), document.failure(), {}, as_json=as_json)
+    return _Source(file, raw), document.unwrap()
 
 
 def _compile(
-    file: str,
+    source: _Source,
     document: Document,
     overrides: Mapping[str, Any],
     *,
@@ -265,7 +283,7 @@ def _compile(
     known = named_destinations(document.tree, config, secrets)
     compiled = compile_document(document, now_ns=now_ns(), destinations=known, open_text=open_rows)
     if isinstance(compiled, Failure):
-        _refuse(file, compiled.failure(), secrets, as_json=as_json)
+        _refuse(source, compiled.failure(), secrets, document.tree, as_json=as_json)
     scenario = compiled.unwrap()
     if shard is not None:
         from sonda.pipeline.scenarios.shards import shard_of
@@ -276,18 +294,30 @@ def _compile(
     return scenario, secrets
 
 
-def _refuse(file: str, problem: Problem, secrets: Mapping[str, str], *, as_json: bool) -> None:
-    """Print what is wrong with the scenario, and exit: nothing was sent."""
+def _refuse(
+    source: _Source,
+    problem: Problem,
+    secrets: Mapping[str, str],
+    tree: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    as_json: bool,
+) -> None:
+    """Print what is wrong with the scenario, an issue a line, and exit: nothing was sent."""
     from sonda.cli.outcomes import Exit, failed, redacted
+    from sonda.pipeline.problems import Invalid, Malformed
     from sonda.pipeline.text.escape import escape
 
-    outcome = redacted(failed(problem), secrets)
     if as_json:
-        click.echo(json.dumps(outcome.answer, ensure_ascii=False))
-    else:
-        where = "stdin" if file == "-" else file
-        click.echo(
-            f"{where}: {click.style('invalid', fg='red')}: {escape(str(outcome.answer['detail']))}",
-            err=True,
-        )
+        answer = redacted(failed(problem), secrets).answer
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        sys.exit(Exit.INVALID)
+    parts: list[tuple[ValidationIssue | None, Problem]] = [(None, problem)]
+    if isinstance(problem, (Malformed, Invalid)):
+        parts = [(issue, type(problem)((issue,))) for issue in problem.issues]
+    for issue, part in parts:
+        detail = escape(str(redacted(failed(part), secrets).answer["detail"]))
+        invalid = click.style("invalid", fg="red")
+        click.echo(f"{source.where(issue, tree)}: {invalid}: {detail}", err=True)
+    if more := getattr(problem, "more", 0):
+        click.echo(f"and {more} more", err=True)
     sys.exit(Exit.INVALID)

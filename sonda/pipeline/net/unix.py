@@ -12,10 +12,12 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Final
 
 try:
     import fcntl
+    import resource
     import termios
 except ImportError:  # Windows has neither
     IS_UNIX = False
@@ -88,6 +90,20 @@ def has_much_room(fd: int) -> bool:
         return False
     (unread,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return bool(2 * unread + _MUCH_ROOM_BYTES <= fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
+
+
+_OF_THREAD: Final = getattr(resource, "RUSAGE_THREAD", None) if IS_UNIX else None
+_unknown_waits: Final = count()
+
+
+def count_waits() -> int:
+    """Return how often this thread has waited for something, not for the processor alone.
+
+    Only Linux counts that; elsewhere each call returns another number.
+    """
+    if _OF_THREAD is None:
+        return next(_unknown_waits)
+    return resource.getrusage(_OF_THREAD).ru_nvcsw
 
 
 def poll(file: socket.socket | int, events: int, timeout_ms: int = 0) -> int:

@@ -24,7 +24,8 @@ from sonda.pipeline.schemas.registry import (
     GeneratorKind,
     compile_fast,
 )
-from sonda.pipeline.text.escape import at, kind_of, quote
+from sonda.pipeline.schemas.remedies import did_you_mean
+from sonda.pipeline.text.escape import at, kind_of, quote, variant
 
 if TYPE_CHECKING:
     from sonda.pipeline.scenarios.log_generators import Message
@@ -192,6 +193,10 @@ def examine(tree: dict[str, Any], issues: Issues) -> tuple[dict[str, Any], list[
         issues.value(("kind",), f"composable: {NOT_YET}")
         return {}, []
     several = "scenarios" in tree
+    if not several and (slips := [name for name in tree if did_you_mean(name, ["scenarios"])]):
+        reason = f"unknown field {variant(slips[0])}{did_you_mean(slips[0], ['scenarios'])}"
+        issues.structure((), reason)
+        return {}, []
     head = {name: value for name, value in tree.items() if several or name in _HEAD}
     own = {} if several else {name: value for name, value in tree.items() if name not in _HEAD}
     written = head.pop("scenarios", [])

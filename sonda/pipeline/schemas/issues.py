@@ -193,7 +193,8 @@ def _hint(schema: Any) -> str:
 def _quoting(schema: Any, wanted: str, found: object) -> str:
     """Return the remedy for a number as text or text as a number; it quotes no value."""
     if wanted == "string" and "enum" not in schema and isinstance(found, bool | int | float):
-        return " (put it in quotes)"
+        is_duration = schema.get("x-expected", "").startswith("a duration")
+        return " (write its unit, too, as in 10s)" if is_duration else " (put it in quotes)"
     if wanted in _UNQUOTED and isinstance(found, str) and _UNQUOTED[wanted].fullmatch(found):
         return " (leave out the quotes)"
     return ""

@@ -9,6 +9,7 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,7 +63,7 @@ class _Append(Struct, frozen=True):
 
     def _write(self, batch: WriteBatch, fd: int) -> None:
         try:
-            write(fd, batch, fsync=self.options.fsync, with_offsets=True)
+            write(fd, batch, os.fstat(fd), fsync=self.options.fsync, is_own=True)
         finally:
             release(fd)
 

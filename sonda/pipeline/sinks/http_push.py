@@ -106,7 +106,7 @@ def _can_join(payloads: Sequence[Payload], options: HttpPush) -> bool:
     """Return whether a `batch_size` is given, and a line feed ends each event and nothing else."""
     return options.batch_size is not None and all(
         payload.content_type.startswith(_LINE_FORMATS)
-        and payload.body.find(b"\n") == len(payload.body) - 1
+        and payload.body.find(b"\n") == len(payload.body) - 1 >= 0  # -1 where there is none
         for payload in payloads
     )
 

@@ -70,15 +70,20 @@ class _ExactLoader(_SAFE):  # type: ignore[misc]  # one of two classes, told apa
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         names: set[str] = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _at(key, "a name is no string")
+            if key.value == "<<" and not key.style:
+                raise _at(key, "merge keys (<<) are not in YAML 1.2 (write the names out)")
             name = self.construct_object(key, deep=True)
             if not isinstance(name, str):
-                raise _at(
-                    key,
-                    f"the name {escape(cut(key.value, QUOTED_CHARACTERS))} is no string: quote it",
+                shown = escape(cut(key.value, QUOTED_CHARACTERS))
+                comma = (
+                    " (decimals follow a point, not a comma)"
+                    if node.flow_style and value.value == ""
+                    else ""
                 )
+                raise _at(key, f"the name {shown} is no string: quote it{comma}")
             if name in names:
                 raise _at(key, f"the name {variant(name)} stands twice in one object")
             names.add(name)
@@ -88,6 +93,57 @@ class _ExactLoader(_SAFE):  # type: ignore[misc]  # one of two classes, told apa
 
 class _Loader(_ExactLoader):
     """Loads the core schema, floats as doubles."""
+
+
+_REMEDIES: Final = (
+    (r"\t", "tab|cannot start any token", "indent with spaces, not with tabs"),
+    (r"[@`%]", "cannot start any token", "a text that begins with … needs quotes"),
+    (
+        r"",
+        r"mapping values are not allowed",
+        "a text with `: ` in it needs quotes; else look at the indentation",
+    ),
+    (
+        r"",
+        r"'-' indicator|find expected key|<block end>",
+        "look at the indentation of this line and the ones above",
+    ),
+    (r"", r"',' or '", "a text with any of , : { } [ ] in it needs quotes"),
+    (r"", r"another document", "one document is allowed: take out the line ---"),
+)
+"""By what stands at the place and what the parser says: the remedy. The first that fits counts."""
+_BARE_PLACEHOLDER: Final = re.compile(r"[:\[,{]\s*\$\{")
+
+
+def _reason(exc: Exception, text: str) -> str:
+    """Return why *text* cannot be read: the line, what is wrong there, and the remedy if one is known."""
+    if isinstance(exc, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(exc, yaml.MarkedYAMLError) or exc.problem_mark is None:
+        return str(exc).partition("\n")[0]
+    place = exc.problem_mark.line
+    opened = exc.context_mark.line if exc.context_mark else place
+    if "flow" in (exc.context or "") and opened != place:
+        return f"line {opened + 1}: a bracket is not closed, up to line {place + 1}{_remedy(exc, exc.problem_mark, text)}"
+    if "end of stream" in (exc.problem or "") and "quoted" in (exc.context or ""):
+        return f"line {opened + 1}: a quotation mark is not closed"
+    return f"line {place + 1}: {exc.problem}{_remedy(exc, exc.problem_mark, text)}"
+
+
+def _remedy(exc: yaml.MarkedYAMLError, mark: yaml.Mark, text: str) -> str:
+    lines = [*text.splitlines(), ""]
+    opened = exc.context_mark.line if exc.context_mark else max(0, mark.line - 1)
+    for number, line in enumerate(lines[opened : mark.line + 1], opened + 1):
+        blanks = line[: len(line) - len(line.lstrip())]
+        if not blanks.isascii():
+            return f" (line {number} begins with a blank that is no space)"
+        if "flow" in (exc.context or "") and _BARE_PLACEHOLDER.search(line):
+            return " (put ${…} in quotes)"
+    here = lines[min(mark.line, len(lines) - 1)][mark.column : mark.column + 1]
+    for found, said, remedy in _REMEDIES:
+        if re.match(found, here) and re.search(said, exc.problem or ""):
+            return f" ({remedy.replace('…', here)})"
+    return ""
 
 
 def _at(node: Any, reason: str) -> yaml.MarkedYAMLError:
@@ -171,13 +227,8 @@ def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
             _check_values(document)
             for node in _events(document):
                 found.append((node.start_mark.line + 1, loader.construct_document(node)))  # noqa: PERF401  # a comprehension would hide what raises
-    except yaml.MarkedYAMLError as exc:
-        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
-        return Failure(f"not valid YAML: {line}{exc.problem}")
-    except (yaml.YAMLError, ValueError) as exc:
-        return Failure(f"not valid YAML: {str(exc).partition(chr(10))[0]}")
-    except RecursionError:
-        return Failure("not valid YAML: it is nested too deeply")
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        return Failure(f"not valid YAML: {_reason(exc, text)}")
     finally:
         if loader is not None:
             loader.dispose()
@@ -203,14 +254,12 @@ def read_document(text: str) -> Result[Any, str]:
     try:
         _check_depth(text)
         loader = _ExactLoader(text)
-        return Success(loader.get_single_data())
-    except yaml.MarkedYAMLError as exc:
-        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
-        return Failure(f"not valid YAML: {line}{exc.problem}")
-    except (yaml.YAMLError, ValueError) as exc:
-        return Failure(f"not valid YAML: {str(exc).partition(chr(10))[0]}")
-    except RecursionError:
-        return Failure("not valid YAML: it is nested too deeply")
+        node = loader.get_single_node()
+        if node is None:
+            return Failure("the document is empty")
+        return Success(loader.construct_document(node))
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        return Failure(f"not valid YAML: {_reason(exc, text)}")
     finally:
         if loader is not None:
             loader.dispose()

@@ -77,6 +77,42 @@ def test_what_is_no_document(text: str, why: str) -> None:
     assert why in found.failure()
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a:\n\tb: 1", "line 2: found character that cannot start any token (indent with spaces"),
+        (
+            "a:\n  - b: 1\n    c: 2\n   d: 3",
+            "(look at the indentation of this line and the ones ab",
+        ),
+        ("a:\n  - b: 1\n\u00a0   c: d\n    e: 2", "(line 3 begins with a blank that is no space)"),
+        ("a: GET: /x", "line 1: mapping values are not allowed in this context (a text with `: ` "),
+        ("a: [b: c: d]", "(a text with any of , : { } [ ] in it needs quotes)"),
+        ("a: @b", "(a text that begins with @ needs quotes)"),
+        ("x: 1\na: {b: 1\nc: 2\n", "line 2: a bracket is not closed, up to line 3"),
+        ("x: 1\na: 'b\nc: 2\n", "line 2: a quotation mark is not closed"),
+        ("a: {b: ${C} }", "line 1: did not find expected ',' or '}' (put ${…} in quotes)"),
+        (
+            "a: {b: 10,5}",
+            "the name 5 is no string: quote it (decimals follow a point, not a comma)",
+        ),
+        ("<<: {a: 1}", "line 1: merge keys (<<) are not in YAML 1.2 (write the names out)"),
+        ("a: 1\n---\nb: 2", "(one document is allowed: take out the line ---)"),
+    ],
+)
+def test_slips_have_a_remedy(text: str, why: str) -> None:
+    """In brackets after what is wrong."""
+    assert why in read_document(text).failure()
+
+
+@pytest.mark.parametrize("text", ["", "# a comment", "---\n"])
+def test_nothing_is_no_document(text: str) -> None:
+    """It is said in words, not by a type."""
+    assert read_document(text) == (
+        Success(None) if "---" in text else Failure("the document is empty")
+    )
+
+
 def test_an_alias_is_one_object() -> None:
     """However often it stands there: a small text cannot become a large document."""
     text = "a: &a [1]\n" + "".join(
