@@ -139,7 +139,7 @@ class Queue:
         delivery.tries += 1
         outcome = await self._outcome(group)
         if isinstance(outcome, Success):
-            return Success(outcome.unwrap())
+            return outcome
         return await deliver_with_retries(
             partial(self.send, payload, deadline), self.retry, deadline, first=outcome
         )
