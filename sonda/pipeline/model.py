@@ -188,7 +188,7 @@ class Payload(Struct, frozen=True):
 
 
 class EncodedEvent(Struct, frozen=True):
-    """A payload, and the order it belongs to."""
+    """A payload, and the validated event that it belongs to."""
 
     validated: ValidatedEvent
     payload: Payload

@@ -121,8 +121,8 @@ class Unreachable(Shown):
     """No byte of the event left, or what had left was taken back: the destination has nothing.
 
     With *after_refusal* that holds for the last try alone: the destination said no to an earlier one.
-    With *is_final* that is a verdict and not for want of a name or a connection: the operating system
-    said no to the write, or the event cannot be sent that way at all.
+    With *is_final* another try cannot help: the operating system refused the write, or the event
+    cannot be sent that way at all.
     """
 
     attempt: str

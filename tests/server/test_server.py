@@ -939,7 +939,7 @@ def test_closed_descriptors(closed: str, workers: str, tmp_path: Path) -> None:
     with subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL) as process:
         try:
             server = Serving(process, None, "127.0.0.1", port)  # type: ignore[arg-type]
-            for _ in range(200):
+            for _ in range(1200):  # a minute: of two workers each imports all
                 with contextlib.suppress(ConnectionRefusedError):
                     assert_alive(server)
                     break
@@ -1041,7 +1041,8 @@ def test_a_locale_that_cannot_write_a_path(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux only")
 def test_the_first_connection_starts_no_thread() -> None:
     """At the limit of processes libuv would abort the server: its threads are there from the start."""
-    with serving() as server, tcp_destination() as destination:
+    # Without a log: a slow standard error is written to by a thread of its own.
+    with serving("--log-level", "critical") as server, tcp_destination() as destination:
         threads = Path(f"/proc/{server.process.pid}/task")
         before = len(list(threads.iterdir()))
         sink = {"type": "tcp", "address": destination.address}
