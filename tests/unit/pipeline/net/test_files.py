@@ -12,7 +12,7 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.blocking_writers import WriteBatch
-from sonda.pipeline.net.files import locate, open_locked, permit, release
+from sonda.pipeline.net.files import FilePath, locate, open_locked, permit, release
 from sonda.pipeline.net.unix import lock_inode
 from sonda.pipeline.problems import Forbidden
 
@@ -29,9 +29,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def opened(path: str, policy: AccessPolicy | None) -> int:
-    found = open_locked(path, policy, NOBODY, fsync=True)
+    found = open_locked(FilePath(path, policy), NOBODY, fsync=True)
     assert isinstance(found, Success)
-    fd: int = found.unwrap()
+    fd: int = found.unwrap()[0]
     return fd
 
 
@@ -64,7 +64,7 @@ def test_it_is_locked_until_it_is_released(root: Path) -> None:
 def test_nothing_outside_the_root(path: str, root: Path) -> None:
     """The remedy names the flag; nothing is made."""
     policy = AccessPolicy(root, root)
-    for refused in (permit(path, policy), open_locked(path, policy, NOBODY, fsync=False)):
+    for refused in (permit(path, policy), open_locked(FilePath(path, policy), NOBODY, fsync=False)):
         assert isinstance(refused, Failure)
         problem = refused.failure()
         assert isinstance(problem, Forbidden)
@@ -78,7 +78,7 @@ def test_a_folder_is_no_file(path: str, root: Path) -> None:
     """Said in the system's words, before anything is made."""
     (root / "sub").mkdir()
     with pytest.raises(IsADirectoryError):
-        open_locked(path, AccessPolicy(root, root), NOBODY, fsync=False)
+        open_locked(FilePath(path, AccessPolicy(root, root)), NOBODY, fsync=False)
 
 
 def test_a_pipe_below_the_root_is_refused(root: Path) -> None:
