@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from threading import Condition, Lock
+from queue import Empty, SimpleQueue
+from threading import Lock
 from time import monotonic, perf_counter_ns
 from typing import Final
 
@@ -24,7 +25,6 @@ from sonda.pipeline.net.write_requests import (
     WouldWait,
     Writer,
     WriteRequest,
-    deliver_results,
     give_up,
     notify,
     refused,
@@ -93,8 +93,8 @@ class WriteQueue:
         self.turn: list[WriteRequest] = []  # what is written at the end of a loop's turn
         self.alone = 0  # how many in a row have had nobody beside them in their turn
         self._destination = destination
-        self._has_thread = False
-        self._arrival = Condition(_guard)
+        self._has_thread = self._sleeps = False
+        self._signals: SimpleQueue[None] = SimpleQueue()  # a condition costs thrice the calls
 
     def join(self, request: WriteRequest) -> None:
         """Add a request; the caller holds the guard."""
@@ -163,7 +163,9 @@ class WriteQueue:
         if not self._has_thread:
             start_daemon(self._serve)
             self._has_thread = True
-        self._arrival.notify()
+        elif self._sleeps:
+            self._sleeps = False
+            self._signals.put(None)
 
     def withdraw(self, request: WriteRequest) -> bool:
         """Forget a request; return whether it was in time: behind a write that hangs they pile up."""
@@ -209,15 +211,27 @@ class WriteQueue:
             self.is_writing = False
 
     def _next_batch(self) -> WriteBatch | None:
-        with self._arrival:
-            idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
-            if not self._arrival.wait_for(self._has_work, idle_s):
-                self._has_thread = False
-                if not self.is_writing:
+        while True:
+            with _guard:
+                if self._has_work():
+                    self.is_writing = True
+                    return WriteBatch(self, list(self.waiting))
+                self._sleeps = True
+                idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
+            try:
+                self._signals.get(timeout=idle_s)
+            except Empty:
+                if self._ends():
+                    return None
+
+    def _ends(self) -> bool:
+        """Return whether the thread ends; whoever has come meanwhile has sent a signal."""
+        with _guard:
+            if ends := self._sleeps:
+                self._has_thread = self._sleeps = False
+                if not self.waiting and not self.is_writing:
                     del _queues[self._destination]
-                return None
-            self.is_writing = True
-            return WriteBatch(self, list(self.waiting))
+            return ends
 
     def _has_work(self) -> bool:
         return bool(self.waiting) and not self.is_writing
@@ -234,6 +248,7 @@ class WriteBatch:
         self._writer = waiting[0].writer
         self._waiting = waiting  # when the turn came
         self._begun: list[WriteRequest] = []
+        self._settled: list[WriteRequest] = []
 
     def run(self) -> bool:
         """Write, and set a verdict for each event, whatever happens.
@@ -244,7 +259,7 @@ class WriteBatch:
         try:
             outcome = self._writer.write(self)
         except Withdrawn:
-            return True
+            pass
         except WouldWait:
             goes_on = False
         except OSError as exc:
@@ -256,6 +271,7 @@ class WriteBatch:
                 self._fail(outcome)
         if self._begun:
             self._queue.put_back(self._begun)
+        notify(self._settled)  # once, and last: whoever is woken competes with this thread
         return goes_on
 
     def check(self) -> None:
@@ -300,29 +316,26 @@ class WriteBatch:
     ) -> None:
         """Set the verdict on the first of those that have begun; a file's was written at *start*."""
         settled, self._begun = self._begun[:events], self._begun[events:]
-        target = self._writer.target
-        match error:
-            case None:
-                if start is None:
-                    deliver_results(settled, Success(Ack(self._writer.confirmed)))
-                    return
-                for request in settled:
-                    ack = Ack(self._writer.confirmed, offset=start)
-                    request.set_result(Success(ack))
-                    start += len(request.body)
-                notify(settled)
-            case Torn():
-                for request in settled:
-                    torn = OutcomeUnknown(target, f"({error})", request.time_ns)
-                    deliver_results([request], Failure(torn))
-            case OSError():
-                deliver_results(settled, Failure(refused(self._writer, error)))
+        self._settled += settled
+        writer = self._writer
+        for request in settled:
+            match error:
+                case None:
+                    request.set_result(Success(Ack(writer.confirmed, offset=start)))
+                    start = None if start is None else start + len(request.body)
+                case Torn():
+                    torn = OutcomeUnknown(writer.target, f"({error})", request.time_ns)
+                    request.set_result(Failure(torn))
+                case OSError():
+                    request.set_result(Failure(refused(writer, error)))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
         """Set one verdict for all that has begun, or for all that waited for this write."""
         alike = [request for request in self._waiting if request.writer == self._writer]
         failed, self._begun = self._begun or self._queue.take_these(alike), []
-        deliver_results(failed, verdict)
+        self._settled += failed
+        for request in failed:
+            request.set_result(verdict)
 
 
 _guard: Final = Lock()
