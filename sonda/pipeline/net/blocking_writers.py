@@ -10,26 +10,13 @@ import os
 from collections.abc import Hashable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Lock
-from time import monotonic, perf_counter_ns
+from time import monotonic
 from typing import Final
 
-from returns.result import Failure, Success
-
-from sonda.pipeline.model import Ack
 from sonda.pipeline.net.threads import start_daemon
 from sonda.pipeline.net.unix import count_waits
-from sonda.pipeline.net.write_requests import (
-    Torn,
-    Verdict,
-    Withdrawn,
-    WouldWait,
-    Writer,
-    WriteRequest,
-    give_up,
-    notify,
-    refused,
-)
-from sonda.pipeline.problems import OutcomeUnknown
+from sonda.pipeline.net.write_requests import Writer, WriteRequest, give_up
+from sonda.pipeline.net.writes import WriteBatch
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
@@ -56,24 +43,23 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
         give_up(requests, exc)
 
 
-def write_now(request: WriteRequest, destination: Hashable) -> None:
+def enqueue(request: WriteRequest, destination: Hashable) -> None:
     """Write an event in this thread, if the destination is idle and nothing would have to wait.
 
-    Where events come together, it leaves at the end of the loop's turn, with all that have come by
-    then. What would have to wait is done by a thread, as `enqueue_all` has it; where a write has
-    taken long all the same, as with a disk that is slow, the next ones are, too.
+    What may have to wait is done by a thread, as `enqueue_all` has it. Where events come together,
+    either begins at the end of the loop's turn, with all that have come by then.
     """
     with _guard:
         queue = _queue(destination)
-        is_idle = not queue.waiting and not queue.is_writing and monotonic() >= queue.slow_until_s
+        is_idle = not queue.waiting and not queue.is_writing
         is_at_once = is_idle and not queue.expects_company()
         if is_at_once:
+            queue.alone += 1
             queue.is_writing = True
             queue.join(request)
         elif (is_idle or queue.turn) and queue.join_turn(request):
             return
     if is_at_once:
-        queue.alone += 1
         queue.write()
     else:
         enqueue_all((request,), destination)
@@ -136,9 +122,16 @@ class WriteQueue:
             request.set_timer()
 
     def write(self) -> None:
-        """Write what waits, in the thread of an event loop, until a write would have to wait."""
-        began_s, waits = monotonic(), count_waits()
-        goes_on = True
+        """Write what waits, in the thread of an event loop; leave it to a thread where that may wait.
+
+        Where a write has taken long all the same, as with a disk that is slow, the next ones are
+        left to a thread, too.
+        """
+        began_s = monotonic()
+        goes_on = began_s >= self.slow_until_s and not any(
+            request.writer.needs_thread for request in self.waiting
+        )
+        waits = count_waits() if goes_on else 0
         while self.waiting and goes_on:
             goes_on = WriteBatch(self, list(self.waiting), may_wait=False).run()
             if (now_s := monotonic()) - began_s > _SLOW_S:
@@ -235,107 +228,6 @@ class WriteQueue:
 
     def _has_work(self) -> bool:
         return bool(self.waiting) and not self.is_writing
-
-
-class WriteBatch:
-    """One go at a destination, for all that wait for it and whose ways are that of the first."""
-
-    def __init__(
-        self, line: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
-    ) -> None:
-        self.may_wait = may_wait  # whether it may block: it has a thread of its own
-        self._queue = line
-        self._writer = waiting[0].writer
-        self._waiting = waiting  # when the turn came
-        self._begun: list[WriteRequest] = []
-        self._settled: list[WriteRequest] = []
-
-    def run(self) -> bool:
-        """Write, and set a verdict for each event, whatever happens.
-
-        Return false where it would have had to wait; what has not begun still waits.
-        """
-        goes_on = True
-        try:
-            outcome = self._writer.write(self)
-        except Withdrawn:
-            pass
-        except WouldWait:
-            goes_on = False
-        except OSError as exc:
-            self._fail(Failure(refused(self._writer, exc)))
-        except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
-            self._fail(exc)
-        else:
-            if isinstance(outcome, Failure):
-                self._fail(outcome)
-        if self._begun:
-            self._queue.put_back(self._begun)
-        notify(self._settled)  # once, and last: whoever is woken competes with this thread
-        return goes_on
-
-    def check(self) -> None:
-        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.
-
-        Raise `WouldWait` where nothing may wait.
-        """
-        if not self.may_wait:
-            raise WouldWait
-        if not self._begun and not self._queue.has(self._writer):
-            raise Withdrawn
-
-    def begin(self, most_bytes: int) -> bytes:
-        """Rule out withdrawals from here on, and give what is to be written.
-
-        It is at most *most_bytes* long, or one event. Raise `Withdrawn` if there is none, and
-        `WouldWait` for one that is longer, where nothing may wait.
-        """
-        self._begun = self._queue.take(self._writer, most_bytes)
-        self._waiting = []
-        if not self._begun:
-            raise Withdrawn
-        if not self.may_wait and len(self._begun[0].body) > most_bytes:
-            raise WouldWait
-        self._begun[0].pushed = len(self._begun)
-        now_ns = perf_counter_ns()
-        for request in self._begun:
-            request.began_ns = now_ns
-        return b"".join([request.body for request in self._begun])
-
-    def complete_events(self, sent: int) -> tuple[int, int]:
-        """Return how many events are whole in the first *sent* bytes, and their length in bytes."""
-        events = end = 0
-        for request in self._begun:
-            if end + len(request.body) > sent:
-                break
-            events, end = events + 1, end + len(request.body)
-        return events, end
-
-    def set_result(
-        self, events: int, error: OSError | Torn | None = None, *, start: int | None = None
-    ) -> None:
-        """Set the verdict on the first of those that have begun; a file's was written at *start*."""
-        settled, self._begun = self._begun[:events], self._begun[events:]
-        self._settled += settled
-        writer = self._writer
-        for request in settled:
-            match error:
-                case None:
-                    request.set_result(Success(Ack(writer.confirmed, offset=start)))
-                    start = None if start is None else start + len(request.body)
-                case Torn():
-                    torn = OutcomeUnknown(writer.target, f"({error})", request.time_ns)
-                    request.set_result(Failure(torn))
-                case OSError():
-                    request.set_result(Failure(refused(writer, error)))
-
-    def _fail(self, verdict: Verdict | BaseException) -> None:
-        """Set one verdict for all that has begun, or for all that waited for this write."""
-        alike = [request for request in self._waiting if request.writer == self._writer]
-        failed, self._begun = self._begun or self._queue.take_these(alike), []
-        self._settled += failed
-        for request in failed:
-            request.set_result(verdict)
 
 
 _guard: Final = Lock()

@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net import AccessPolicy
-from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.unix import (
     IS_UNIX,
     NO_FOLLOW,
@@ -22,7 +21,7 @@ from sonda.pipeline.net.unix import (
     lock_inode,
     unlock_inode,
 )
-from sonda.pipeline.net.writes import claim, pause
+from sonda.pipeline.net.writes import WriteBatch, claim, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.paths import encodable

@@ -20,11 +20,11 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, Payload, Pending, WirePreview
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all
+from sonda.pipeline.net.blocking_writers import enqueue
 from sonda.pipeline.net.files import FilePath, open_locked, permit, release
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
-from sonda.pipeline.net.writes import write
+from sonda.pipeline.net.writes import WriteBatch, write
 from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
@@ -47,6 +47,7 @@ class _Append:
     file: FilePath = field(compare=False)
     confinement: AccessPolicy | None
     target: str
+    needs_thread: bool = True  # to open a file may take long, as on a dead file server
 
     @property
     def confirmed(self) -> Confirmed:
@@ -73,7 +74,7 @@ async def push(
     not be cut back.
     """
     request = WriteRequest(writer, payload.body, payload.event.time_ns)
-    enqueue_all((request,), writer.file.place)
+    enqueue(request, writer.file.place)
     return Success(partial(request.verdict, deadline))
 
 
