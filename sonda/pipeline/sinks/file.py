@@ -18,7 +18,7 @@ from typing import Final
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Confirmed, Payload, Pending
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.blocking_writers import enqueue
 from sonda.pipeline.net.files import FilePath, open_locked, permit, release
@@ -29,6 +29,7 @@ from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.text.escape import quote
+from sonda.pipeline.wire_preview import WirePreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

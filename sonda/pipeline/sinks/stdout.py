@@ -21,7 +21,7 @@ from typing import Final, TextIO
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.blocking_writers import enqueue
 from sonda.pipeline.net.sockets import words
@@ -32,6 +32,7 @@ from sonda.pipeline.net.writes import WriteBatch, check_room, claim, pause, wait
 from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
+from sonda.pipeline.wire_preview import WirePreview
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
