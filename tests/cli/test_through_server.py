@@ -248,7 +248,7 @@ def test_many_that_nobody_has_seen_in_time_end_with_4(home: Path) -> None:
     assert [answer["verified"] for answer in documents(result.stdout)] == [False, False]
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_proxys_json_leaves_it_unknown(home: Path, count: int, status: int) -> None:
     """It may look like Sonda's, but what became of the event is not in it."""
