@@ -82,11 +82,15 @@ def _as_kept(to: Destination, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_verify(event: Mapping[str, Any], options: Options, url: str | None) -> dict[str, Any]:
-    if options.verify is None:
+    """Return the event with what the options say of reading it back; *url* is its destination's."""
+    given = {"timeout": options.verify, "url": options.verify_url}
+    asked = {name: text for name, text in given.items() if text is not None}
+    if not asked:
         return dict(event)
     own = event.get("verify")
-    verify = {**(own if isinstance(own, Mapping) else {}), "timeout": options.verify}
-    return {**event, "verify": verify if url is None else {"url": url, **verify}}
+    of_destination = {} if url is None else {"url": url}
+    own_or_none = own if isinstance(own, Mapping) else {}
+    return {**event, "verify": {**of_destination, **own_or_none, **asked}}
 
 
 def _reveal(value: Any, path: str, secrets: dict[str, str], folder: Path) -> Any:

@@ -33,6 +33,7 @@ class Options(Struct, frozen=True):
     ca_cert: Path | None = None
     config: Path | None = None
     verify: str | None = None
+    verify_url: str | None = None
     names_are_servers: bool = False
     """Whether the `destination` of an event is one of a server's."""
 

@@ -39,7 +39,7 @@ def emit() -> None:
 @emit.command("log", cls=params.MessageCommand)
 @click.argument("message", required=False)
 @with_options(options.SEVERITY, options.LABEL, options.FIELD, options.TIMESTAMP)
-@with_options(options.TO, *options.HOW, options.VERIFY)
+@with_options(options.TO, *options.HOW, options.VERIFY, options.VERIFY_URL)
 @with_options(options.SERVER, options.PROXY, *options.OUTPUT)
 def emit_log(message: str | None, severity: str, fields: Mapping[str, str], **given: Any) -> None:
     """Deliver one log event. Without MESSAGE, or with -, it is read from standard input."""
@@ -56,7 +56,9 @@ def emit_log(message: str | None, severity: str, fields: Mapping[str, str], **gi
 @emit.command("metric", cls=params.MetricCommand, no_args_is_help=True)
 @click.argument("name")
 @click.argument("value", type=params.Number())
-@with_options(options.LABEL, options.TIMESTAMP, options.TO, *options.HOW, options.VERIFY)
+@with_options(
+    options.LABEL, options.TIMESTAMP, options.TO, *options.HOW, options.VERIFY, options.VERIFY_URL
+)
 @with_options(options.SERVER, options.PROXY, *options.OUTPUT)
 def emit_metric(name: str, value: float, **given: Any) -> None:
     """Deliver one metric event."""
@@ -119,7 +121,7 @@ def _emit_one(
 
 @emit.command(params.FILES)
 @options.EMITTED
-@with_options(options.TO, *options.HOW, options.VERIFY)
+@with_options(options.TO, *options.HOW, options.VERIFY, options.VERIFY_URL)
 @with_options(options.SERVER, options.PROXY, *options.OUTPUT)
 @with_options(options.FAILED, options.IN_FLIGHT)
 def emit_files(

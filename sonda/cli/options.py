@@ -82,6 +82,11 @@ VERIFY: Final = option(
     callback=params.duration,
     help="Read the event back for up to this long; the status is 4 if it is not seen.",
 )
+VERIFY_URL: Final = option(
+    "--verify-url",
+    metavar="URL",
+    help="Read it back from here, where reading has another base URL.  [--verify: 5s]",
+)
 SERVER: Final = option(
     "--server",
     metavar="URL",

@@ -27,6 +27,7 @@ def as_typed(to: str, options: Options) -> Callable[[ValidationIssue], str]:
         "sink.retry.max_attempts": "--retry" if options.retry else None,
         "sink.timeout": "--timeout" if options.timeout else None,
         "verify.timeout": "--verify" if options.verify else None,
+        "verify.url": "--verify-url" if options.verify_url else None,
     }
     fields = _OPTIONS | {field: option for field, option in common.items() if option}
     sink = to.partition("=")[0]

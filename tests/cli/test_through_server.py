@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from sonda.cli import sending, through_server
-from tests.support.bodies import LOG, changed
+from tests.support.bodies import LOG, NO_LISTENER, changed
 from tests.support.command_line import documents, lines, typed, written
 from tests.support.destinations import http_destination
 from tests.support.serving import NO_TLS, serving
@@ -246,6 +246,22 @@ def test_many_that_nobody_has_seen_in_time_end_with_4(home: Path) -> None:
             result = typed("emit", file, "--server", server.url, "--verify", "100ms", "--json")
     assert result.exit_code == 4
     assert [answer["verified"] for answer in documents(result.stdout)] == [False, False]
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_another_address_is_asked(home: Path, through: bool) -> None:
+    """`--verify-url` takes the place of the sink's own, here and at a server."""
+    asked = f"http://{NO_LISTENER}/prefix"
+    with http_destination() as there, serving("--file-root", str(home)) as server:
+        words = ["--server", server.url] if through else []
+        result = typed(
+            *("emit", "log", "x", "-l", "a=b", "--to", f"loki={there.url}"),
+            *("--verify", "100ms", "--verify-url", asked, "--json", *words),
+        )
+    assert result.exit_code == 4
+    (answer,) = documents(result.stdout)
+    assert answer["verified"] is False
+    assert f"not read back from {asked}" in answer["warnings"][-1]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

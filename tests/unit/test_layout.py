@@ -21,7 +21,6 @@ OF_MANY: Final = {
     "pipeline/scenarios/test_hostile.py": "documents that are meant to hurt",
     "pipeline/stages/test_encode_aggregates.py": "histograms and summaries in every encoder",
     "pipeline/stages/test_hostile_bodies.py": "bodies that are meant to hurt",
-    "pipeline/verify/test_kafka_record.py": "a record of the optional extra",
 }
 """Files that test several modules at once, and what they test."""
 COMPLETE: Final = (

@@ -1,7 +1,7 @@
 """Blocking writes, kept off the event loop: events for one destination line up, and share writes.
 
 What lines up while a write is under way goes out together with the next one; an idle destination
-gets its event at once.
+gets its event at once, or with those of the same turn of the loop (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -10,53 +10,34 @@ import os
 from collections.abc import Hashable, Iterable, Sequence
 from threading import Condition, Lock
 from time import monotonic, perf_counter_ns
-from typing import Final, Protocol
+from typing import Final
 
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Success
 
-from sonda.pipeline.model import Ack, Confirmed
-from sonda.pipeline.net.sockets import words
+from sonda.pipeline.model import Ack
 from sonda.pipeline.net.threads import start_daemon
-from sonda.pipeline.net.write_requests import Verdict, WriteRequest, deliver_results, notify
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
+from sonda.pipeline.net.unix import count_waits
+from sonda.pipeline.net.write_requests import (
+    Torn,
+    Verdict,
+    Withdrawn,
+    WouldWait,
+    Writer,
+    WriteRequest,
+    deliver_results,
+    give_up,
+    notify,
+    refused,
+)
+from sonda.pipeline.problems import OutcomeUnknown
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
 _SLOW_S: Final = 0.01  # what the event loop can be kept by a write
 _SLOW_FOR_S: Final = 60.0
+_ALONE: Final = 4  # turns with one event each, after which the next one is written at once
+_TRIES_EACH: Final = 16  # after so many events, whether others come in the same turn
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
-
-
-class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
-    """No event is left that could be written."""
-
-
-class WouldWait(Exception):  # noqa: N818  # no error: a thread has to do it
-    """A write that must not wait would have to."""
-
-
-class Torn(Exception):  # noqa: N818  # it is the event that is torn
-    """A part of the event is out and cannot be taken back; the text says what went wrong."""
-
-
-class Writer(Protocol):
-    """How to write to a destination; events whose ways are equal share a write."""
-
-    @property
-    def target(self) -> str:
-        """How problems name the destination."""
-
-    @property
-    def confirmed(self) -> Confirmed:
-        """What a write that ends well proves."""
-
-    def write(self, batch: WriteBatch) -> Result[None, Problem]:
-        """Write what has lined up, in a thread, where it may block.
-
-        It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
-        that were touched; the others get another turn, so that no event pays for another. What it
-        fails with before `begin`, or raises as `OSError`, is the verdict on all.
-        """
 
 
 def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None:
@@ -69,42 +50,33 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
             queue = _queue(destination)
             queue.wake()  # first: nothing may wait where no thread can be started
             for request in requests:
-                request.join(queue)
+                queue.join(request)
+                request.attach()
     except OSError as exc:
-        for request in requests:
-            failed = Unreachable(f"write to {request.writer.target}", words(exc))
-            request.set_result(Failure(failed))
-            request.deliver_result()
+        give_up(requests, exc)
 
 
 def write_now(request: WriteRequest, destination: Hashable) -> None:
     """Write an event in this thread, if the destination is idle and nothing would have to wait.
 
-    Else it is put into the queue, as `enqueue_all` does. Where a write has taken long all the same,
-    as with a disk that is slow, a thread does the next ones.
+    Where events come together, it leaves at the end of the loop's turn, with all that have come by
+    then. What would have to wait is done by a thread, as `enqueue_all` has it; where a write has
+    taken long all the same, as with a disk that is slow, the next ones are, too.
     """
-    began_s = monotonic()
     with _guard:
         queue = _queue(destination)
-        is_idle = not queue.waiting and not queue.is_writing and began_s >= queue.slow_until_s
-        if is_idle:
+        is_idle = not queue.waiting and not queue.is_writing and monotonic() >= queue.slow_until_s
+        is_at_once = is_idle and not queue.expects_company()
+        if is_at_once:
             queue.is_writing = True
-            request.join(queue)
-    if not is_idle:
+            queue.join(request)
+        elif (is_idle or queue.turn) and queue.join_turn(request):
+            return
+    if is_at_once:
+        queue.alone += 1
+        queue.write()
+    else:
         enqueue_all((request,), destination)
-        return
-    WriteBatch(queue, [request], may_wait=False).run()
-    now_s = monotonic()
-    try:
-        with _guard:
-            queue.is_writing = False
-            if now_s - began_s > _SLOW_S:
-                queue.slow_until_s = now_s + _SLOW_FOR_S
-            if queue.waiting:
-                queue.wake()
-    except OSError as exc:
-        failed = Unreachable(f"write to {request.writer.target}", words(exc))
-        deliver_results(queue.take_these([request]), Failure(failed))
 
 
 class WriteQueue:
@@ -118,13 +90,70 @@ class WriteQueue:
         self.waiting: dict[WriteRequest, None] = {}
         self.is_writing = False
         self.slow_until_s = 0.0
+        self.turn: list[WriteRequest] = []  # what is written at the end of a loop's turn
+        self.alone = 0  # how many in a row have had nobody beside them in their turn
         self._destination = destination
         self._has_thread = False
         self._arrival = Condition(_guard)
 
     def join(self, request: WriteRequest) -> None:
         """Add a request; the caller holds the guard."""
+        request.queue = self
         self.waiting[request] = None
+
+    def join_turn(self, request: WriteRequest) -> bool:
+        """Let a request be written at the end of this turn of the loop, unless another loop has one.
+
+        Return whether it joined. The caller holds the guard.
+        """
+        loop = request.attach()
+        if not self.turn:
+            loop.call_soon(self.end_turn)
+        elif self.turn[0].loop is not loop:
+            return False
+        self.join(request)
+        request.is_in_turn = True
+        self.turn.append(request)
+        return True
+
+    def expects_company(self) -> bool:
+        """Return whether others may come in the same turn, which is tried out now and then.
+
+        To wait for its end costs one that is alone two rounds of the loop.
+        """
+        return self.alone < _ALONE or self.alone % _TRIES_EACH == 0
+
+    def end_turn(self) -> None:
+        """Write what has come in this turn of the loop."""
+        with _guard:
+            turn, self.turn = self.turn, []
+            has_work = self._has_work()
+            self.is_writing |= has_work
+        self.alone = self.alone + 1 if len(turn) == 1 else 0
+        if has_work:
+            self.write()
+        for request in turn:  # what a thread has to do may take long
+            request.set_timer()
+
+    def write(self) -> None:
+        """Write what waits, in the thread of an event loop, until a write would have to wait."""
+        began_s, waits = monotonic(), count_waits()
+        goes_on = True
+        while self.waiting and goes_on:
+            goes_on = WriteBatch(self, list(self.waiting), may_wait=False).run()
+            if (now_s := monotonic()) - began_s > _SLOW_S:
+                goes_on = False
+                if count_waits() != waits:  # else another program has had the processor
+                    self.slow_until_s = now_s + _SLOW_FOR_S
+        try:
+            with _guard:
+                self.is_writing = False
+                if self.waiting:
+                    for request in self.waiting:
+                        request.attach()
+                    self.wake()
+        except OSError as exc:
+            give_up(self.take_these(list(self.waiting)), exc)
 
     def wake(self) -> None:
         """Wake the thread to look at what waits, and start it where there is none; raise `OSError`.
@@ -206,22 +235,28 @@ class WriteBatch:
         self._waiting = waiting  # when the turn came
         self._begun: list[WriteRequest] = []
 
-    def run(self) -> None:
-        """Write, and set a verdict for each event, whatever happens."""
+    def run(self) -> bool:
+        """Write, and set a verdict for each event, whatever happens.
+
+        Return false where it would have had to wait; what has not begun still waits.
+        """
+        goes_on = True
         try:
             outcome = self._writer.write(self)
         except Withdrawn:
-            return
+            return True
         except WouldWait:
-            pass  # what has not begun still waits
+            goes_on = False
         except OSError as exc:
-            self._fail(Failure(_refused(self._writer, exc)))
+            self._fail(Failure(refused(self._writer, exc)))
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
             self._fail(exc)
         else:
             if isinstance(outcome, Failure):
                 self._fail(outcome)
-        self._queue.put_back(self._begun)
+        if self._begun:
+            self._queue.put_back(self._begun)
+        return goes_on
 
     def check(self) -> None:
         """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.
@@ -236,12 +271,15 @@ class WriteBatch:
     def begin(self, most_bytes: int) -> bytes:
         """Rule out withdrawals from here on, and give what is to be written.
 
-        It is at most *most_bytes* long, or one event. Raises `Withdrawn` if there is none.
+        It is at most *most_bytes* long, or one event. Raise `Withdrawn` if there is none, and
+        `WouldWait` for one that is longer, where nothing may wait.
         """
         self._begun = self._queue.take(self._writer, most_bytes)
         self._waiting = []
         if not self._begun:
             raise Withdrawn
+        if not self.may_wait and len(self._begun[0].body) > most_bytes:
+            raise WouldWait
         self._begun[0].pushed = len(self._begun)
         now_ns = perf_counter_ns()
         for request in self._begun:
@@ -278,18 +316,13 @@ class WriteBatch:
                     torn = OutcomeUnknown(target, f"({error})", request.time_ns)
                     deliver_results([request], Failure(torn))
             case OSError():
-                deliver_results(settled, Failure(_refused(self._writer, error)))
+                deliver_results(settled, Failure(refused(self._writer, error)))
 
     def _fail(self, verdict: Verdict | BaseException) -> None:
         """Set one verdict for all that has begun, or for all that waited for this write."""
         alike = [request for request in self._waiting if request.writer == self._writer]
         failed, self._begun = self._begun or self._queue.take_these(alike), []
         deliver_results(failed, verdict)
-
-
-def _refused(writer: Writer, exc: OSError) -> Problem:
-    """Return what an error of the operating system's means for an event of which nothing is left there."""
-    return Unreachable(f"write to {writer.target}", words(exc), is_final=True)
 
 
 _guard: Final = Lock()

@@ -10,10 +10,14 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 from typing import Final
 
 try:
     import fcntl
+    import resource
     import termios
 except ImportError:  # Windows has neither
     IS_UNIX = False
@@ -88,6 +92,20 @@ def has_much_room(fd: int) -> bool:
     return bool(2 * unread + _MUCH_ROOM_BYTES <= fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
 
 
+_OF_THREAD: Final = getattr(resource, "RUSAGE_THREAD", None) if IS_UNIX else None
+_unknown_waits: Final = count()
+
+
+def count_waits() -> int:
+    """Return how often this thread has waited for something, not for the processor alone.
+
+    Only Linux counts that; elsewhere each call returns another number.
+    """
+    if _OF_THREAD is None:
+        return next(_unknown_waits)
+    return resource.getrusage(_OF_THREAD).ru_nvcsw
+
+
 def poll(file: socket.socket | int, events: int, timeout_ms: int = 0) -> int:
     """Return those of *events* that have come about; a connection that is closed is `HANG_UP`."""
     if HAS_POLL:
@@ -99,6 +117,20 @@ def poll(file: socket.socket | int, events: int, timeout_ms: int = 0) -> int:
         return events & POLLOUT  # Windows cannot ask a pipe: the write waits
     _, room, _ = select.select([], [file], [], timeout_ms / 1000)
     return (_input(file) & events) | (events & POLLOUT if room else 0)
+
+
+def look_at(sock: socket.socket) -> Callable[[], Sequence[tuple[int, int]]]:
+    """Return what tells at any time what has come about at an open socket.
+
+    It returns a pair, whose second is its flags, or nothing. It is called for every event: on Unix
+    no code of ours runs.
+    """
+    events = POLLIN | POLLOUT | HANG_UP
+    if not HAS_POLL:
+        return lambda: ((0, poll(sock, events)),)
+    poller = select.poll()
+    poller.register(sock, events)
+    return partial(poller.poll, 0)
 
 
 def _input(sock: socket.socket) -> int:

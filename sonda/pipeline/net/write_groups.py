@@ -10,8 +10,8 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import UNDER_WAY
 from sonda.pipeline.interruption import InterruptedGroup
 from sonda.pipeline.model import Payload
-from sonda.pipeline.net.blocking_writers import Writer, enqueue_all
-from sonda.pipeline.net.write_requests import Verdict, WriteRequest
+from sonda.pipeline.net.blocking_writers import enqueue_all
+from sonda.pipeline.net.write_requests import Verdict, Writer, WriteRequest
 
 
 async def write_many(

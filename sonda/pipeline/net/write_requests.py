@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import UNDER_WAY, Delivery
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.model import Ack, Confirmed
+from sonda.pipeline.net.sockets import words
+from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
 
 if TYPE_CHECKING:
-    from sonda.pipeline.net.blocking_writers import WriteQueue, Writer
+    from sonda.pipeline.net.blocking_writers import WriteBatch, WriteQueue
 
 Verdict: TypeAlias = Result[Ack, Problem]
+
+
+class Withdrawn(Exception):  # noqa: N818  # no error: whoever waited has given up
+    """No event is left that could be written."""
+
+
+class WouldWait(Exception):  # noqa: N818  # no error: a thread has to do it
+    """A write that must not wait would have to."""
+
+
+class Torn(Exception):  # noqa: N818  # it is the event that is torn
+    """A part of the event is out and cannot be taken back; the text says what went wrong."""
+
+
+class Writer(Protocol):
+    """How to write to a destination; events whose ways are equal share a write."""
+
+    @property
+    def target(self) -> str:
+        """How problems name the destination."""
+
+    @property
+    def confirmed(self) -> Confirmed:
+        """What a write that ends well proves."""
+
+    def write(self, batch: WriteBatch) -> Result[None, Problem]:
+        """Write what has lined up, in a thread, where it may block.
+
+        It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
+        that were touched; the others get another turn, so that no event pays for another. What it
+        fails with before `begin`, or raises as `OSError`, is the verdict on all.
+        """
 
 
 class WriteRequest:
     """One event's write: it begins or is withdrawn, whichever comes first, and never both."""
 
     __slots__ = (
-        "_queue",
+        "_deadline",
+        "_timer",
         "_told",
         "_verdict",
         "abandoned",
         "began_ns",
         "body",
+        "is_in_turn",
+        "loop",
         "pushed",
+        "queue",
         "time_ns",
         "writer",
     )
@@ -44,41 +82,51 @@ class WriteRequest:
         self.abandoned = False  # nobody waits for it any more
         self.began_ns = 0
         self.pushed = 0  # how many events the write has that this one is the first of
-        self._queue: WriteQueue | None = None
-        self._told: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.loop: asyncio.AbstractEventLoop | None = None  # of whoever waits, or will do so
+        self.queue: WriteQueue | None = None
+        self._told: asyncio.Future[Verdict] | None = None
         self._verdict: Verdict | BaseException | None = None
+        self._deadline: Deadline | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_in_turn = False  # it is written at the end of the loop's turn: no timer until then
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop where the verdict is awaited."""
-        return self._told.get_loop()
-
-    def join(self, queue: WriteQueue) -> None:
-        """Wait in *queue*, which is guarded."""
-        self._queue = queue
-        queue.join(self)
+    def attach(self) -> asyncio.AbstractEventLoop:
+        """Let the verdict be told in this event loop; before a thread can know of the request."""
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+            self._told = self.loop.create_future()
+        return self.loop
 
     async def verdict(self, deadline: Deadline) -> Verdict:
-        """Wait for the outcome, at most until the deadline; raises what `Way.write` does.
+        """Wait for the outcome, at most until the deadline; raises what `Writer.write` does.
 
         When the wait ends too soon, an event that has not begun is withdrawn: `Unreachable`. One
         that has begun will be finished, however long it takes: `OutcomeUnknown`.
         """
         since_ns = perf_counter_ns()
-        expiry: asyncio.TimerHandle | None = None
-        if not self._told.done():
-            expiry = self.loop.call_at(deadline.at_s, self.expire, deadline)
+        self._deadline = deadline
+        if not self.is_in_turn:
+            self.set_timer()
         try:
-            return await self._told
+            return await self.told()
         except asyncio.CancelledError as exc:
             if isinstance(outcome := self.cut_off(), Failure):
                 explain(exc, outcome.failure())
             raise
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             for delivery in UNDER_WAY.get():
                 self.record(delivery, since_ns)
+
+    def set_timer(self) -> None:
+        """End the wait at the deadline, unless it has ended."""
+        self.is_in_turn = False
+        if self.loop is not None and self._deadline is not None and not self._is_told():
+            self._timer = self.loop.call_at(self._deadline.at_s, self.expire, self._deadline)
+
+    def _is_told(self) -> bool:
+        return self._told is not None and self._told.done()
 
     def set_result(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""
@@ -86,7 +134,7 @@ class WriteRequest:
 
     def deliver_result(self) -> None:
         """Pass on what came out, unless the wait has ended."""
-        if self._told.done():
+        if self._told is None or self._told.done():
             return
         if isinstance(self._verdict, BaseException):
             self._told.set_exception(self._verdict)
@@ -101,7 +149,12 @@ class WriteRequest:
 
     async def told(self) -> Verdict:
         """Wait for the outcome without a deadline; what has been told before costs nothing."""
-        return await self._told
+        if self._told is not None:
+            return await self._told
+        if isinstance(self._verdict, Success | Failure):
+            return self._verdict
+        assert isinstance(self._verdict, BaseException)  # noqa: S101  # else it would be attached
+        raise self._verdict
 
     def expire(self, deadline: Deadline) -> None:
         """End the wait, because the deadline is over."""
@@ -117,7 +170,7 @@ class WriteRequest:
 
     def _conclude(self, unknown: str, unsent: str) -> None:
         """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
-        withdrawn = self._queue is not None and self._queue.withdraw(self)
+        withdrawn = self.queue is not None and self.queue.withdraw(self)
         if withdrawn or self._verdict is None:
             self._verdict = self._unanswered(unknown, unsent, left=not withdrawn)
 
@@ -136,11 +189,24 @@ def deliver_results(requests: list[WriteRequest], verdict: Verdict | BaseExcepti
     notify(requests)
 
 
+def refused(writer: Writer, exc: OSError) -> Problem:
+    """Return what an error of the operating system's means for an event of which nothing is left there."""
+    return Unreachable(f"write to {writer.target}", words(exc), is_final=True)
+
+
+def give_up(requests: Iterable[WriteRequest], exc: OSError) -> None:
+    """Set the verdict on requests that need a thread where none can be started."""
+    for request in requests:
+        failed = Unreachable(f"write to {request.writer.target}", words(exc))
+        deliver_results([request], Failure(failed))
+
+
 def notify(requests: list[WriteRequest]) -> None:
     """Wake those who wait, with one call for each of their event loops."""
     by_loop: dict[asyncio.AbstractEventLoop, list[WriteRequest]] = {}
     for request in requests:
-        by_loop.setdefault(request.loop, []).append(request)
+        if request.loop is not None:
+            by_loop.setdefault(request.loop, []).append(request)
     for loop, notified in by_loop.items():
         if loop is _running_loop():  # it was written in the loop's own thread
             _deliver_each(notified)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from sonda.pipeline.net.blocking_writers import Torn, WriteBatch
+from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.unix import PIPE_BUF, POLLOUT, has_much_room, is_appending, poll
+from sonda.pipeline.net.write_requests import Torn, WouldWait
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
 _PAUSE_S: Final = 0.002
@@ -22,12 +23,28 @@ _MOST_BYTES_AT_ONCE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
 
 
-def write(fd: int, batch: WriteBatch, *, fsync: bool = False, with_offsets: bool = False) -> None:
-    """Write the events whose turn it is; with *fsync* wait until they are on durable storage."""
-    if is_regular(fd):
-        _append(fd, batch, fsync=fsync, with_offsets=with_offsets)
+def write(
+    fd: int, batch: WriteBatch, status: os.stat_result, *, fsync: bool = False, is_own: bool = False
+) -> None:
+    """Write the events whose turn it is; with *fsync* wait until they are on durable storage.
+
+    *status* is what `os.fstat` has told, under the lock. A descriptor that *is_own* was opened to
+    append these events alone: they are told their offsets.
+    """
+    if stat.S_ISREG(status.st_mode):
+        _append(fd, batch, status.st_size, fsync=fsync, is_own=is_own)
     else:
         _pour(fd, batch, fsync=fsync)
+
+
+def check_room(fd: int, status: os.stat_result) -> None:
+    """Raise `WouldWait` unless some kilobytes are sure to be written whole without waiting.
+
+    A regular file takes them into the system's cache; a pipe must have room for them.
+    """
+    is_sure = stat.S_ISREG(status.st_mode) or (stat.S_ISFIFO(status.st_mode) and has_much_room(fd))
+    if not is_sure:
+        raise WouldWait
 
 
 def claim(lock: Callable[[int], object], fd: int) -> bool:
@@ -54,27 +71,15 @@ def wait_for_room(fd: int, batch: WriteBatch) -> None:
         batch.check()
 
 
-def writes_at_once(fd: int, size_bytes: int) -> bool:
-    """Return whether so many bytes are sure to be written whole without waiting.
-
-    A regular file takes them into the system's cache.
-    """
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
-        return size_bytes <= _MOST_BYTES_AT_ONCE
-    return stat.S_ISFIFO(mode) and size_bytes <= PIPE_BUF and has_much_room(fd)
-
-
 def is_regular(fd: int) -> bool:
     """Return whether it is a file: no pipe, terminal or device."""
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
-def _append(fd: int, batch: WriteBatch, *, fsync: bool, with_offsets: bool) -> None:
+def _append(fd: int, batch: WriteBatch, size: int, *, fsync: bool, is_own: bool) -> None:
     """Write to a regular file, and cut back an event that does not get there whole."""
-    appends = is_appending(fd)
-    start = os.fstat(fd).st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
-    body = batch.begin(_MOST_BYTES)
+    start = size if is_own else _position(fd, size)
+    body = batch.begin(_MOST_BYTES if batch.may_wait else _MOST_BYTES_AT_ONCE)
     sent, error = _write_behind(fd, start, body)
     events, end = batch.complete_events(sent)
     if sent == end and isinstance(error, Torn):
@@ -85,10 +90,16 @@ def _append(fd: int, batch: WriteBatch, *, fsync: bool, with_offsets: bool) -> N
         else:
             error = Torn(words(error))
     if events:
-        at = start if with_offsets else None
+        at = start if is_own else None
         batch.set_result(events, _flush(fd, start, sent, fsync=fsync), start=at)
     if error:
         batch.set_result(1, error)
+
+
+def _position(fd: int, size: int) -> int:
+    """Return where the next write to a file of this size goes: where the last one ended, mostly."""
+    position = os.lseek(fd, 0, os.SEEK_CUR)
+    return size if position == size or is_appending(fd) else position
 
 
 def _write_behind(fd: int, start: int, body: bytes) -> tuple[int, OSError | Torn | None]:
@@ -141,7 +152,8 @@ def _pour(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
     """
     if fsync:
         os.fsync(fd)  # most cannot: better to know before it is too late
-    wait_for_room(fd, batch)
+    if batch.may_wait:  # else there is room
+        wait_for_room(fd, batch)
     body = batch.begin(PIPE_BUF)
     sent, error = _write_pieces(fd, body, batch)
     events, end = batch.complete_events(sent)

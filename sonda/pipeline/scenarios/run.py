@@ -15,6 +15,7 @@ from returns.result import Result, Success
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.changes import changed_segments
 from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
+from sonda.pipeline.scenarios.pacing import Pacer
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
 from sonda.pipeline.scenarios.sender import OwnPipeline, Sender
@@ -29,8 +30,9 @@ class Run:
     """A scenario under way; use it as an async context manager.
 
     Iterate over it for its progress, once a second, the latest alone. Leaving the context stops the
-    run and waits for what is in flight. Of all runs that share *turn* one entry makes a chunk of
+    run and waits for what is in flight. Of all runs that share a *pacer* one entry makes a chunk of
     events between two turns of the event loop, so that a hundred that are late delay nothing else.
+    Only with *keeps_history* has its report a history.
     """
 
     def __init__(
@@ -41,14 +43,16 @@ class Run:
         limits: RunLimits = RunLimits(),  # noqa: B008  # it is immutable
         now_ns: Callable[[], int] = time.time_ns,
         noticed: Noticed = lambda _entry, _text: None,
-        turn: asyncio.Lock | None = None,
+        pacer: Pacer | None = None,
+        keeps_history: bool = True,
     ) -> None:
         self.scenario = scenario
         self._given = sender
         self._limits = limits
         self._now_ns = now_ns
         self._noticed = noticed
-        self._turn = turn or asyncio.Lock()
+        self._pacer = pacer or Pacer()
+        self._keeps_history = keeps_history
         self._stack = AsyncExitStack()
         self._entries: tuple[EntryRun, ...] = ()
         self._started_ns = self._ended_ns = 0
@@ -64,7 +68,7 @@ class Run:
         self._started_ns = self._now_ns()
         self.scenario = self.scenario.starting(self._started_ns)
         self._entries = tuple(
-            EntryRun(entry, sender, self._limits, noticed=self._noticed, turn=self._turn)
+            EntryRun(entry, sender, self._limits, noticed=self._noticed, pacer=self._pacer)
             for entry in self.scenario.entries
         )
         self._begin_s = asyncio.get_running_loop().time()
@@ -77,7 +81,8 @@ class Run:
             await self.prepare()
         self._begin_s = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._run())
-        self._sampling = asyncio.create_task(self._sample())
+        if self._keeps_history:
+            self._sampling = asyncio.create_task(self._sample())
         return self
 
     async def __aexit__(
@@ -90,7 +95,8 @@ class Run:
         try:
             await self._task
         finally:
-            self._sampling.cancel()
+            if self._keeps_history:
+                self._sampling.cancel()
             await self._stack.aclose()
 
     async def _run(self) -> None:
@@ -98,7 +104,8 @@ class Run:
             for entry in self._entries:
                 group.create_task(entry.run(self._begin_s))
         self._ended_ns = self._now_ns()
-        self._note()
+        if self._keeps_history:
+            self._note()
 
     def stop(self, entry_id: str | None = None, *, drain_s: float | None = None) -> None:
         """Schedule nothing more, of one entry or of all; what is in flight is waited for.

@@ -9,6 +9,7 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from msgspec import Struct
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Confirmed, Payload, Pending
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all
 from sonda.pipeline.net.files import locate, open_locked, permit, release
@@ -30,6 +31,7 @@ from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.text.escape import quote
+from sonda.pipeline.wire_preview import WirePreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class _Append(Struct, frozen=True):
 
     def _write(self, batch: WriteBatch, fd: int) -> None:
         try:
-            write(fd, batch, fsync=self.options.fsync, with_offsets=True)
+            write(fd, batch, os.fstat(fd), fsync=self.options.fsync, is_own=True)
         finally:
             release(fd)
 

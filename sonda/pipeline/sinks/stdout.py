@@ -21,17 +21,18 @@ from typing import Final, TextIO
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all, write_now
+from sonda.pipeline.net.blocking_writers import WriteBatch, write_now
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.unix import lock_for_process, unlock_for_process
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
-from sonda.pipeline.net.writes import claim, pause, wait_for_room, write, writes_at_once
+from sonda.pipeline.net.writes import check_room, claim, pause, wait_for_room, write
 from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
+from sonda.pipeline.wire_preview import WirePreview
 
 _TARGET: Final = "stdout"
 _ATTEMPT: Final = f"write to {_TARGET}"
@@ -59,8 +60,11 @@ class _Write:
         ):  # flock excludes no worker: they inherited one file
             pause(batch)
         try:
+            status = os.fstat(self.fd)
+            if not batch.may_wait:
+                check_room(self.fd, status)
             _flush(self.stream, self.fd, batch)
-            write(self.fd, batch)
+            write(self.fd, batch, status)
         finally:
             with suppress(OSError):
                 unlock_for_process(self.fd)
@@ -78,14 +82,7 @@ async def push(
     if fd is None:
         return _print(payload, stream).map(_told)
     request = WriteRequest(_way(stream, fd), payload.body, payload.event.time_ns)
-    try:
-        at_once = writes_at_once(fd, len(payload.body))
-    except OSError:  # closed meanwhile, which the write tells
-        at_once = False
-    if at_once:
-        write_now(request, options)
-    else:
-        enqueue_all((request,), options)
+    write_now(request, options)
     return Success(partial(request.verdict, deadline))
 
 
@@ -143,7 +140,8 @@ def _told(ack: Ack) -> Pending:
 
 def _flush(stream: TextIO, fd: int, batch: WriteBatch) -> None:
     while True:
-        wait_for_room(fd, batch)
+        if batch.may_wait:  # else there is room
+            wait_for_room(fd, batch)
         try:
             return stream.flush()
         except BlockingIOError:

@@ -17,6 +17,7 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import Network
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.changes import PlanChange
+from sonda.pipeline.scenarios.pacing import Pacer
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import PipelineSender
@@ -46,7 +47,7 @@ class Registry:
         self, pipeline: Pipeline, network: Network, records: Records, *, room: Room, keep: int
     ) -> None:
         self._sender = PipelineSender(pipeline)
-        self._turn = asyncio.Lock()
+        self._pacer = Pacer()
         self.compiler = Compiler(network)
         self._records = records
         self._room = room
@@ -80,7 +81,13 @@ class Registry:
         self._check(scenario, None if caller.allowed is None else caller.name)
         kept = StoredRun(uuid4().hex, scenario.name, caller.name, time.time_ns())
         log = RunLog(kept.id, kept.name, kept.owner)
-        run = Run(scenario, sender=self._sender, noticed=log.problem, turn=self._turn)
+        run = Run(
+            scenario,
+            sender=self._sender,
+            noticed=log.problem,
+            pacer=self._pacer,
+            keeps_history=False,
+        )
         kept.run = run
         self._runs[kept.id] = kept  # entered before anything is awaited: a name is active once
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sonda.pipeline.scenarios.plan import Scenario
+from sonda.pipeline.scenarios.report import Progress
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.states import State
 from sonda.pipeline.values.timestamps import rfc3339
@@ -33,6 +35,7 @@ class StoredRun:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     recording: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the run's plan is changed or recorded: what is stored is one plan's."""
+    _document: Mapping[str, Any] = field(default_factory=dict)
     _delivered: int = 0
     _last_delivery_s: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
@@ -55,12 +58,18 @@ class StoredRun:
         """Return all there is of the run, as it is now."""
         if self.run is None:
             return self.final
-        document = {"document": masked(dict(self.run.scenario.document))}
+        document = {"document": self._masked_document(self.run)}
         progress = self.run.progress
         entries = [
             {**entry.document(), "id": f"{self.id}.{entry.id}"} for entry in progress.entries
         ]
-        return {**self.summary(), **document, "scenarios": entries}
+        return {**self._summary(self.run, progress), **document, "scenarios": entries}
+
+    def _masked_document(self, run: Run) -> Mapping[str, Any]:
+        """Return the document as others may see it: it stays the same, and is stored every second."""
+        if not self._document:
+            self._document = masked(dict(run.scenario.document))
+        return self._document
 
     def record(self, reserved: dict[str, int] | None) -> dict[str, Any]:
         """Return what is stored: the detail, and of each entry under way how far it may get.
@@ -81,13 +90,15 @@ class StoredRun:
         """Return the run as a list shows it."""
         if self.run is None:
             return {name: self.final.get(name) for name in _LISTED}
-        progress = self.run.progress
+        return self._summary(self.run, self.run.progress)
+
+    def _summary(self, run: Run, progress: Progress) -> dict[str, Any]:
         is_over = progress.state is State.FINISHED
         return {
             "id": self.id,
             "name": self.name,
             "state": str(progress.state),
-            "outcome": str(self.run.outcome) if is_over else None,
+            "outcome": str(run.outcome) if is_over else None,
             "started": rfc3339(self.started_ns),
             "ended": rfc3339(time.time_ns()) if is_over else None,
             "ledger": progress.ledger.document(),

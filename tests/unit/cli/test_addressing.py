@@ -111,6 +111,24 @@ def test_reading_back(own: dict[str, Any], url: str | None, expected: dict[str, 
     assert found.event["verify"] == expected
 
 
+@pytest.mark.parametrize(
+    ("own", "options", "expected"),
+    [
+        ({}, Options(verify="2s", verify_url="http://o"), {"url": "http://o", "timeout": "2s"}),
+        ({}, Options(verify_url="http://o"), {"url": "http://o"}),
+        ({"url": "http://mine", "timeout": "9s"}, Options(verify_url="http://o"), {"url": "http://o", "timeout": "9s"}),
+        ({"timeout": "9s"}, Options(), {"timeout": "9s"}),
+    ],
+)  # fmt: skip
+def test_reading_back_elsewhere(
+    own: dict[str, Any], options: Options, expected: dict[str, str]
+) -> None:
+    """The option's URL counts before all others; alone it asks for as long as the contract says."""
+    to = Destination({"type": "stdout"}, {"type": "json_lines"}, verify_url="http://q")
+    event = {**EVENT, "verify": own} if own else EVENT
+    assert address(event, to, options).event["verify"] == expected
+
+
 def test_a_sink_that_differs_by_signal() -> None:
     """OTLP names the signal in its options, and a destination may have one for each."""
     metrics = Destination({"type": "otlp_grpc", "endpoint": "http://h"}, {"type": "otlp"})

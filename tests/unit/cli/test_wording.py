@@ -22,6 +22,7 @@ from sonda.pipeline.problems import ValidationIssue, missing_extra
         ("sink.headers.A", Options(settings=("sink.headers.A=b",)), "--set sink.headers.A: x"),
         ("sink.headers[0]", Options(settings=("sink.headers=b",)), "--set sink.headers: x"),
         ("verify.timeout", Options(verify="5"), "--verify: x"),
+        ("verify.url", Options(verify_url="q"), "--verify-url: x"),
     ],
 )
 def test_an_issue(path: str, options: Options, worded: str) -> None:

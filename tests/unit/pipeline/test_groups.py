@@ -32,7 +32,7 @@ from sonda.pipeline.problems import (
     Unreachable,
 )
 from sonda.pipeline.turns import Turns
-from tests.support.bodies import LOG, changed, raw
+from tests.support.bodies import LOG, METRIC, changed, raw
 from tests.support.extras import needs
 from tests.support.loop_turns import counted_turns
 from tests.support.mock_http import MockHttp
@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 LOKI = {"type": "loki", "url": "http://loki"}
 WEBHOOK = {"type": "http_push", "url": "http://webhook"}
+REMOTE_WRITE = {"type": "remote_write", "url": "http://p/api/v1/write"}
 
 
 def events(count: int) -> list[Log]:
@@ -179,6 +180,14 @@ def test_prepared_bodies_are_sorted_by_sink() -> None:
     [
         (LOKI, {"timeout": "9s"}),
         (LOKI, {"batch_size": 7}),
+        (LOKI, {"url": "http://LOKI.:80/loki/api/v1/push"}),
+        (LOKI, {"url": "http://loki/loki/api/v1/%70ush/"}),
+        (LOKI | {"headers": {"A": "1", "B": "2"}}, {"headers": {"b": "2", "a": "1"}}),
+        (
+            LOKI | {"url": "http://me:pw@loki"},
+            {"url": "http://loki", "headers": {"authorization": "Basic bWU6cHc="}},
+        ),
+        (LOKI | {"url": "http://127.0.0.1"}, {"url": "http://127.1"}),
         (WEBHOOK, {"timeout": "9s"}),
         (WEBHOOK, {"headers": {"a": "b"}}),
         (WEBHOOK, {"retry": {"max_attempts": 1}}),
@@ -186,6 +195,16 @@ def test_prepared_bodies_are_sorted_by_sink() -> None:
             {"type": "otlp_http", "endpoint": "http://o"},
             {"compression": "gzip"},
             marks=needs("sink", "otlp_http"),
+        ),
+        pytest.param(
+            {"type": "otlp_http", "endpoint": "http://o"},
+            {"endpoint": "http://o/v1/logs"},
+            marks=needs("sink", "otlp_http"),
+        ),
+        pytest.param(
+            REMOTE_WRITE,
+            {"url": "http://p/api/v1/%77rite", "timeout": "9s"},
+            marks=needs("sink", "remote_write"),
         ),
     ],
 )
@@ -196,9 +215,12 @@ def test_one_receiver_gets_its_events_in_their_order(
 
     async def work(pipeline: Pipeline, there: Destination) -> None:
         there.reads_json = False
-        encoder = {"type": "otlp" if sink["type"] == "otlp_http" else "json_lines"}
+        encoder = {"otlp_http": "otlp", "remote_write": "remote_write"}.get(
+            sink["type"], "json_lines"
+        )
+        event = METRIC if encoder == "remote_write" else LOG
         prepared = [
-            pipeline.prepare(raw(changed(LOG, sink=options, encoder=encoder)))
+            pipeline.prepare(raw(changed(event, sink=options, encoder={"type": encoder})))
             for options in (sink, sink | other, sink)
         ]
         there.gate.clear()
@@ -207,8 +229,34 @@ def test_one_receiver_gets_its_events_in_their_order(
             await asyncio.sleep(0)
         assert len(there.sizes) == 1
         there.gate.set()
-        await sending
+        results = await sending
         assert len(there.sizes) == 3
+        assert all(isinstance(result, Success) for result in results)
+
+    run(work)
+
+
+@needs("sink", "remote_write")
+def test_samples_of_a_series_keep_their_order_however_the_receiver_is_written() -> None:
+    """A receiver refuses a sample that comes after a later one."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        there.reads_json = False
+        other = REMOTE_WRITE | {"url": "http://P:80/api/v1/%77rite"}
+        times = "00:00:00.001", "00:00:01", "00:01:40"  # each is a byte longer in a request
+        prepared = [
+            pipeline.prepare(
+                raw(
+                    changed(METRIC, sink=sink, encoder={"type": "remote_write"})
+                    | {"timestamp": f"1970-01-01T{time}Z"}
+                )
+            )
+            for sink, time in zip((REMOTE_WRITE, other, REMOTE_WRITE), times, strict=True)
+        ]
+        results = await pipeline.send_prepared(prepared)
+        assert all(isinstance(result, Success) for result in results)
+        first, second, third = there.sizes
+        assert first < second < third
 
     run(work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field
+from itertools import count
 from math import inf
 
 import pytest
@@ -79,11 +80,121 @@ def test_a_write_that_would_wait_is_done_by_a_thread() -> None:
 def test_after_a_slow_write_a_thread_does_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has kept the loop once does not keep it again."""
     monkeypatch.setattr(blocking_writers, "_SLOW_S", 0.0)
+    monkeypatch.setattr(blocking_writers, "count_waits", count().__next__)
     notes = Notes()
     notes.gate.set()
     assert write(notes, b"a", b"b") == [YES, YES]
     assert notes.threads[0] is threading.current_thread()
     assert notes.threads[1] is not threading.current_thread()
+
+
+def test_a_write_is_not_slow_where_the_processor_was_taken_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine says nothing about the disk: no thread is needed."""
+    monkeypatch.setattr(blocking_writers, "_SLOW_S", 0.0)
+    monkeypatch.setattr(blocking_writers, "count_waits", lambda: 7)
+    notes = Notes()
+    notes.gate.set()
+    assert write(notes, b"a", b"b") == [YES, YES]
+    assert notes.threads == [threading.current_thread()] * 2
+
+
+async def send(notes: Notes, body: bytes, within_s: float = 30) -> Verdict:
+    """Write one event."""
+    request = WriteRequest(notes, body, 1)
+    write_now(request, notes)
+    return await request.verdict(Deadline.within(within_s))
+
+
+def write_together(notes: Notes, bodies: list[bytes]) -> list[Verdict]:
+    """Write events that come in one turn of the loop."""
+
+    async def main() -> list[Verdict]:
+        return await asyncio.gather(*(send(notes, body) for body in bodies))
+
+    return asyncio.run(main())
+
+
+def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
+    """In its order, by the loop's thread; at the next turn nothing of it is left."""
+    notes = Notes()
+    notes.gate.set()
+    for turn in range(20):
+        bodies = [b"%d.%d\n" % (turn, each) for each in range(10)]
+        assert write_together(notes, bodies) == [YES] * 10
+        assert notes.written[turn:] == [b"".join(bodies)]
+    assert set(notes.threads) == {threading.current_thread()}
+
+
+def test_what_is_given_up_in_the_turn_is_left_out() -> None:
+    """It was withdrawn, and the others are written."""
+    notes = Notes()
+    notes.gate.set()
+
+    async def main() -> list[Verdict]:
+        requests = [WriteRequest(notes, body, 1) for body in (b"a", b"gone", b"b")]
+        for request in requests:
+            write_now(request, notes)
+        given_up = requests[1].cut_off()
+        return [given_up, *[await each.verdict(Deadline.within(30)) for each in requests[::2]]]
+
+    given_up, *others = asyncio.run(main())
+    assert isinstance(given_up.failure(), Unreachable)
+    assert others == [YES, YES]
+    assert notes.written == [b"ab"]
+
+
+def test_a_turn_that_would_wait_is_left_to_a_thread() -> None:
+    """All that has come in it waits there until its deadline, and is withdrawn."""
+    notes = Notes()
+
+    async def main() -> list[Verdict]:
+        patient = asyncio.create_task(send(notes, b"a"))
+        hasty = [asyncio.create_task(send(notes, b"b", 0.01)) for _ in range(2)]
+        verdicts = await asyncio.gather(*hasty)
+        notes.gate.set()
+        return [*verdicts, await patient]
+
+    late = Failure(Unreachable("write to here", "timed out after 0.01s"))
+    assert asyncio.run(main()) == [late, late, YES]
+    assert notes.written == [b"a"]
+
+
+def test_one_that_is_mostly_alone_seldom_waits_for_company() -> None:
+    """It is written in the caller's own turn."""
+    notes = Notes()
+    notes.gate.set()
+    at_once = []
+
+    async def main() -> None:
+        for each in range(100):
+            request = WriteRequest(notes, b"%d" % each, 1)
+            write_now(request, notes)
+            at_once.append(len(notes.written) == each + 1)
+            assert await request.verdict(Deadline.within(30)) == YES
+
+    asyncio.run(main())
+    assert at_once.count(False) == 4 + 100 // 16
+    assert len(notes.written) == 100
+
+
+def test_another_loop_does_not_wait_for_a_turn() -> None:
+    """A loop that is busy with something else keeps nobody: a thread writes for both, in order."""
+    notes = Notes()
+    notes.gate.set()
+
+    async def main() -> list[Verdict]:
+        request = WriteRequest(notes, b"a", 1)
+        write_now(request, notes)
+        verdicts: list[Verdict] = []
+        thread = threading.Thread(target=lambda: verdicts.append(asyncio.run(send(notes, b"b"))))
+        thread.start()
+        thread.join()  # keeps this loop from the end of its turn
+        return [*verdicts, await request.verdict(Deadline.within(30))]
+
+    assert asyncio.run(main()) == [YES, YES]
+    assert b"".join(notes.written) == b"ab"
 
 
 def test_an_error_before_the_first_byte_is_the_verdict() -> None:

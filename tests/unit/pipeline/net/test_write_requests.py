@@ -13,8 +13,8 @@ from returns.result import Failure, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import what_became
 from sonda.pipeline.model import Ack, Confirmed
-from sonda.pipeline.net.blocking_writers import WriteQueue, Writer
-from sonda.pipeline.net.write_requests import Verdict, WriteRequest, deliver_results
+from sonda.pipeline.net.blocking_writers import WriteQueue
+from sonda.pipeline.net.write_requests import Verdict, Writer, WriteRequest, deliver_results
 from sonda.pipeline.problems import OutcomeUnknown, Unreachable
 from tests.support.virtual_time import run_virtually
 
@@ -26,9 +26,6 @@ class Line:
     """A queue that a request has left, or has not."""
 
     has_begun: bool
-
-    def join(self, request: WriteRequest) -> None:
-        """Nothing is done with it."""
 
     def withdraw(self, _request: WriteRequest) -> bool:
         return not self.has_begun
@@ -42,7 +39,8 @@ class There:
 
 def request(*, has_begun: bool = False) -> WriteRequest:
     made = WriteRequest(cast("Writer", There()), b"x", 7)
-    made.join(cast("WriteQueue", Line(has_begun)))
+    made.queue = cast("WriteQueue", Line(has_begun))
+    made.attach()
     return made
 
 

@@ -1,4 +1,4 @@
-"""A record is verified byte for byte."""
+"""A record is verified byte for byte, at the offset that was acknowledged."""
 
 from __future__ import annotations
 
