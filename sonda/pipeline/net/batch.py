@@ -15,7 +15,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure, Delivery
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.retry import Outcome
-from sonda.pipeline.problems import OutcomeUnknown
+from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 
 SINGLY: Final = 8
 """Of a refused push up to so many events go again one by one, which takes the fewest turns."""
@@ -108,6 +108,7 @@ class Entry(Struct, eq=False):
     group: Group | None  # until nobody waits for it any more
     batch: Batch | None = None
     part: object = None  # of a batch that was refused: it goes again with this half alone
+    may_be_stored: bool = False  # by a destination that refused such a batch
     outcome: Outcome | None = None
 
     @property
@@ -123,7 +124,7 @@ class Entry(Struct, eq=False):
     def set_result(self, outcome: Outcome) -> None:
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is None:
-            self.outcome = outcome.alt(self._dated) if isinstance(outcome, Failure) else outcome
+            self.outcome = outcome.alt(self._own) if isinstance(outcome, Failure) else outcome
             if self.group is not None:
                 self.group.settled()
 
@@ -132,12 +133,16 @@ class Entry(Struct, eq=False):
         if self.outcome is None and self.group is not None:
             self.group.fail(exc)
 
-    def _dated(self, setback: AttemptFailure) -> AttemptFailure:
-        """Return the failure with the event's own time in an unknown outcome."""
-        if isinstance(setback.problem, OutcomeUnknown):
-            own = replace(setback.problem, time_ns=self.payload.event.time_ns)
-            return structs.replace(setback, problem=own)
-        return setback
+    def _own(self, failure: AttemptFailure) -> AttemptFailure:
+        """Return the failure with what is this event's own: its time, and what it came to in a batch."""
+        problem = failure.problem
+        if isinstance(problem, OutcomeUnknown):
+            problem = replace(problem, time_ns=self.payload.event.time_ns)
+        elif self.part is not None and isinstance(problem, Refused | Unreachable):
+            problem = replace(problem, may_be_stored=problem.may_be_stored or self.may_be_stored)
+            if isinstance(problem, Unreachable):
+                problem = replace(problem, after_refusal=True)
+        return failure if problem is failure.problem else structs.replace(failure, problem=problem)
 
 
 class StreamOrder:
@@ -186,6 +191,7 @@ class Batch:
         self.events = events
         self.began_ns = perf_counter_ns()
         self.journey = Attempt()
+        self.may_be_stored = False  # though it was refused
         self.is_counted = False  # whether a delivery has recorded its size
         self.abandon: Callable[[], object] | None = None  # ends a push that no task waits for
         self.deadline = events[0].deadline
@@ -241,6 +247,7 @@ class Batch:
             part = object()
             for event in self.events[start : start + most]:
                 event.part = part
+                event.may_be_stored |= self.may_be_stored
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours wherever an event's outcome is awaited."""

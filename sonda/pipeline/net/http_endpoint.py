@@ -315,6 +315,9 @@ def make_queue(
 def _has_to_split(batch: Batch, outcome: Outcome) -> bool:
     """Settle the events of a batch, unless what was refused may be one of several."""
     if isinstance(outcome, Failure) and outcome.failure().per_event and len(batch.events) > 1:
+        failure = outcome.failure()
+        took_some = failure.rejected > 0
+        batch.may_be_stored = took_some or getattr(failure.problem, "may_be_stored", False)
         return True
     batch.set_result(outcome)
     return False
