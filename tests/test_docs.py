@@ -301,7 +301,8 @@ def _requests_until_alone(size: int) -> int:
     """Return in how many requests one event is if each but the last one rejects another one."""
     requests = 1
     while size > 1:
-        events: list[Any] = [SimpleNamespace(deadline=SimpleNamespace(at_s=0)) for _ in range(size)]
+        entry = {"deadline": SimpleNamespace(at_s=0), "may_be_stored": False}
+        events: list[Any] = [SimpleNamespace(**entry) for _ in range(size)]
         Batch(events).split()
         size = max(Counter(event.part for event in events).values())
         requests += 1
