@@ -21,6 +21,7 @@ from click.testing import CliRunner
 import sonda
 from sonda.cli.commands import sonda as command_line
 from sonda.envelope import CODES
+from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.net import http_outcome
 from sonda.pipeline.net.batch import SINGLY, Batch
 from sonda.pipeline.net.http1_response import ANSWER_BYTES
@@ -301,9 +302,8 @@ def _requests_until_alone(size: int) -> int:
     """Return in how many requests one event is if each but the last one rejects another one."""
     requests = 1
     while size > 1:
-        entry = {"deadline": SimpleNamespace(at_s=0), "may_be_stored": False}
-        events: list[Any] = [SimpleNamespace(**entry) for _ in range(size)]
-        Batch(events).split()
+        events: list[Any] = [SimpleNamespace(may_be_stored=False) for _ in range(size)]
+        Batch(events, Deadline(0, 0)).split()
         size = max(Counter(event.part for event in events).values())
         requests += 1
     return requests
