@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from sonda.pipeline.model import Confirmed as Confirmed
     from sonda.pipeline.model import Log as Log
     from sonda.pipeline.model import Metric as Metric
-    from sonda.pipeline.model import Preview as Preview
     from sonda.pipeline.model import Receipt as Receipt
     from sonda.pipeline.net.http_expect import Expect as Expect
     from sonda.pipeline.net.retry import Retry as Retry
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.net.tls import Tls as Tls
     from sonda.pipeline.scenarios.report import Report as Report
     from sonda.pipeline.sinks.options import Sasl as Sasl
+    from sonda.pipeline.wire_preview import Preview as Preview
     from sonda.scenarios import Scenario as Scenario
     from sonda.scenarios import load_scenario as load_scenario
     from sonda.scenarios import run as run
@@ -100,7 +100,7 @@ _HOMES: Final = {
     "Metric": "sonda.pipeline.model",
     "NotDelivered": "sonda.library",
     "Pipeline": "sonda.pipeline.deliver",
-    "Preview": "sonda.pipeline.model",
+    "Preview": "sonda.pipeline.wire_preview",
     "Receipt": "sonda.pipeline.model",
     "Report": "sonda.pipeline.scenarios.report",
     "Retry": "sonda.pipeline.net.retry",

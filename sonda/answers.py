@@ -11,15 +11,15 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Struct
 
 from sonda.envelope import CODES, compact
 from sonda.pipeline.delivery import Delivery
-from sonda.pipeline.model import Preview, Receipt, RecordMetadata
+from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
 from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.values.timestamps import rfc3339
+from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (
     Busy,
     BusyBytes,
@@ -35,7 +35,6 @@ from sonda.statuses import http_status
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
-_WRITER: Final = msgspec.json.Encoder()
 _DESTINATION: Final = (502, 504)  # what a destination did, so that advisories may explain it
 _UNKNOWN: Final = (500, 504)
 _REJECTED: Final = 502
@@ -97,27 +96,7 @@ def _accepts_problem_json(accept: str) -> bool:
 
 def delivered(receipt: Receipt, form: Form) -> Answer:
     """Return the answer 200 to an event that its destination has acknowledged."""
-    is_plain = receipt.verified is None and not form.receipt and not receipt.warnings
-    if is_plain:
-        known = (receipt.signal_type.encode(), receipt.latency_us // 1000)
-        return Answer(200, b'{"sent":true,"signal_type":"%b","latency_ms":%d}\n' % known)
-    document: dict[str, object] = {
-        "sent": True,
-        "signal_type": receipt.signal_type,
-        "latency_ms": receipt.latency_us // 1000,
-    }
-    if receipt.verified is not None:
-        document["verified"] = receipt.verified
-    if receipt.visible_us is not None:
-        document["visible_ms"] = receipt.visible_us // 1000
-    if form.receipt:
-        document["receipt"] = _receipt(receipt)
-    if receipt.warnings:
-        document["warnings"] = receipt.warnings
-    try:
-        return Answer(200, _WRITER.encode(document) + b"\n")
-    except UnicodeEncodeError:  # a lone surrogate
-        return Answer(200, compact(document) + b"\n")
+    return Answer(200, receipt.answer(with_receipt=form.receipt))
 
 
 def previewed(preview: Preview) -> Answer:
@@ -155,25 +134,6 @@ def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
             return {"Retry-After": "1"}
         case _:
             return {}
-
-
-def _receipt(receipt: Receipt) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "confirmed": receipt.confirmed.replace(" ", "_"),
-        "timestamp": rfc3339(receipt.time_ns),
-        "tries": receipt.tries,
-        "latency_us": receipt.latency_us,
-    }
-    if receipt.status is not None:
-        facts["status"] = receipt.status
-    if receipt.place is not None:
-        facts["place"] = _place(receipt.place)
-    return facts
-
-
-def _place(place: RecordMetadata) -> dict[str, object]:
-    known: dict[str, object] = {"topic": place.topic, "partition": place.partition}
-    return known if place.offset is None else {**known, "offset": place.offset}
 
 
 def _consequences(

@@ -13,23 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import falcon.asgi
+from returns.result import Success
 
 from sonda.answers import Answer, form_of, write
 from sonda.pipeline.delivery import Delivery
-from sonda.rejections import (
-    InvalidParameter,
-    KeyUnstorable,
-    ShuttingDown,
-    UnknownParameters,
-)
-from sonda.resources.errors import (
-    DELIVERY,
-    RequestRejected,
-    handle_bug,
-    serialize_error,
-)
+from sonda.pipeline.long_bodies import LONG_BYTES
+from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters
+from sonda.resources.errors import DELIVERY, RequestRejected, handle_bug, serialize_error
 from sonda.resources.exposition import Exposition
-from sonda.resources.idempotency import ClosesKeys, Idempotent, KeyStore, fingerprint
+from sonda.resources.idempotency import ClosesKeys, KeyStore, fingerprint
 from sonda.resources.ndjson import NDJSON, LineLimits
 from sonda.resources.pipeline import PipelineProtocol
 from sonda.resources.probes import Health, Readiness, Ready
@@ -46,7 +38,16 @@ from sonda.resources.request import (
     parameters,
 )
 from sonda.resources.router import Router
-from sonda.resources.work import Asked, ManyEvents, OneEvent, many_events, refuse
+from sonda.resources.work import (
+    Asked,
+    ManyEvents,
+    OneEvent,
+    cut_off,
+    many_events,
+    not_delivered,
+    one_event,
+    work_once,
+)
 
 Request: TypeAlias = falcon.asgi.Request
 Response: TypeAlias = falcon.asgi.Response
@@ -129,44 +130,37 @@ class Events:
         accept = (req.get_header("Accept") or "").encode("latin-1")
         form = form_of(scope["query_string"], accept)
         asked = Asked(raw, form, caller, until_s, scope.get(REQUEST_ID, ""))
-        if media_type == NDJSON:
-            work: OneEvent | ManyEvents = await self._lines(asked)
-        else:
-            delivery = Delivery(asked.request_id, origin="request", key_name=caller.name)
-            scope[DELIVERY] = delivery
-            work = OneEvent(self._pipeline, asked, delivery)
-        if wanted[DRY_RUN]:
-            answer = await work.preview()
-        elif key is None:
-            answer = await work.deliver()
-        else:
-            answer = await self._work_once(req, work, asked, key, media_type)
-        write(resp, answer)
-
-    async def _lines(self, asked: Asked) -> ManyEvents:
-        limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
+        if media_type == NDJSON or key is not None or wanted[DRY_RUN] or len(raw) >= LONG_BYTES:
+            write(resp, await self._work(req, asked, media_type, key, is_dry=wanted[DRY_RUN]))
+            return
+        delivery = Delivery(asked.request_id, origin="request", key_name=caller.name)
+        scope[DELIVERY] = delivery
         try:
-            work = await many_events(self._pipeline, asked, limits)
-        except asyncio.CancelledError:
-            raise RequestRejected(ShuttingDown()) from None
-        if not isinstance(work, ManyEvents):
-            raise RequestRejected(work)
-        return work
+            outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
+        except asyncio.CancelledError:  # the server's grace period is over
+            write(resp, cut_off(form, delivery))
+            return
+        if isinstance(outcome, Success):
+            resp.data = outcome.unwrap().answer(with_receipt=form.receipt)  # 200, in JSON
+        else:
+            write(resp, not_delivered(outcome.failure(), form, delivery))
 
-    async def _work_once(
-        self, req: Request, work: OneEvent | ManyEvents, asked: Asked, key: str, media_type: str
+    async def _work(
+        self, req: Request, asked: Asked, media_type: str, key: str | None, *, is_dry: bool
     ) -> Answer:
-        """Return the answer to a request with an `Idempotency-Key`."""
-        if (refused := await work.check()) is not None:
-            return refused
-        if self._keys is None:
-            raise RequestRejected(KeyUnstorable("there is no folder that can be written to"))
-        once = Idempotent(
-            self._keys, asked.caller.name, key, fingerprint(asked.raw, media_type, req.query_string)
-        )
-        return await once.answer(
-            work.received_ns(), work.work, lambda why: refuse(why, asked.form), work.crashed
-        )
+        """Return the answer to many events, a long one, a dry run, or a request with a key."""
+        if media_type == NDJSON:
+            limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
+            work: OneEvent | ManyEvents = await many_events(self._pipeline, asked, limits)
+        else:
+            work = one_event(self._pipeline, asked)
+            req.scope[DELIVERY] = work.delivery
+        if is_dry:
+            return await work.preview()
+        if key is None:
+            return await work.deliver()
+        named = fingerprint(asked.raw, media_type, req.query_string)
+        return await work_once(work, asked, self._keys, key, named)
 
 
 def create_app(

@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from sonda.loops import run as run_loop
 from sonda.pipeline.deliver import Pipeline, now_ns
 from sonda.pipeline.events import AnyEvent, to_json
-from sonda.pipeline.model import Log, Metric, Preview, Receipt
+from sonda.pipeline.model import Log, Metric, Receipt
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.threads import start_daemon
@@ -28,6 +28,7 @@ from sonda.pipeline.stages.preview import preview as preview_parcel
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.durations import seconds
+from sonda.pipeline.wire_preview import Preview
 
 _ANY_SINK: Final = {"type": "http_push", "url": "http://localhost"}  # takes what any encoder makes
 CONCURRENCY: Final = 32

@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -19,7 +21,14 @@ from click.testing import CliRunner
 import sonda
 from sonda.cli.commands import sonda as command_line
 from sonda.envelope import CODES
+from sonda.pipeline.deadline import Deadline
+from sonda.pipeline.net import http_outcome
+from sonda.pipeline.net.batch import SINGLY, Batch
+from sonda.pipeline.net.http1_response import ANSWER_BYTES
+from sonda.pipeline.net.pool import HANG_UP_S
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
+from sonda.pipeline.values.timestamps import NS_PER_S, REMEMBERED, STEP_NS
+from sonda.server.app import share_of
 from sonda.server.docs.examples import situations
 from sonda.server.flags import FLAGS
 from sonda.statuses import http_status
@@ -268,3 +277,33 @@ def test_no_single_metric_is_a_counter() -> None:
     metric = REQUEST["$defs"]["metric"]["properties"]
     assert not [name for name in metric["name"]["examples"] if name.endswith("_total")]
     assert 1 not in metric["value"]["examples"]
+
+
+def test_what_delivery_says_is_what_is_done() -> None:
+    """Its numbers are the code's."""
+    page = " ".join((DOCS / "delivery.md").read_text("utf-8").split())
+    no_event = sorted(int(status) for status in http_outcome._WHATEVER_THE_EVENT)
+    least = next(most for most in range(1, 100) if share_of(most) is not None)
+    numbers = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    for said in (
+        f"only the latest {REMEMBERED:,} of those before are known",
+        f"set back by more than {'a second' if STEP_NS == NS_PER_S else STEP_NS}",
+        f"up to {numbers[SINGLY]} one by one, more in halves",
+        f"any event ({', '.join(map(str, no_event))})",
+        f"for {HANG_UP_S:.0f} seconds, no connection to that destination is kept",
+        f"(of a long one {ANSWER_BYTES // 1024} KiB)",
+        f"(per worker, if that is {least} or more)",
+        f"with a `batch_size` of 1000 in {numbers[_requests_until_alone(1000)]} requests at most",
+    ):
+        assert said in page, said
+
+
+def _requests_until_alone(size: int) -> int:
+    """Return in how many requests one event is if each but the last one rejects another one."""
+    requests = 1
+    while size > 1:
+        events: list[Any] = [SimpleNamespace(part=None) for _ in range(size)]
+        Batch(events, Deadline(0, 0)).split()
+        size = max(Counter(event.part for event in events).values())
+        requests += 1
+    return requests

@@ -24,11 +24,11 @@ from sonda.cli.reading import compact
 from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
-from sonda.pipeline.model import Preview
 from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.wire_preview import Preview
 
 if TYPE_CHECKING:
     from sonda.pipeline.net.proxies import Proxies

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from returns.result import Success
@@ -150,7 +150,7 @@ def _access_as_text(request: _Request, level: str, record: AccessRecord | None) 
             f" latency_ms={latency_ms} tries={tries} warnings={len(warnings)} target={target}"
         )
         text += f" key={quote(key)}" if key else ""
-    return text_line(time.time(), level, LOGGER.name, text)
+    return text_line(level, LOGGER.name, text)
 
 
 def _access_as_json(request: _Request, level: str, record: AccessRecord | None) -> bytes:
@@ -172,31 +172,10 @@ def _access_as_json(request: _Request, level: str, record: AccessRecord | None) 
     return json_line(fields)
 
 
-def _warning_as_text(text: str) -> str:
-    return text_line(time.time(), "WARNING", _OURS.name, text)
-
-
 def _warning_as_json(text: str) -> bytes:
     return json_line(
         common_fields(time.time(), "warning", _OURS.name, current_id()) | {"message": text}
     )
-
-
-class _Style(NamedTuple):
-    """How lines are written that do not come by way of `logging`."""
-
-    access: Callable[[_Request, str, AccessRecord | None], str | bytes]
-    warning: Callable[[str], str | bytes]
-
-
-_TEXT: Final = _Style(_access_as_text, _warning_as_text)
-_JSON: Final = _Style(_access_as_json, _warning_as_json)
-_style: Final = [_TEXT]  # the one in use
-
-
-def use_json(*, as_json: bool) -> None:
-    """Write lines as JSON from now on, or as text."""
-    _style[:] = [_JSON if as_json else _TEXT]
 
 
 # Lines
@@ -229,8 +208,9 @@ def _utc_clock(whole_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole_s))
 
 
-def text_line(time_s: float, level: str, name: str, text: str) -> str:
-    """Return a line of text, in which what is not printable is an escape."""
+def text_line(level: str, name: str, text: str, *, time_s: float | None = None) -> str:
+    """Return a line of text, by default of now, in which what is not printable is an escape."""
+    time_s = time.time() if time_s is None else time_s
     whole_s = int(time_s)
     at = f"{_clock(whole_s)},{int((time_s - whole_s) * 1000):03d}"
     return f"{at} {level} {name}: {text if text.isprintable() else escape(text)}"
@@ -239,3 +219,23 @@ def text_line(time_s: float, level: str, name: str, text: str) -> str:
 @lru_cache(maxsize=1)
 def _clock(whole_s: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole_s))
+
+
+# Styles
+
+
+class _Style(NamedTuple):
+    """How lines are written that do not come by way of `logging`."""
+
+    access: Callable[[_Request, str, AccessRecord | None], str | bytes]
+    warning: Callable[[str], str | bytes]
+
+
+_TEXT: Final = _Style(_access_as_text, partial(text_line, "WARNING", _OURS.name))
+_JSON: Final = _Style(_access_as_json, _warning_as_json)
+_style: Final = [_TEXT]  # the one in use
+
+
+def use_json(*, as_json: bool) -> None:
+    """Write lines as JSON from now on, or as text."""
+    _style[:] = [_JSON if as_json else _TEXT]

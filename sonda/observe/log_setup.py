@@ -118,7 +118,7 @@ class OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         own_id = getattr(record, "request_id", "")
         text = record.getMessage() + (f" id={own_id}" if own_id else "")
-        line = text_line(record.created, record.levelname, record.name, text)
+        line = text_line(record.levelname, record.name, text, time_s=record.created)
         if not record.exc_info:
             return line
         whole = f"{line}\n{self.formatException(record.exc_info)}"

@@ -159,10 +159,12 @@ class Metrics(Observer):
         if name != INVALID:
             waited_ns = delivery.waited_ns
             sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
-            visible_ns = _visible_ns(outcome)
-            if visible_ns is not None:
-                spans_ns.append((cells.visible, visible_ns))
-                sent_ns -= visible_ns
+            if (
+                isinstance(outcome, Success)
+                and (visible_us := outcome.unwrap().visible_us) is not None
+            ):
+                spans_ns.append((cells.visible, visible_us * 1000))
+                sent_ns -= visible_us * 1000
             spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
             sheet[cells.retries] += max(0, delivery.tries - 1)
             for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
@@ -185,12 +187,6 @@ class _Cells(NamedTuple):
     visible: int
     pushes: int
     retries: int
-
-
-def _visible_ns(outcome: Result[Receipt, Problem]) -> int | None:
-    """Return the time from the acknowledgement until the event was read back, if it was."""
-    visible_us = outcome.unwrap().visible_us if isinstance(outcome, Success) else None
-    return None if visible_us is None else visible_us * 1000
 
 
 @cache  # the names are the schemas': there are a few hundred combinations

@@ -12,10 +12,11 @@ from weakref import ref
 
 from msgspec import Struct
 
+from sonda.pipeline.values.durations import LONGEST_S
+
 T = TypeVar("T")
 
 _MILLISECOND_S: Final = 0.001
-LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
 
 TIMER_RESOLUTION_S: Final = 0.001
 """uvloop's: a timer may come early by as much."""

@@ -28,15 +28,7 @@ from sonda.pipeline.interruption import (
     what_became,
 )
 from sonda.pipeline.long_bodies import Document, Validated, prepare_in_turns
-from sonda.pipeline.model import (
-    EncodedEvent,
-    Event,
-    Preview,
-    Receipt,
-    Route,
-    Signal,
-    ValidatedEvent,
-)
+from sonda.pipeline.model import EncodedEvent, Event, Receipt, Route, Signal, ValidatedEvent
 from sonda.pipeline.net import AccessPolicy, Network
 from sonda.pipeline.net.limiter import DestinationLimiter
 from sonda.pipeline.net.sockets import words
@@ -57,6 +49,7 @@ from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
 from sonda.pipeline.unanswered import WHILE_UNSENT
 from sonda.pipeline.values.timestamps import unique_clock
+from sonda.pipeline.wire_preview import Preview
 
 if TYPE_CHECKING:
     from sonda.pipeline.net.proxies import Proxies
@@ -129,8 +122,12 @@ class Pipeline:
         The *delivery* learns of each stage; *done* is what the first two made at *received_ns*.
         """
         time_ns = now_ns() if received_ns is None else received_ns
-        document = done[0] if done else parse(raw)
-        validated = done[1] if done else self.validate(document, time_ns, caller)
+        if done is None:
+            document = parse(raw)
+            find = partial(caller.find, self._directory)
+            validated = document.bind(partial(validate, received_ns=time_ns, destinations=find))
+        else:
+            document, validated = done
         validated = validated.bind(self._preflight)
         valid = validated.value_or(None)
         if is_named := valid is not None and valid.destination is not None:
@@ -284,8 +281,12 @@ class Pipeline:
     ) -> Result[Receipt, Problem]:
         """Push, and wait for the yes, if the destination may have one more event under way."""
         validated, sink = event.validated, event.validated.sink
-        if not self._shares.take(sink.destination):
-            return hide_outcome(Failure(DestinationBusy(sink.target, self._share or 0)), validated)
+        # What `take` and `release` do, without a call for each event.
+        under_way, place = self._shares.single, sink.destination
+        count = under_way.get(place, 0)
+        if count == self._shares.most:
+            return hide_outcome(Failure(DestinationBusy(sink.target, count)), validated)
+        under_way[place] = count + 1
         try:
             pushed = await push(event, transport=self._transport, until_s=until_s)
             if isinstance(pushed, Success):
@@ -293,7 +294,9 @@ class Pipeline:
             else:
                 receipt = Failure(pushed.failure())
         finally:
-            self._shares.release(sink.destination)
+            under_way[place] -= 1
+            if not under_way[place]:
+                del under_way[place]
         if validated.verify is not None:  # as the stage asks, too: a call less for most events
             receipt = await self._verified(event, receipt, until_s=until_s)
         return receipt if validated.destination is None else hide_outcome(receipt, validated)

@@ -27,7 +27,7 @@ from sonda.pipeline.problems import DestinationBusy, Problem, Unreachable
 from sonda.pipeline.receivers import Receivers, Send, cut_off_event, unsent_events
 from sonda.pipeline.result import then
 from sonda.pipeline.stages.send import receipt_of
-from sonda.pipeline.turns import Turns
+from sonda.pipeline.turns import LIGHT, Turns
 
 MOST_AT_ONCE: Final = 1000
 """Events of a group that one sink is handed at a time."""
@@ -284,7 +284,7 @@ async def record(
             advised.update(dict.fromkeys(warnings))
         observer.finished(delivery, outcome)
         outcomes.append(outcome)
-        if turns is not None and turns.is_over:
+        if turns is not None and not len(outcomes) % LIGHT and turns.is_over:
             await turns.pause()
     if warn is not None and advised:
         with delivering(deliveries[:1]):  # the log's lines have its id

@@ -11,10 +11,11 @@ from msgspec import structs
 from returns.result import Failure, Result
 
 from sonda.pipeline.interruption import InterruptedGroup, outcomes_of_group
-from sonda.pipeline.model import Preview, Receipt, ValidatedEvent, WirePreview
+from sonda.pipeline.model import Receipt, ValidatedEvent
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.text.hidden import HIDDEN
 from sonda.pipeline.text.redact import replace_secrets
+from sonda.pipeline.wire_preview import Preview, WirePreview
 
 S = TypeVar("S", Receipt, Preview)
 T = TypeVar("T")

@@ -5,6 +5,7 @@ What is made anew for each event is a `Struct`: made in a tenth of the time of a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,11 +13,12 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from sonda.pipeline.aggregates import Histogram, Summary
-from sonda.pipeline.text.cards import Shown, Tone, card, html_of_preview, lines_of_preview
+from sonda.pipeline.text.cards import Shown, Tone, card
 from sonda.pipeline.values.timestamps import rfc3339
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 Signal: TypeAlias = Literal["logs", "metrics"]
+
+_WRITER: Final = msgspec.json.Encoder()
 
 UNTIMED: Final = -1
 """The `time_ns` of an event whose time is not known yet: Sonda sends no instant before 1970."""
@@ -257,64 +261,6 @@ Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-class WirePreview(Struct, frozen=True):
-    """How an event would leave: its *body* is sent byte by byte, and credentials are masked.
-
-    *framing* says what the event is among others. *facts* are what else the destination is told, or
-    what tells where it goes: a request line, a topic, a path.
-    """
-
-    target: str
-    framing: str
-    body: bytes
-    facts: Mapping[str, str | int] = {}
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Preview(Shown):
-    """What would be sent; *decoded* is what the event's bytes mean where they are no text."""
-
-    signal_type: Signal
-    encoder: str
-    sink: str
-    time_ns: int
-    departure: WirePreview
-    decoded: Mapping[str, Any] | None = None
-    warnings: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, Any]:
-        """Write it as JSON has it: the bytes as text, or as hex beside what they mean."""
-        departure = self.departure
-        body: dict[str, Any] = (
-            {"text": departure.body.decode()}
-            if self.decoded is None
-            else {"hex": departure.body.hex(), "decoded": self.decoded}
-        )
-        return {
-            "encoder": self.encoder,
-            "sink": self.sink,
-            "target": departure.target,
-            "timestamp": rfc3339(self.time_ns),
-            **departure.facts,
-            **({"headers": departure.headers} if departure.headers else {}),
-            "framing": departure.framing,
-            "bytes": len(departure.body),
-            **body,
-        }
-
-    def answer(self) -> dict[str, Any]:
-        """Write the answer of a dry run."""
-        document = {"sent": False, "signal_type": self.signal_type, "preview": self.document()}
-        return {**document, "warnings": self.warnings} if self.warnings else document
-
-    def __str__(self) -> str:
-        return "\n".join(lines_of_preview(self.document(), self.warnings))
-
-    def _repr_html_(self) -> str:
-        return html_of_preview(self.document(), self.warnings)
-
-
 @dataclass(frozen=True, slots=True)
 class Receipt(Shown):
     """Proof of delivery. *latency_us* runs from the start of encoding to the acknowledgement."""
@@ -333,6 +279,45 @@ class Receipt(Shown):
     """The time from the acknowledgement until the event was seen."""
     offset: int | None = field(default=None, repr=False, compare=False)
     """At which byte of its file the event begins."""
+
+    def answer(self, *, with_receipt: bool = False) -> bytes:
+        """Return the server's answer, a line of JSON; *with_receipt* it has all facts (section 1.6)."""
+        latency_ms = self.latency_us // 1000
+        if self.verified is None and not with_receipt and not self.warnings:
+            known = (self.signal_type.encode(), latency_ms)
+            return b'{"sent":true,"signal_type":"%b","latency_ms":%d}\n' % known
+        document: dict[str, object] = {
+            "sent": True,
+            "signal_type": self.signal_type,
+            "latency_ms": latency_ms,
+        }
+        if self.verified is not None:
+            document["verified"] = self.verified
+        if self.visible_us is not None:
+            document["visible_ms"] = self.visible_us // 1000
+        if with_receipt:
+            document["receipt"] = self._facts()
+        if self.warnings:
+            document["warnings"] = self.warnings
+        try:
+            return _WRITER.encode(document) + b"\n"
+        except UnicodeEncodeError:  # a lone surrogate
+            text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+            return text.encode(errors="backslashreplace") + b"\n"
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "confirmed": self.confirmed.replace(" ", "_"),
+            "timestamp": rfc3339(self.time_ns),
+            "tries": self.tries,
+            "latency_us": self.latency_us,
+        }
+        if self.status is not None:
+            facts["status"] = self.status
+        if (place := self.place) is not None:
+            offset = {} if place.offset is None else {"offset": place.offset}
+            facts["place"] = {"topic": place.topic, "partition": place.partition, **offset}
+        return facts
 
     def __str__(self) -> str:
         tries = "1 try" if self.tries == 1 else f"{self.tries} tries"

@@ -14,7 +14,7 @@ from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.turns import Turns
+from sonda.pipeline.turns import LIGHT, Turns
 from sonda.pipeline.unanswered import cut_off
 
 _BEGUN_PER_TURN: Final = 8
@@ -57,7 +57,7 @@ class Receivers:
                 if len(of_destination) <= most:
                     self._due.append(of_destination)
             places.append(place)
-            if turns.is_over:
+            if not place % LIGHT and turns.is_over:
                 await turns.pause()
 
     async def send(self) -> None:

@@ -10,6 +10,8 @@ from time import perf_counter
 from typing import Any, Final
 
 TURN_S: Final = 0.003
+LIGHT: Final = 32
+"""Steps of some microseconds each, after so many of which it is soon enough to look at the clock."""
 _RELEASED_AT_ONCE: Final = 100
 _NEVER: Final = 1 << 30  # collections of young objects before older ones are looked at, too
 

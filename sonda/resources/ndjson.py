@@ -24,7 +24,7 @@ from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
-from sonda.pipeline.turns import YOUNG_COLLECTIONS, Turns
+from sonda.pipeline.turns import LIGHT, YOUNG_COLLECTIONS, Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import RequestRejected
 from sonda.resources.pipeline import PipelineProtocol, prepare
@@ -74,7 +74,7 @@ async def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJ
             if len(lines) == limits.events:
                 return TooManyEvents(limits.events)
             lines.append(NdjsonLine(*found, len(lines)))
-        if turns.is_over:
+        if (found is None or not len(lines) % LIGHT) and turns.is_over:
             await turns.pause()
     return lines or NotJson("it holds no event (the body is empty)")
 
@@ -118,7 +118,7 @@ async def join_answers(answers: list[LineAnswer]) -> Answer:
         if len(lines) == _BLOCK_LINES:  # all at once would take its time
             blocks.append(b"".join(lines))
             lines.clear()
-        if turns.is_over:
+        if not len(lines) % LIGHT and turns.is_over:
             await turns.pause()
     await turns.release(answers)
     status = 200 if statuses == {200} else _MULTI_STATUS
@@ -234,16 +234,23 @@ class NdjsonBatch:
             if outcomes is None:
                 raise
             sent = list(outcomes)
-        answers = []
+        answers: list[LineAnswer] = []
         verdicts = iter(sent)
+        yes = _Deliveries(self._form)
         turns = Turns(survives_cancellation=True)
         for line, delivery in zip(lines, work.deliveries, strict=True):
             settled = work.settled.get(line.number)
             outcome = next(verdicts) if settled is None else settled
-            answer = self._answer(line.number, outcome, delivery)
-            is_replayed = line.number in work.replayed
-            answers.append(answer._replace(is_replayed=True) if is_replayed else answer)
-            if turns.is_over:
+            if isinstance(outcome, Success):
+                answer = yes.answer(outcome.unwrap())
+                answers.append(LineAnswer(line.number, answer, resend_safe=False))
+                is_light = len(answers) % LIGHT != 0
+            else:
+                is_replayed = line.number in work.replayed
+                problem = outcome.failure()
+                answers.append(self._failed(line.number, problem, delivery, is_replayed))
+                is_light = False
+            if not is_light and turns.is_over:
                 await turns.pause()
         await turns.release(sent, work.prepared, work.sendable, work.deliveries)
         return answers
@@ -263,6 +270,7 @@ class NdjsonBatch:
                 continue
             time_ns = now_ns() if received_ns is None else received_ns + line.place
             prepared = alike.prepare(line.raw, delivery, time_ns)
+            is_light = prepared is not None and len(work.deliveries) % LIGHT != 0
             if prepared is None:
                 prepared = await prepare(
                     self._pipeline, line.raw, delivery, received_ns=time_ns, caller=self._caller
@@ -274,15 +282,30 @@ class NdjsonBatch:
             else:
                 work.prepared.append(prepared)
                 work.sendable.append(delivery)
-            if turns.is_over:
+            if not is_light and turns.is_over:
                 await turns.pause()
         return work
 
-    def _answer(
-        self, number: int, outcome: Result[Receipt, Problem | Rejection], delivery: Delivery
+    def _failed(
+        self, number: int, problem: Problem | Rejection, delivery: Delivery, is_replayed: bool
     ) -> LineAnswer:
-        if isinstance(outcome, Success):
-            return LineAnswer(number, delivered(outcome.unwrap(), self._form), resend_safe=False)
-        problem = outcome.failure()
         answer = failed(problem, self._form, delivery)
-        return LineAnswer(number, answer, resend_is_safe(problem, delivery))
+        return LineAnswer(number, answer, resend_is_safe(problem, delivery), is_replayed)
+
+
+class _Deliveries:
+    """The answers 200 of a batch: lines that were acknowledged together have the same one."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._known: dict[tuple[str, int, tuple[str, ...]], Answer] = {}
+
+    def answer(self, receipt: Receipt) -> Answer:
+        """Return the answer to an event, as `delivered` does."""
+        if self._form.receipt or receipt.verified is not None:
+            return delivered(receipt, self._form)
+        key = receipt.signal_type, receipt.latency_us // 1000, receipt.warnings
+        answer = self._known.get(key)
+        if answer is None:
+            answer = self._known[key] = delivered(receipt, self._form)
+        return answer

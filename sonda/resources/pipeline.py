@@ -12,9 +12,10 @@ from returns.result import Result
 from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import PreparingPipeline, prepare_in_turns
-from sonda.pipeline.model import EncodedEvent, Preview, Receipt
+from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import ShuttingDown
 from sonda.resources.errors import RequestRejected
 

@@ -12,10 +12,9 @@ from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_
 from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
-from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
-from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
     Bug,
     Conflict,
@@ -23,9 +22,18 @@ from sonda.rejections import (
     KeyMismatch,
     KeyUnstorable,
     Rejection,
-    TooManyEvents,
+    ShuttingDown,
 )
-from sonda.resources.idempotency import EarlierRequest, OtherRequest, UnderWay, Unstorable, Worked
+from sonda.resources.errors import RequestRejected
+from sonda.resources.idempotency import (
+    EarlierRequest,
+    Idempotent,
+    KeyStore,
+    OtherRequest,
+    UnderWay,
+    Unstorable,
+    Worked,
+)
 from sonda.resources.ndjson import (
     LineAnswer,
     LineLimits,
@@ -84,19 +92,8 @@ class OneEvent(NamedTuple):
         return failed(outcome.failure(), asked.form, self.delivery)
 
     async def deliver(self) -> Answer:
-        """Deliver the event; a shutdown meanwhile is answered, too."""
-        asked = self.asked
-        if len(asked.raw) >= LONG_BYTES:
-            return (await self.work(self.received_ns(), None)).answer
-        try:
-            outcome = await self.pipeline.deliver(
-                asked.raw, self.delivery, until_s=asked.until_s, caller=asked.caller
-            )
-        except asyncio.CancelledError:  # the server's grace period is over
-            return self._cut_off()
-        if isinstance(outcome, Success):
-            return delivered(outcome.unwrap(), asked.form)
-        return self._failed(outcome.failure())
+        """Deliver the event."""
+        return (await self.work(self.received_ns(), None)).answer
 
     async def check(self) -> Answer | None:
         """Return the answer to an event that will not be sent, whatever its key; else `None`."""
@@ -117,7 +114,7 @@ class OneEvent(NamedTuple):
         except asyncio.CancelledError as exc:
             outcomes = outcomes_of_group(exc)
             if outcomes is None:
-                return Worked(self._cut_off(), (False,))
+                return Worked(cut_off(asked.form, delivery), (False,))
             (outcome,) = outcomes
         safe = not isinstance(outcome, Success) and resend_is_safe(outcome.failure(), delivery)
         return Worked(self._answer(outcome), (safe,))
@@ -134,21 +131,31 @@ class OneEvent(NamedTuple):
             self.pipeline, asked.raw, self.delivery, received_ns=time_ns, caller=asked.caller
         )
 
-    def _cut_off(self) -> Answer:
-        outcome = self.delivery.outcome
-        problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
-        return self._failed(problem)
-
     def _answer(self, outcome: Result[Receipt, Problem]) -> Answer:
+        form = self.asked.form
         if isinstance(outcome, Success):
-            return delivered(outcome.unwrap(), self.asked.form)
-        return self._failed(outcome.failure())
+            return delivered(outcome.unwrap(), form)
+        return not_delivered(outcome.failure(), form, self.delivery)
 
-    def _failed(self, problem: Problem | Rejection) -> Answer:
-        """Return the answer; a destination's failure is the operator's business, too."""
-        if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
-            _LOG.warning("%s", problem, extra={"request_id": self.delivery.id})
-        return failed(problem, self.asked.form, self.delivery)
+
+def one_event(pipeline: PipelineProtocol, asked: Asked) -> OneEvent:
+    """Return the work of a body with one event."""
+    delivery = Delivery(asked.request_id, origin="request", key_name=asked.caller.name)
+    return OneEvent(pipeline, asked, delivery)
+
+
+def cut_off(form: Form, delivery: Delivery) -> Answer:
+    """Return the answer to an event whose request the end of the server has cancelled."""
+    outcome = delivery.outcome
+    problem = outcome.failure() if isinstance(outcome, Failure) else CutOff()
+    return not_delivered(problem, form, delivery)
+
+
+def not_delivered(problem: Problem | Rejection, form: Form, delivery: Delivery) -> Answer:
+    """Return the answer to a problem; a destination's failure is the operator's business, too."""
+    if isinstance(problem, Unreachable | Refused | OutcomeUnknown):
+        _LOG.warning("%s", problem, extra={"request_id": delivery.id})
+    return failed(problem, form, delivery)
 
 
 class ManyEvents:
@@ -201,13 +208,14 @@ def _unsettled(lines: list[LineAnswer]) -> set[int]:
     return {line.number for line in lines if line.answer.status != 200 and line.resend_safe}  # noqa: PLR2004  # a status of HTTP
 
 
-async def many_events(
-    pipeline: PipelineProtocol, asked: Asked, limits: LineLimits
-) -> ManyEvents | NotJson | TooManyEvents:
-    """Return the work of a body of lines, or what is wrong with the whole body."""
-    lines = await split_lines(asked.raw, limits)
+async def many_events(pipeline: PipelineProtocol, asked: Asked, limits: LineLimits) -> ManyEvents:
+    """Return the work of a body of lines; raise `Rejected` for what is wrong with the whole body."""
+    try:
+        lines = await split_lines(asked.raw, limits)
+    except asyncio.CancelledError:
+        raise RequestRejected(ShuttingDown()) from None
     if not isinstance(lines, list):
-        return lines
+        raise RequestRejected(lines)
     batch = NdjsonBatch(
         pipeline,
         lines,
@@ -218,3 +226,17 @@ async def many_events(
         request_id=asked.request_id,
     )
     return ManyEvents(batch, asked.form)
+
+
+async def work_once(
+    work: OneEvent | ManyEvents, asked: Asked, keys: KeyStore | None, key: str, named: bytes
+) -> Answer:
+    """Return the answer to a request with an `Idempotency-Key`, whose fingerprint is *named*."""
+    if (refused := await work.check()) is not None:
+        return refused
+    if keys is None:
+        raise RequestRejected(KeyUnstorable("there is no folder that can be written to"))
+    once = Idempotent(keys, asked.caller.name, key, named)
+    return await once.answer(
+        work.received_ns(), work.work, lambda why: refuse(why, asked.form), work.crashed
+    )

@@ -96,7 +96,9 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request = _Request(self, scope, receive, send)
-        if (rejection := self._rejection(scope)) is not None:
+        is_full = self._requests >= self._max_requests
+        may_be_refused = is_full or self._host_check is not None
+        if may_be_refused and (rejection := self._rejection(scope)) is not None:
             await _refuse(scope, request.send, rejection)
         elif scope["path"] in PROBES:
             await self._app(scope, receive, request.send)

@@ -19,7 +19,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import Validated
-from sonda.pipeline.model import Confirmed, EncodedEvent, Preview, Receipt, WirePreview
+from sonda.pipeline.model import Confirmed, EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import ANYBODY, Caller
 from sonda.pipeline.problems import (
     DestinationBusy,
@@ -34,6 +34,7 @@ from sonda.pipeline.problems import (
     ValidationIssue,
     missing_extra,
 )
+from sonda.pipeline.wire_preview import Preview, WirePreview
 from sonda.server.app import ServerApp, assemble
 from sonda.server.settings import Settings
 from sonda.statuses import http_status

@@ -21,7 +21,7 @@ from returns.result import Failure, Success
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
 from sonda.pipeline.net import pool as streams
-from sonda.pipeline.net.connection import Connection
+from sonda.pipeline.net.sockets import Socket
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS
 from tests.support.destinations import (
@@ -872,7 +872,7 @@ def test_a_close_that_only_the_write_finds(loop: NewLoop, monkeypatch: pytest.Mo
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(Connection, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(Socket, "has_input", lambda _: False)
     with faulty(answering(NO_CONTENT, then=Peer.reset), serving(NO_CONTENT)) as server:
         assert run(two, loop=loop) == [accepted(), accepted()]
 
@@ -886,7 +886,7 @@ def test_a_close_that_nobody_could_see(loop: NewLoop, monkeypatch: pytest.Monkey
         await asyncio.to_thread(server.ended.wait_for)
         return [first, await outcome(pipeline, log_event(to(server.url)))]
 
-    monkeypatch.setattr(Connection, "alive", lambda *_, **__: True)
+    monkeypatch.setattr(Socket, "has_input", lambda _: False)
     with faulty(answering(NO_CONTENT, then=Peer.close), serving(NO_CONTENT)) as server:
         first, second = run(two, loop=loop)
         assert first == accepted()

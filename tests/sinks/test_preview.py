@@ -17,11 +17,11 @@ from returns.result import Failure, Success
 
 import sonda
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.model import Preview
 from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.policy.destinations import Policy, parse_rule
 from sonda.pipeline.problems import Forbidden, Invalid, Unreachable, ValidationIssue
 from sonda.pipeline.sinks import file
+from sonda.pipeline.wire_preview import Preview
 from tests.support.bodies import LOG, changed, raw
 from tests.support.destinations import (
     PATIENCE_S,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sonda.pipeline.net.sockets import Listener, Meanwhile, Socket
+from sonda.pipeline.net.unix import HANG_UP, POLLIN, POLLOUT
 
 
 class MockSocket(Socket):
@@ -60,9 +61,10 @@ class MockSocket(Socket):
         """Return whether there is a piece."""
         return bool(self.incoming)
 
-    def peer_closed(self) -> bool:
-        """Return whether the peer is gone."""
-        return self.peer_is_gone
+    def _flags(self) -> int:
+        """Return what `poll` would."""
+        here = POLLIN if self.incoming else 0
+        return POLLOUT | here | (HANG_UP if self.peer_is_gone else 0)
 
     def is_stalled(self) -> bool:
         """Return whether what was sent does not get through."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sonda
-from sonda.pipeline.model import Preview, WirePreview
+from sonda.pipeline.wire_preview import Preview, WirePreview
 from tests.support.destinations import TIMESTAMP, HttpDestination, Posted, deliver, log_event
 
 

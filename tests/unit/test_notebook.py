@@ -15,7 +15,7 @@ import pytest
 from returns.result import Failure, Result, Success
 
 import sonda
-from sonda.pipeline.model import Confirmed, Preview, Receipt, RecordMetadata, WirePreview
+from sonda.pipeline.model import Confirmed, Receipt, RecordMetadata
 from sonda.pipeline.problems import (
     DestinationBusy,
     Forbidden,
@@ -29,6 +29,7 @@ from sonda.pipeline.problems import (
     ValidationIssue,
     missing_extra,
 )
+from sonda.pipeline.wire_preview import Preview, WirePreview
 from tests.support.destinations import TIME_NS, TIMESTAMP, http_destination
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "notebooks.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -87,7 +87,7 @@ class Network:
         self.confinement = confinement
         self.destinations = Destinations(confinement.policy if confinement else None, observer)
         self.streams = ConnectionPool(self.destinations)
-        self._kept: dict[Hashable, Any] = {}  # the most recently used last
+        self.kept: dict[Hashable, Any] = {}  # what sinks have opened, by their options' value
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,31 +95,18 @@ class Network:
     def opened(self, sink: PluginRef) -> Any:
         """Return what a sink has opened with its options, opened now if there is nothing yet.
 
-        A sink that opens nothing is handed its options as they are.
+        A sink that opens nothing has its options as they are. Of more than `KEPT_DESTINATIONS`
+        those that were opened first are dropped, unless they are busy: dropping one that has events
+        under way would give the next event another one beside it.
         """
-        if sink.plugin.open is None:
-            return sink.options
-        found = self._kept.pop(sink.key, None)
+        found = self.kept.get(sink.key)
         if found is None:
-            return self.get_or_create(sink.key, partial(sink.plugin.open, sink.options, self))
-        self._kept[sink.key] = found
-        return found
-
-    def get_or_create(self, key: Hashable, make: Callable[[], D]) -> D:
-        """Return what was made for *key*, made now if there is nothing yet.
-
-        Of more than `KEPT_DESTINATIONS` those that were not used for the longest time are dropped,
-        unless they are busy: dropping one that has events under way would give the next event
-        another one beside it.
-        """
-        found = self._kept.pop(key, None)
-        if found is None:
-            found = make()
-            if len(self._kept) >= KEPT_DESTINATIONS:
+            opens = sink.plugin.open
+            found = sink.options if opens is None else opens(sink.options, self)
+            if len(self.kept) >= KEPT_DESTINATIONS:
                 self._drop_some()
-        self._kept[key] = found
-        made: D = found
-        return made
+            self.kept[sink.key] = found
+        return found
 
     def common(self, key: Hashable, make: Callable[[], D]) -> D:
         """Return what those who hold it have in common, made now if nobody holds it.
@@ -134,12 +121,12 @@ class Network:
 
     def _drop_some(self) -> None:
         """Drop the oldest that are not busy until there is room; look at a few, and take turns."""
-        for key in list(islice(self._kept, _LOOKED_AT)):
-            if len(self._kept) < KEPT_DESTINATIONS:
+        for key in list(islice(self.kept, _LOOKED_AT)):
+            if len(self.kept) < KEPT_DESTINATIONS:
                 return
-            kept = self._kept.pop(key)
+            kept = self.kept.pop(key)
             if getattr(kept, "is_busy", False):
-                self._kept[key] = kept
+                self.kept[key] = kept
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do *work* beside the events' own tasks, until the transport is closed."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 from returns.result import Failure
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import Attempt, AttemptFailure, Delivery
+from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown
@@ -52,27 +52,16 @@ class BatchLimits:
     is_answered: bool = True
 
 
-class Group:
-    """Entries that wait together: one future, done when each has its outcome, and one deadline."""
+class Group(Struct, eq=False, weakref=True):
+    """Entries that wait together: one future, *done* when each has its outcome.
 
-    __slots__ = ("_left", "_since_ns", "done", "entries")
+    *left* is how many have none yet, *since_ns* the `perf_counter_ns` at which they were put.
+    """
 
-    def __init__(
-        self, payloads: Sequence[Payload], deadline: Deadline, stream_of: StreamOf | None
-    ) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._left = len(payloads)
-        self._since_ns = perf_counter_ns()
-        self.entries: list[Entry] = []
-        for payload in payloads:
-            stream = stream_of(payload) if stream_of else None
-            self.entries.append(Entry(payload, deadline, stream, self))
-
-    def settled(self) -> None:
-        """Count one more entry that has its outcome."""
-        self._left -= 1
-        if not self._left and not self.done.done():
-            self.done.set_result(None)
+    done: asyncio.Future[None]
+    left: int
+    since_ns: int = field(default_factory=perf_counter_ns)
+    entries: list[Entry] = []
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours where the group is awaited."""
@@ -82,21 +71,6 @@ class Group:
     def outcomes(self) -> list[Outcome]:
         """Return what has become of each entry, in their order; all must have been settled."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
-
-    def finish(self, delivery: Delivery | None) -> None:
-        """Record how long the first event waited, and the sizes of batches that are not counted.
-
-        Then let go of what leads back here: circles that only the collector could free.
-        """
-        first = self.entries[0]
-        if delivery is not None:
-            delivery.waited(self._since_ns, first.batch.began_ns if first.batch else 0)
-        for entry in self.entries:
-            batch = entry.batch
-            if delivery is not None and batch is not None and not batch.is_counted:
-                batch.is_counted = True
-                delivery.pushes.append(len(batch.events))
-            entry.batch = entry.group = None
 
 
 class Entry(Struct, eq=False):
@@ -122,10 +96,13 @@ class Entry(Struct, eq=False):
 
     def set_result(self, outcome: Outcome) -> None:
         """Set what has become of it, unless its deadline was faster."""
-        if self.outcome is None:
-            self.outcome = outcome.alt(self._dated) if isinstance(outcome, Failure) else outcome
-            if self.group is not None:
-                self.group.settled()
+        if self.outcome is not None:
+            return
+        self.outcome = outcome.alt(self._dated) if isinstance(outcome, Failure) else outcome
+        if (group := self.group) is not None:
+            group.left -= 1
+            if not group.left and not group.done.done():
+                group.done.set_result(None)
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours where its outcome is awaited."""
@@ -179,20 +156,19 @@ class AllWithdrawn(Exception):  # noqa: N818  # no error: nobody waits for these
     """There is nothing left to send."""
 
 
-class Batch:
-    """Events that leave in one push."""
+class Batch(Struct, eq=False):
+    """Events that leave in one push, until the last of their deadlines.
 
-    def __init__(self, events: list[Entry]) -> None:
-        self.events = events
-        self.began_ns = perf_counter_ns()
-        self.journey = Attempt()
-        self.is_counted = False  # whether a delivery has recorded its size
-        self.abandon: Callable[[], object] | None = None  # ends a push that no task waits for
-        self.deadline = events[0].deadline
-        for event in events:
-            event.batch = self
-            if event.deadline.at_s > self.deadline.at_s:
-                self.deadline = event.deadline
+    *abandon* ends a push that no task waits for; *is_counted* is whether a delivery has recorded
+    how many events there are.
+    """
+
+    events: list[Entry]
+    deadline: Deadline
+    journey: Attempt = field(default_factory=Attempt)
+    began_ns: int = field(default_factory=perf_counter_ns)
+    abandon: Callable[[], object] | None = None
+    is_counted: bool = False
 
     def freeze(self) -> list[Payload]:
         """Return what travels, right before the first byte leaves; raise `AllWithdrawn`.
@@ -219,6 +195,16 @@ class Batch:
         return self.events[-1].outcome is not None and all(
             event.outcome is not None for event in self.events
         )
+
+    def finish(self, outcome: Outcome) -> bool:
+        """Set one outcome for all events; where a refusal may be about one of several, return true.
+
+        Then they are to go again, in smaller batches.
+        """
+        if isinstance(outcome, Failure) and outcome.failure().per_event and len(self.events) > 1:
+            return True
+        self.set_result(outcome)
+        return False
 
     def set_result(self, outcome: Outcome) -> None:
         """Set one outcome for all events."""

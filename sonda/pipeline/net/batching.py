@@ -113,8 +113,12 @@ class Queue:
 
         Where events have been coming together, that is left to the end of this turn of the loop.
         """
-        group = Group(payloads, deadline, self._limits.stream_of if self._order else None)
-        self._loop = group.done.get_loop()
+        self._loop = asyncio.get_running_loop()
+        group = Group(self._loop.create_future(), len(payloads))
+        stream_of = self._limits.stream_of if self._order else None
+        for payload in payloads:
+            stream = stream_of(payload) if stream_of else None
+            group.entries.append(Entry(payload, deadline, stream, group))
         self._entries.extend(group.entries)
         if self._has_company or self._pushes:
             self.start_if_due()
@@ -170,9 +174,21 @@ class Queue:
             self._pushed(batch, False)  # nothing goes again
 
     def _finish(self, group: Group) -> None:
+        """Record how long the first event waited, and the sizes of batches that are not counted.
+
+        Then let go of what leads from entry to group: circles that only the collector could free.
+        """
         self._waiting.pop(group, None)
-        deliveries = UNDER_WAY.get()
-        group.finish(deliveries[0] if deliveries else None)
+        delivery = next(iter(UNDER_WAY.get()), None)
+        if delivery is not None:
+            first = group.entries[0].batch
+            delivery.waited(group.since_ns, first.began_ns if first else 0)
+        for entry in group.entries:
+            batch = entry.batch
+            if delivery is not None and batch is not None and not batch.is_counted:
+                batch.is_counted = True
+                delivery.pushes.append(len(batch.events))
+            entry.batch = entry.group = None
 
     def _expire_late(self, now_s: float) -> float:
         """Expire the groups whose deadline is over; return when the next one ends."""
@@ -219,9 +235,10 @@ class Queue:
 
     def _go_on(self) -> None:
         """Push as long as there is work that needs no wait; what does gets a task, or is called back."""
-        while batch := self._take():
+        while self._entries and (batch := self._take()):
             self._began_s = self._loop.time()
-            self.start_if_due()  # for what had no room in this batch
+            if self._entries:
+                self.start_if_due()  # for what had no room in this batch
             try:
                 is_over = None if self._begin is None else self._begin(batch, self._pushed)
             except AllWithdrawn:
@@ -233,14 +250,18 @@ class Queue:
                 self._start(self._work(batch))
             if not is_over:
                 return
-            self._conclude(batch, again=False)
+            self._leave(batch.events)
         self._pushes -= 1
 
     def _pushed(self, batch: Batch, ended: bool | Exception) -> None:
         batch.abandon = None  # it leads to the exchange, and that leads here
         if isinstance(ended, Exception):
             batch.fail(ended)
-        self._conclude(batch, again=ended is True)
+        if ended is True:  # again, in smaller batches
+            batch.split()
+            self._entries.extendleft(reversed(batch.events))
+        elif self._order is not None:  # a call less for all others
+            self._leave(batch.events)
         self._go_on()
 
     async def _work(self, batch: Batch) -> None:
@@ -256,13 +277,10 @@ class Queue:
             raise
         self._pushed(batch, ended)
 
-    def _conclude(self, batch: Batch, *, again: bool) -> None:
-        """Let the next event of each stream go, or all of them again, in smaller batches."""
-        if again:
-            batch.split()
-            self._entries.extendleft(reversed(batch.events))
-        elif self._order is not None:
-            for event in batch.events:
+    def _leave(self, events: Sequence[Entry]) -> None:
+        """Let the next event of each stream go."""
+        if self._order is not None:
+            for event in events:
                 self._order.leave(event)
 
     def _take(self) -> Batch | None:
@@ -278,7 +296,7 @@ class Queue:
             if stream_of is not None:
                 event.stream = stream_of(event.payload)
             if event.outcome is not None:
-                self._release(event)
+                self._leave((event,))
             elif self._order is not None and not self._order.admits(event, self.start_if_due):
                 held.append(event)
             elif taken and (
@@ -298,7 +316,12 @@ class Queue:
         if not taken:
             return None
         self._has_company = len(taken) > 1 or not self._limits.is_answered
-        return Batch(taken)
+        batch = Batch(taken, taken[0].deadline)
+        for event in taken:
+            event.batch = batch
+            if event.deadline.at_s > batch.deadline.at_s:
+                batch.deadline = event.deadline
+        return batch
 
     def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
         if size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES):
@@ -307,11 +330,6 @@ class Queue:
             return False
         most = self._limits.streams
         return most is None or event.stream in streams or len(streams) < most
-
-    def _release(self, event: Entry) -> None:
-        """Let the next event of a stream go."""
-        if self._order is not None:
-            self._order.leave(event)
 
 
 async def push_to(

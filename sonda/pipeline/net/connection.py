@@ -69,12 +69,9 @@ class Connection:
                 return self._tls.is_alive(peer_may_talk=peer_may_talk) and not (
                     self.socket.peer_closed() or self.socket.is_stalled()
                 )
-            if peer_may_talk:
-                self.socket.take_input()
-                return not (self.socket.peer_closed() or self.socket.is_stalled())
         except OSError:
             return False
-        return not self.socket.has_input()
+        return self.socket.is_listening() if peer_may_talk else not self.socket.has_input()
 
     def has_early_input(self) -> bool:
         """Return whether a peer that nothing has been said to has spoken already."""

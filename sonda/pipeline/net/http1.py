@@ -7,13 +7,11 @@ at any time. No redirect is followed, no cookie kept and no variable of the envi
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from math import inf
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from msgspec import Struct
@@ -21,13 +19,17 @@ from msgspec import Struct
 from sonda.pipeline.deadline import Deadline, TimeLimit
 from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net.connection import Connection, TlsParameters
-from sonda.pipeline.net.http1_response import ANSWER_BYTES, Answer, BadAnswer
+from sonda.pipeline.net.http1_response import (
+    ANSWER_BYTES,
+    LONGEST_SHARED,
+    Answer,
+    BadAnswer,
+    shared_answer,
+)
 from sonda.pipeline.net.pool import ConnectionKey, ConnectionPool
 from sonda.pipeline.net.proxies import Proxies, Tunnel
 from sonda.pipeline.net.sockets import CHUNK_BYTES
 from sonda.pipeline.values.addresses import address_of, without_zone
-
-_KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ class Exchange(Struct, eq=False):
     request: HttpRequest
     stream: Connection
     streams: ConnectionPool
-    answer: Answer
     ended: Ended | None
     is_long: bool  # more than any peer's system takes that nobody reads from
+    answer: Answer | None = None  # as much of it as is there, once that is not all
     is_over: bool = False
 
     @property
@@ -79,14 +81,18 @@ class Exchange(Struct, eq=False):
     def feed(self, received: bytes) -> None:
         """Parse received bytes, none at the end of the stream."""
         answer = self.answer
-        try:
-            answer.feed(received)
-        except BadAnswer as exc:
-            self.fail(exc)
-            return
+        if answer is None and len(received) <= LONGEST_SHARED:
+            answer = shared_answer(received)
+        if answer is None or not answer.complete:
+            answer = self.answer = self.answer or Answer(self.request.answer_bytes)
+            try:
+                answer.feed(received)
+            except BadAnswer as exc:
+                self.fail(exc)
+                return
         if answer.complete:
             stream = self.stream
-            stream.idle_s = idle_s(answer.headers)
+            stream.idle_s = answer.idle_s
             came_early = self.is_long and stream.socket.has_unacked()
             if came_early or not (answer.may_go_on and stream.idle_s):
                 stream.close()
@@ -192,8 +198,7 @@ class HttpTransport:
         if sent_bytes < len(message):
             rest = partial(_exchange, request, rest=message[sent_bytes:])
             return self._start(self._go_on(request, stream, rest, ended)).cancel
-        answer, is_long = Answer(request.answer_bytes), sent_bytes > CHUNK_BYTES
-        exchange = Exchange(request, stream, streams, answer, ended, is_long)
+        exchange = Exchange(request, stream, streams, ended, sent_bytes > CHUNK_BYTES)
         timeouts = streams.timeouts
         timeouts.limits[exchange] = None
         if request.deadline.at_s < timeouts.expiry.at_s:
@@ -262,7 +267,7 @@ async def _exchange(
         if answering is not None and not answering.done():
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-    stream.idle_s = idle_s(answer.headers)
+    stream.idle_s = answer.idle_s
     if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
         stream.close()
     return answer
@@ -308,19 +313,6 @@ def head(
     lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target), *ours]
     lines += [b"%b: %b" % pair for pair in headers.raw]
     return b"\r\n".join([*lines, b""])
-
-
-def idle_s(headers: Sequence[tuple[bytes, bytes]]) -> float:
-    """Return how long a connection may be kept; 0 if not at all.
-
-    A server that says `Keep-Alive: timeout=5` closes it after 5 s: it is given up a second before.
-    """
-    said = b""
-    for name, value in headers:
-        if name.lower() == b"keep-alive":
-            said += value + b","
-    found = _KEEP_ALIVE.search(said)
-    return inf if found is None else max(0.0, int(found[1]) - 1.0)
 
 
 def _stop_unless_yes(

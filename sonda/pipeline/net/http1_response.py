@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 from msgspec import Struct, field
@@ -29,6 +31,9 @@ _LENGTH: Final = re.compile(rb"[0-9]+")
 _CHUNK_SIZE: Final = re.compile(rb"[ \t]*0*([0-9A-Fa-f]{1,15})([ \t]*)(;.*)?", re.DOTALL)
 _ENDLESS: Final = 1 << 60  # what stands for a greater length: nobody reads that far
 _MOST_DIGITS: Final = 18  # of a length below it
+_KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout[ \t]*=[ \t]*\"?([0-9]{1,9})")
+LONGEST_SHARED: Final = 1024
+"""How many bytes an answer may have that is kept, for others that get the same bytes."""
 
 
 class BadAnswer(ConnectionError):  # noqa: N818  # it is the answer that is bad
@@ -51,6 +56,11 @@ class Answer(Struct, eq=False):
     complete: bool = False
     whole: bool = False
     may_go_on: bool = False
+    idle_s: float = inf
+    """How long the connection may be kept; 0 if not at all.
+
+    A server that says `Keep-Alive: timeout=5` closes it after 5 s: it is given up a second before.
+    """
     _buffer: bytearray = field(default_factory=bytearray)
     _scanned: int = 0  # of the buffer, for the end of a line or of the head
     _left: int = 0  # of a body, or of a chunk
@@ -182,16 +192,19 @@ class Answer(Struct, eq=False):
         connection: list[bytes] = []
         codings: list[bytes] = []
         lengths: list[bytes] = []
+        keep_alive: list[bytes] = []
         framing = {
             b"connection": connection,
             b"transfer-encoding": codings,
             b"content-length": lengths,
+            b"keep-alive": keep_alive,
         }
         for name, value in self.headers:
             members = framing.get(name.lower())
             if members is not None:
                 members += [member.strip(b" \t").lower() for member in value.split(b",")]
         self._persists = b"close" not in connection and (is_1_1 or b"keep-alive" in connection)
+        self.idle_s = _idle_s(b",".join(keep_alive)) if keep_alive else inf
         codings = list(filter(None, codings))
         if self.status in _WITHOUT_BODY:
             self._finish(whole=True)
@@ -284,3 +297,22 @@ class Answer(Struct, eq=False):
         if self._left > ANSWER_BYTES:
             raise BadAnswer(f"its trailer is longer than {ANSWER_BYTES} bytes")
         return True
+
+
+def _idle_s(keep_alive: bytes) -> float:
+    found = _KEEP_ALIVE.search(keep_alive)
+    return inf if found is None else max(0.0, int(found[1]) - 1.0)
+
+
+@lru_cache(256)
+def shared_answer(received: bytes) -> Answer | None:
+    """Return the flawless answer that these bytes are, and nothing else; `None` is no verdict.
+
+    A destination says yes in the same words again and again. Whoever gets the answer only reads it.
+    """
+    answer = Answer()
+    try:
+        answer.feed(received)
+    except BadAnswer:
+        return None
+    return answer if answer.complete and answer.may_go_on else None

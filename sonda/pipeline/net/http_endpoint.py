@@ -9,13 +9,14 @@ from functools import partial
 from http import HTTPStatus
 
 import httpx
+from msgspec import Struct
 from returns.result import Failure, Result, Success
 
 from sonda.about import version
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Pushed, Queue
@@ -34,6 +35,7 @@ from sonda.pipeline.text.escape import QUOTED_CHARACTERS, shown
 from sonda.pipeline.text.redact import mask
 from sonda.pipeline.unanswered import cut_off, unanswered
 from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
+from sonda.pipeline.wire_preview import WirePreview
 
 
 def is_transient(status: int) -> bool:
@@ -124,6 +126,19 @@ def headers_for(
     return raw(with_defaults(where.headers, ours))
 
 
+class Posting(Struct, frozen=True, eq=False):
+    """What is posted once: its *body* is put together when there is a connection for it.
+
+    *time_ns* is the time of its first event; *count* returns how many it has held, once it has left.
+    """
+
+    body: Callable[[], bytes]
+    attempt: Attempt
+    deadline: Deadline
+    time_ns: int
+    count: Callable[[], int] = lambda: 1
+
+
 class Poster:
     """Posts to an endpoint, always with the same headers."""
 
@@ -134,89 +149,80 @@ class Poster:
         self._address = address_of(where.url)
         self._plain: Resource | None = None  # of `http://`: one for all requests
 
-    async def post(
-        self,
-        body: Callable[[], bytes],
-        attempt: Attempt,
-        deadline: Deadline,
-        *,
-        time_ns: int,
-        count: Callable[[], int] = lambda: 1,
-    ) -> Outcome:
-        """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too.
-
-        *body* is called when there is a connection; *count* returns how many events the request
-        has held, once it has left.
-        """
-        where = self.where
-        answered: asyncio.Future[Outcome] | None = None
-        abandon: Callable[[], object] | None = None
+    async def post(self, posting: Posting) -> Outcome:
+        """Post once; fails with `Forbidden` for the destination, or as the TLS files do, too."""
+        answered: asyncio.Future[Answer | OSError] = asyncio.get_running_loop().create_future()
+        abandon = self.begin(posting, partial(_set_result, answered))
+        if abandon is None:
+            return await self.exchange(posting)
         try:
-            if self._plain is not None:
-                answered = asyncio.get_running_loop().create_future()
-                abandon = self.begin(
-                    body,
-                    attempt,
-                    deadline,
-                    partial(_set_result, answered),
-                    time_ns=time_ns,
-                    count=count,
-                )
-                if abandon is not None:
-                    return await answered
+            return self.outcome(posting, await answered)
+        except asyncio.CancelledError as exc:
+            abandon()
+            self._explain(exc, posting)
+            raise
+
+    async def exchange(self, posting: Posting) -> Outcome:
+        """Post once as `post` does, where `begin` has said that it needs a wait."""
+        attempt, where = posting.attempt, self.where
+        try:
             resource = self._plain or await self._resource()
             if not isinstance(resource, Resource):
                 return Failure(AttemptFailure(resource, reached=False))
-            asked = HttpRequest(resource, body, attempt, deadline, where.is_yes, where.answer_bytes)
-            answer = await self._network.http.exchange(asked)
+            answer = await self._network.http.exchange(
+                HttpRequest(
+                    resource,
+                    posting.body,
+                    attempt,
+                    posting.deadline,
+                    where.is_yes,
+                    where.answer_bytes,
+                )
+            )
         except DestinationNotAllowed as exc:
             return Failure(AttemptFailure(exc.problem, reached=attempt.reached))
         except OSError as exc:
-            return Failure(self._failure(exc, attempt, deadline, time_ns))
+            return self.outcome(posting, exc)
         except asyncio.CancelledError as exc:
-            if abandon is not None:
-                abandon()
-            names = where.names
-            explain(exc, cut_off(names.target, names.connect, left=attempt.left, time_ns=time_ns))
+            self._explain(exc, posting)
             raise
-        return outcome_of(where, answer, time_ns=time_ns, count=count)
+        return self.outcome(posting, answer)
 
     def begin(
-        self,
-        body: Callable[[], bytes],
-        attempt: Attempt,
-        deadline: Deadline,
-        settle: Callable[[Outcome | Exception], None],
-        *,
-        time_ns: int,
-        count: Callable[[], int] = lambda: 1,
+        self, posting: Posting, ended: Callable[[Answer | OSError], None]
     ) -> Callable[[], object] | None:
-        """Post once as `post` does, but without waiting, if a kept connection takes the request.
+        """Post once, without waiting, if a kept connection takes the request.
 
-        *settle* is called later, with a bug of ours or the outcome. Return what to call where nobody
-        waits for it any more; where it is `None` nothing has left.
+        *ended* is called later with what `outcome` takes. Return what to call where nobody waits
+        for it any more; where it is `None` nothing has left.
         """
-        where = self.where
         if self._plain is None:
             return None
-
-        is_plain = where.judge is status_is_enough
-
-        def ended(answer: Answer | OSError) -> None:
-            try:
-                if isinstance(answer, OSError):
-                    failure = self._failure(answer, attempt, deadline, time_ns)
-                    outcome: Outcome | Exception = Failure(failure)
-                elif is_plain and where.is_yes(answer.status):  # as `outcome_of` would say
-                    outcome = Success(Ack(Confirmed.ACCEPTED, status=answer.status))
-                else:
-                    outcome = outcome_of(where, answer, time_ns=time_ns, count=count)
-            except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
-                outcome = exc
-            settle(outcome)
-
-        asked = HttpRequest(self._plain, body, attempt, deadline, where.is_yes, where.answer_bytes)
+        where = self.where
+        asked = HttpRequest(
+            self._plain,
+            posting.body,
+            posting.attempt,
+            posting.deadline,
+            where.is_yes,
+            where.answer_bytes,
+        )
         return self._network.http.begin(asked, ended)
+
+    def outcome(self, posting: Posting, answer: Answer | OSError) -> Outcome:
+        """Return what a request has come to that has an answer, or why there is none."""
+        where = self.where
+        if isinstance(answer, OSError):
+            return Failure(self._failure(answer, posting))
+        if where.judge is status_is_enough and where.is_yes(
+            answer.status
+        ):  # as it nearly always is
+            return Success(Ack(Confirmed.ACCEPTED, status=answer.status))
+        return outcome_of(where, answer, time_ns=posting.time_ns, count=posting.count)
+
+    def _explain(self, exc: asyncio.CancelledError, posting: Posting) -> None:
+        names, left = self.where.names, posting.attempt.left
+        explain(exc, cut_off(names.target, names.connect, left=left, time_ns=posting.time_ns))
 
     async def _resource(self) -> Resource | Problem:
         """Return where to post to, if the operator allows it and the TLS files can be read."""
@@ -234,10 +240,9 @@ class Poster:
         secure = TlsParameters(context.unwrap(), _server_name(where))
         return network.http.resource(where.sink, "POST", where.url, self._headers, secure)
 
-    def _failure(
-        self, exc: OSError, attempt: Attempt, deadline: Deadline, time_ns: int
-    ) -> AttemptFailure:
+    def _failure(self, exc: OSError, posting: Posting) -> AttemptFailure:
         """Return what a try has come to that got no answer: nothing has left, or it is unknown."""
+        attempt, deadline = posting.attempt, posting.deadline
         names, scheme, left = self.where.names, self.where.url.scheme, attempt.left
         unknown = unsent = ""
         if not left:
@@ -252,19 +257,20 @@ class Poster:
             hint = scheme_hint("http", exc, connected=True, heard=heard) if is_first else ""
             unknown = f"({own_words(self.where, words(exc), QUOTED_CHARACTERS)}{hint})"
         problem = unanswered(
-            names.target, names.connect, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent
+            names.target,
+            names.connect,
+            left=left,
+            time_ns=posting.time_ns,
+            unknown=unknown,
+            unsent=unsent,
         )
         retryable = not (left and is_late(exc))
         return AttemptFailure(problem, retryable=retryable, reached=left or attempt.reached)
 
 
-def _set_result(answered: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
-    if answered.done():
-        return
-    if isinstance(outcome, Exception):
-        answered.set_exception(outcome)
-    else:
-        answered.set_result(outcome)
+def _set_result(answered: asyncio.Future[Answer | OSError], what: Answer | OSError) -> None:
+    if not answered.done():
+        answered.set_result(what)
 
 
 def make_queue(
@@ -283,41 +289,32 @@ def make_queue(
     """
     poster = Poster(where, headers, transport)
 
-    async def push(batch: Batch) -> bool:
-        outcome = await poster.post(
+    def posting(batch: Batch) -> Posting:
+        return Posting(
             lambda: compose(batch.freeze()),
             batch.journey,
             batch.deadline,
-            time_ns=batch.events[0].payload.event.time_ns,
-            count=lambda: sum(event.payload.count for event in batch.events),
+            batch.events[0].payload.event.time_ns,
+            lambda: sum(event.payload.count for event in batch.events),
         )
-        return _has_to_split(batch, outcome)
+
+    async def push(batch: Batch) -> bool:
+        return batch.finish(await poster.exchange(posting(batch)))
 
     def begin(batch: Batch, pushed: Pushed) -> bool | None:
-        def conclude(outcome: Outcome | Exception) -> None:
-            pushed(
-                batch, outcome if isinstance(outcome, Exception) else _has_to_split(batch, outcome)
-            )
+        what = posting(batch)
 
-        batch.abandon = poster.begin(
-            lambda: compose(batch.freeze()),
-            batch.journey,
-            batch.deadline,
-            conclude,
-            time_ns=batch.events[0].payload.event.time_ns,
-            count=lambda: sum(event.payload.count for event in batch.events),
-        )
+        def ended(answer: Answer | OSError) -> None:
+            try:
+                again: bool | Exception = batch.finish(poster.outcome(what, answer))
+            except Exception as exc:  # noqa: BLE001  # a bug, raised where the outcome is awaited
+                again = exc
+            pushed(batch, again)
+
+        batch.abandon = poster.begin(what, ended)
         return None if batch.abandon is None else False
 
     return Queue(push, where.names, limits, transport.start, order, retry=retry, begin=begin)
-
-
-def _has_to_split(batch: Batch, outcome: Outcome) -> bool:
-    """Settle the events of a batch, unless what was refused may be one of several."""
-    if isinstance(outcome, Failure) and outcome.failure().per_event and len(batch.events) > 1:
-        return True
-    batch.set_result(outcome)
-    return False
 
 
 def describe(

@@ -15,30 +15,29 @@ class DestinationLimiter:
     """The events under way for each destination: *most* of each of two kinds, or any number.
 
     Single events are refused where there is no place, events of a group wait. They are counted
-    apart: a group of any size, or one that waits, takes no place of a single event's.
+    apart: a group of any size, or one that waits, takes no place of a single event's. *single* has
+    the number of single events by destination, none where there are none.
     """
 
     def __init__(self, most: int | None) -> None:
         self.most = most
-        self._single: Counter[str] = Counter()
+        self.single: dict[str, int] = {}
         self._grouped: Counter[str] = Counter()
         self._waiting: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
 
     def take(self, destination: str, count: int = 1) -> bool:
         """Take places of single events, to `release` afterwards; return whether there were any."""
-        if self.most is not None:
-            if self._single[destination] + count > self.most:
-                return False
-            self._single[destination] += count
+        taken = self.single.get(destination, 0) + count
+        if self.most is not None and taken > self.most:
+            return False
+        self.single[destination] = taken
         return True
 
     def release(self, destination: str, count: int = 1) -> None:
         """Return the places that `take` has taken."""
-        if self.most is None:
-            return
-        self._single[destination] -= count
-        if not self._single[destination]:
-            del self._single[destination]
+        self.single[destination] -= count
+        if not self.single[destination]:
+            del self.single[destination]
 
     @asynccontextmanager
     async def acquire(

@@ -138,6 +138,7 @@ class ConnectionPool:
                         self._put_back(route, destination, stream)
                     return done
         finally:
+            destination.wanted -= 1
             self._forget_unwanted(route, destination)
 
     def borrow(
@@ -147,11 +148,11 @@ class ConnectionPool:
         destination = self._destinations.get(route)
         if destination is None or not destination.idle or destination.places.locked():
             return None
-        destination.wanted += 1
         stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
         if stream is None:
             self._forget_unwanted(route, destination)
             return None
+        destination.wanted += 1
         with suppress(StopIteration):  # there is a place: to take it needs no wait
             destination.places.acquire().send(None)
         attempt.attach(stream.socket, reused=stream.reused)
@@ -167,7 +168,9 @@ class ConnectionPool:
         elif not stream.closed:
             self._put_back(route, destination, stream)
         destination.places.release()
-        self._forget_unwanted(route, destination)
+        destination.wanted -= 1
+        if not destination.idle:
+            self._forget_unwanted(route, destination)
 
     async def use_borrowed(
         self, route: ConnectionKey, stream: Connection, step: Callable[[Connection], Awaitable[T]]
@@ -187,7 +190,6 @@ class ConnectionPool:
             self._hang_ups.note(route)
 
     def _forget_unwanted(self, route: ConnectionKey, destination: _Destination) -> None:
-        destination.wanted -= 1
         if not destination.wanted and not destination.idle:
             self._destinations.pop(route, None)
 
@@ -210,7 +212,12 @@ class ConnectionPool:
         while destination.idle:
             stream, _ = destination.idle.popitem()
             del self._idle[stream]
-            if stream.alive(peer_may_talk=peer_may_talk):
+            sock = stream.plain  # without TLS its own word is enough
+            if sock is None:
+                is_alive = stream.alive(peer_may_talk=peer_may_talk)
+            else:
+                is_alive = sock.is_listening() if peer_may_talk else not sock.has_input()
+            if is_alive:
                 stream.reused = True
                 return stream
             stream.close()
@@ -244,8 +251,7 @@ class ConnectionPool:
         route = self._idle.pop(stream)
         destination = self._destinations[route]
         del destination.idle[stream]
-        if not destination.wanted and not destination.idle:
-            self._destinations.pop(route, None)
+        self._forget_unwanted(route, destination)
         self._close_gently(stream)
 
     def _close_gently(self, stream: Connection) -> None:

@@ -134,10 +134,15 @@ class _Group:
         """
         again: list[int] = []
         pause_s = 0.0
+        before: tuple[Outcome, int] | None = None
+        verdict: Result[Ack, Problem]
         for place, outcome in zip(self.due, outcomes, strict=True):
             delivery = self._deliveries[place]
             if isinstance(outcome, Success):
-                self._verdicts[place] = delivery.acknowledged(outcome.unwrap())
+                if before is None or before[0] is not outcome or before[1] != delivery.tries:
+                    before = outcome, delivery.tries  # those of one push share their verdict
+                    verdict = delivery.acknowledged(outcome.unwrap())
+                self._verdicts[place] = verdict
                 continue
             failure = delivery.failed(outcome.failure())
             wait_s = wait_before_next(delivery, failure, self._retry, self._deadline)

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.net.unix import BROKEN, HANG_UP, POLLIN, POLLOUT, has_unsent, poll
+from sonda.pipeline.net.unix import BROKEN, HANG_UP, POLLIN, POLLOUT, has_unsent, look_at
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
@@ -104,6 +104,7 @@ class Socket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._look: Callable[[], Sequence[tuple[int, int]]] | None = None  # at what has come about
         self._receipts = 0
         self._watching: asyncio.AbstractEventLoop | None = None  # for input
         self._arriving: asyncio.Future[bytes | None] | None = None
@@ -158,7 +159,7 @@ class Socket:
 
     def has_room(self) -> bool:
         """Return whether some bytes can be sent at once, or the connection is broken."""
-        return bool(self._poll(POLLOUT))
+        return bool(self._flags() & (POLLOUT | BROKEN))
 
     async def wait_for_room(self) -> None:
         """Wait until some bytes can be sent at once, or the connection is broken."""
@@ -185,11 +186,30 @@ class Socket:
                 return received
 
     def _on_input(self) -> None:
+        """Receive for the listener until it has heard enough, or nothing follows for now."""
+        if self.listener is None:
+            self._receive_for_reader()
+            return
+        for _ in range(_BREATH):
+            try:
+                received = self._sock.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._unwatch()
+                self.listener.fail(exc)
+                return
+            if not received:
+                self._unwatch()
+            self.listener.feed(received)
+            if self.listener is None:
+                return
+        if self._watching is not None:  # a peer that floods us would keep the loop
+            self._watching.call_soon(self._on_input)
+
+    def _receive_for_reader(self) -> None:
         """Receive for whoever waits, and go on to watch only where nothing follows."""
         # uvloop stops watching a broken connection, and unasked input would keep the loop busy.
-        if self.listener is not None:
-            self._hand_on()
-            return
         arriving, received, is_quiet = self._arriving, None, False
         if arriving is not None and not arriving.done():
             try:
@@ -202,25 +222,6 @@ class Socket:
             arriving.set_result(received)
         if not is_quiet:
             self._unwatch()
-
-    def _hand_on(self) -> None:
-        """Receive for the listener until it has heard enough, or nothing follows for now."""
-        for _ in range(_BREATH):
-            if self.listener is None:
-                return
-            try:
-                received = self._sock.recv(CHUNK_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                self._unwatch()
-                self.listener.fail(exc)
-                return
-            if not received:
-                self._unwatch()
-            self.listener.feed(received)
-        if self._watching is not None:  # a peer that floods us would keep the loop
-            self._watching.call_soon(self._hand_on)
 
     def _unwatch(self) -> None:
         if self._watching is not None and not self._watching.is_closed():
@@ -262,7 +263,18 @@ class Socket:
 
     def peer_closed(self) -> bool:
         """Return whether the peer has closed its side or the connection has broken."""
-        return bool(self._poll() & HANG_UP)
+        return bool(self._flags() & HANG_UP)
+
+    def is_listening(self) -> bool:
+        """Return whether the peer is there; what it has said, which nobody asked for, is dropped."""
+        flags = self._flags()
+        if flags & POLLIN:
+            try:
+                self.take_input()
+            except OSError:
+                return False
+            flags = self._flags()
+        return not (flags & HANG_UP or self.is_stalled())
 
     def is_stalled(self) -> bool:
         """Return whether what was sent earlier does not get through; ask before each reuse.
@@ -270,10 +282,13 @@ class Socket:
         That is so where the kernel sends it again, and has heard nothing for more than a second:
         packets to a peer that is gone vanish without a word.
         """
-        if self._unacked_since_s is None or not self.has_unacked():
+        since_s = self._unacked_since_s
+        if since_s is None or monotonic() - since_s <= _STALLED_S:
+            return False
+        if not self.has_unacked():
             self._unacked_since_s = None
             return False
-        if monotonic() - self._unacked_since_s <= _STALLED_S or not hasattr(socket, "TCP_INFO"):
+        if not hasattr(socket, "TCP_INFO"):
             return False
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         retransmits, silent_ms = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
@@ -286,7 +301,7 @@ class Socket:
     async def wait_until_acked(self) -> None:
         """Wait until the peer's system has all that was sent; raise `OSError` if it wants none."""
         while self.has_unacked():
-            if self._poll() & BROKEN:
+            if self._flags() & BROKEN:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             self.take_input()
             await asyncio.sleep(_SETTLE_POLL_S)
@@ -303,9 +318,14 @@ class Socket:
         except OSError:
             pass
         self._sock.close()
+        self._look = lambda: ((0, HANG_UP),)  # the number may be another file's soon
 
-    def _poll(self, events: int = POLLIN | HANG_UP) -> int:
-        return poll(self._sock, events)
+    def _flags(self) -> int:
+        """Return what has come about, of `POLLIN`, `POLLOUT` and `HANG_UP`."""
+        if self._look is None:
+            self._look = look_at(self._sock)
+        pending = self._look()
+        return pending[0][1] if pending else 0
 
     async def _writable(self, until: asyncio.Future[Any] | None) -> None:
         loop = asyncio.get_running_loop()

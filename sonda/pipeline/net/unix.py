@@ -10,6 +10,8 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -115,6 +117,20 @@ def poll(file: socket.socket | int, events: int, timeout_ms: int = 0) -> int:
         return events & POLLOUT  # Windows cannot ask a pipe: the write waits
     _, room, _ = select.select([], [file], [], timeout_ms / 1000)
     return (_input(file) & events) | (events & POLLOUT if room else 0)
+
+
+def look_at(sock: socket.socket) -> Callable[[], Sequence[tuple[int, int]]]:
+    """Return what tells at any time what has come about at an open socket.
+
+    It returns a pair, whose second is its flags, or nothing. It is called for every event: on Unix
+    no code of ours runs.
+    """
+    events = POLLIN | POLLOUT | HANG_UP
+    if not HAS_POLL:
+        return lambda: ((0, poll(sock, events)),)
+    poller = select.poll()
+    poller.register(sock, events)
+    return partial(poller.poll, 0)
 
 
 def _input(sock: socket.socket) -> int:

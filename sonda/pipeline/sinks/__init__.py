@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from returns.result import Result
 
     from sonda.pipeline.deadline import Deadline
-    from sonda.pipeline.model import Ack, Payload, Pending, WirePreview
+    from sonda.pipeline.model import Ack, Payload, Pending
     from sonda.pipeline.net import Network
     from sonda.pipeline.problems import Problem
     from sonda.pipeline.sinks.file import File as File
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sonda.pipeline.sinks.stdout import Stdout as Stdout
     from sonda.pipeline.sinks.tcp import Tcp as Tcp
     from sonda.pipeline.sinks.udp import Udp as Udp
+    from sonda.pipeline.wire_preview import WirePreview
 
 O = TypeVar("O")
 

@@ -16,7 +16,7 @@ from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt
-from sonda.pipeline.model import Ack, Payload, Pending, Signal, WirePreview
+from sonda.pipeline.model import Ack, Payload, Pending, Signal
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
@@ -31,6 +31,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url
+from sonda.pipeline.wire_preview import WirePreview
 
 _LINE_FORMATS: Final = ("text/", "application/x-ndjson")
 """How the content types of encoders begin whose events are lines."""
@@ -81,7 +82,7 @@ async def push(
     time_ns = payload.event.time_ns
 
     async def attempt() -> Outcome:
-        return await poster.post(body, Attempt(), deadline, time_ns=time_ns)
+        return await poster.post(_post.Posting(body, Attempt(), deadline, time_ns))
 
     return Success(partial(deliver_with_retries, attempt, posters.options.retry, deadline))
 

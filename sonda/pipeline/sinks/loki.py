@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from returns.result import Result
 
-from sonda.pipeline.model import Payload, WirePreview
+from sonda.pipeline.model import Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
@@ -27,6 +27,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url, with_path
+from sonda.pipeline.wire_preview import WirePreview
 
 _PUSH_PATH: Final = "/loki/api/v1/push"
 _YES: Final = frozenset({HTTPStatus.NO_CONTENT.value, HTTPStatus.OK.value})

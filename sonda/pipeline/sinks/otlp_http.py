@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from returns.result import Result
 
-from sonda.pipeline.model import Payload, Signal, WirePreview
+from sonda.pipeline.model import Payload, Signal
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
@@ -28,6 +28,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import parse_http_url, with_path
+from sonda.pipeline.wire_preview import WirePreview
 
 _CONTENT_TYPE: Final = "application/x-protobuf"
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from msgspec.structs import replace
 from returns.result import Result
 
-from sonda.pipeline.model import Log, Payload, WirePreview
+from sonda.pipeline.model import Log, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits, StreamOrder
@@ -30,6 +30,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.text.redact import repr_without_secrets
 from sonda.pipeline.values.addresses import address_of, literal, parse_http_url
+from sonda.pipeline.wire_preview import WirePreview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

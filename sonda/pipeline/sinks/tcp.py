@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, zip_longest
 from math import inf
+from operator import attrgetter
 from typing import Final, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import TimeLimit
 from sonda.pipeline.delivery import AttemptFailure
-from sonda.pipeline.model import Ack, Confirmed, Payload, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames
 from sonda.pipeline.net.batching import Pushed, Queue, push_to, send_many_to
@@ -32,6 +34,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
 from sonda.pipeline.values.addresses import Address, parse_address, without_zone
+from sonda.pipeline.wire_preview import WirePreview
 
 FRAMES_PER_WRITE: Final = 1000
 _HANDED_OFF: Final = Ack(Confirmed.HANDED_OFF)
@@ -168,21 +171,24 @@ def _server_name(tls: Tls, address: Address) -> str:
     return without_zone(tls.server_name or address.host).rstrip(".")
 
 
-class _Writing:
+_BODY: Final = attrgetter("body")  # of a payload
+
+
+class _Writing(Struct):
     """The write of a batch, and at how many bytes each of its frames ends."""
 
-    def __init__(self, batch: Batch, options: Tcp) -> None:
-        self._batch = batch
-        self._framing = options.framing
-        self._secure = options.tls is not None
-        self._ends: list[int] = []
-        self._seeing_off = False
+    _batch: Batch
+    _options: Tcp
+    _ends: list[int] = []
+    _seeing_off: bool = False
 
     async def run(self, stream: Connection) -> None:
         """Write all frames; raises `OSError`."""
         await stream.wait_for_room()
         frames = self.frames()
-        if self._secure:  # encrypted, a frame is longer, and only afterwards it is known how much
+        if (
+            self._options.tls is not None
+        ):  # encrypted, a frame is longer, and only afterwards it is known how much
             self._ends = []
             for frame in frames:
                 await stream.send(frame)
@@ -193,11 +199,10 @@ class _Writing:
 
     def frames(self) -> list[bytes]:
         """Return the frames of all events that leave."""
-        has_length = self._framing == "octet_counting"
-        frames = [
-            _with_length(payload.body) if has_length else payload.body
-            for payload in self._batch.freeze()
-        ]
+        has_length = self._options.framing == "octet_counting"
+        frames = list(map(_BODY, self._batch.freeze()))
+        if has_length:
+            frames = list(map(_with_length, frames))
         self._ends = list(accumulate(map(len, frames)))
         return frames
 

@@ -17,7 +17,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline, TimeLimit
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.sockets import reason, words
@@ -25,6 +25,7 @@ from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
+from sonda.pipeline.wire_preview import WirePreview
 
 LARGEST_DATAGRAM_BYTES: Final = 65507  # what IPv4's length field leaves
 

@@ -28,6 +28,9 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     infinity, no number beyond a double, no name twice in an object, no lone surrogate.
     Spec: https://www.rfc-editor.org/rfc/rfc8259
     """
+    if len(raw) < _MANY_CONTAINERS:
+        plain = _decode_plain(raw)
+        return _decode_strictly(raw) if plain is None else Success(plain)
     with collector_paused(raw):
         plain = _decode_plain(raw)
         return _decode_strictly(raw) if plain is None else Success(plain)
@@ -98,16 +101,11 @@ _WRITER: Final = msgspec.json.Encoder()
 # Shorter numbers are surely doubles: 199 digits with an exponent of two stay below 10**299.
 _DIGITS: Final = 200
 _ONE_DIGIT: Final = bytes.maketrans(b"123456789", b"0" * 9)
-_LONG_NUMBER: Final = b"0" * _DIGITS
+_LONG_NUMBER: Final = b"0" * _DIGITS  # so many in a row; linear, which a regular expression is not
 _LONG_BODY: Final = 10_000
 _FAR_EXPONENT: Final = re.compile(rb"[eE][+-]?[0-9]{3}")
 _NEEDLESS_ESCAPE: Final = re.compile(rb"\\(?:u(?!00[01])|/)")  # no writer of ours makes one
 _LARGE_EXPONENT: Final = re.compile(rb"[0-9.][eE]\+?[0-9]{3}")
-
-
-def _has_long_number(raw: bytes) -> bool:
-    """Return whether so many digits stand in a row; linear, which a regular expression is not."""
-    return _LONG_NUMBER in raw.translate(_ONE_DIGIT)
 
 
 def _decode_plain(raw: bytes) -> dict[str, Any] | None:
@@ -124,8 +122,8 @@ def _decode_plain(raw: bytes) -> dict[str, Any] | None:
         same = compact == raw or compact == msgspec.json.format(raw, indent=-1)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    plain = same and isinstance(document, dict) and not _has_long_number(compact)
-    return document if plain else None
+    has_long_number = _LONG_NUMBER in compact.translate(_ONE_DIGIT)
+    return document if same and isinstance(document, dict) and not has_long_number else None
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -166,6 +164,6 @@ _PLAIN_NUMBERS: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_consta
 
 def _decoder(raw: bytes) -> json.JSONDecoder:
     """Return the decoder that *raw* needs: to look at each number in Python takes four times as long."""
-    if b"-0" in raw or _LARGE_EXPONENT.search(raw) or _has_long_number(raw):
+    if b"-0" in raw or _LARGE_EXPONENT.search(raw) or _LONG_NUMBER in raw.translate(_ONE_DIGIT):
         return _CAREFUL
     return _PLAIN_NUMBERS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from returns.result import Result
 
-from sonda.pipeline.model import EncodedEvent, Preview, WirePreview
+from sonda.pipeline.model import EncodedEvent
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
+from sonda.pipeline.wire_preview import Preview, WirePreview
 
 
 def preview(encoded: EncodedEvent, *, transport: Network) -> Result[Preview, Problem]:

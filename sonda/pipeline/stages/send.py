@@ -23,10 +23,16 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
     sink = encoded.validated.sink
-    deadline = Deadline.within(sink.timeout_s, until_s)
+    now_s, span_s = asyncio.get_running_loop().time(), sink.timeout_s
+    if until_s is not None:
+        span_s = max(0.0, min(span_s, until_s - now_s))
+    deadline = Deadline(now_s + span_s, span_s)
+    opened = transport.kept.get(sink.key)
+    if opened is None:
+        opened = transport.opened(sink)
     try:
         pending: Result[Pending, Problem] = await sink.plugin.push(
-            encoded.payload, transport.opened(sink), transport, deadline
+            encoded.payload, opened, transport, deadline
         )
     except asyncio.CancelledError as exc:  # before the sink has begun to send
         explain(exc, cut_off(sink.target, f"send to {sink.target}", left=False, time_ns=0))

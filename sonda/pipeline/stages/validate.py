@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from math import inf
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -42,7 +41,7 @@ from sonda.pipeline.schemas.issues import (
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST, SYNONYMS, Kind, fast_validator
 from sonda.pipeline.targets import destination_of, receiver_of, target_of
 from sonda.pipeline.text.escape import quote, variant
-from sonda.pipeline.values.durations import seconds
+from sonda.pipeline.values.durations import LONGEST_S, seconds
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED, memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
@@ -242,7 +241,7 @@ def _read(identity: str, kind: Kind) -> PluginRef:
         destination=destination_of(name, read),
         receiver=receiver_of(name, read, plugin),
         key=(name, msgspec.json.encode(read, order=_order_of(plugin))),
-        timeout_s=seconds(timeout) if timeout else inf,
+        timeout_s=min(seconds(timeout), LONGEST_S) if timeout else LONGEST_S,
     )
 
 

@@ -9,6 +9,7 @@ from sonda.pipeline.values.memoize import memoize
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SHORTEST_S: Final = 1e-9
+LONGEST_S: Final = 30 * 86_400.0  # event loops cannot count to the "9999999h" that a user may write
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

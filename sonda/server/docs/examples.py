@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from sonda.envelope import CODES, compact
-from sonda.pipeline.model import Preview
 from sonda.pipeline.net import Network
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import (
@@ -27,6 +26,7 @@ from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.values.timestamps import rfc3339
+from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (
     Bug,
     Busy,

@@ -11,13 +11,13 @@ from weakref import ref
 import pytest
 
 from sonda.pipeline.deadline import (
-    LONGEST_S,
     TIMER_RESOLUTION_S,
     Deadline,
     Expiry,
     TimeLimit,
     Timeouts,
 )
+from sonda.pipeline.values.durations import LONGEST_S
 from tests.support.virtual_time import run_virtually
 
 

@@ -16,14 +16,7 @@ from sonda.pipeline.hiding import (
     hide_refusal,
 )
 from sonda.pipeline.interruption import InterruptedGroup
-from sonda.pipeline.model import (
-    NamedDestination,
-    PluginRef,
-    Preview,
-    Receipt,
-    ValidatedEvent,
-    WirePreview,
-)
+from sonda.pipeline.model import NamedDestination, PluginRef, Receipt, ValidatedEvent
 from sonda.pipeline.problems import (
     Forbidden,
     Invalid,
@@ -33,6 +26,7 @@ from sonda.pipeline.problems import (
     Unreachable,
     ValidationIssue,
 )
+from sonda.pipeline.wire_preview import Preview, WirePreview
 from tests.support.events import record
 
 SECRET = "tr0ub4dor"

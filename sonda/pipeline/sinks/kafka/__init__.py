@@ -20,7 +20,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.retry import Retry
@@ -46,6 +46,7 @@ from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
 from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
+from sonda.pipeline.wire_preview import WirePreview
 
 _PIECE_EVENTS: Final = 1000
 _PIECE_BYTES: Final = 1 << 18

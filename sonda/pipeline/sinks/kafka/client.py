@@ -47,13 +47,13 @@ from aiokafka.structs import TopicPartition
 from aiokafka.util import INTEGER_MAX_VALUE
 
 from sonda.about import version
-from sonda.pipeline.deadline import LONGEST_S
 from sonda.pipeline.net.resolve import DestinationNotAllowed, Destinations
 from sonda.pipeline.net.sockets import is_late, open_socket, words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.sinks.options import Sasl
 from sonda.pipeline.text.escape import excerpt
 from sonda.pipeline.values.addresses import Address
+from sonda.pipeline.values.durations import LONGEST_S
 
 ANSWER_S: Final = 10.0  # a connection that is silent for so long with a request open is given up
 BACKOFF_S: Final = 0.1

@@ -26,7 +26,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, Confirmed, Payload, Pending, WirePreview
+from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
 from sonda.pipeline.net.batching import BATCH_BYTES
 from sonda.pipeline.net.connection import TlsParameters
@@ -50,6 +50,7 @@ from sonda.pipeline.text.redact import (
 )
 from sonda.pipeline.unanswered import cut_off
 from sonda.pipeline.values.addresses import Address, address_of, basic_auth, parse_http_url
+from sonda.pipeline.wire_preview import WirePreview
 
 _CLOCKS_DIFFER_S: Final = 0.01  # gRPC's and the event loop's
 _LOGS: Final = logs_service_pb2.DESCRIPTOR.services_by_name["LogsService"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure, Delivery
+from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed, Payload
-from sonda.pipeline.net.batch import SINGLY, AllWithdrawn, Batch, Group, StreamOrder
+from sonda.pipeline.net.batch import SINGLY, AllWithdrawn, Batch, Entry, Group, StreamOrder
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused
 from tests.support.events import record
@@ -32,9 +33,18 @@ def in_loop(work: Callable[[], Awaitable[None]]) -> None:
     run_virtually(main())
 
 
-def group(count: int, *, span_s: float = 10, one_stream: bool = False) -> Group:
-    stream_of = (lambda _: "s") if one_stream else None
-    return Group(payloads(count), Deadline.within(span_s), stream_of)
+def group(count: int, *, stream: str | None = None) -> Group:
+    waiting = Group(asyncio.get_running_loop().create_future(), count)
+    deadline = Deadline.within(10)
+    waiting.entries += [Entry(each, deadline, stream, waiting) for each in payloads(count)]
+    return waiting
+
+
+def batch_of(entries: list[Entry]) -> Batch:
+    batch = Batch(entries, entries[0].deadline)
+    for entry in entries:
+        entry.batch = batch
+    return batch
 
 
 def test_a_group_is_done_with_its_last_outcome() -> None:
@@ -70,7 +80,7 @@ def test_an_unknown_outcome_has_the_events_own_time() -> None:
 
     async def work() -> None:
         entries = group(2).entries
-        Batch(entries).set_result(Failure(AttemptFailure(OutcomeUnknown("there", "x", 77))))
+        batch_of(entries).set_result(Failure(AttemptFailure(OutcomeUnknown("there", "x", 77))))
         problems = [entry.outcome.failure().problem for entry in entries if entry.outcome]
         assert problems == [OutcomeUnknown("there", "x", time_ns) for time_ns in (1, 2)]
 
@@ -82,7 +92,7 @@ def test_who_gave_up_stays_behind() -> None:
 
     async def work() -> None:
         entries = group(3).entries
-        batch = Batch(entries)
+        batch = batch_of(entries)
         entries[1].set_result(NO)
         assert [sent.body for sent in batch.freeze()] == [b"0", b"2"]
         assert entries[1].batch is None
@@ -90,16 +100,6 @@ def test_who_gave_up_stays_behind() -> None:
             entry.set_result(NO)
         with pytest.raises(AllWithdrawn):
             batch.freeze()
-
-    in_loop(work)
-
-
-def test_a_batch_has_the_last_deadline_of_its_events() -> None:
-    """The others end their wait themselves."""
-
-    async def work() -> None:
-        entries = [*group(1, span_s=5).entries, *group(1, span_s=50).entries]
-        assert Batch(entries).deadline.span_s == 50
 
     in_loop(work)
 
@@ -113,7 +113,7 @@ def test_a_refused_batch_is_split(size: int, parts: list[int]) -> None:
 
     async def work() -> None:
         entries = group(size).entries
-        Batch(entries).split()
+        batch_of(entries).split()
         found: dict[object, int] = {}
         for entry in entries:
             found[entry.part] = found.get(entry.part, 0) + 1
@@ -129,25 +129,10 @@ def test_a_bug_is_raised_where_the_group_is_awaited() -> None:
     async def work() -> None:
         waiting = group(2)
         waiting.entries[0].set_result(YES)
-        Batch(waiting.entries).fail(ZeroDivisionError())
+        batch_of(waiting.entries).fail(ZeroDivisionError())
         with pytest.raises(ZeroDivisionError):
             await waiting.done
         assert waiting.entries[0].outcome == YES
-
-    in_loop(work)
-
-
-def test_a_batch_is_counted_with_one_delivery() -> None:
-    """The first that is finished has its size; no circle is left behind."""
-
-    async def work() -> None:
-        one, other = group(2), group(1)
-        Batch([*one.entries, *other.entries])
-        deliveries = [Delivery(), Delivery()]
-        for waiting, delivery in zip((one, other), deliveries, strict=True):
-            waiting.finish(delivery)
-        assert [delivery.pushes for delivery in deliveries] == [[3], []]
-        assert all(entry.batch is None and entry.group is None for entry in one.entries)
 
     in_loop(work)
 
@@ -157,7 +142,7 @@ def test_one_entry_of_a_stream_at_a_time() -> None:
 
     async def work() -> None:
         order, woken = StreamOrder(), list[str]()
-        first, second = group(2, one_stream=True).entries
+        first, second = group(2, stream="s").entries
         assert order.admits(first, lambda: woken.append("first"))
         order.enter(first)
         assert order.is_busy

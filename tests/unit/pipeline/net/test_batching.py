@@ -12,12 +12,12 @@ import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.deadline import Deadline
-from sonda.pipeline.delivery import AttemptFailure
+from sonda.pipeline.delivery import AttemptFailure, Delivery, delivering
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import batching as batches
-from sonda.pipeline.net.batch import AllWithdrawn, Batch, BatchLimits, Group, StepNames, StreamOrder
+from sonda.pipeline.net.batch import Batch, BatchLimits, StepNames, StreamOrder
 from sonda.pipeline.net.batching import Queue
 from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
@@ -489,18 +489,6 @@ def test_a_bug_is_raised_where_the_outcome_is_awaited(patient: None) -> None:
     run(work)
 
 
-def test_an_empty_batch_cannot_be_sealed() -> None:
-    """There is nothing to send when every event has been withdrawn."""
-
-    async def work(transport: Network, there: Destination) -> None:
-        (waiting,) = Group([payload("b")], Deadline.within(1), None).entries
-        waiting.set_result(NEVER_SENT)
-        with pytest.raises(AllWithdrawn):
-            Batch([waiting]).freeze()
-
-    run(work)
-
-
 @dataclass
 class Begun:
     """A destination that takes batches without a wait; the test says when each is over."""
@@ -574,6 +562,47 @@ def test_an_answer_starts_the_next_push(patient: None) -> None:
         assert begun.pushes == [["a"], ["b", "c"]]
         begun.end()
         assert await asyncio.gather(*tasks) == [YES] * 3
+
+    run(work)
+
+
+def test_a_batch_has_the_last_deadline_of_its_events() -> None:
+    """The others end their wait themselves."""
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun = Begun()
+        line = begun.line(transport, there)
+        tasks = [sending(line, str(span_s), timeout_s=span_s) for span_s in (50, 5, 60, 6)]
+        await until(lambda: bool(begun.running))
+        assert begun.running[0][0].deadline.span_s == 60
+        begun.end()
+        assert await asyncio.gather(*tasks) == [YES] * 4
+
+    run(work)
+
+
+def test_a_batch_is_counted_with_one_delivery(patient: None) -> None:
+    """The first of its events that is finished has its size; no circle is left behind."""
+
+    async def send(line: Queue, deliveries: list[Delivery], count: int) -> list[Outcome]:
+        with delivering(deliveries):
+            sent = [payload(str(number)) for number in range(count)]
+            return await line.send_many(sent, Deadline.within(10))
+
+    async def work(transport: Network, there: Destination) -> None:
+        begun, deliveries = Begun(), [Delivery(), Delivery()]
+        line = begun.line(transport, there)
+        tasks = [
+            asyncio.create_task(send(line, [delivery], count))
+            for delivery, count in zip(deliveries, (2, 1), strict=True)
+        ]
+        await until(lambda: bool(begun.running))
+        entries = list(begun.running[0][0].events)
+        begun.end()
+        await asyncio.gather(*tasks)
+        assert [delivery.pushes for delivery in deliveries] == [[3], []]
+        assert all(delivery.shared for delivery in deliveries)
+        assert all(entry.batch is None and entry.group is None for entry in entries)
 
     run(work)
 

@@ -20,11 +20,11 @@ def test_as_many_as_there_are_places() -> None:
 
 
 def test_without_a_bound_all_are_let_in() -> None:
-    """Nothing is counted where nothing is bounded."""
+    """However many there are; nothing is left of a destination whose events are over."""
     limiter = DestinationLimiter(None)
     assert all(limiter.take("a") for _ in range(1000))
-    limiter.release("a")
-    assert not limiter._single
+    limiter.release("a", 1000)
+    assert not limiter.single
 
 
 def test_groups_take_no_place_of_single_events() -> None:
@@ -50,7 +50,7 @@ def test_groups_take_no_place_of_single_events() -> None:
                 assert at_once
                 assert not limiter.take("a")
         assert await waiting
-        assert not limiter._single
+        assert not limiter.single
         assert not limiter._grouped
 
     run_virtually(main())

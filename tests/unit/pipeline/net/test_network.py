@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import httpx
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from returns.result import Success
 
 from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.model import PluginRef
 from sonda.pipeline.net import KEPT_DESTINATIONS, Network
 from sonda.pipeline.net import batching as batches
 from sonda.pipeline.net.batch import StreamOrder
@@ -233,8 +235,8 @@ def test_what_is_idle_is_forgotten() -> None:
     """A caller who names a new destination each time costs bounded memory."""
     network = Network()
     for number in range(KEPT_DESTINATIONS + 50):
-        network.get_or_create(number, object)
-    assert len(network._kept) == KEPT_DESTINATIONS
+        opened(network, number, lambda *_: object())
+    assert len(network.kept) == KEPT_DESTINATIONS
 
 
 @pytest.mark.parametrize("sink", ["loki", "tcp", "udp", "http_push", "file"])
@@ -290,12 +292,18 @@ def test_a_receiver_keeps_its_order_however_many_others_there_are() -> None:
     assert receiver.most_under_way == 1
 
 
+def opened(network: Network, number: int, opens: Callable[[Any, Network], Any]) -> Any:
+    """Return what a sink has opened whose options are a number."""
+    plugin = SimpleNamespace(open=opens)
+    return network.opened(PluginRef("s", plugin, number, "", key=("s", b"%d" % number)))
+
+
 class Kept:
     """Something that is kept; counts how often it is asked whether it is busy."""
 
     asked = 0
 
-    def __init__(self) -> None:
+    def __init__(self, _options: int, _network: Network) -> None:
         self.busy = True
 
     @property
@@ -308,11 +316,11 @@ def test_room_is_looked_for_in_few_places(monkeypatch: pytest.MonkeyPatch) -> No
     """Thousands of busy ones cost each newcomer a few looks, and go once they are idle."""
     monkeypatch.setattr(Kept, "asked", 0)
     network = Network()
-    kept = [network.get_or_create(number, Kept) for number in range(2000)]
+    kept = [opened(network, number, Kept) for number in range(2000)]
     assert Kept.asked <= 2000 * 8
-    assert all(network.get_or_create(number, Kept) is one for number, one in enumerate(kept))
+    assert all(opened(network, number, Kept) is one for number, one in enumerate(kept))
     for one in kept:
         one.busy = False
     for number in range(2000, 2000 + KEPT_DESTINATIONS):
-        network.get_or_create(number, Kept).busy = False
-    assert len(network._kept) == KEPT_DESTINATIONS
+        opened(network, number, Kept).busy = False
+    assert len(network.kept) == KEPT_DESTINATIONS

@@ -13,9 +13,9 @@ import pytest
 from returns.result import Failure, Result
 
 from sonda.pipeline.deliver import Pipeline
-from sonda.pipeline.model import Preview
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.problems import Problem, Unreachable
+from sonda.pipeline.wire_preview import Preview
 from tests.support.bodies import LOG, raw
 from tests.support.destinations import deliver, log_event
 from tests.support.extras import needs
