@@ -20,8 +20,8 @@ from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.groups import record
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import Ack, Confirmed, Log, Payload, Receipt
-from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.write_groups import write_many
+from sonda.pipeline.net.writes import WriteBatch
 from sonda.pipeline.problems import (
     DestinationBusy,
     Invalid,
@@ -436,6 +436,7 @@ class Gate:
 
     target = "gate"
     confirmed = Confirmed.ACCEPTED
+    needs_thread = True
 
     def __init__(self) -> None:
         self.entered, self.opened = Event(), Event()
