@@ -302,7 +302,7 @@ def _requests_until_alone(size: int) -> int:
     """Return in how many requests one event is if each but the last one rejects another one."""
     requests = 1
     while size > 1:
-        events: list[Any] = [SimpleNamespace(part=None) for _ in range(size)]
+        events: list[Any] = [SimpleNamespace(may_be_stored=False) for _ in range(size)]
         Batch(events, Deadline(0, 0)).split()
         size = max(Counter(event.part for event in events).values())
         requests += 1

@@ -19,7 +19,8 @@ from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
 
 if TYPE_CHECKING:
-    from sonda.pipeline.net.blocking_writers import WriteBatch, WriteQueue
+    from sonda.pipeline.net.blocking_writers import WriteQueue
+    from sonda.pipeline.net.writes import WriteBatch
 
 Verdict: TypeAlias = Result[Ack, Problem]
 
@@ -46,6 +47,10 @@ class Writer(Protocol):
     @property
     def confirmed(self) -> Confirmed:
         """What a write that ends well proves."""
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether any write may block, because it begins with opening what is written to."""
 
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
         """Write what has lined up, in a thread, where it may block.
