@@ -311,7 +311,7 @@ def test_a_key_that_is_none(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("limit", [{"max_batch_events": 2}, {"max_batch_bytes": 200}])
 def test_nothing_is_sent_of_a_batch_that_is_too_large(
-    tmp_path: Path, limit: dict[str, int]
+    tmp_path: Path, limit: dict[str, Any]
 ) -> None:
     """Not even its first lines."""
     status, [answer], _ = post(body(*map(to_file, "abc")), tmp_path, **limit)
@@ -331,8 +331,12 @@ def test_a_line_is_answered_as_alone(tmp_path: Path, query: str) -> None:
             for stamp in ({}, {"timestamp": "2026-11-23T08:00:00Z"})
         ]
         events: list[dict[str, Any] | str] = [
-            *(stamped, *refused, "{", "[]", changed(LOG, log__severity="WARN")),
-            *(changed(LOG, labels={"a-b": "c"}), changed(LOG, sink={"type": "udp"})),
+            stamped,
+            *refused,
+            *("{", "[]"),
+            changed(LOG, log__severity="WARN"),
+            changed(LOG, labels={"a-b": "c"}),
+            changed(LOG, sink={"type": "udp"}),
             changed(LOG, sink={"type": "tcp", "address": NO_LISTENER}),
             changed(LOG, sink={"type": "file", "path": "../out"}),
             changed(LOG, verify={}),
