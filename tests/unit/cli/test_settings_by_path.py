@@ -74,5 +74,8 @@ def test_a_type_that_nobody_knows_is_left_to_validation(kind: object) -> None:
 
 def test_what_json_cannot_express_is_left_to_validation() -> None:
     """A file of destinations may hold a date; it is copied as it is."""
-    dated = {"encoder": {"type": "json_lines"}, "sink": {"type": "loki", "url": date(2026, 1, 1)}}
+    dated: dict[str, Any] = {
+        "encoder": {"type": "json_lines"},
+        "sink": {"type": "loki", "url": date(2026, 1, 1)},
+    }
     assert apply(dated, ["sink.timeout=1s"])["sink"] == {**dated["sink"], "timeout": "1s"}
