@@ -120,7 +120,8 @@ class DestinationBusy(Shown):
 class Unreachable(Shown):
     """No byte of the event left, or what had left was taken back: the destination has nothing.
 
-    With *after_refusal* that holds for the last try alone: the destination said no to an earlier one.
+    With *after_refusal* that holds for the last try alone: the destination said no to an earlier one,
+    which may have stored the event all the same (*may_be_stored*, as of a `Refused`).
     With *is_final* another try cannot help: the operating system refused the write, or the event
     cannot be sent that way at all.
     """
@@ -129,6 +130,7 @@ class Unreachable(Shown):
     reason: str
     after_refusal: bool = field(default=False, compare=False)
     is_final: bool = field(default=False, compare=False)
+    may_be_stored: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"sink error: {self.attempt}: {self.reason}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +15,7 @@ from tests.backends.test_docs_page import GRACELESS, field, opened, preview, sen
 from tests.support.serving import Serving, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 CONFIG = """
 [destinations.audit]
@@ -192,3 +195,83 @@ def test_control_enter_is_of_the_tab_that_is_seen(page: Page) -> None:
         page.locator("#document").press("Control+Enter")
         page.locator("#plan-answer.bad", has_text="nonsense").wait_for()
         assert page.locator("#history li").count() == 0
+
+
+@contextmanager
+def _running(page: Page) -> Iterator[None]:
+    """Keep a run in the list of the scenarios' tab."""
+    with serving(*GRACELESS) as server:
+        opened(page, server)
+        page.locator("#tab-scenarios").click()
+        page.locator("#document").fill(RUN)
+        page.locator("#start").click()
+        page.get_by_role("button", name="Pause").wait_for()
+        yield
+
+
+@pytest.mark.parametrize("name", ["Pause", "Stop"])
+def test_a_change_that_fails_is_said_at_its_run(page: Page, name: str) -> None:
+    """With the server's reason, until the next change; whoever cannot see it hears it."""
+    refusal = {"error": "service_unavailable", "detail": "the runner does not answer: try again"}
+
+    def refuse(route: Route) -> None:
+        if route.request.method in ("PATCH", "DELETE"):
+            route.fulfill(status=503, json=refusal)
+        else:
+            route.continue_()
+
+    with _running(page):
+        page.route("**/scenarios/*", refuse)
+        page.get_by_role("button", name=name).press("Enter")
+        page.locator("#runs .run .failure", has_text="try again").wait_for()
+        assert page.locator("#runs-said").inner_text() == refusal["detail"]
+        page.locator("#runs button:enabled", has_text=name).wait_for()
+        page.unroute("**/scenarios/*")
+        page.get_by_role("button", name=name).press("Enter")
+        done = {"Pause": "running, paused", "Stop": "stopped"}[name]
+        page.locator("#runs .state", has_text=done).wait_for()
+        assert page.locator("#runs .failure").count() == 0
+
+
+def test_a_click_goes_on_while_the_list_is_made_anew(page: Page) -> None:
+    """The button stays where it is between the press and the release, a second later."""
+    with _running(page):
+        page.get_by_role("button", name="Pause").hover()
+        page.mouse.down()
+        for _ in range(2):
+            with page.expect_response("**/scenarios?limit=10"):
+                pass
+        page.mouse.up()
+        page.locator("#runs .state", has_text="running, paused").wait_for()
+
+
+def test_a_change_without_an_answer_is_unknown(page: Page) -> None:
+    """The connection breaks: the run may have changed, or not."""
+    with _running(page):
+        page.route(
+            "**/scenarios/*",
+            lambda route: route.abort() if route.request.method == "PATCH" else route.continue_(),
+        )
+        page.get_by_role("button", name="Pause").click()
+        page.locator("#runs .failure", has_text="may or may not have changed").wait_for()
+
+
+def test_a_run_gets_another_rate(page: Page) -> None:
+    """What is typed stays while the list is made anew; a rate that cannot be is said at its run."""
+    with _running(page):
+        rate = page.get_by_label("rate of w, events/s")
+        rate.fill("0")
+        rate.press("Enter")
+        page.locator("#runs .run .failure", has_text="rate").wait_for()
+        rate.fill("40")
+        with page.expect_response("**/scenarios?limit=10"), page.expect_response("**/scenarios/*"):
+            assert rate.input_value() == "40"
+        page.locator("#document").focus()
+        with page.expect_response("**/scenarios?limit=10"), page.expect_response("**/scenarios/*"):
+            assert rate.input_value() == "40"
+        with page.expect_request(lambda request: request.method == "PATCH") as changed:
+            page.get_by_role("button", name="Set rate").press("Enter")
+        assert changed.value.post_data_json == {"rate": 40}
+        page.locator("#runs .run", has_text=re.compile(r"(3\d|4\d)(\.\d)? events/s")).wait_for()
+        assert page.locator("#runs .failure").count() == 0
+        assert rate.input_value() == ""

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
@@ -376,7 +377,8 @@ def test_expect_100_continue(server: Serving) -> None:
         client.send(body)
         assert client.reply().document["sent"] is True
         client.send(post(b"", b"Expect: 100-continue", length=2_000_000))
-        assert client.answers.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE  # whose phrase is another from Python 3.13 on
+        assert client.answers.readline() == f"HTTP/1.1 413 {status.phrase}\r\n".encode()
 
 
 UPGRADES = {

@@ -8,33 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from threading import Condition, Lock
-from time import monotonic, perf_counter_ns
+from queue import Empty, SimpleQueue
+from threading import Lock
+from time import monotonic
 from typing import Final
 
-from returns.result import Failure, Success
-
-from sonda.pipeline.model import Ack
 from sonda.pipeline.net.threads import start_daemon
 from sonda.pipeline.net.unix import count_waits
-from sonda.pipeline.net.write_requests import (
-    Torn,
-    Verdict,
-    Withdrawn,
-    WouldWait,
-    Writer,
-    WriteRequest,
-    deliver_results,
-    give_up,
-    notify,
-    refused,
-)
-from sonda.pipeline.problems import OutcomeUnknown
+from sonda.pipeline.net.write_requests import Writer, WriteRequest, give_up
+from sonda.pipeline.net.writes import WriteBatch
 
 _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
 _SLOW_S: Final = 0.01  # what the event loop can be kept by a write
 _SLOW_FOR_S: Final = 60.0
+# To wait for the end of its turn costs an event that is alone two rounds of the loop.
 _ALONE: Final = 4  # turns with one event each, after which the next one is written at once
 _TRIES_EACH: Final = 16  # after so many events, whether others come in the same turn
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
@@ -47,7 +35,7 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
     """
     try:
         with _guard:
-            queue = _queue(destination)
+            queue = _queues.get(destination) or _make_queue(destination)
             queue.wake()  # first: nothing may wait where no thread can be started
             for request in requests:
                 queue.join(request)
@@ -56,24 +44,23 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
         give_up(requests, exc)
 
 
-def write_now(request: WriteRequest, destination: Hashable) -> None:
+def enqueue(request: WriteRequest, destination: Hashable) -> None:
     """Write an event in this thread, if the destination is idle and nothing would have to wait.
 
-    Where events come together, it leaves at the end of the loop's turn, with all that have come by
-    then. What would have to wait is done by a thread, as `enqueue_all` has it; where a write has
-    taken long all the same, as with a disk that is slow, the next ones are, too.
+    What may have to wait is done by a thread, as `enqueue_all` has it. Where events come together,
+    either begins at the end of the loop's turn, with all that have come by then.
     """
     with _guard:
-        queue = _queue(destination)
-        is_idle = not queue.waiting and not queue.is_writing and monotonic() >= queue.slow_until_s
-        is_at_once = is_idle and not queue.expects_company()
+        queue = _queues.get(destination) or _make_queue(destination)
+        is_idle = not queue.waiting and not queue.is_writing
+        is_at_once = is_idle and queue.alone >= _ALONE and queue.alone % _TRIES_EACH != 0
         if is_at_once:
+            queue.alone += 1
             queue.is_writing = True
             queue.join(request)
         elif (is_idle or queue.turn) and queue.join_turn(request):
             return
     if is_at_once:
-        queue.alone += 1
         queue.write()
     else:
         enqueue_all((request,), destination)
@@ -93,13 +80,14 @@ class WriteQueue:
         self.turn: list[WriteRequest] = []  # what is written at the end of a loop's turn
         self.alone = 0  # how many in a row have had nobody beside them in their turn
         self._destination = destination
-        self._has_thread = False
-        self._arrival = Condition(_guard)
+        self._needs_thread = self._has_thread = self._sleeps = False
+        self._signals: SimpleQueue[None] = SimpleQueue()  # a condition costs thrice the calls
 
     def join(self, request: WriteRequest) -> None:
         """Add a request; the caller holds the guard."""
         request.queue = self
         self.waiting[request] = None
+        self._needs_thread = request.writer.needs_thread  # as all that have this destination
 
     def join_turn(self, request: WriteRequest) -> bool:
         """Let a request be written at the end of this turn of the loop, unless another loop has one.
@@ -116,13 +104,6 @@ class WriteQueue:
         self.turn.append(request)
         return True
 
-    def expects_company(self) -> bool:
-        """Return whether others may come in the same turn, which is tried out now and then.
-
-        To wait for its end costs one that is alone two rounds of the loop.
-        """
-        return self.alone < _ALONE or self.alone % _TRIES_EACH == 0
-
     def end_turn(self) -> None:
         """Write what has come in this turn of the loop."""
         with _guard:
@@ -136,9 +117,14 @@ class WriteQueue:
             request.set_timer()
 
     def write(self) -> None:
-        """Write what waits, in the thread of an event loop, until a write would have to wait."""
-        began_s, waits = monotonic(), count_waits()
-        goes_on = True
+        """Write what waits, in the thread of an event loop; leave it to a thread where that may wait.
+
+        Where a write has taken long all the same, as with a disk that is slow, the next ones are
+        left to a thread, too.
+        """
+        began_s = monotonic()
+        goes_on = began_s >= self.slow_until_s and not self._needs_thread
+        waits = count_waits() if goes_on else 0
         while self.waiting and goes_on:
             goes_on = WriteBatch(self, list(self.waiting), may_wait=False).run()
             if (now_s := monotonic()) - began_s > _SLOW_S:
@@ -163,7 +149,9 @@ class WriteQueue:
         if not self._has_thread:
             start_daemon(self._serve)
             self._has_thread = True
-        self._arrival.notify()
+        elif self._sleeps:
+            self._sleeps = False
+            self._signals.put(None)
 
     def withdraw(self, request: WriteRequest) -> bool:
         """Forget a request; return whether it was in time: behind a write that hangs they pile up."""
@@ -209,131 +197,40 @@ class WriteQueue:
             self.is_writing = False
 
     def _next_batch(self) -> WriteBatch | None:
-        with self._arrival:
-            idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
-            if not self._arrival.wait_for(self._has_work, idle_s):
-                self._has_thread = False
-                if not self.is_writing:
+        while True:
+            with _guard:
+                if self._has_work():
+                    self.is_writing = True
+                    return WriteBatch(self, list(self.waiting))
+                self._sleeps = True
+                idle_s = _IDLE_S if len(_queues) <= _MOST_IDLE else 0.0
+            try:
+                self._signals.get(timeout=idle_s)
+            except Empty:
+                if self._ends():
+                    return None
+
+    def _ends(self) -> bool:
+        """Return whether the thread ends; whoever has come meanwhile has sent a signal."""
+        with _guard:
+            if ends := self._sleeps:
+                self._has_thread = self._sleeps = False
+                if not self.waiting and not self.is_writing:
                     del _queues[self._destination]
-                return None
-            self.is_writing = True
-            return WriteBatch(self, list(self.waiting))
+            return ends
 
     def _has_work(self) -> bool:
         return bool(self.waiting) and not self.is_writing
-
-
-class WriteBatch:
-    """One go at a destination, for all that wait for it and whose ways are that of the first."""
-
-    def __init__(
-        self, line: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
-    ) -> None:
-        self.may_wait = may_wait  # whether it may block: it has a thread of its own
-        self._queue = line
-        self._writer = waiting[0].writer
-        self._waiting = waiting  # when the turn came
-        self._begun: list[WriteRequest] = []
-
-    def run(self) -> bool:
-        """Write, and set a verdict for each event, whatever happens.
-
-        Return false where it would have had to wait; what has not begun still waits.
-        """
-        goes_on = True
-        try:
-            outcome = self._writer.write(self)
-        except Withdrawn:
-            return True
-        except WouldWait:
-            goes_on = False
-        except OSError as exc:
-            self._fail(Failure(refused(self._writer, exc)))
-        except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
-            self._fail(exc)
-        else:
-            if isinstance(outcome, Failure):
-                self._fail(outcome)
-        if self._begun:
-            self._queue.put_back(self._begun)
-        return goes_on
-
-    def check(self) -> None:
-        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.
-
-        Raise `WouldWait` where nothing may wait.
-        """
-        if not self.may_wait:
-            raise WouldWait
-        if not self._begun and not self._queue.has(self._writer):
-            raise Withdrawn
-
-    def begin(self, most_bytes: int) -> bytes:
-        """Rule out withdrawals from here on, and give what is to be written.
-
-        It is at most *most_bytes* long, or one event. Raise `Withdrawn` if there is none, and
-        `WouldWait` for one that is longer, where nothing may wait.
-        """
-        self._begun = self._queue.take(self._writer, most_bytes)
-        self._waiting = []
-        if not self._begun:
-            raise Withdrawn
-        if not self.may_wait and len(self._begun[0].body) > most_bytes:
-            raise WouldWait
-        self._begun[0].pushed = len(self._begun)
-        now_ns = perf_counter_ns()
-        for request in self._begun:
-            request.began_ns = now_ns
-        return b"".join([request.body for request in self._begun])
-
-    def complete_events(self, sent: int) -> tuple[int, int]:
-        """Return how many events are whole in the first *sent* bytes, and their length in bytes."""
-        events = end = 0
-        for request in self._begun:
-            if end + len(request.body) > sent:
-                break
-            events, end = events + 1, end + len(request.body)
-        return events, end
-
-    def set_result(
-        self, events: int, error: OSError | Torn | None = None, *, start: int | None = None
-    ) -> None:
-        """Set the verdict on the first of those that have begun; a file's was written at *start*."""
-        settled, self._begun = self._begun[:events], self._begun[events:]
-        target = self._writer.target
-        match error:
-            case None:
-                if start is None:
-                    deliver_results(settled, Success(Ack(self._writer.confirmed)))
-                    return
-                for request in settled:
-                    ack = Ack(self._writer.confirmed, offset=start)
-                    request.set_result(Success(ack))
-                    start += len(request.body)
-                notify(settled)
-            case Torn():
-                for request in settled:
-                    torn = OutcomeUnknown(target, f"({error})", request.time_ns)
-                    deliver_results([request], Failure(torn))
-            case OSError():
-                deliver_results(settled, Failure(refused(self._writer, error)))
-
-    def _fail(self, verdict: Verdict | BaseException) -> None:
-        """Set one verdict for all that has begun, or for all that waited for this write."""
-        alike = [request for request in self._waiting if request.writer == self._writer]
-        failed, self._begun = self._begun or self._queue.take_these(alike), []
-        deliver_results(failed, verdict)
 
 
 _guard: Final = Lock()
 _queues: Final[dict[Hashable, WriteQueue]] = {}
 
 
-def _queue(destination: Hashable) -> WriteQueue:
-    """Return the queue of a destination, made now if there is none; the caller holds the guard."""
-    if destination not in _queues:
-        _queues[destination] = WriteQueue(destination)
-    return _queues[destination]
+def _make_queue(destination: Hashable) -> WriteQueue:
+    """Return a new queue for a destination; the caller holds the guard."""
+    queue = _queues[destination] = WriteQueue(destination)
+    return queue
 
 
 def _forget_threads() -> None:

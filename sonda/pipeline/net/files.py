@@ -7,12 +7,11 @@ import os
 import stat
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.net import AccessPolicy
-from sonda.pipeline.net.blocking_writers import WriteBatch
 from sonda.pipeline.net.unix import (
     IS_UNIX,
     NO_FOLLOW,
@@ -22,7 +21,7 @@ from sonda.pipeline.net.unix import (
     lock_inode,
     unlock_inode,
 )
-from sonda.pipeline.net.writes import claim, is_regular, pause
+from sonda.pipeline.net.writes import WriteBatch, claim, pause
 from sonda.pipeline.problems import Forbidden, Problem
 from sonda.pipeline.text.escape import quote
 from sonda.pipeline.values.paths import encodable
@@ -43,6 +42,84 @@ def locate(path: str, confinement: AccessPolicy | None) -> Path:
     return Path(path) if confinement is None else confinement.file_root / path
 
 
+class FilePath:
+    """A path that events go to, and what it led through when it was last found to be allowed.
+
+    To resolve a path anew costs three dozen calls. While the root, each folder below it, the file
+    and whatever is the server's own are what they were, and none below the root is a symbolic link,
+    so is the verdict.
+    """
+
+    def __init__(self, path: str, confinement: AccessPolicy | None) -> None:
+        self.path = encodable(path)
+        self.confinement = confinement
+        self.place = locate(self.path, confinement)
+        self.parts = _parts_below(self.place, confinement)
+        self._allowed: list[_Identity] | None = None
+        steps = [self.place, *self.place.parents]
+        self._steps = steps[: len(self.parts)][::-1]  # from below the root to the file
+
+    def open_known(self) -> int | None:
+        """Open the file that was allowed before, if it is there; nothing is made."""
+        if self._allowed is None or self.confinement is None:
+            return None
+        try:
+            return _open_below(self.confinement.file_root, self.parts, fsync=False, makes=False)
+        except OSError:
+            return None
+
+    def leads_to(self, status: os.stat_result) -> bool:
+        """Return whether it still leads to an open file, and may; raise `_NotAllowed`."""
+        if self.confinement is not None:
+            seen = self._look()
+            if seen is not None and seen == self._allowed:
+                return seen[len(self._steps)] == _identity(status)
+            self._allowed = None
+            _way(self.path, self.confinement)
+            if seen is not None and self._look() == seen:
+                self._allowed = seen
+        try:
+            return os.path.samestat(self.place.stat(), status)
+        except FileNotFoundError:
+            return False
+
+    def _look(self) -> list[_Identity] | None:
+        """Return what the root, each step below it and the server's own are; `None` if not to be kept."""
+        if self.confinement is None or not self._steps:
+            return None
+        try:
+            seen = [_identity(self.confinement.file_root.stat())]
+            seen += [_identity(step.lstat()) for step in self._steps]
+        except OSError:
+            return None
+        if any(stat.S_ISLNK(kind) for kind, _, _ in seen):
+            return None
+        return seen + [_identity_at(own) for own in self.confinement.protected()]
+
+
+_Identity: TypeAlias = tuple[int, int, int]
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    """Return what a file is, and which one: a number of a file that is gone is given anew."""
+    return stat.S_IFMT(status.st_mode), status.st_dev, status.st_ino
+
+
+def _identity_at(path: Path) -> _Identity:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return 0, 0, 0  # there is none
+
+
+def _parts_below(place: Path, confinement: AccessPolicy | None) -> tuple[str, ...]:
+    """Return the folders and the name that lead from the root to a file, as they are written."""
+    if confinement is None or not place.is_relative_to(confinement.file_root):
+        return ()
+    parts = place.relative_to(confinement.file_root).parts
+    return () if ".." in parts else parts
+
+
 def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]:
     """Return the absolute path that a file would be opened by; fail with `Forbidden`.
 
@@ -58,28 +135,33 @@ def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]
 
 
 def open_locked(
-    path: str, confinement: AccessPolicy | None, batch: WriteBatch, *, fsync: bool
-) -> Result[int, Problem]:
-    """Open a file and lock it with `flock`; fails with `Forbidden`, raises `OSError`.
+    path: FilePath, batch: WriteBatch, *, fsync: bool
+) -> Result[tuple[int, os.stat_result], Problem]:
+    """Open a file and lock it with `flock`; return its descriptor, and what it was once locked.
 
-    What is missing is created, parent folders included, and with *fsync* made durable. The lock
-    is tried for, not waited for, and each try opens the file anew: meanwhile the path may have
-    got another file, by log rotation or by somebody who wants to get out of the root.
+    Fail with `Forbidden`, raise `OSError`. What is missing is created, parent folders included, and
+    with *fsync* made durable. The lock is tried for, not waited for, and each try opens the file
+    anew: meanwhile the path may have got another file, by log rotation or by somebody who wants to
+    get out of the root.
     """
-    path = encodable(path)
     try:
         while True:
-            with ExitStack() as closing:
-                fd = _open(path, confinement, fsync=fsync)
-                closing.callback(release, fd)
+            fd = path.open_known()
+            if fd is None:
+                fd = _open(path.path, path.confinement, fsync=fsync)
+            try:
                 if not IS_UNIX:  # a descriptor cannot be asked there whether it appends
                     os.lseek(fd, 0, os.SEEK_END)
-                if claim(lock_inode, fd) and _leads_to(fd, path, confinement):
-                    if fsync and is_regular(fd):
-                        real = os.path.realpath(locate(path, confinement))
-                        _sync_folder(Path(real).parent)
-                    closing.pop_all()
-                    return Success(fd)
+                if claim(lock_inode, fd):
+                    status = os.fstat(fd)
+                    if path.leads_to(status):
+                        if fsync and stat.S_ISREG(status.st_mode):
+                            _sync_folder(Path(os.path.realpath(path.place)).parent)
+                        return Success((fd, status))
+            except BaseException:
+                release(fd)
+                raise
+            release(fd)
             pause(batch)
     except _NotAllowed as exc:
         return Failure(exc.problem)
@@ -103,7 +185,7 @@ def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
         except OSError:
             _way(path, confinement)  # it may lead elsewhere by now
             raise
-    _refuse_folder(path, Path(path))
+    _refuse_folder(path)
     try:
         return os.open(path, TO_APPEND, _FILE_MODE)
     except FileNotFoundError:
@@ -123,36 +205,47 @@ def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
     if confinement.protects(real):
         what = f"file path {quote(path)} is the server's own"
         raise _NotAllowed(Forbidden(what, "no sonda-server --file-root would allow it"))
-    _refuse_folder(path, place)
+    _refuse_folder(path)
     with suppress(FileNotFoundError):
-        if not stat.S_ISREG(place.stat().st_mode):
+        kind = place.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
             what = f"file path {quote(path)} is no regular file"
             raise _NotAllowed(Forbidden(what, "no sonda-server --file-root would allow it"))
     return real.relative_to(root).parts
 
 
-def _refuse_folder(path: str, place: Path) -> None:
+def _refuse_folder(path: str) -> None:
     """Refuse what names a folder, in the operating system's words, before anything is created."""
-    if path.rpartition("/")[2] in ("", ".", "..") or place.is_dir():
+    if path.rpartition("/")[2] in ("", ".", ".."):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
-def _open_below(root: Path, writer: tuple[str, ...], *, fsync: bool) -> int:
-    """Open a file step by step, following no symbolic link that is put there meanwhile."""
-    *folders, name = writer
+def _open_below(root: Path, parts: tuple[str, ...], *, fsync: bool, makes: bool = True) -> int:
+    """Open a file step by step, following no symbolic link that is put there meanwhile.
+
+    What is missing is made, or (*makes* is false) raises `FileNotFoundError`.
+    """
+    *folders, name = parts
+    flags = (TO_APPEND if makes else TO_APPEND & ~os.O_CREAT) | NO_FOLLOW
+    if not folders:
+        return os.open(root / name, flags, _FILE_MODE)
     with ExitStack() as closing:
         here = os.open(root, TO_PASS)
         closing.callback(os.close, here)
         for folder in folders:
-            here = _enter(Path(folder), within=here, fsync=fsync)
+            here = _enter(Path(folder), within=here, fsync=fsync, makes=makes)
             closing.callback(os.close, here)
-        return os.open(name, TO_APPEND | NO_FOLLOW, _FILE_MODE, dir_fd=here)
+        return os.open(name, flags, _FILE_MODE, dir_fd=here)
 
 
-def _enter(folder: Path, *, within: int, fsync: bool) -> int:
+def _enter(folder: Path, *, within: int, fsync: bool, makes: bool) -> int:
     try:
         return os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=within)
     except FileNotFoundError:
+        if not makes:
+            raise
         _make_folder(folder, within, fsync=fsync)
         return os.open(folder, TO_PASS | NO_FOLLOW, dir_fd=within)
 
@@ -173,13 +266,3 @@ def _sync_folder(folder: Path, within: int | None = None) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _leads_to(fd: int, path: str, confinement: AccessPolicy | None) -> bool:
-    """Return whether the path still leads to the open file, without leaving the root."""
-    if confinement is not None:
-        _way(path, confinement)
-    try:
-        return os.path.samestat(locate(path, confinement).stat(), os.fstat(fd))
-    except FileNotFoundError:
-        return False

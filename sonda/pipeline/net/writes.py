@@ -1,6 +1,6 @@
 """Writing to a descriptor: each event whole or not at all, if that can be. All of it may block.
 
-They raise `OSError` before anything has begun, and `Withdrawn` once nobody waits for a write.
+The functions raise `OSError` before anything has begun, and `Withdrawn` once nobody waits.
 """
 
 from __future__ import annotations
@@ -10,17 +10,136 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
 
-from sonda.pipeline.net.blocking_writers import WriteBatch
+from returns.result import Failure, Success
+
+from sonda.pipeline.model import Ack
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.unix import PIPE_BUF, POLLOUT, has_much_room, is_appending, poll
-from sonda.pipeline.net.write_requests import Torn, WouldWait
+from sonda.pipeline.net.write_requests import (
+    Torn,
+    Verdict,
+    Withdrawn,
+    WouldWait,
+    WriteRequest,
+    notify,
+    refused,
+)
+from sonda.pipeline.problems import OutcomeUnknown
+
+if TYPE_CHECKING:
+    from sonda.pipeline.net.blocking_writers import WriteQueue
 
 _SLICE_MS: Final = 50  # how often a wait looks whether its event has been withdrawn
 _PAUSE_S: Final = 0.002
 _MOST_BYTES_AT_ONCE: Final = 1 << 16
 _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for its neighbours'
+
+
+class WriteBatch:
+    """One go at a destination, for all that wait for it and whose ways are that of the first."""
+
+    def __init__(
+        self, line: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
+    ) -> None:
+        self.may_wait = may_wait  # whether it may block: it has a thread of its own
+        self._queue = line
+        self._writer = waiting[0].writer
+        self._waiting = waiting  # when the turn came
+        self._begun: list[WriteRequest] = []
+        self._settled: list[WriteRequest] = []
+
+    def run(self) -> bool:
+        """Write, and set a verdict for each event, whatever happens.
+
+        Return false where it would have had to wait; what has not begun still waits.
+        """
+        goes_on = True
+        try:
+            outcome = self._writer.write(self)
+        except Withdrawn:
+            pass
+        except WouldWait:
+            goes_on = False
+        except OSError as exc:
+            self._fail(Failure(refused(self._writer, exc)))
+        except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
+            self._fail(exc)
+        else:
+            if isinstance(outcome, Failure):
+                self._fail(outcome)
+        if self._begun:
+            self._queue.put_back(self._begun)
+        notify(self._settled)  # once, and last: whoever is woken competes with this thread
+        return goes_on
+
+    def check(self) -> None:
+        """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.
+
+        Raise `WouldWait` where nothing may wait.
+        """
+        if not self.may_wait:
+            raise WouldWait
+        if not self._begun and not self._queue.has(self._writer):
+            raise Withdrawn
+
+    def begin(self, most_bytes: int) -> bytes:
+        """Rule out withdrawals from here on, and give what is to be written.
+
+        It is at most *most_bytes* long, or one event. Raise `Withdrawn` if there is none, and
+        `WouldWait` for one that is longer, where nothing may wait.
+        """
+        self._begun = self._queue.take(self._writer, most_bytes)
+        self._waiting = []
+        if not self._begun:
+            raise Withdrawn
+        if not self.may_wait and len(self._begun[0].body) > most_bytes:
+            raise WouldWait
+        self._begun[0].pushed = len(self._begun)
+        now_ns = perf_counter_ns()
+        for request in self._begun:
+            request.began_ns = now_ns
+        return b"".join([request.body for request in self._begun])
+
+    def complete_events(self, sent: int) -> tuple[int, int]:
+        """Return how many events are whole in the first *sent* bytes, and their length in bytes."""
+        events = end = 0
+        for request in self._begun:
+            if end + len(request.body) > sent:
+                break
+            events, end = events + 1, end + len(request.body)
+        return events, end
+
+    def set_result(
+        self, events: int, error: OSError | Torn | None = None, *, start: int | None = None
+    ) -> None:
+        """Set the verdict on the first of those that have begun; a file's was written at *start*."""
+        settled, self._begun = self._begun[:events], self._begun[events:]
+        self._settled += settled
+        writer = self._writer
+        whole = Success(Ack(writer.confirmed))
+        for request in settled:
+            match error:
+                case None if start is not None:
+                    request.set_result(Success(Ack(writer.confirmed, offset=start)))
+                    start += len(request.body)
+                case None:
+                    request.set_result(whole)
+                case Torn():
+                    torn = OutcomeUnknown(writer.target, f"({error})", request.time_ns)
+                    request.set_result(Failure(torn))
+                case OSError():
+                    request.set_result(Failure(refused(writer, error)))
+
+    def _fail(self, verdict: Verdict | BaseException) -> None:
+        """Set one verdict for all that has begun, or for all that waited for this write."""
+        alike = [request for request in self._waiting if request.writer == self._writer]
+        failed, self._begun = self._begun or self._queue.take_these(alike), []
+        self._settled += failed
+        for request in failed:
+            request.set_result(verdict)
 
 
 def write(

@@ -9,24 +9,22 @@ STORED, once the file and its folder's entry are on durable storage.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-from returns.result import Result, Success
+from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Confirmed, Payload, Pending
 from sonda.pipeline.net import AccessPolicy, Network
-from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all
-from sonda.pipeline.net.files import locate, open_locked, permit, release
+from sonda.pipeline.net.blocking_writers import enqueue
+from sonda.pipeline.net.files import FilePath, open_locked, permit, release
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
-from sonda.pipeline.net.writes import write
+from sonda.pipeline.net.writes import WriteBatch, write
 from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.sinks import LINE, Sink
@@ -42,30 +40,30 @@ class File:
     fsync: bool = False
 
 
-class _Append(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Append:
     """Append to one file: open it, write what has lined up, and close it."""
 
     options: File
+    file: FilePath = field(compare=False)
     confinement: AccessPolicy | None
-    place: Path
-
-    @property
-    def target(self) -> str:
-        return quote(self.options.path)
+    target: str
+    needs_thread: bool = True  # to open a file may take long, as on a dead file server
 
     @property
     def confirmed(self) -> Confirmed:
         return Confirmed.STORED if self.options.fsync else Confirmed.ACCEPTED
 
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
-        opened = open_locked(self.options.path, self.confinement, batch, fsync=self.options.fsync)
-        return opened.map(partial(self._write, batch))
-
-    def _write(self, batch: WriteBatch, fd: int) -> None:
+        opened = open_locked(self.file, batch, fsync=self.options.fsync)
+        if not isinstance(opened, Success):
+            return Failure(opened.failure())
+        fd, status = opened.unwrap()
         try:
-            write(fd, batch, os.fstat(fd), fsync=self.options.fsync, is_own=True)
+            write(fd, batch, status, fsync=self.options.fsync, is_own=True)
         finally:
             release(fd)
+        return Success(None)
 
 
 async def push(
@@ -77,7 +75,7 @@ async def push(
     not be cut back.
     """
     request = WriteRequest(writer, payload.body, payload.event.time_ns)
-    enqueue_all((request,), writer.place)
+    enqueue(request, writer.file.place)
     return Success(partial(request.verdict, deadline))
 
 
@@ -85,13 +83,14 @@ async def send_many(
     payloads: Sequence[Payload], writer: _Append, _network: Network, deadline: Deadline
 ) -> list[Verdict]:
     """Append a group in its order; each event's verdict is as that of `push`."""
-    return await write_many(payloads, writer, writer.place, deadline)
+    return await write_many(payloads, writer, writer.file.place, deadline)
 
 
 def open_writer(options: File, network: Network) -> _Append:
     """Return the way to write to the file of these options, which is opened for each write."""
     confinement = network.confinement
-    return _Append(options, confinement, locate(options.path, confinement))
+    file = FilePath(options.path, confinement)
+    return _Append(options, file, confinement, quote(options.path))
 
 
 def describe(payload: Payload, options: File, transport: Network) -> Result[WirePreview, Problem]:

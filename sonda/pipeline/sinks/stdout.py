@@ -23,12 +23,12 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Confirmed, Payload, Pending
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.blocking_writers import WriteBatch, write_now
+from sonda.pipeline.net.blocking_writers import enqueue
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.net.unix import lock_for_process, unlock_for_process
 from sonda.pipeline.net.write_groups import write_many
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
-from sonda.pipeline.net.writes import check_room, claim, pause, wait_for_room, write
+from sonda.pipeline.net.writes import WriteBatch, check_room, claim, pause, wait_for_room, write
 from sonda.pipeline.pieces import pieces_of_lines
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.sinks import LINE, Sink
@@ -53,6 +53,7 @@ class _Write:
     fd: int
     target: str = _TARGET
     confirmed: Confirmed = Confirmed.HANDED_OFF
+    needs_thread: bool = False
 
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
         while not claim(
@@ -82,7 +83,7 @@ async def push(
     if fd is None:
         return _print(payload, stream).map(_told)
     request = WriteRequest(_way(stream, fd), payload.body, payload.event.time_ns)
-    write_now(request, options)
+    enqueue(request, options)
     return Success(partial(request.verdict, deadline))
 
 

@@ -1,4 +1,4 @@
-// The second tab: write a scenario, see its plan, start it, watch its ledger, stop it.
+// The second tab: write a scenario, see its plan, start it, watch its ledger, change its rate, stop it.
 
 import { $, make, recall, remember, waiting, withKey } from "./dom.js";
 
@@ -41,10 +41,26 @@ async function call(method, path, options = {}) {
   }
 }
 
-const change = (id, body) => call("PATCH", `scenarios/${id}`, {
-  headers: { "Content-Type": "application/json" },
-  body: JSON.stringify(body),
-});
+/** Why the last change of a run failed, by the run's id; it is shown until the next one. */
+const failures = new Map();
+
+/** Ask for a change of a run, by the button *pressed*, and show what became of it. */
+async function change(pressed, id, method, body) {
+  const hadFocus = document.activeElement === pressed;
+  pressed.disabled = true;
+  failures.delete(id);
+  const { ok, isUnknown, answer } = await call(method, `scenarios/${id}`, body && {
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!ok) failures.set(id, isUnknown ? `the connection ended without an answer of Sonda's (${answer.detail}); the run may or may not have changed` : answer.detail);
+  $("runs-said").textContent = failures.get(id) ?? "";
+  await look();
+  pressed.disabled = false;
+  // A button that cannot be pressed any more loses the focus.
+  if (hadFocus && document.activeElement === document.body) $(pressed.id)?.focus();
+  return ok;
+}
 
 async function post(dryRun) {
   const buttons = [$("start"), $("plan-button")];
@@ -132,9 +148,30 @@ async function look() {
   const details = await Promise.all(active.map(({ id }) => call("GET", `scenarios/${id}`)));
   const known = new Map(details.filter(({ ok: found }) => found).map(({ answer: run }) => [run.id, run]));
   const focused = document.activeElement?.id;
-  $("runs").replaceChildren(...answer.scenarios.map((one) => run(one, known.get(one.id))));
-  if (!answer.scenarios.length) $("runs").replaceChildren(make("li", { className: "help" }, "None yet."));
-  if (/^(stop|pause)-/.test(focused ?? "")) $(focused)?.focus();
+  if (answer.scenarios.length) show(answer.scenarios.map((one) => run(one, known.get(one.id))));
+  else $("runs").replaceChildren(make("li", { className: "help" }, "None yet."));
+  if (/^(stop|pause|set)-/.test(focused ?? "")) $(focused)?.focus();
+}
+
+/** Show the rows. One that was there stays in its place: a click that has begun on it, and what is typed, would be lost. */
+function show(rows) {
+  const list = $("runs");
+  const old = new Map([...list.children].map((row) => [row.id, row]));
+  const shown = rows.map((row) => renewed(old.get(row.id), row));
+  [...list.children].filter((row) => !shown.includes(row)).forEach((row) => row.remove());
+  shown.forEach((row, place) => { if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null); });
+}
+
+/** The *old* row with all that is new, unless its buttons are others: then the new one. */
+function renewed(old, row) {
+  const [stays, other] = [old, row].map((one) => one?.querySelector(".controls"));
+  if (stays?.textContent !== other.textContent) return row;
+  const parts = [...row.children];
+  const place = parts.indexOf(other);
+  [...old.children].filter((part) => part !== stays).forEach((part) => part.remove());
+  stays.before(...parts.slice(0, place));
+  stays.after(...parts.slice(place + 1));
+  return old;
 }
 
 /** How fast a run is, and how far behind its plan: the sum of the rates, and the longest lag. */
@@ -160,13 +197,27 @@ function run({ id, name, state, outcome, ledger, degraded }, detail) {
     bar.append(piece);
   }
   const words = segments.map((column) => `${column.replace("_", " ")} ${ledger[column].toLocaleString()}`).join(" · ");
-  const stop = async (e) => { e.target.disabled = true; await call("DELETE", `scenarios/${id}`); look(); };
+  const stop = (e) => change(e.target, id, "DELETE");
   const paused = detail !== undefined && isPaused(detail);
-  const pause = async (e) => { e.target.disabled = true; await change(id, { paused: !paused }); look(); };
+  const pause = (e) => change(e.target, id, "PATCH", { paused: !paused });
   const said = [outcome ?? state, paused && "paused", degraded && "degraded"].filter(Boolean).join(", ");
-  return make("li", { className: "run" },
-    make("div", { className: "bar" }, make("h3", {}, name), make("span", { className: "state" }, said),
+  return make("li", { className: "run", id: `run-${id}` },
+    make("div", { className: "bar" }, make("h3", {}, name), make("span", { className: "state" }, said)),
+    make("div", { className: "controls" },
+      state === "running" && detail ? rateOf(id, name, detail) : null,
       state === "running" && detail ? make("button", { type: "button", className: "quiet", id: `pause-${id}`, onclick: pause }, paused ? "Go on" : "Pause") : null,
       state === "finished" ? null : make("button", { type: "button", className: "quiet", id: `stop-${id}`, onclick: stop }, "Stop")),
-    bar, make("p", { className: "help" }, [words || "nothing is due yet", detail && pace(detail)].filter(Boolean).join(" · ")));
+    bar, failures.has(id) ? make("p", { className: "failure" }, failures.get(id)) : null,
+    make("p", { className: "help" }, [words || "nothing is due yet", detail && pace(detail)].filter(Boolean).join(" · ")));
+}
+
+/** A field for another rate: that of each of the run's entries. */
+function rateOf(id, name, { scenarios: entries }) {
+  const field = make("input", { type: "number", id: `rate-${id}`, min: "0", step: "any", required: true, "aria-label": `rate of ${name}, events/s${entries.length > 1 ? " of each entry" : ""}`, placeholder: "per s" });
+  const button = make("button", { type: "submit", className: "quiet", id: `set-${id}` }, "Set rate");
+  const set = async (e) => {
+    e.preventDefault();
+    if (await change(button, id, "PATCH", { rate: field.valueAsNumber })) field.value = "";
+  };
+  return make("form", { className: "rate", onsubmit: set, autocomplete: "off" }, field, button);
 }

@@ -14,8 +14,9 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net import blocking_writers
-from sonda.pipeline.net.blocking_writers import WriteBatch, enqueue_all, write_now
+from sonda.pipeline.net.blocking_writers import enqueue, enqueue_all
 from sonda.pipeline.net.write_requests import Verdict, WriteRequest
+from sonda.pipeline.net.writes import WriteBatch
 from sonda.pipeline.problems import Problem, Unreachable
 
 YES = Success(Ack(Confirmed.HANDED_OFF))
@@ -30,6 +31,7 @@ class Notes:
     threads: list[threading.Thread] = field(default_factory=list)
     target: str = "here"
     confirmed: Confirmed = Confirmed.HANDED_OFF
+    needs_thread: bool = False
     error: OSError | None = None
 
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
@@ -51,7 +53,7 @@ def write(notes: Notes, *bodies: bytes) -> list[Verdict]:
         verdicts = []
         for body in bodies:
             request = WriteRequest(notes, body, 1)
-            write_now(request, notes)
+            enqueue(request, notes)
             asyncio.get_running_loop().call_soon(notes.gate.set)
             verdicts.append(await request.verdict(Deadline.within(30)))
         return verdicts
@@ -103,7 +105,7 @@ def test_a_write_is_not_slow_where_the_processor_was_taken_away(
 async def send(notes: Notes, body: bytes, within_s: float = 30) -> Verdict:
     """Write one event."""
     request = WriteRequest(notes, body, 1)
-    write_now(request, notes)
+    enqueue(request, notes)
     return await request.verdict(Deadline.within(within_s))
 
 
@@ -127,6 +129,17 @@ def test_what_comes_in_one_turn_leaves_in_one_write() -> None:
     assert set(notes.threads) == {threading.current_thread()}
 
 
+def test_what_needs_a_thread_leaves_together_too() -> None:
+    """The thread is woken once the turn is over, not by the first event of it."""
+    notes = Notes(needs_thread=True)
+    notes.gate.set()
+    for turn in range(20):
+        bodies = [b"%d.%d\n" % (turn, each) for each in range(10)]
+        assert write_together(notes, bodies) == [YES] * 10
+        assert notes.written[turn:] == [b"".join(bodies)]
+    assert threading.current_thread() not in notes.threads
+
+
 def test_what_is_given_up_in_the_turn_is_left_out() -> None:
     """It was withdrawn, and the others are written."""
     notes = Notes()
@@ -135,7 +148,7 @@ def test_what_is_given_up_in_the_turn_is_left_out() -> None:
     async def main() -> list[Verdict]:
         requests = [WriteRequest(notes, body, 1) for body in (b"a", b"gone", b"b")]
         for request in requests:
-            write_now(request, notes)
+            enqueue(request, notes)
         given_up = requests[1].cut_off()
         return [given_up, *[await each.verdict(Deadline.within(30)) for each in requests[::2]]]
 
@@ -170,7 +183,7 @@ def test_one_that_is_mostly_alone_seldom_waits_for_company() -> None:
     async def main() -> None:
         for each in range(100):
             request = WriteRequest(notes, b"%d" % each, 1)
-            write_now(request, notes)
+            enqueue(request, notes)
             at_once.append(len(notes.written) == each + 1)
             assert await request.verdict(Deadline.within(30)) == YES
 
@@ -186,7 +199,7 @@ def test_another_loop_does_not_wait_for_a_turn() -> None:
 
     async def main() -> list[Verdict]:
         request = WriteRequest(notes, b"a", 1)
-        write_now(request, notes)
+        enqueue(request, notes)
         verdicts: list[Verdict] = []
         thread = threading.Thread(target=lambda: verdicts.append(asyncio.run(send(notes, b"b"))))
         thread.start()
@@ -212,7 +225,7 @@ def test_where_events_wait_nobody_overtakes_them() -> None:
     async def main() -> list[Verdict]:
         first, second = (WriteRequest(notes, body, 1) for body in (b"a", b"b"))
         enqueue_all((first,), notes)
-        write_now(second, notes)
+        enqueue(second, notes)
         notes.gate.set()
         return [await one.verdict(Deadline.within(30)) for one in (first, second)]
 

@@ -11,9 +11,9 @@ import pytest
 from returns.result import Result, Success
 
 from sonda.pipeline.model import Confirmed
-from sonda.pipeline.net.blocking_writers import WriteBatch, WriteQueue
+from sonda.pipeline.net.blocking_writers import WriteQueue
 from sonda.pipeline.net.write_requests import WouldWait, WriteRequest
-from sonda.pipeline.net.writes import check_room, write
+from sonda.pipeline.net.writes import WriteBatch, check_room, write
 from sonda.pipeline.problems import Problem
 
 
@@ -49,6 +49,7 @@ class Alone:
 
     target = "here"
     confirmed = Confirmed.HANDED_OFF
+    needs_thread = False
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
