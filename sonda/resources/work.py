@@ -207,7 +207,7 @@ def _unsettled(lines: list[LineAnswer]) -> set[int]:
 
 
 async def many_events(pipeline: PipelineProtocol, asked: Asked, limits: LineLimits) -> ManyEvents:
-    """Return the work of a body of lines; raise `Rejected` for what is wrong with the whole body."""
+    """Return the work of a body of lines; raise `RequestRejected` for what is wrong with the whole body."""
     try:
         lines = await split_lines(asked.raw, limits)
     except asyncio.CancelledError:

@@ -22,6 +22,7 @@ _MOST_EVENTS: Final = 1024  # in one write
 _IDLE_S: Final = 5.0  # a thread is cheap to keep, and costs 0.1 ms to start
 _SLOW_S: Final = 0.01  # what the event loop can be kept by a write
 _SLOW_FOR_S: Final = 60.0
+# To wait for the end of its turn costs an event that is alone two rounds of the loop.
 _ALONE: Final = 4  # turns with one event each, after which the next one is written at once
 _TRIES_EACH: Final = 16  # after so many events, whether others come in the same turn
 _MOST_IDLE: Final = 64  # they would add up if each event had a file of its own
@@ -34,7 +35,7 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
     """
     try:
         with _guard:
-            queue = _queue(destination)
+            queue = _queues.get(destination) or _make_queue(destination)
             queue.wake()  # first: nothing may wait where no thread can be started
             for request in requests:
                 queue.join(request)
@@ -50,9 +51,9 @@ def enqueue(request: WriteRequest, destination: Hashable) -> None:
     either begins at the end of the loop's turn, with all that have come by then.
     """
     with _guard:
-        queue = _queue(destination)
+        queue = _queues.get(destination) or _make_queue(destination)
         is_idle = not queue.waiting and not queue.is_writing
-        is_at_once = is_idle and not queue.expects_company()
+        is_at_once = is_idle and queue.alone >= _ALONE and queue.alone % _TRIES_EACH != 0
         if is_at_once:
             queue.alone += 1
             queue.is_writing = True
@@ -79,13 +80,14 @@ class WriteQueue:
         self.turn: list[WriteRequest] = []  # what is written at the end of a loop's turn
         self.alone = 0  # how many in a row have had nobody beside them in their turn
         self._destination = destination
-        self._has_thread = self._sleeps = False
+        self._needs_thread = self._has_thread = self._sleeps = False
         self._signals: SimpleQueue[None] = SimpleQueue()  # a condition costs thrice the calls
 
     def join(self, request: WriteRequest) -> None:
         """Add a request; the caller holds the guard."""
         request.queue = self
         self.waiting[request] = None
+        self._needs_thread = request.writer.needs_thread  # as all that have this destination
 
     def join_turn(self, request: WriteRequest) -> bool:
         """Let a request be written at the end of this turn of the loop, unless another loop has one.
@@ -101,13 +103,6 @@ class WriteQueue:
         request.is_in_turn = True
         self.turn.append(request)
         return True
-
-    def expects_company(self) -> bool:
-        """Return whether others may come in the same turn, which is tried out now and then.
-
-        To wait for its end costs one that is alone two rounds of the loop.
-        """
-        return self.alone < _ALONE or self.alone % _TRIES_EACH == 0
 
     def end_turn(self) -> None:
         """Write what has come in this turn of the loop."""
@@ -128,9 +123,7 @@ class WriteQueue:
         left to a thread, too.
         """
         began_s = monotonic()
-        goes_on = began_s >= self.slow_until_s and not any(
-            request.writer.needs_thread for request in self.waiting
-        )
+        goes_on = began_s >= self.slow_until_s and not self._needs_thread
         waits = count_waits() if goes_on else 0
         while self.waiting and goes_on:
             goes_on = WriteBatch(self, list(self.waiting), may_wait=False).run()
@@ -234,11 +227,10 @@ _guard: Final = Lock()
 _queues: Final[dict[Hashable, WriteQueue]] = {}
 
 
-def _queue(destination: Hashable) -> WriteQueue:
-    """Return the queue of a destination, made now if there is none; the caller holds the guard."""
-    if destination not in _queues:
-        _queues[destination] = WriteQueue(destination)
-    return _queues[destination]
+def _make_queue(destination: Hashable) -> WriteQueue:
+    """Return a new queue for a destination; the caller holds the guard."""
+    queue = _queues[destination] = WriteQueue(destination)
+    return queue
 
 
 def _forget_threads() -> None:
