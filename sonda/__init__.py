@@ -21,6 +21,8 @@ Only `send` and `send_async` raise for what a user or a destination did. Every o
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False  # as in `typing`, whose import costs more than all else here
 
 if TYPE_CHECKING:
@@ -126,6 +128,10 @@ _HOMES: Final = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import sonda` costs next to nothing."""
+    if sys.meta_path is None:  # a finalizer calls: nothing can be imported any more
+        raise ImportError(
+            f"sonda.{name} was not used before the interpreter ended; nothing is sent"
+        )
     from importlib import import_module
 
     if name in _HOMES:

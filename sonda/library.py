@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -226,11 +227,13 @@ def _loop_is_running() -> bool:
 
 
 def _no_thread(reason: str) -> Result[Receipt, Problem]:
-    return Failure(Unreachable("start a thread beside the running event loop", reason))
+    return Failure(Unreachable("start a thread for the event", reason))
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, A]], no_thread: Callable[[str], A]) -> A:
     """Run a coroutine to its end on an event loop of its own, in a thread where one is running."""
+    if sys.is_finalizing():  # called by a finalizer: a thread would be waited for that never runs
+        return no_thread("the interpreter has ended")
     if not _loop_is_running():
         return run_loop(main())
     ended: Future[A] = Future()

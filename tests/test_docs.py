@@ -302,8 +302,31 @@ def _requests_until_alone(size: int) -> int:
     """Return in how many requests one event is if each but the last one rejects another one."""
     requests = 1
     while size > 1:
-        events: list[Any] = [SimpleNamespace(part=None) for _ in range(size)]
+        events: list[Any] = [SimpleNamespace(may_be_stored=False) for _ in range(size)]
         Batch(events, Deadline(0, 0)).split()
         size = max(Counter(event.part for event in events).values())
         requests += 1
     return requests
+
+
+SCENARIOS: Final = DOCS / "scenarios.md"
+
+
+def test_the_first_scenario_and_a_mistake_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ten lines are valid, and slips in them are named as the page shows."""
+    monkeypatch.chdir(tmp_path)
+    text = blocks(SCENARIOS, "yaml")[0]
+    assert len(text.splitlines()) == 10
+    Path("demo.yaml").write_text(text)
+    assert CliRunner().invoke(command_line, ["run", "demo.yaml", "--dry-run"]).exit_code == 0
+    slips = text.replace("rate: 10", "rate: fast").replace("    generator", "    generater", 1)
+    Path("demo.yaml").write_text(slips)
+    shown = re.search(
+        r"<!-- mistake -->\n```console\n\$ sonda (.*)\n((?:.+\n)+?)```", SCENARIOS.read_text()
+    )
+    assert shown
+    ran = CliRunner().invoke(command_line, shown[1].split())
+    assert ran.exit_code == 2
+    assert ran.stderr == shown[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,35 @@ def test_an_event_at_exit(sink: str, loop: bool) -> None:
     word = "Success" if sink == "stdout" and has_thread else "Failure"
     assert run.stderr.startswith(f"<{word}: ")
     assert (run.stdout == "") == (word == "Failure")
+
+
+FINALIZER = """
+import sonda
+{before}
+class Late:
+    def __del__(self):
+        try:
+            print(sonda.emit({event!r}))
+        except ImportError as exc:
+            print("ImportError:", exc)
+late = Late()
+"""
+
+
+@pytest.mark.parametrize("was_used", [True, False])
+def test_a_finalizer_after_the_interpreters_end(tmp_path: Path, was_used: bool) -> None:
+    """It is told that nothing is sent, and it never hangs: no thread runs any more."""
+    event = changed(LOG, sink={"type": "file", "path": str(tmp_path / "late.log")})
+    script = FINALIZER.format(before=f"sonda.emit({LOG!r})" if was_used else "", event=event)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    said = run.stdout.strip()
+    if was_used:
+        assert said.startswith("<Failure: ")
+        assert "start a thread for the event: the interpreter has ended" in said
+    else:
+        assert said == (
+            "ImportError: sonda.emit was not used before the interpreter ended; nothing is sent"
+        )
+    assert not (tmp_path / "late.log").exists()

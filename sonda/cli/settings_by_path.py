@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
 import click
@@ -19,7 +20,7 @@ _BOOLEANS: Final = {"true": True, "false": False}
 
 def apply(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Copy *options*, `encoder` and `sink`, with each `PATH=VALUE` in it; raises click's `UsageError`."""
-    changed: dict[str, Any] = json.loads(json.dumps(options))
+    changed = {kind: deepcopy(given) for kind, given in options.items()}  # TOML has dates, too
     seen: set[str] = set()
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -30,7 +31,7 @@ def apply(options: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
             raise _bad(f"{path}: given twice")
         seen.add(path)
         name = changed[kind].get("type")
-        if name not in PLUGINS[kind]:
+        if not isinstance(name, str) or name not in PLUGINS[kind]:
             continue  # validation will name it, and what there is
         _put(changed[kind], path, rest, text, PLUGINS[kind][name])
     return changed
@@ -88,9 +89,16 @@ def _typed(path: str, text: str, schema: Schema) -> Any:
 
 def _number(path: str, text: str, wanted: str) -> int | float:
     value = _json(path, text, wanted)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_double(value):
         raise _bad(f"{path}: expected {wanted}")
     return value
+
+
+def _is_double(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _json(path: str, text: str, wanted: str) -> Any:

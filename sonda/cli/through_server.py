@@ -31,6 +31,7 @@ from sonda.cli.outcomes import (
 from sonda.cli.reading import compact
 from sonda.cli.sending import Senders
 from sonda.cli.server_client import Answered, Connection, NoAnswer, ServerClient
+from sonda.envelope import CODES
 
 TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.1
@@ -167,6 +168,7 @@ class Server:
 _WITH_OUTCOME: Final = (
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
 """Statuses that a proxy uses as well, whose server may have delivered the event."""
@@ -214,7 +216,7 @@ def judge(status: int, document: Any, url: str, target: str) -> Outcome:
             return delivered_through(document, target, url)
         case {"sent": False, "preview": {**_preview}} if status == HTTPStatus.OK:
             return previewed(document, target)
-        case {"error": str(), "detail": str(detail)}:
+        case {"error": str(code), "detail": str(detail)} if code == CODES.get(status):
             return _refused(status, document, detail)
         case _:
             foreign = f"the answer {status} of {url} is not one of Sonda's"

@@ -120,15 +120,17 @@ class DestinationBusy(Shown):
 class Unreachable(Shown):
     """No byte of the event left, or what had left was taken back: the destination has nothing.
 
-    With *after_refusal* that holds for the last try alone: the destination said no to an earlier one.
-    With *is_final* that is a verdict and not for want of a name or a connection: the operating system
-    said no to the write, or the event cannot be sent that way at all.
+    With *after_refusal* that holds for the last try alone: the destination said no to an earlier one,
+    which may have stored the event all the same (*may_be_stored*, as of a `Refused`).
+    With *is_final* another try cannot help: the operating system refused the write, or the event
+    cannot be sent that way at all.
     """
 
     attempt: str
     reason: str
     after_refusal: bool = field(default=False, compare=False)
     is_final: bool = field(default=False, compare=False)
+    may_be_stored: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"sink error: {self.attempt}: {self.reason}"

@@ -127,7 +127,8 @@ def folder_to_be(text: str) -> Path:
     """Read the path of a folder that exists or can be made."""
     try:
         path = Path(text).absolute()
-        if text and (path.is_dir() or not path.exists()):
+        usable = text and "\0" not in text  # with a NUL it does not exist, from Python 3.13 on
+        if usable and (path.is_dir() or not path.exists()):
             return path
     except (OSError, ValueError):
         pass

@@ -30,7 +30,7 @@ from sonda.server.live_config import LiveConfig
 from sonda.server.protocol import configured
 from sonda.server.scenarios.runner_home import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
-from sonda.server.startup import STOP_SIGNALS, stop_signals
+from sonda.server.startup import STOP_SIGNALS, check_threads, stop_signals
 from sonda.server.state import StateDir, StateDirError
 
 CLOSING_S: Final = 2.0  # what the end of the grace period leaves for closing connections
@@ -51,6 +51,14 @@ def serve_until_stopped(settings: Settings) -> int:
         for fault in exc.faults:
             _LOG.critical("%s", fault)
         return _MISTAKE
+    try:
+        check_threads()
+    except OSError as exc:
+        _LOG.critical(
+            "cannot start a thread: %s (raise the limit of processes: ulimit -u, pids.max)",
+            exc.strerror,
+        )
+        return 1
     try:
         listeners = listen(settings.bind, settings.port)
     except (OSError, UnicodeError) as exc:
@@ -176,7 +184,8 @@ class Server(uvicorn.Server):
             grace_s = self.config.timeout_graceful_shutdown or 0
             last_resort = threading.Timer(grace_s + CLOSING_S, os._exit, (0,))
             last_resort.daemon = True
-            last_resort.start()
+            with contextlib.suppress(RuntimeError):  # no thread to spare: nothing is forced then
+                last_resort.start()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests; then exempt everything that is loaded from garbage collection.

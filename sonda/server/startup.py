@@ -6,8 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Final
 
+from sonda.pipeline.net.threads import start_daemon
+
+_THREADS_OF_LOOP: Final = 4
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -22,6 +26,19 @@ def open_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+
+
+def check_threads() -> None:
+    """Raise `OSError` unless the system has as many threads to spare as the event loop starts.
+
+    uvloop's library would abort the process.
+    """
+    ended = Event()
+    try:
+        for _ in range(_THREADS_OF_LOOP):
+            start_daemon(ended.wait)
+    finally:
+        ended.set()
 
 
 def stop_signals(*, reloads: bool = False) -> tuple[signal.Signals, ...]:

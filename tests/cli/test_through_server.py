@@ -264,7 +264,7 @@ def test_another_address_is_asked(home: Path, through: bool) -> None:
     assert f"not read back from {asked}" in answer["warnings"][-1]
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_proxys_json_leaves_it_unknown(home: Path, count: int, status: int) -> None:
     """It may look like Sonda's, but what became of the event is not in it."""

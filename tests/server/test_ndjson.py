@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from sonda.resources.idempotency import fingerprint
 from sonda.server.app import assemble
 from sonda.server.idempotency_store import IdempotencyStore
 from sonda.server.settings import Settings
-from tests.support.bodies import LOG, changed
+from tests.support.bodies import LOG, NO_LISTENER, changed
 from tests.support.destinations import http_destination
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -244,6 +246,158 @@ def test_a_bug_is_answered_alike_under_its_key(
     assert answered[0][0] == 500
     assert response.headers["Idempotent-Replayed"] == "true"
     assert not (tmp_path / "x.log").exists()
+
+
+def keyed(
+    raw: bytes, folder: Path, key: str, query: str = "", **headers: str
+) -> tuple[int, list[dict[str, Any]], str | None]:
+    """Post with a key, to a server that keeps its keys in the folder; tell whether it is a replay."""
+    state = folder / "state"
+    state.mkdir(exist_ok=True)
+    status, lines, response = post(
+        raw, folder, query, {"Idempotency-Key": key, **headers}, state_dir=state
+    )
+    return status, lines, response.headers.get("Idempotent-Replayed")
+
+
+def test_lines_under_a_key_follow_the_rules_of_one_event(tmp_path: Path) -> None:
+    """What was refused as such is worked again; what a 5xx may have stored, and a yes, are not."""
+    with http_destination() as there:
+        sinks = [{"type": "http_push", "url": f"{there.url}/s/{n}"} for n in (204, 400, 503)]
+        raw = body(*(changed(LOG, sink=sink) for sink in sinks))
+        answered = [keyed(raw, tmp_path, "k") for _ in range(3)]
+        posts = Counter(posted.path for posted in there.posts.wait_for(5))
+    assert [status for status, *_ in answered] == [207] * 3
+    assert [[line["status"] for line in lines] for _, lines, _ in answered] == [[200, 502, 502]] * 3
+    assert [replayed for *_, replayed in answered] == [None, "true", "true"]
+    assert posts == {"/s/204": 1, "/s/400": 3, "/s/503": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "again"), [(503, False), (400, True), (429, True), (302, True), (408, False)]
+)
+def test_a_refusal_is_worked_again_where_that_is_safe(
+    tmp_path: Path, status: int, again: bool
+) -> None:
+    """A proxy may have said a 5xx or a 408 after the event was stored: that answer is replayed."""
+    one = {"Content-Type": "application/json"}
+    with http_destination() as there:
+        raw = body(changed(LOG, sink={"type": "http_push", "url": f"{there.url}/s/{status}"}))
+        first, second = (keyed(raw, tmp_path, "k", **one) for _ in range(2))
+        assert len(there.posts.wait_for(1 + again)) == 1 + again
+    assert first[0] == second[0] == 502
+    assert [first[2], second[2]] == [None, None if again else "true"]
+
+
+def test_the_same_request_is_the_same_media_type_and_query(tmp_path: Path) -> None:
+    """Another one with the key is 422; quoted or not, it is one key; a dry run ignores it."""
+    raw, one = body(to_file("once")), {"Content-Type": "application/json"}
+    assert keyed(raw, tmp_path, '"k"')[::2] == (200, None)
+    assert keyed(raw, tmp_path, "k")[::2] == (200, "true")
+    assert keyed(raw, tmp_path, "k", **one)[0] == 422
+    assert keyed(raw, tmp_path, "k", "?receipt=true")[0] == 422
+    assert keyed(raw, tmp_path, "k", "?dry_run=true")[::2] == (200, None)
+    assert messages(tmp_path / "x.log") == ["once"]
+
+
+@pytest.mark.parametrize("key", ["", '""', "a" * 256, "a\tb", '"k'])
+def test_a_key_that_is_none(tmp_path: Path, key: str) -> None:
+    """400, and nothing is sent."""
+    status, [answer], replayed = keyed(body(to_file("never")), tmp_path, key)
+    assert (status, answer["error"], replayed) == (400, "bad_request", None)
+    assert "Idempotency-Key" in answer["detail"]
+    assert not (tmp_path / "x.log").exists()
+
+
+@pytest.mark.parametrize("limit", [{"max_batch_events": 2}, {"max_batch_bytes": 200}])
+def test_nothing_is_sent_of_a_batch_that_is_too_large(
+    tmp_path: Path, limit: dict[str, Any]
+) -> None:
+    """Not even its first lines."""
+    status, [answer], _ = post(body(*map(to_file, "abc")), tmp_path, **limit)
+    assert (status, answer["error"]) == (413, "payload_too_large")
+    assert not (tmp_path / "x.log").exists()
+
+
+@pytest.mark.parametrize("query", ["", "?receipt=true"])
+def test_a_line_is_answered_as_alone(tmp_path: Path, query: str) -> None:
+    """Each to the letter, but for what no two requests have in common."""
+    stamped = to_file("a") | {"timestamp": "2026-11-23T08:00:00Z"}
+    with http_destination() as there:
+        refused = [
+            changed(LOG, sink={"type": sink, "url": f"{there.url}/s/{status}"}) | stamp
+            for sink in ("http_push", "loki")
+            for status in (204, 400, 503)
+            for stamp in ({}, {"timestamp": "2026-11-23T08:00:00Z"})
+        ]
+        events: list[dict[str, Any] | str] = [
+            stamped,
+            *refused,
+            *("{", "[]"),
+            changed(LOG, log__severity="WARN"),
+            changed(LOG, labels={"a-b": "c"}),
+            changed(LOG, sink={"type": "udp"}),
+            changed(LOG, sink={"type": "tcp", "address": NO_LISTENER}),
+            changed(LOG, sink={"type": "file", "path": "../out"}),
+            changed(LOG, verify={}),
+            to_file("b") | {"verify": {"timeout": "1s"}},
+        ]
+        _, lines, _ = post(body(*events), tmp_path, query)
+        alone = [
+            post(body(event), tmp_path, query, {"Content-Type": "application/json"})
+            for event in events
+        ]
+    assert [line["status"] for line in lines] == [status for status, *_ in alone]
+    for number, (line, (status, [answer], _)) in enumerate(zip(lines, alone, strict=True), 1):
+        expected = {"line": number, "status": status, **answer}
+        assert list(line) == list(expected)
+        assert without_times(line) == without_times(expected)
+
+
+def without_times(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without what is measured, or taken from the clock."""
+    times = {"latency_ms", "visible_ms", "latency_us"}
+    if "2026-11-23" not in str(answer.get("timestamp", "")):
+        times = {*times, "timestamp"}
+    kept = {name: value for name, value in answer.items() if name not in times}
+    if "receipt" in kept:
+        kept["receipt"] = without_times(kept["receipt"])
+    return kept
+
+
+def test_a_batch_is_one_request_in_flight(tmp_path: Path) -> None:
+    """However many events it holds, and for one destination more than its share."""
+    count = 64
+    status, lines, _ = post(
+        body(*(to_file(str(n)) for n in range(count))), tmp_path, max_inflight_requests=16
+    )
+    assert status == 200
+    assert len(lines) == count
+    status, lines, _ = post(body(*map(to_file, "ab")), tmp_path, max_inflight_requests=1)
+    assert (status, len(lines)) == (200, 2)
+
+
+@pytest.mark.parametrize("media_type", [*NDJSON.values(), "application/json"])
+def test_what_was_read_back_is_said(tmp_path: Path, media_type: str) -> None:
+    """Right after `latency_ms`, and how long it took."""
+    event = to_file("a") | {"verify": {}}
+    status, [answer], _ = post(body(event), tmp_path, headers={"Content-Type": media_type})
+    names = ["sent", "signal_type", "latency_ms", "verified", "visible_ms"]
+    of_line = ["line", "status"] if media_type in NDJSON.values() else []
+    assert (status, list(answer)) == (200, [*of_line, *names])
+    assert answer["verified"] is True
+    assert isinstance(answer["visible_ms"], int)
+
+
+def test_to_read_back_ends_with_the_requests_time(tmp_path: Path) -> None:
+    """`timeout` is cut to what is left of `--request-timeout`; the event was acknowledged."""
+    with http_destination() as there, socket.create_server(("127.0.0.1", 0)) as silent:
+        elsewhere = {"timeout": "1h", "url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        event = changed(LOG, sink={"type": "loki", "url": there.url}, verify=elsewhere)
+        status, [answer], _ = post(body(event), tmp_path, request_timeout_s=0.5)
+    assert (status, answer["verified"]) == (200, False)
+    assert "visible_ms" not in answer
+    assert "not read back from" in answer["warnings"][-1]
 
 
 async def _die(store: IdempotencyStore, found: bytes) -> None:

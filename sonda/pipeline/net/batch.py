@@ -15,7 +15,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure
 from sonda.pipeline.model import Payload
 from sonda.pipeline.net.retry import Outcome
-from sonda.pipeline.problems import OutcomeUnknown
+from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 
 SINGLY: Final = 8
 """Of a refused push up to so many events go again one by one, which takes the fewest turns."""
@@ -39,8 +39,8 @@ class BatchLimits:
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
     stream at most, and the next one waits until that has its verdict. At most *pushes* are under way
     at a time: with one, all that a destination gets keeps its order. A push that *is_answered* is
-    under way for a while; another one may be over before the next event of its turn of the event
-    loop is there.
+    under way for a while. One that is not (tcp) may be over at once, so a queue waits for the end
+    of the loop's turn: otherwise each event of the turn would leave in a write of its own.
     """
 
     events: int
@@ -82,6 +82,7 @@ class Entry(Struct, eq=False):
     group: Group | None  # until nobody waits for it any more
     batch: Batch | None = None
     part: object = None  # of a batch that was refused: it goes again with this half alone
+    may_be_stored: bool = False  # by a destination that refused such a batch
     outcome: Outcome | None = None
 
     @property
@@ -98,7 +99,7 @@ class Entry(Struct, eq=False):
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is not None:
             return
-        self.outcome = outcome.alt(self._dated) if isinstance(outcome, Failure) else outcome
+        self.outcome = outcome.alt(self._own) if isinstance(outcome, Failure) else outcome
         if (group := self.group) is not None:
             group.left -= 1
             if not group.left and not group.done.done():
@@ -109,12 +110,16 @@ class Entry(Struct, eq=False):
         if self.outcome is None and self.group is not None:
             self.group.fail(exc)
 
-    def _dated(self, setback: AttemptFailure) -> AttemptFailure:
-        """Return the failure with the event's own time in an unknown outcome."""
-        if isinstance(setback.problem, OutcomeUnknown):
-            own = replace(setback.problem, time_ns=self.payload.event.time_ns)
-            return structs.replace(setback, problem=own)
-        return setback
+    def _own(self, failure: AttemptFailure) -> AttemptFailure:
+        """Return the failure with what is this event's own: its time, and what it came to in a batch."""
+        problem = failure.problem
+        if isinstance(problem, OutcomeUnknown):
+            problem = replace(problem, time_ns=self.payload.event.time_ns)
+        elif self.part is not None and isinstance(problem, Refused | Unreachable):
+            problem = replace(problem, may_be_stored=problem.may_be_stored or self.may_be_stored)
+            if isinstance(problem, Unreachable):
+                problem = replace(problem, after_refusal=True)
+        return failure if problem is failure.problem else structs.replace(failure, problem=problem)
 
 
 class StreamOrder:
@@ -160,7 +165,8 @@ class Batch(Struct, eq=False):
     """Events that leave in one push, until the last of their deadlines.
 
     *abandon* ends a push that no task waits for; *is_counted* is whether a delivery has recorded
-    how many events there are.
+    how many events there are. A destination that refused it may have stored events all the same
+    (*may_be_stored*).
     """
 
     events: list[Entry]
@@ -169,6 +175,7 @@ class Batch(Struct, eq=False):
     began_ns: int = field(default_factory=perf_counter_ns)
     abandon: Callable[[], object] | None = None
     is_counted: bool = False
+    may_be_stored: bool = False
 
     def freeze(self) -> list[Payload]:
         """Return what travels, right before the first byte leaves; raise `AllWithdrawn`.
@@ -202,6 +209,9 @@ class Batch(Struct, eq=False):
         Then they are to go again, in smaller batches.
         """
         if isinstance(outcome, Failure) and outcome.failure().per_event and len(self.events) > 1:
+            failure = outcome.failure()
+            stored = getattr(failure.problem, "may_be_stored", False)
+            self.may_be_stored = stored or failure.rejected > 0  # the others were taken
             return True
         self.set_result(outcome)
         return False
@@ -227,6 +237,7 @@ class Batch(Struct, eq=False):
             part = object()
             for event in self.events[start : start + most]:
                 event.part = part
+                event.may_be_stored |= self.may_be_stored
 
     def fail(self, exc: Exception) -> None:
         """Raise a bug of ours wherever an event's outcome is awaited."""

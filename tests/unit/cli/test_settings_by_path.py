@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import click
@@ -53,6 +54,7 @@ def test_settings_add_up_and_change_no_original() -> None:
         ("sink.timeout.a=1", "has no options of its own"),
         ("sink.batch_size=many", r"sink\.batch_size: expected an integer"),
         ("sink.batch_size=true", r"sink\.batch_size: expected an integer"),
+        (f"encoder.precision={10**400}", r"encoder\.precision: expected an integer"),
         ("sink.headers=secret", r"sink\.headers: expected JSON: an object"),
     ],
 )
@@ -63,7 +65,17 @@ def test_what_is_no_setting(setting: str, why: str) -> None:
     assert "secret" not in refused.value.message
 
 
-def test_a_type_that_nobody_knows_is_left_to_validation() -> None:
+@pytest.mark.parametrize("kind", ["x", ["x"], {"x": 1}, 1, None])
+def test_a_type_that_nobody_knows_is_left_to_validation(kind: object) -> None:
     """It names what there is."""
-    unknown = {"encoder": {"type": "x"}, "sink": {}}
+    unknown = {"encoder": {"type": kind}, "sink": {}}
     assert apply(unknown, ["sink.a=1", "encoder.b=2"]) == unknown
+
+
+def test_what_json_cannot_express_is_left_to_validation() -> None:
+    """A file of destinations may hold a date; it is copied as it is."""
+    dated: dict[str, Any] = {
+        "encoder": {"type": "json_lines"},
+        "sink": {"type": "loki", "url": date(2026, 1, 1)},
+    }
+    assert apply(dated, ["sink.timeout=1s"])["sink"] == {**dated["sink"], "timeout": "1s"}

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from returns.result import Failure, Result, Success
 
+from sonda.answers import Form, failed
 from sonda.pipeline import turns as turns_module
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
@@ -542,6 +543,53 @@ def test_a_refused_event_of_a_joined_post_fails_alone() -> None:
         assert isinstance(results[7].failure(), Refused)
         assert ["m7"] in there.requests
         assert len(there.requests) < 20
+
+    run(work)
+
+
+PARTLY = httpx.Response(
+    200, content=b"\x0a\x02\x08\x01", headers={"content-type": "application/x-protobuf"}
+)
+"""One record was rejected."""
+
+
+@pytest.mark.parametrize(
+    ("sink", "encoder", "first", "alone", "is_safe"),
+    [
+        ({**WEBHOOK, "batch_size": 10_000}, "json_lines", httpx.Response(400), 400, True),
+        ({**WEBHOOK, "batch_size": 10_000}, "json_lines", httpx.Response(503), 400, False),
+        ({**WEBHOOK, "batch_size": 10_000}, "json_lines", httpx.Response(400), None, True),
+        ({**WEBHOOK, "batch_size": 10_000}, "json_lines", httpx.Response(503), None, False),
+        pytest.param(
+            *({"type": "otlp_http", "endpoint": "http://o"}, "otlp", PARTLY, 400, False),
+            marks=needs("sink", "otlp_http"),
+        ),
+    ],
+)
+def test_what_a_refused_push_may_have_stored_is_not_sent_again_safely(
+    sink: dict[str, Any], encoder: str, first: httpx.Response, alone: int | None, is_safe: bool
+) -> None:
+    """The worst of an event's tries counts, those in company included."""
+
+    async def work(pipeline: Pipeline, there: Destination) -> None:
+        async def answer(request: httpx.Request) -> httpx.Response:
+            there.sizes.append(len(request.content))
+            if len(there.sizes) == 1:
+                return first
+            if alone is None:
+                raise ConnectionRefusedError
+            return httpx.Response(alone)
+
+        pipeline._transport.http = MockHttp(answer)
+        deliveries = [Delivery(), Delivery()]
+        body = raw(changed(LOG, sink=sink, encoder={"type": encoder}))
+        prepared = [pipeline.prepare(body, delivery) for delivery in deliveries]
+        results = await pipeline.send_prepared(prepared, deliveries)
+        assert len(there.sizes) == 3
+        for delivery, result in zip(deliveries, results, strict=True):
+            document = json.loads(failed(result.failure(), Form(receipt=True), delivery).body)
+            assert document["outcome"] == "rejected"
+            assert document["resend"] == ("safe" if is_safe else "may_duplicate")
 
     run(work)
 

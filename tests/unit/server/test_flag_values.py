@@ -142,7 +142,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         *((file, text) for text in ("none", "d", "", "a\x00b")),
         *((folder, text) for text in ("none", "f", "a\x00b")),
-        *((folder_to_be, text) for text in ("f", "")),
+        *((folder_to_be, text) for text in ("f", "", "a\x00b")),
     ],
 )
 def test_paths_that_lead_elsewhere(

@@ -59,3 +59,24 @@ def test_closed_descriptors_are_opened(closed: tuple[int, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", CODE.format(closed=closed)], check=False)
     assert done.returncode == 0
     assert all(os.fstat(number) for number in range(3))
+
+
+WITHOUT_THREADS = """
+import sys, threading
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+from sonda.server import main
+sys.exit(main(["--port", "0"]))
+"""
+
+
+def test_a_server_without_threads_says_so() -> None:
+    """It ends with a message and status 1: uvloop's library would abort it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THREADS], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "CRITICAL sonda: cannot start a thread: " in ended.stderr
+    assert "ulimit -u" in ended.stderr
+    assert "Traceback" not in ended.stderr
