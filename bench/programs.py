@@ -26,6 +26,7 @@ class Program:
 
 
 PROGRAMS: Final = (
+    Program("instructions", "Instructions of the interpreter for each event"),
     Program("streams", "Scenarios, as fast as they go"),
     Program("visible", "From the acknowledgement until an event is found", quick=("--quick",)),
     Program("hostile_bodies", "Bodies that are made to cost much", quick=("--quick",)),

@@ -1,6 +1,6 @@
 """The HTTP shell around the pipeline: `POST /events`, and the app that its resources make.
 
-The checks come in the contract's order. The first that fails is answered: it raises `Rejected`, which
+The checks come in the contract's order. The first that fails is answered: it raises `RequestRejected`, which
 the one error serializer writes, or returns its `Answer`. What the pipeline returns is a `Result`. Both
 kinds of failure are closed unions, and `statuses.py` is the only place that maps them to a status.
 """

@@ -23,6 +23,7 @@ ENCODERS: Final = (*PLUGINS["encoder"], UNKNOWN)
 SINKS: Final = (*PLUGINS["sink"], UNKNOWN)
 DELIVERED: Final = "delivered"
 OUTCOMES: Final = {200: DELIVERED, 502: "rejected", 504: "unknown"}
+"""As metrics and the log call them: there, what was never sent is rejected, too."""
 INVALID: Final = "invalid"
 EVENT_STATUSES: Final = frozenset({*OUTCOMES, 400, 403, 422})
 """Of an event's answer; a request that is none is turned away with the last three, too."""

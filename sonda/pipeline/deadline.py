@@ -32,7 +32,10 @@ class Deadline(Struct, frozen=True):
     def within(
         cls, span_s: float, until_s: float | None = None, now_s: float | None = None
     ) -> Deadline:
-        """Start a deadline: *span_s* from *now_s*, or at loop time *until_s* if that is sooner."""
+        """Return a deadline: *span_s* from *now_s*, or at loop time *until_s* if that is sooner.
+
+        `stages.send.push` writes this out for its one event.
+        """
         if now_s is None:
             now_s = asyncio.get_running_loop().time()
         span_s = min(span_s, LONGEST_S)

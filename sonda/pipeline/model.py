@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import inf
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, force_setattr
 
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.text.cards import Shown, Tone, card
@@ -188,7 +188,7 @@ class Payload(Struct, frozen=True):
 
 
 class EncodedEvent(Struct, frozen=True):
-    """A payload, and the order it belongs to."""
+    """A payload, and the validated event that it belongs to."""
 
     validated: ValidatedEvent
     payload: Payload
@@ -261,8 +261,7 @@ Pending: TypeAlias = "Callable[[], Awaitable[Result[Ack, Problem]]]"
 """What a sink's push gives back: call and await it for the destination's verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt(Shown):
+class Receipt(Shown, Struct, frozen=True, eq=False):
     """Proof of delivery. *latency_us* runs from the start of encoding to the acknowledgement."""
 
     signal_type: Signal
@@ -277,8 +276,14 @@ class Receipt(Shown):
     """Whether the event was read back; `None` where nobody asked for that."""
     visible_us: int | None = None
     """The time from the acknowledgement until the event was seen."""
-    offset: int | None = field(default=None, repr=False, compare=False)
-    """At which byte of its file the event begins."""
+    offset: int | None = None
+    """At which byte of its file the event begins; no part of what receipts are compared by."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Receipt) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash(astuple(self)[:-1])
 
     def answer(self, *, with_receipt: bool = False) -> bytes:
         """Return the server's answer, a line of JSON; *with_receipt* it has all facts (section 1.6)."""

@@ -122,8 +122,8 @@ class Unreachable(Shown):
 
     With *after_refusal* that holds for the last try alone: the destination said no to an earlier one,
     which may have stored the event all the same (*may_be_stored*, as of a `Refused`).
-    With *is_final* that is a verdict and not for want of a name or a connection: the operating system
-    said no to the write, or the event cannot be sent that way at all.
+    With *is_final* another try cannot help: the operating system refused the write, or the event
+    cannot be sent that way at all.
     """
 
     attempt: str

@@ -36,8 +36,9 @@ class Worked(NamedTuple):
 class EarlierRequest(NamedTuple):
     """What is known of an earlier request with the key.
 
-    *time_ns* is its time of receipt. Without an *answer* the server that worked it has died. One
-    that *is_cut_off* was answered so, and the server has died that worked it again.
+    *time_ns* is its time of receipt. *answer* is `None` if the server died
+    before it had one. If *is_cut_off*, there is an answer, but a server that later worked the
+    request again died before it had a new one.
     """
 
     time_ns: int

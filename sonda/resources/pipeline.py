@@ -68,7 +68,7 @@ async def prepare(
 ) -> Result[EncodedEvent, Problem]:
     """Return what the pipeline's `prepare` does; a long body is prepared in turns.
 
-    Raise `Rejected` with `ShuttingDown` where a shutdown cancels that: nothing has been sent.
+    Raise `RequestRejected` with `ShuttingDown` where a shutdown cancels that: nothing has been sent.
     """
     time_ns = now_ns() if received_ns is None else received_ns
     try:

@@ -65,7 +65,7 @@ class BearerAuth:
         self._config = config
 
     def check(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls; raise `Rejected` with `Unauthorized` unless the request has a key."""
+        """Return who calls; raise `RequestRejected` with `Unauthorized` unless the request has a key."""
         keys = self._config.current.keys
         if not keys:
             return ANYBODY
@@ -84,7 +84,7 @@ class BearerAuth:
 def event_headers(req: falcon.asgi.Request) -> tuple[str, str | None]:
     """Return the body's media type, JSON or lines of it, and the request's `Idempotency-Key`.
 
-    Raise `Rejected` for every other media type, since no other origin's page can announce these
+    Raise `RequestRejected` for every other media type, since no other origin's page can announce these
     without a preflight, for a body with a coding, and for a key that is none, or several.
     """
     media_type = _media_type(req.content_type or "")
@@ -181,7 +181,7 @@ class Body(Struct, eq=False):
 
         *announced* is its `Content-Length`: a server lets only digits through, 64 bits' worth. Any
         number of zeros may stand in front, but `int` takes no more than 4,300 digits. Raise
-        `Rejected` for a body that is over *limit_bytes*, has not its announced length, ends with a
+        `RequestRejected` for a body that is over *limit_bytes*, has not its announced length, ends with a
         disconnect, or does not arrive in time.
         """
         length = int(announced.lstrip("0") or "0") if announced else None

@@ -41,6 +41,7 @@ from sonda.resources.ndjson import (
     died_with,
     join_answers,
     kept_lines,
+    reserve_ns,
     split_lines,
 )
 from sonda.resources.pipeline import PipelineProtocol, prepare
@@ -167,10 +168,7 @@ class ManyEvents:
 
     def received_ns(self) -> int:
         """Return the time of the first event; each one after it has the next nanosecond for its own."""
-        first_ns = now_ns()
-        while 0 <= now_ns() - first_ns < len(self._batch):
-            pass  # for some microseconds: no other event gets one of these times
-        return first_ns
+        return reserve_ns(len(self._batch))
 
     async def preview(self) -> Answer:
         """Return the answer to a dry run of each line."""
@@ -209,7 +207,7 @@ def _unsettled(lines: list[LineAnswer]) -> set[int]:
 
 
 async def many_events(pipeline: PipelineProtocol, asked: Asked, limits: LineLimits) -> ManyEvents:
-    """Return the work of a body of lines; raise `Rejected` for what is wrong with the whole body."""
+    """Return the work of a body of lines; raise `RequestRejected` for what is wrong with the whole body."""
     try:
         lines = await split_lines(asked.raw, limits)
     except asyncio.CancelledError:

@@ -129,7 +129,7 @@ class RequestMiddleware:
             oldest.turn_away()
 
     def admit(self, request: _Request) -> None:
-        """Count a request whose body has arrived; raise `Rejected` where there is no place for it."""
+        """Count a request whose body has arrived; raise `RequestRejected` where there is no place for it."""
         if request in self._arriving:
             self._forget(request)
         if self._requests >= self._max_requests:
@@ -174,7 +174,7 @@ class _Request:
         scope[ID] = request_id(scope["headers"])
 
     async def receive(self) -> Message:
-        """Receive a message; raise `Rejected` where the body is not taken."""
+        """Receive a message; raise `RequestRejected` where the body is not taken."""
         if not self._scope.get(BODY_IS_WHOLE, False):  # else nobody turns it away meanwhile
             self._reader = asyncio.current_task()
         try:

@@ -29,6 +29,8 @@ from sonda.server.request_head import (
 )
 
 PIPELINE_LIMIT: Final = 256
+_EXPECTATION: Final = (b"expect", b"100-continue")
+_BETWEEN_BYTES: Final = len(b": \r\n")  # of a header, beside its name and its value
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
 
 
@@ -52,8 +54,7 @@ class EventProtocol(HttpToolsProtocol):
     _connection: LingeringTransport
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
-    _head_bytes = 0  # of what the parser has told
-    _hosts = 0  # headers of that name
+    _trailer_bytes = 0
     _growing_bytes = 0  # of whole reads within one head: the parser only tells what is complete
     _deaf = False  # what still arrives is thrown away
     _ended = False  # nothing will arrive
@@ -194,29 +195,19 @@ class EventProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Refuse to queue requests without end."""
         self._phase = _Phase.HEAD
-        self._head_bytes = self._growing_bytes = self._hosts = 0
+        self._trailer_bytes = self._growing_bytes = 0
         if len(self.pipeline) >= PIPELINE_LIMIT:
             raise Refusal(400, f"over {PIPELINE_LIMIT} requests wait on this connection")
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Count the head's bytes; uvicorn takes any number."""
-        super().on_url(url)
-        self._head_bytes += len(url)
-        if self._head_bytes > HEAD_LIMIT_BYTES:
-            raise head_too_large()
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count the head's bytes; leave out trailers, which uvicorn takes for headers."""
-        name = name.lower()
-        self._hosts += name == b"host"
-        self._head_bytes += len(name) + len(value) + len(b": \r\n")
-        if self._head_bytes > HEAD_LIMIT_BYTES:
-            raise head_too_large()
+        """Keep a header; leave out trailers, which uvicorn takes for headers, and count their bytes."""
         if self._phase is _Phase.HEAD:
-            self.headers.append((name, value))
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
+            self.headers.append((name.lower(), value))
+            return
+        self._trailer_bytes += len(name) + len(value) + _BETWEEN_BYTES
+        if self._trailer_bytes > HEAD_LIMIT_BYTES:
+            raise head_too_large()
 
     def on_headers_complete(self) -> None:
         """Start the request, unless it will be read again without its offer of an upgrade.
@@ -226,12 +217,18 @@ class EventProtocol(HttpToolsProtocol):
         """
         if self.parser.should_upgrade():
             return
+        names, values = zip(*self.headers, strict=True) if self.headers else ((), ())
+        head_bytes = len(self.url) + sum(map(len, names)) + sum(map(len, values))
+        if head_bytes + len(names) * _BETWEEN_BYTES > HEAD_LIMIT_BYTES:  # uvicorn takes any number
+            raise head_too_large()
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
-        if version == "1.0":
-            self.expect_100_continue = False  # RFC 9110, section 10.1.1: ignored in HTTP/1.0
-        self._describe(version)
+        expects = version == "1.1" and b"expect" in names  # RFC 9110, section 10.1.1: not in 1.0
+        self.expect_100_continue = expects and _EXPECTATION in [
+            (name, value.lower()) for name, value in self.headers
+        ]
+        self._describe(version, names.count(b"host"))
         self._phase = _Phase.BODY
         if self._head_timer is not None:
             self._unwatch_head()
@@ -255,14 +252,14 @@ class EventProtocol(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
 
-    def _describe(self, version: str) -> None:
+    def _describe(self, version: str, hosts: int) -> None:
         """Put the request line into the scope.
 
         Raise `Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2).
         """
-        if self._hosts > 1:
+        if hosts > 1:
             raise Refusal(400, "the request has more than one Host header")
-        if self._hosts == 0 and version == "1.1":
+        if hosts == 0 and version == "1.1":
             raise Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
         target = split_target(self.url)
         if target is None:

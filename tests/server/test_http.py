@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.delivery import Delivery
@@ -197,7 +198,7 @@ def test_a_receipt_is_200() -> None:
 
 def test_warnings_are_answered() -> None:
     """Each warning stands in the answer, as UTF-8."""
-    pipe = Pipe(gives=Success(replace(RECEIPT, warnings=("für —", "two"))))
+    pipe = Pipe(gives=Success(structs.replace(RECEIPT, warnings=("für —", "two"))))
     reply = asked(pipe, Settings())
     assert reply.body.endswith('"latency_ms":7,"warnings":["für —","two"]}\n'.encode())
 

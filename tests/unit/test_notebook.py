@@ -7,11 +7,12 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
+from msgspec import structs
 from returns.result import Failure, Result, Success
 
 import sonda
@@ -52,7 +53,7 @@ PREVIEWS: Final = [
     Preview("logs", EVIL, EVIL, TIME_NS, DEPARTURE, None, (EVIL,)),
     Preview("logs", EVIL, EVIL, TIME_NS, DEPARTURE, {EVIL: [EVIL]}, (EVIL,)),
 ]
-EVIL_RECEIPT: Final = replace(RECEIPT, place=RecordMetadata(EVIL, 0, 1), warnings=(EVIL,))
+EVIL_RECEIPT: Final = structs.replace(RECEIPT, place=RecordMetadata(EVIL, 0, 1), warnings=(EVIL,))
 
 
 def html(shown: Any) -> str:
@@ -88,7 +89,9 @@ def test_the_colours_tell_apart() -> None:
 
 def test_a_receipt_is_a_card() -> None:
     """It has what it proves, and where a log has put the event."""
-    stored = replace(RECEIPT, status=204, place=RecordMetadata("events", 0, 42), warnings=("mind",))
+    stored = structs.replace(
+        RECEIPT, status=204, place=RecordMetadata("events", 0, 42), warnings=("mind",)
+    )
     for part in (
         "<strong>Accepted at events-0@42 after 2 tries in 8.0 ms</strong>",
         f"logs, {TIMESTAMP}",
@@ -154,13 +157,15 @@ def test_a_receipt_as_a_row() -> None:
         "latency_us": 7999,
     }
     assert sonda.as_row(Success(RECEIPT)) == row
-    more = replace(RECEIPT, status=0, place=RecordMetadata("t", 1, None), warnings=("a", "b"))
+    more = structs.replace(
+        RECEIPT, status=0, place=RecordMetadata("t", 1, None), warnings=("a", "b")
+    )
     assert sonda.as_row(Success(more)) == {**row, "status": 0, "place": "t-1", "warnings": "a; b"}
 
 
 def test_the_page_names_every_column() -> None:
     """docs/notebooks.md lists what a row may have."""
-    full = replace(RECEIPT, status=204, place=RecordMetadata("t", 0, 1), warnings=("a",))
+    full = structs.replace(RECEIPT, status=204, place=RecordMetadata("t", 0, 1), warnings=("a",))
     table = PAGE.partition("| column |")[2]
     columns = [
         name

@@ -39,8 +39,8 @@ class BatchLimits:
     *stream_of* tells which stream an event belongs to. With *one_each* a push has one event of a
     stream at most, and the next one waits until that has its verdict. At most *pushes* are under way
     at a time: with one, all that a destination gets keeps its order. A push that *is_answered* is
-    under way for a while; another one may be over before the next event of its turn of the event
-    loop is there.
+    under way for a while. One that is not (tcp) may be over at once, so a queue waits for the end
+    of the loop's turn: otherwise each event of the turn would leave in a write of its own.
     """
 
     events: int

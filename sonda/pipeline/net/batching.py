@@ -42,13 +42,13 @@ SLOW_S: Final = 0.002  # how long a push is under way before the next may leave 
 BATCH_BYTES: Final = 1 << 20  # of events, unless a single one is larger
 
 Push: TypeAlias = Callable[[Batch], Awaitable[bool]]
-"""Deliver a batch and settle its events; or return true, and they go again in smaller batches."""
+"""Deliver a batch and settle its events; return true if they are to go again, in smaller batches."""
 Pushed: TypeAlias = Callable[[Batch, "bool | Exception"], None]
-"""Called with what `Push` would return, or raise, once a push is over that has been begun."""
+"""Called once a push is over that was begun, with what `Push` would have returned or raised."""
 Begin: TypeAlias = Callable[[Batch, Pushed], "bool | None"]
-"""Push a batch as `Push` does, but without waiting, if that is possible; if not, return `None`.
-
-Return true if it is over: all its events are settled. If it is not, call what is passed later.
+"""Push a batch without waiting. Return true once it is over, with all its events settled; false
+while it is under way, and then `Pushed` is called at its end; or `None` if nothing was begun, since
+it has to wait: then it needs a task.
 """
 
 
@@ -139,7 +139,7 @@ class Queue:
         delivery.tries += 1
         outcome = await self._outcome(group)
         if isinstance(outcome, Success):
-            return Success(outcome.unwrap())
+            return outcome
         return await deliver_with_retries(
             partial(self.send, payload, deadline), self.retry, deadline, first=outcome
         )
@@ -253,11 +253,11 @@ class Queue:
             self._leave(batch.events)
         self._pushes -= 1
 
-    def _pushed(self, batch: Batch, ended: bool | Exception) -> None:
+    def _pushed(self, batch: Batch, again: bool | Exception) -> None:
         batch.abandon = None  # it leads to the exchange, and that leads here
-        if isinstance(ended, Exception):
-            batch.fail(ended)
-        if ended is True:  # again, in smaller batches
+        if isinstance(again, Exception):
+            batch.fail(again)
+        if again is True:
             batch.split()
             self._entries.extendleft(reversed(batch.events))
         elif self._order is not None:  # a call less for all others
@@ -267,15 +267,15 @@ class Queue:
     async def _work(self, batch: Batch) -> None:
         """Push a batch that needs a task of its own."""
         try:
-            ended: bool | Exception = await self._push(batch)
+            again: bool | Exception = await self._push(batch)
         except AllWithdrawn:
-            ended = False
+            again = False
         except Exception as exc:  # noqa: BLE001  # a bug, raised again where the outcome is awaited
-            ended = exc
+            again = exc
         except asyncio.CancelledError:
             self._pushes -= 1
             raise
-        self._pushed(batch, ended)
+        self._pushed(batch, again)
 
     def _leave(self, events: Sequence[Entry]) -> None:
         """Let the next event of each stream go."""

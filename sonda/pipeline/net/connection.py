@@ -23,8 +23,8 @@ class TlsParameters(Struct, frozen=True):
 
     A server may reject the client's certificate after the client takes the handshake for finished:
     with TLS 1.3 any server does, and rsyslog does with every version. Where nothing is read back,
-    an event would be lost behind a yes, so a sink may ask that a fresh connection *hears out* the
-    server before it is used.
+    an event would be lost behind a yes: with *awaits_rejection* a fresh connection waits for such
+    an objection before it is used.
     """
 
     context: ssl.SSLContext

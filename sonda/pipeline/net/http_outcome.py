@@ -42,7 +42,7 @@ _MAY_BE_STORED: Final = (HTTPStatus.REQUEST_TIMEOUT, *range(200, 300))
 def outcome_of(
     where: Endpoint, answer: Answer, *, time_ns: int, count: Callable[[], int]
 ) -> Outcome:
-    """Return the outcome of a request that was answered; *count* as in `Poster.post`."""
+    """Return the outcome of a request that was answered; *count* as in `Posting`."""
     status = answer.status
     if where.judge is status_is_enough and where.is_yes(status):
         return Success(Ack(Confirmed.ACCEPTED, status=status))

@@ -14,9 +14,9 @@ _Waiter: TypeAlias = tuple[asyncio.Future[None], int]
 class DestinationLimiter:
     """The events under way for each destination: *most* of each of two kinds, or any number.
 
-    Single events are refused where there is no place, events of a group wait. They are counted
-    apart: a group of any size, or one that waits, takes no place of a single event's. *single* has
-    the number of single events by destination, none where there are none.
+    Single events, and groups that do not wait, are refused where there is no place; other groups
+    wait, and their events are counted apart: they take no place of a single event's. *single* has
+    the number of single events by destination.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -26,7 +26,10 @@ class DestinationLimiter:
         self._waiting: defaultdict[str, deque[_Waiter]] = defaultdict(deque)
 
     def take(self, destination: str, count: int = 1) -> bool:
-        """Take places of single events, to `release` afterwards; return whether there were any."""
+        """Take places of single events, to `release` afterwards; return whether there were any.
+
+        `Pipeline._send` writes this out for its one event.
+        """
         taken = self.single.get(destination, 0) + count
         if self.most is not None and taken > self.most:
             return False

@@ -113,7 +113,7 @@ class WriteRequest:
         if not self.is_in_turn:
             self.set_timer()
         try:
-            return await self.told()
+            return self._outcome() if self._told is None else await self._told
         except asyncio.CancelledError as exc:
             if isinstance(outcome := self.cut_off(), Failure):
                 explain(exc, outcome.failure())
@@ -127,11 +127,16 @@ class WriteRequest:
     def set_timer(self) -> None:
         """End the wait at the deadline, unless it has ended."""
         self.is_in_turn = False
-        if self.loop is not None and self._deadline is not None and not self._is_told():
-            self._timer = self.loop.call_at(self._deadline.at_s, self.expire, self._deadline)
+        told, loop, deadline = self._told, self.loop, self._deadline
+        if told is not None and loop is not None and deadline is not None and not told.done():
+            self._timer = loop.call_at(deadline.at_s, self.expire, deadline)
 
-    def _is_told(self) -> bool:
-        return self._told is not None and self._told.done()
+    def _outcome(self) -> Verdict:
+        """Return the verdict on what was written before anybody waited; raise as `verdict` does."""
+        if isinstance(self._verdict, Success | Failure):
+            return self._verdict
+        assert isinstance(self._verdict, BaseException)  # noqa: S101  # else it would be attached
+        raise self._verdict
 
     def set_result(self, verdict: Verdict | BaseException) -> None:
         """Keep what came out, in the thread; a `tell` in the event loop follows."""
@@ -154,12 +159,7 @@ class WriteRequest:
 
     async def told(self) -> Verdict:
         """Wait for the outcome without a deadline; what has been told before costs nothing."""
-        if self._told is not None:
-            return await self._told
-        if isinstance(self._verdict, Success | Failure):
-            return self._verdict
-        assert isinstance(self._verdict, BaseException)  # noqa: S101  # else it would be attached
-        raise self._verdict
+        return self._outcome() if self._told is None else await self._told
 
     def expire(self, deadline: Deadline) -> None:
         """End the wait, because the deadline is over."""

@@ -119,11 +119,14 @@ class WriteBatch:
         settled, self._begun = self._begun[:events], self._begun[events:]
         self._settled += settled
         writer = self._writer
+        whole = Success(Ack(writer.confirmed))
         for request in settled:
             match error:
-                case None:
+                case None if start is not None:
                     request.set_result(Success(Ack(writer.confirmed, offset=start)))
-                    start = None if start is None else start + len(request.body)
+                    start += len(request.body)
+                case None:
+                    request.set_result(whole)
                 case Torn():
                     torn = OutcomeUnknown(writer.target, f"({error})", request.time_ns)
                     request.set_result(Failure(torn))

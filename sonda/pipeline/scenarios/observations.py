@@ -1,7 +1,7 @@
 """Where the histograms and summaries of an entry come from: at any tick, the totals since its start.
 
-Totals that were had go on to those of later ticks; far from them they are had at once. Either way
-they are exact, and rounded once.
+Totals are carried on from the nearest known tick; far from any known tick they are computed
+directly. Either way they are exact, and rounded once.
 """
 
 from __future__ import annotations

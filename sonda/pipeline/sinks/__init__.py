@@ -62,9 +62,9 @@ class Sink(Struct, Generic[O], frozen=True):
     *open* is handed its options. *push* starts a delivery and returns what flush awaits. *describe*
     returns how the event would leave, from the pieces that *push* uses; it may ask the file system
     what a path leads to, and does no other I/O. *ends_with_lf* tells whether a line feed ends a
-    frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries included, with one verdict for each; where
-    a sink has none, its events leave one after the other, or, for a sink that keeps the order in which
-    they are pushed, *side_by_side*. So do those that it cannot combine (*can_join* is false).
+    frame, so that none may stand inside an event. *send_many* delivers a group in its order, retries
+    included, with one verdict for each event. Without it, or where *can_join* is false, events are
+    pushed one after the other; with *side_by_side* all at once, for a sink that keeps their order.
     Where *headers_name_tenant*, events with other headers have an order of their own; where
     *headers_are_ordered*, the same headers in another order are other options. *pieces* returns
     how it takes many events as one payload, which *push* and *send_many* deliver as any other.

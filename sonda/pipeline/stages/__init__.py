@@ -1,5 +1,5 @@
-"""The stages of a delivery, one file each: parse, validate, preflight, encode, push, flush.
+"""The stages of a delivery: parse, validate, preflight, encode, and in `send.py` push and flush.
 
-The first four are pure. `admit` stands before push, `verify` after flush, and `preview` in the place
-of both for a dry run.
+The first four are pure. `admit` stands before push, `verify` after flush. In a dry run `preview`
+takes the place of push and flush.
 """

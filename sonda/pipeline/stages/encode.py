@@ -1,4 +1,4 @@
-"""Stage 4: an order to the bytes that will travel."""
+"""Stage 4: a validated event to the bytes that will travel."""
 
 from __future__ import annotations
 

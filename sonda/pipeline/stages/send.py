@@ -43,7 +43,7 @@ async def push(
 async def flush(
     pending: Pending, validated: ValidatedEvent, *, began_ns: int
 ) -> Result[Receipt, Problem]:
-    """Wait for the verdict on *order*; *began_ns* is when encoding began, on `perf_counter_ns`.
+    """Wait for the verdict on the event; *began_ns* is when encoding began, on `perf_counter_ns`.
 
     Fails with `Forbidden`, `Unreachable`, `Refused` or `OutcomeUnknown`.
     """
@@ -59,7 +59,7 @@ async def flush(
 
 
 def receipt_of(validated: ValidatedEvent, ack: Ack, latency_ns: int) -> Receipt:
-    """Return the receipt for *order*; the latency runs from the start of encoding."""
+    """Return the receipt for a delivered event; the latency runs from the start of encoding."""
     return Receipt(
         signal_type=validated.event.signal_type,
         confirmed=ack.confirmed,

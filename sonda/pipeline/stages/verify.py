@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
 from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline

@@ -137,7 +137,7 @@ class _Collection(_Resource):
 
 
 async def _document(req: Request, timeout_s: float) -> tuple[str, bytes]:
-    """Return what the body is, and the body; raise `Rejected`."""
+    """Return what the body is, and the body; raise `RequestRejected`."""
     media_type = _media_type(req)
     raw: bytes = await req.scope[BODY].read(
         req.get_header("Content-Length"), MOST_BYTES, timeout_s, _DOCUMENT_LIMIT
@@ -147,7 +147,7 @@ async def _document(req: Request, timeout_s: float) -> tuple[str, bytes]:
 
 
 def _media_type(req: Request) -> str:
-    """Return what the body is; raise `Rejected` where it is neither JSON nor YAML."""
+    """Return what the body is; raise `RequestRejected` where it is neither JSON nor YAML."""
     media_type = (req.content_type or "").partition(";")[0].strip().lower()
     known = (falcon.MEDIA_JSON, *YAML_TYPES)
     if media_type not in known:
