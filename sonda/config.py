@@ -100,7 +100,7 @@ def reveal(
     """
     reading = _Reading(folder, environ)
     value = {
-        name: inner if name == _LITERAL else reading.reveal(inner, (*path, name))
+        name: reading.reveal(inner, (*path, name), literal=name == _LITERAL)
         for name, inner in table.items()
     }
     return Revealed(value, reading.secrets, tuple(reading.files), tuple(reading.faults))
@@ -116,15 +116,23 @@ class _Reading:
         self.files: list[Path] = []
         self.faults: list[str] = []
 
-    def reveal(self, value: object, path: tuple[str | int, ...]) -> object:
-        """Return *value* with each string in it replaced by what it stands for."""
+    def reveal(
+        self, value: object, path: tuple[str | int, ...], *, literal: bool = False
+    ) -> object:
+        """Return *value* with each string in it replaced by what it stands for, unless *literal*."""
         match value:
             case dict():
-                return {name: self.reveal(inner, (*path, name)) for name, inner in value.items()}
+                return {
+                    name: self.reveal(inner, (*path, name), literal=literal)
+                    for name, inner in value.items()
+                }
             case list():
-                return [self.reveal(inner, (*path, i)) for i, inner in enumerate(value)]
+                return [
+                    self.reveal(inner, (*path, place), literal=literal)
+                    for place, inner in enumerate(value)
+                ]
             case str():
-                return self._text(value, at(*path))
+                return value if literal else self._text(value, at(*path))
             case bool() | int():
                 return value
             case float() if math.isfinite(value):

@@ -62,6 +62,14 @@ class LineLimits:
     bytes: int
 
 
+def reserve_ns(events: int) -> int:
+    """Return the time now; each event after the first one has the next nanosecond for its own."""
+    first_ns = now_ns()
+    while 0 <= now_ns() - first_ns < events:
+        pass  # for some microseconds: no other event gets one of these times
+    return first_ns
+
+
 async def split_lines(raw: bytes, limits: LineLimits) -> list[NdjsonLine] | NotJson | TooManyEvents:
     """Return the lines that are not blank; no event at all, or too many, is the whole body's fault.
 
@@ -221,6 +229,7 @@ class NdjsonBatch:
         self, received_ns: int | None, only: Collection[int] | None, *, after_death: bool
     ) -> list[LineAnswer]:
         lines = [line for line in self._lines if only is None or line.number in only]
+        received_ns = reserve_ns(len(self._lines)) if received_ns is None else received_ns
         try:
             work = await self._prepare(lines, received_ns, after_death=after_death)
         except asyncio.CancelledError:  # the server's grace period is over
@@ -256,7 +265,7 @@ class NdjsonBatch:
         return answers
 
     async def _prepare(
-        self, lines: Sequence[NdjsonLine], received_ns: int | None, *, after_death: bool
+        self, lines: Sequence[NdjsonLine], received_ns: int, *, after_death: bool
     ) -> _Prepared:
         """Prepare each line; nothing has been sent meanwhile."""
         work = _Prepared()
@@ -268,7 +277,7 @@ class NdjsonBatch:
             if len(line.raw) > self._limits.bytes:
                 work.settled[line.number] = Failure(PayloadTooLarge(self._limits.bytes))
                 continue
-            time_ns = now_ns() if received_ns is None else received_ns + line.place
+            time_ns = received_ns + line.place
             prepared = alike.prepare(line.raw, delivery, time_ns)
             is_light = prepared is not None and len(work.deliveries) % LIGHT != 0
             if prepared is None:

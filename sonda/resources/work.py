@@ -41,6 +41,7 @@ from sonda.resources.ndjson import (
     died_with,
     join_answers,
     kept_lines,
+    reserve_ns,
     split_lines,
 )
 from sonda.resources.pipeline import PipelineProtocol, prepare
@@ -167,10 +168,7 @@ class ManyEvents:
 
     def received_ns(self) -> int:
         """Return the time of the first event; each one after it has the next nanosecond for its own."""
-        first_ns = now_ns()
-        while 0 <= now_ns() - first_ns < len(self._batch):
-            pass  # for some microseconds: no other event gets one of these times
-        return first_ns
+        return reserve_ns(len(self._batch))
 
     async def preview(self) -> Answer:
         """Return the answer to a dry run of each line."""

@@ -83,12 +83,14 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
     if payloads[0].count > 1:  # a piece is alone in its push
         return payloads[0].body
     streams: dict[Hashable, _Stream] = {}
+    stream: _Stream | None = None
     for payload in payloads:
         event = payload.event
-        key = _stream(payload) if len(payloads) > 1 else None
-        stream = streams.get(key)
-        if stream is None:
-            stream = streams[key] = _Stream(event.labels, [])
+        if stream is None or event.labels != stream.stream:  # a neighbour's are often the same
+            key = _stream(payload) if len(payloads) > 1 else None
+            stream = streams.get(key)
+            if stream is None:
+                stream = streams[key] = _Stream(event.labels, [])
         stream.values.append((str(event.time_ns), payload.body.decode().removesuffix("\n")))
     return msgspec.json.encode({"streams": list(streams.values())})
 

@@ -88,6 +88,10 @@ def test_without_an_encoder_one_that_fits_is_taken(tmp_path: Path, sink: str, en
             "destinations.a.encoder: expected a table",
         ),
         ('[destinations.a]\nsinc = 1\nsink = { type = "stdout" }', "destinations.a: unknown field"),
+        (
+            '[destinations.a]\nsink = { type = "stdout" }\nlabels = { day = 2026-01-01 }',
+            "destinations.a.labels.day: a date, a time, inf and nan mean nothing here",
+        ),
         ("[destination.a]\n", "destination: unknown, expected [destinations.NAME]"),
         ("[keys.a]\n", "keys.a.key: expected a string"),
         ('[keys.a]\nkey = ""\n', "keys.a.key: it is empty"),
