@@ -233,7 +233,8 @@ class Cluster:
     async def _bootstrap(self, journey: Attempt) -> None:
         """Fetch the metadata from the configured brokers; raise `UnreadyError` if none answers."""
         first, *others = self._access.brokers
-        journey.begin(f"Kafka connect to {first}")
+        if not journey.setback:  # else what stood in the way tells more than that we ask again
+            journey.begin(f"Kafka connect to {first}")
         if await self._share("bootstrap", self._client.bootstrap()):
             self._known = True
             return
