@@ -35,13 +35,15 @@ def enqueue_all(requests: Sequence[WriteRequest], destination: Hashable) -> None
     """
     try:
         with _guard:
-            queue = _queues.get(destination) or _make_queue(destination)
+            queue = _queues.get(destination) or _make_queue(destination, requests[0])
             queue.wake()  # first: nothing may wait where no thread can be started
             for request in requests:
                 queue.join(request)
                 request.attach()
     except OSError as exc:
         give_up(requests, exc)
+        with _guard:
+            queue.forget()
 
 
 def enqueue(request: WriteRequest, destination: Hashable) -> None:
@@ -51,7 +53,7 @@ def enqueue(request: WriteRequest, destination: Hashable) -> None:
     either begins at the end of the loop's turn, with all that have come by then.
     """
     with _guard:
-        queue = _queues.get(destination) or _make_queue(destination)
+        queue = _queues.get(destination) or _make_queue(destination, request)
         is_idle = not queue.waiting and not queue.is_writing
         is_at_once = is_idle and queue.alone >= _ALONE and queue.alone % _TRIES_EACH != 0
         if is_at_once:
@@ -73,21 +75,21 @@ class WriteQueue:
     the exit of the process. Whoever *is_writing* has the destination for itself.
     """
 
-    def __init__(self, destination: Hashable) -> None:
+    def __init__(self, destination: Hashable, *, needs_thread: bool) -> None:
         self.waiting: dict[WriteRequest, None] = {}
         self.is_writing = False
         self.slow_until_s = 0.0
         self.turn: list[WriteRequest] = []  # what is written at the end of a loop's turn
         self.alone = 0  # how many in a row have had nobody beside them in their turn
         self._destination = destination
-        self._needs_thread = self._has_thread = self._sleeps = False
+        self._needs_thread = needs_thread
+        self._has_thread = self._sleeps = False
         self._signals: SimpleQueue[None] = SimpleQueue()  # a condition costs thrice the calls
 
     def join(self, request: WriteRequest) -> None:
         """Add a request; the caller holds the guard."""
         request.queue = self
         self.waiting[request] = None
-        self._needs_thread = request.writer.needs_thread  # as all that have this destination
 
     def join_turn(self, request: WriteRequest) -> bool:
         """Let a request be written at the end of this turn of the loop, unless another loop has one.
@@ -95,10 +97,12 @@ class WriteQueue:
         Return whether it joined. The caller holds the guard.
         """
         loop = request.attach()
-        if not self.turn:
+        other = self.turn[0].loop if self.turn else None
+        if other is not loop:
+            if other is not None and not other.is_closed():  # else its turn never ends
+                return False
+            self.turn = []
             loop.call_soon(self.end_turn)
-        elif self.turn[0].loop is not loop:
-            return False
         self.join(request)
         request.is_in_turn = True
         self.turn.append(request)
@@ -110,6 +114,7 @@ class WriteQueue:
             turn, self.turn = self.turn, []
             has_work = self._has_work()
             self.is_writing |= has_work
+            self.forget()
         self.alone = self.alone + 1 if len(turn) == 1 else 0
         if has_work:
             self.write()
@@ -140,6 +145,8 @@ class WriteQueue:
                     self.wake()
         except OSError as exc:
             give_up(self.take_these(list(self.waiting)), exc)
+            with _guard:
+                self.forget()
 
     def wake(self) -> None:
         """Wake the thread to look at what waits, and start it where there is none; raise `OSError`.
@@ -215,9 +222,17 @@ class WriteQueue:
         with _guard:
             if ends := self._sleeps:
                 self._has_thread = self._sleeps = False
-                if not self.waiting and not self.is_writing:
-                    del _queues[self._destination]
+                self.forget()
             return ends
+
+    def forget(self) -> None:
+        """Forget the queue of a destination that only threads write to, where none serves it.
+
+        The caller holds the guard.
+        """
+        is_used = self.waiting or self.is_writing or self._has_thread
+        if self._needs_thread and not is_used and _queues.get(self._destination) is self:
+            del _queues[self._destination]
 
     def _has_work(self) -> bool:
         return bool(self.waiting) and not self.is_writing
@@ -227,9 +242,10 @@ _guard: Final = Lock()
 _queues: Final[dict[Hashable, WriteQueue]] = {}
 
 
-def _make_queue(destination: Hashable) -> WriteQueue:
+def _make_queue(destination: Hashable, first: WriteRequest) -> WriteQueue:
     """Return a new queue for a destination; the caller holds the guard."""
-    queue = _queues[destination] = WriteQueue(destination)
+    needs_thread = first.writer.needs_thread  # as all that have this destination
+    queue = _queues[destination] = WriteQueue(destination, needs_thread=needs_thread)
     return queue
 
 

@@ -24,7 +24,8 @@ async def write_many(
     """
     requests = [WriteRequest(writer, one.body, one.event.time_ns) for one in payloads]
     since_ns = perf_counter_ns()
-    enqueue_all(requests, destination)
+    if requests:
+        enqueue_all(requests, destination)
     loop = asyncio.get_running_loop()
     expiry = loop.call_at(deadline.at_s, _expire, requests, deadline)
     try:

@@ -234,15 +234,53 @@ def test_where_events_wait_nobody_overtakes_them() -> None:
     assert threading.current_thread() not in notes.threads
 
 
+def test_a_loop_that_is_closed_within_its_turn_keeps_nobody() -> None:
+    """That turn never ends; the next loop has turns of its own, and needs no thread."""
+    notes = Notes()
+    notes.gate.set()
+    left = asyncio.new_event_loop()
+
+    async def leave() -> None:
+        enqueue(WriteRequest(notes, b"left", 1), notes)
+        left.stop()
+
+    leaving = left.create_task(leave())
+    left.run_forever()
+    left.close()
+    assert leaving.done()
+    assert write(notes, b"a", b"b") == [YES, YES]
+    assert b"".join(notes.written) == b"leftab"
+    assert set(notes.threads) == {threading.current_thread()}
+
+
+def test_a_queue_that_no_thread_serves_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file has one: they would add up."""
+
+    async def main(notes: Notes) -> Verdict:
+        request = WriteRequest(notes, b"a", 1)
+        enqueue(request, notes)
+        return request.cut_off()
+
+    given_up = Notes(needs_thread=True)
+    assert isinstance(asyncio.run(main(given_up)), Failure)
+    monkeypatch.setattr(blocking_writers, "start_daemon", refuse)
+    refused = Notes(needs_thread=True)
+    assert write_together(refused, [b"a", b"b"]) == [NO_THREAD] * 2
+    assert not {given_up, refused} & blocking_writers._queues.keys()
+
+
+NO_THREAD = Failure(Unreachable("write to here", "Resource temporarily unavailable"))
+
+
+def refuse(_: object) -> None:
+    raise OSError(11, "Resource temporarily unavailable")
+
+
 def test_where_no_thread_can_be_started_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The event that would need one was not sent, and never will be."""
-
-    def refuse(_: object) -> None:
-        raise OSError(11, "Resource temporarily unavailable")
-
     monkeypatch.setattr(blocking_writers, "start_daemon", refuse)
     notes = Notes()
     (verdict,) = write(notes, b"a")
-    assert verdict == Failure(Unreachable("write to here", "Resource temporarily unavailable"))
+    assert verdict == NO_THREAD
     assert blocking_writers._queues[notes].waiting == {}
     assert notes.written == []

@@ -62,7 +62,7 @@ class Alone:
 def written_at_once(fd: int, body: bytes) -> bool:
     """Write an event to a descriptor unless that may wait."""
     writer = Alone(fd)
-    queue = WriteQueue(writer)
+    queue = WriteQueue(writer, needs_thread=False)
     request = WriteRequest(writer, body, 1)
     queue.join(request)
     is_written = WriteBatch(queue, [request], may_wait=False).run()
