@@ -12,22 +12,23 @@ from typing import Any
 
 import pytest
 
+from tests.support.destinations import http_destination
+
 ROOT = Path(__file__).parents[1]
 SENT = r"accepted after 1 try in [0-9.]+ (ms|µs)"
 LOKI, CLOSED = "localhost:3100", "localhost:1"  # whoever runs the tests may also run a Loki
+LOGGED, KEPT = "README.md", "docs/library.md"  # where the first event of a page goes
 REFUSED = f"sink error: HTTP connect to {CLOSED}: Connection refused"
 
 
-def snippets(page: str) -> list[CodeType]:
-    text = (ROOT / page).read_text(encoding="utf-8").replace(LOKI, CLOSED)
+def snippets(page: str, loki: str) -> list[CodeType]:
+    text = (ROOT / page).read_text(encoding="utf-8").replace(LOKI, loki)
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
     return [compile(block, f"<{page} {n}>", "exec", flags) for n, block in enumerate(blocks)]
 
 
-@pytest.mark.parametrize(
-    ("page", "printed"), [("README.md", [SENT]), ("docs/library.md", [SENT, REFUSED])]
-)
+@pytest.mark.parametrize(("page", "printed"), [(LOGGED, [SENT]), (KEPT, [SENT, REFUSED])])
 def test_the_snippets_run(
     page: str,
     printed: list[str],
@@ -39,15 +40,21 @@ def test_the_snippets_run(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
 
-    async def run() -> None:
-        for code in snippets(page):
+    async def run(loki: str) -> None:
+        for code in snippets(page, loki):
             made = eval(code, names)  # noqa: S307  # our own pages
             if inspect.isawaitable(made):
                 await made
 
-    asyncio.run(run())
+    with http_destination() as destination:
+        is_logged = page == LOGGED
+        asyncio.run(run(destination.url.removeprefix("http://") if is_logged else CLOSED))
+        posts = [post.path for post in destination.posts.wait_for()] if is_logged else []
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(printed)
     assert all(re.fullmatch(one, line) for one, line in zip(printed, lines, strict=True))
-    sample = (tmp_path / "deploys.prom").read_text()
-    assert sample.startswith('deploy_timestamp_seconds{job="ci"} 1795935351 ')
+    if is_logged:
+        assert posts == ["/loki/api/v1/push"]
+    else:
+        sample = (tmp_path / "deploys.prom").read_text()
+        assert sample.startswith('deploy_timestamp_seconds{job="ci"} 1795935351 ')

@@ -24,9 +24,10 @@ from sonda.server.exchange import RequestMiddleware
 from sonda.server.host_check import HostCheck
 from sonda.server.idempotency_store import IdempotencyStore
 from sonda.server.live_config import LiveConfig
-from sonda.server.scenarios.gateway import Gateway, RunnerHome
+from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.probes import ScenarioExposition, ScenarioReady
 from sonda.server.scenarios.routes import add_scenarios
+from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.settings import Settings
 from sonda.server.state import DATABASE
 from sonda.statuses import http_status

@@ -28,7 +28,7 @@ from sonda.server.app import ServerApp, assemble
 from sonda.server.config import load_config
 from sonda.server.live_config import LiveConfig
 from sonda.server.protocol import configured
-from sonda.server.scenarios.gateway import RunnerHome, open_runner_home
+from sonda.server.scenarios.runner_home import RunnerHome, open_runner_home
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, check_threads, stop_signals
 from sonda.server.state import StateDir, StateDirError

@@ -20,7 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
 from sonda.server.live_config import LiveConfig
-from sonda.server.scenarios.gateway import RunnerHome
+from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
 from sonda.server.startup import STOP_SIGNALS, stop_signals

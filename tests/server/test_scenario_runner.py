@@ -8,8 +8,12 @@ import re
 import signal
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from sonda.server.scenarios.ownership import is_owned
@@ -103,22 +107,65 @@ def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> No
         assert ended["ledger"]["delivered"] == 5
 
 
-def test_a_stuck_runner_is_503_and_never_a_hang(tmp_path: Path) -> None:
-    """While the runner does not answer a call is 503 with `Retry-After`; the server itself goes on."""
-    with serving("--file-root", str(tmp_path), folder=tmp_path) as server:
+def _ask_all(server: Serving, run: str) -> list[httpx.Response]:
+    """Return the answers to one of each call, all made at once."""
+    ends = ("", "?wait=5s", "/events", "/progress", "/metrics")
+    calls: list[tuple[str, str, Any]] = [
+        *(("GET", f"/scenarios/{run}{end}", None) for end in ends),
+        *(("GET", path, None) for path in ("/scenarios", "/scenarios/metrics")),
+        ("PATCH", f"/scenarios/{run}", {"rate": 1}),
+        ("POST", "/scenarios?dry_run=true", steps("dry", rate=1)),
+        ("POST", "/scenarios", steps("late", rate=1)),
+        ("DELETE", f"/scenarios/{run}?drain=5m", None),
+    ]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda asked: call(server, *asked), calls))
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("3", marks=pytest.mark.long)])
+def test_a_stuck_runner_is_503_and_never_a_hang(workers: str, tmp_path: Path) -> None:
+    """Every call is 503 with `Retry-After`, and begins nothing later; the server itself goes on."""
+    flags = ("--file-root", str(tmp_path), "--workers", workers)
+    with serving(*flags, folder=tmp_path) as server:
         run = call(server, "POST", "/scenarios", steps("stuck", rate=200)).json()["id"]
         runner = runner_of(server, tmp_path)
         os.kill(runner, signal.SIGSTOP)
         try:
-            answer = call(server, "GET", f"/scenarios/{run}")
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-            assert "does not answer" in answer.json()["detail"]
+            for answer in _ask_all(server, run):
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+                assert "does not answer" in answer.json()["detail"]
             assert call(server, "GET", "/ready").status_code == 200
             metrics = call(server, "GET", "/metrics")
             assert (metrics.status_code, "sonda_scenarios{" in metrics.text) == (200, False)
         finally:
             os.kill(runner, signal.SIGCONT)
         assert call(server, "DELETE", f"/scenarios/{run}").json()["status"] == "stopped"
+        [only] = call(server, "GET", "/scenarios").json()["scenarios"]
+        assert only["id"] == run
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stuck_runner_does_not_outlive_its_server(workers: str, tmp_path: Path) -> None:
+    """It is killed once it has had its time to drain, and the next server's ledger is true."""
+    state = tmp_path / "state"
+    flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
+    with serving(*flags, "--shutdown-timeout", "1", folder=tmp_path) as server:
+        run = call(server, "POST", "/scenarios", steps("stuck", rate=200)).json()["id"]
+        wait_for_lines(tmp_path / "stuck.txt", 20)
+        runner = runner_of(server, tmp_path)
+        os.kill(runner, signal.SIGSTOP)
+        try:
+            assert server.stop(signal.SIGTERM) == 0
+            _wait_until_gone(runner)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(runner, signal.SIGKILL)
+    with serving(*flags, folder=tmp_path) as server:
+        found = call(server, "GET", f"/scenarios/{run}").json()
+        ledger, arrived = found["ledger"], (tmp_path / "stuck.txt").read_bytes().count(b"\n")
+        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
+        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
 
 
 @pytest.mark.long

@@ -72,7 +72,11 @@ class Proxies:
 
 
 def _parse(url: str) -> Proxy:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or _DEFAULT_PORT
+    except ValueError:  # its words quote what may be a part of the password
+        raise ValueError("a proxy of the environment has no valid URL") from None
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(
             "a proxy of the environment has no http:// URL, which is all that is spoken"
@@ -81,7 +85,7 @@ def _parse(url: str) -> Proxy:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         login = f"Basic {b64encode(pair.encode()).decode('ascii')}"
-    return Proxy(Address(parts.hostname, parts.port or _DEFAULT_PORT), login)
+    return Proxy(Address(parts.hostname, port), login)
 
 
 async def open_tunnel(sock: Socket, tunnel: Tunnel) -> None:

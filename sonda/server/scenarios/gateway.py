@@ -9,12 +9,10 @@ import logging
 import os
 import pickle
 import select
-import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,8 +26,8 @@ from sonda.envelope import compact, envelope
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.live_config import LiveConfig
-from sonda.server.scenarios.ownership import is_owned
 from sonda.server.scenarios.refusals import Refusal
+from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.scenarios.submission import Submission, viewer_headers
 from sonda.server.settings import Settings
 from sonda.server.state import DATABASE
@@ -44,58 +42,17 @@ _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 10.0  # beside what a stop may take
 _COMPILE_S: Final = 30.0  # of a document with as many entries as there may be
 _STATUS_S: Final = 0.5
+_STUCK_S: Final = 5.0  # without a sign of life
 _START_S: Final = 20.0
 _EVERY_S: Final = 1.0
 _LOOKS: Final = 10  # in a second, for the end of the server
 _STABLE_S: Final = 10.0
 _BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
-_LOCK_LOOK_S: Final = 0.02
 _OK: Final = 200
 _LOG: Final = logging.getLogger("sonda")
 
 Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
 """Status, headers and body."""
-
-
-class RunnerHome:
-    """The private folder of a server's runner, made before its workers are forked.
-
-    Every process of the server holds the write end of a pipe: when the last has gone, the runner
-    ends.
-    """
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="sonda-runner-"))
-        self.socket = self.folder / "s"
-        self.alive_fd, self._held_fd = os.pipe()
-        self._owner_pid = os.getpid()
-
-    def end(self) -> None:
-        """Let the runner know that the server ends, so that it drains its runs meanwhile."""
-        with suppress(OSError):
-            os.write(self._held_fd, b"!")
-
-    def close(self, state_dir: Path | None = None, patience_s: float = 0.0) -> None:
-        """Wait until the runner has ended, at most *patience_s*, and remove the folder.
-
-        For the process that made it.
-        """
-        if os.getpid() == self._owner_pid:
-            for fd in (self._held_fd, self.alive_fd):
-                with suppress(OSError):
-                    os.close(fd)
-            until_s = time.monotonic() + patience_s
-            while is_owned(state_dir or self.folder) and time.monotonic() < until_s:
-                time.sleep(_LOCK_LOOK_S)
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def open_runner_home() -> RunnerHome | None:
-    """Return a new home, or `None` where no folder can be made: scenarios are then 503."""
-    try:
-        return RunnerHome()
-    except OSError:
-        return None
 
 
 class Gateway:
@@ -156,9 +113,16 @@ class Gateway:
         if method != "POST" and not self._has_runs(home):
             return _without_runs(path)
         await self._start_if_missing(home)
-        return await self._ask(
-            home, method, path, params, body, viewer_headers(caller), takes_s + _ANSWER_S
+        asking = asyncio.ensure_future(
+            self._ask(home, method, path, params, body, viewer_headers(caller), takes_s + _ANSWER_S)
         )
+        try:
+            while not (await asyncio.wait({asking}, timeout=_ANSWER_S))[0]:
+                # The call may take long yet; a runner that is stuck is found out by one that cannot.
+                await self._ask(home, "GET", "/status", {}, b"", {}, _STUCK_S)
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def status(self) -> Mapping[str, Any]:
         """Return what the runner says of all runs; nothing where it does not run, or answer at once."""

@@ -1,9 +1,11 @@
-"""One runner for a folder of records: a lock on it is held as long as the runner lives."""
+"""One runner for a folder of records: a lock on it, with its pid, is held as long as it lives."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,15 @@ def own(folder: Path, patience_s: float) -> int | None:
     except BlockingIOError:
         os.close(fd)
         return None
+    os.ftruncate(fd, 0)
+    os.write(fd, str(os.getpid()).encode())
     return fd
+
+
+def kill_owner(folder: Path) -> None:
+    """End a runner that holds the lock and does not end by itself."""
+    with suppress(OSError, ValueError):  # it has ended meanwhile
+        os.kill(int((folder / _LOCK).read_text()), signal.SIGKILL)
 
 
 def is_owned(folder: Path) -> bool:

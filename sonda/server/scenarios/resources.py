@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import pickle
 import sqlite3
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, TypeAlias
 
 import falcon
 import falcon.asgi
@@ -29,7 +30,10 @@ from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.stored_run import StoredRun
 from sonda.server.scenarios.submission import Submission, viewer_of
 
+App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+
 _PAGE: Final = 100
+_RECEIVE: Final = "sonda.receive"
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
 _LOG: Final = logging.getLogger("sonda")
 
@@ -59,6 +63,8 @@ class Collection:
         if req.get_param("dry_run") == "true":
             _write(resp, 200, await compiler.plan(scenario, req.get_param_as_int("points") or 0))
             return
+        if await _has_hung_up(req):  # it has told its client to try again: that is to start one run
+            raise Refusal(503, "the worker has not waited: try again")
         answer = await self._registry.start(scenario, given.caller)
         resp.set_header("Location", f"/scenarios/{answer['id']}")
         _write(resp, 201, answer)
@@ -69,6 +75,14 @@ class Collection:
         viewer, limit = viewer_of(req.headers), int(asked.get("limit", _PAGE))
         listed = self._registry.listed(viewer, asked.get("state"), limit, asked.get("after"))
         _write(resp, 200, listed)
+
+
+async def _has_hung_up(req: falcon.asgi.Request) -> bool:
+    """Return whether the worker has closed the connection; its request has been read."""
+    next_message: asyncio.Future[Any] = asyncio.ensure_future(req.scope[_RECEIVE]())
+    await asyncio.sleep(0)
+    next_message.cancel()
+    return next_message.done()
 
 
 async def _submission(req: falcon.asgi.Request) -> Submission:
@@ -201,7 +215,7 @@ class Status:
         _write(resp, 200, self._registry.status())
 
 
-def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any]:
+def make_app(registry: Registry, config: LiveConfig) -> App:
     """Return the runner's app."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
     app.add_route("/scenarios", Collection(registry, config))
@@ -215,7 +229,12 @@ def make_app(registry: Registry, config: LiveConfig) -> falcon.asgi.App[Any, Any
     app.add_error_handler(OSError, _answer_unstorable)
     app.add_error_handler(sqlite3.Error, _answer_unstorable)
     app.add_error_handler(Refusal, _answer_refusal)
-    return app
+
+    async def keep_receive(scope: Any, receive: Any, send: Any) -> None:
+        scope[_RECEIVE] = receive
+        await app(scope, receive, send)
+
+    return keep_receive
 
 
 def _answer(resp: falcon.asgi.Response, status: int, detail: str) -> None:

@@ -99,3 +99,24 @@ def test_a_tunnel_that_is_not_opened(answer: list[bytes], why: str) -> None:
     """Nothing of the event has left by then, and the reason is the proxy's."""
     with pytest.raises(OSError, match=why):
         asyncio.run(open_tunnel(MockSocket(answer), Tunnel(Address("a", 1))))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:se#cret@proxy:80",
+        "http://me:se/cret@proxy",
+        "http://me:s3cret@proxy:99999",
+        "http://me:s3cret@[::1",
+        "http://me:s3\u2100cret@proxy",
+        "https://me:s3cret@proxy",
+        "socks5://me:s3cret@proxy",
+        "http://",
+    ],
+)
+def test_a_proxy_that_is_none_is_not_quoted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A mistake in its URL may leave a part of the password where the port should be."""
+    monkeypatch.setenv("http_proxy", url)
+    with pytest.raises(ValueError, match="a proxy of the environment") as caught:
+        Proxies()
+    assert not any(part in str(caught.value) for part in ("'se'", "s3", "cret"))

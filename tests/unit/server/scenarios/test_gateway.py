@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sonda.server.live_config import LiveConfig
-from sonda.server.scenarios.gateway import Gateway, RunnerHome
+from sonda.server.scenarios.gateway import Gateway
+from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.settings import Settings
 
 _ANSWER = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 13\r\n\r\n{"states":{}}'
