@@ -303,10 +303,8 @@ class Cycle(RequestResponseCycle):
         await self.send({"type": "http.response.body", "body": body})
 
     def _head(self) -> bytes:
-        lines = [STATUS_LINE[self._start["status"]]]
-        for name, value in (*self.default_headers, *self._start["headers"]):
-            lines += (name, b": ", value, b"\r\n")
+        headers = [*self.default_headers, *self._start["headers"]]
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            headers.append((b"connection", b"close"))
+        lines = b"\r\n".join(map(b": ".join, headers))
+        return b"%b%b\r\n\r\n" % (STATUS_LINE[self._start["status"]], lines)
