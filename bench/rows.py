@@ -239,7 +239,7 @@ ROWS: Final = (
     Row("http_push/rules", _LINES, partial(_http, _push, options=Options(rules=100))),
     Row("loki", _LINES, partial(_http, _loki)),
     Row("loki/key", _LINES, partial(_http, _loki), has_key=True),
-    Row("loki/ndjson", _LINES, partial(_http, _loki), events=100),
+    Row("loki/ndjson", _LINES, partial(_http, _loki), events=1000),
     Row("loki/tls", _LINES, partial(_http, _loki, options=Options(tls=True))),
     Row("loki/5ms", _LINES, partial(_http, _loki, options=Options(delay_ms=5))),
     Row("loki/real", _LINES, partial(_real, "loki", lambda running: _loki(running.url))),
