@@ -14,6 +14,7 @@ from sonda.cli.addressing import Addressed
 from sonda.cli.outcomes import Exit
 from sonda.cli.server_client import Answered, NoAnswer, ServerClient
 from sonda.cli.through_server import Server, judge
+from sonda.envelope import CODES
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 YES = {"sent": True, "signal_type": "logs", "latency_ms": 1}
@@ -81,6 +82,7 @@ FOREIGN = f"of {URL} is not one of Sonda's"
         (502, {"error": "bad_gateway", "detail": "no"}, Exit.REJECTED),
         (504, {"error": "gateway_timeout", "detail": "?"}, Exit.UNKNOWN),
         (422, {"error": "unprocessable_entity", "detail": "no"}, Exit.INVALID),
+        (503, {"error": "upstream_down", "detail": "no"}, Exit.UNKNOWN),
     ],
 )
 def test_what_an_answer_promises(status: int, document: Any, verdict: Exit) -> None:
@@ -90,8 +92,10 @@ def test_what_an_answer_promises(status: int, document: Any, verdict: Exit) -> N
 
 def test_events_are_at_fault_only_by_their_own_statuses() -> None:
     """What is forbidden here may be allowed elsewhere; what is invalid stays so."""
-    said = {"error": "x", "detail": "y"}
-    at_fault = [judge(status, said, URL, "t").is_events_fault for status in (400, 413, 422, 403)]
+    at_fault = [
+        judge(status, {"error": CODES[status], "detail": "x"}, URL, "t").is_events_fault
+        for status in (400, 413, 422, 403)
+    ]
     assert at_fault == [True, True, True, False]
 
 
