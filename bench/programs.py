@@ -29,6 +29,11 @@ PROGRAMS: Final = (
     Program("instructions", "Instructions of the interpreter for each event"),
     Program("streams", "Scenarios, as fast as they go"),
     Program("visible", "From the acknowledgement until an event is found", quick=("--quick",)),
+    Program(
+        "beside_runs",
+        "`/events` beside a hundred runs, of ten events a second each",
+        quick=("--seconds", "1", "--rounds", "1"),
+    ),
     Program("hostile_bodies", "Bodies that are made to cost much", quick=("--quick",)),
 )
 

@@ -13,7 +13,6 @@ TURN_S: Final = 0.003
 LIGHT: Final = 32
 """Steps of some microseconds each, after so many of which it is soon enough to look at the clock."""
 _RELEASED_AT_ONCE: Final = 100
-_YOUNG: Final = 20_000  # new objects before the youngest are looked at: a millisecond of work
 _NEVER: Final = 1 << 30  # collections of young objects before older ones are looked at, too
 
 
@@ -69,13 +68,10 @@ class YoungCollections:
 
     @contextmanager
     def only(self) -> Iterator[None]:
-        """Leave older objects out until the end of the block, and of all others like it.
-
-        Young ones are looked at less often: most are alive, too.
-        """
+        """Leave older objects out until the end of the block, and of all others like it."""
         if not self._asked:
             self._usual = gc.get_threshold()
-            gc.set_threshold(max(_YOUNG, self._usual[0]), _NEVER, self._usual[2])
+            gc.set_threshold(self._usual[0], _NEVER, self._usual[2])
         self._asked += 1
         try:
             yield

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.test_scenario_runner import adds_up, parent_of, runner_of, wait_for_lines
+from tests.server.test_scenario_runner import adds_up, ask_all, parent_of, runner_of, wait_for_lines
 from tests.support.scenarios import answered, call, steps
 from tests.support.serving import PATIENCE_S, Serving, serving
 
@@ -103,6 +103,26 @@ def test_a_runner_that_is_killed_again_and_again_hangs_no_call(
             assert found.json()["outcome"] == "interrupted"
             assert adds_up(ledger)
             assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_each_call_is_answered_while_a_dead_runner_is_replaced(
+    workers: str, tmp_path: Path
+) -> None:
+    """As the next runner answers it, or 503; afterwards the dead one's run is interrupted."""
+    with serving(*_flags(tmp_path, workers), folder=tmp_path) as server:
+        run = call(server, "POST", "/scenarios", steps("dead", rate=200)).json()["id"]
+        wait_for_lines(tmp_path / "dead.txt", 20)
+        os.kill(runner_of(server, tmp_path), signal.SIGKILL)
+        for answer in ask_all(server, run):
+            is_change = answer.request.method == "PATCH"
+            allowed = {409} if is_change else {200, 201}
+            assert _is_clear(answer, allowed), (answer.request.url, answer.text)
+        found = answered(server, "GET", f"/scenarios/{run}").json()
+        arrived = (tmp_path / "dead.txt").read_bytes().count(b"\n")
+        ledger = found["ledger"]
+        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
+        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
 
 
 def _open_progress(server: Serving, run: str) -> socket.socket:

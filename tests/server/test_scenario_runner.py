@@ -107,7 +107,7 @@ def test_a_runner_that_is_killed_is_replaced(workers: str, tmp_path: Path) -> No
         assert ended["ledger"]["delivered"] == 5
 
 
-def _ask_all(server: Serving, run: str) -> list[httpx.Response]:
+def ask_all(server: Serving, run: str) -> list[httpx.Response]:
     """Return the answers to one of each call, all made at once."""
     ends = ("", "?wait=5s", "/events", "/progress", "/metrics")
     calls: list[tuple[str, str, Any]] = [
@@ -131,7 +131,7 @@ def test_a_stuck_runner_is_503_and_never_a_hang(workers: str, tmp_path: Path) ->
         runner = runner_of(server, tmp_path)
         os.kill(runner, signal.SIGSTOP)
         try:
-            for answer in _ask_all(server, run):
+            for answer in ask_all(server, run):
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
                 assert "does not answer" in answer.json()["detail"]
             assert call(server, "GET", "/ready").status_code == 200

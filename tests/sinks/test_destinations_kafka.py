@@ -16,7 +16,7 @@ from tests.support.kafka_broker import kafka_broker
 def test_an_advertised_broker_is_judged(tmp_path: Path) -> None:
     """Where a partition's leader is no address to connect to, the record does not leave: 502."""
     with kafka_broker(leader=(METADATA, 80)) as broker:
-        event = to("kafka", "127.0.0.1", broker.port, timeout="2s")
+        event = to("kafka", "127.0.0.1", broker.port, timeout="5s")
         [outcome] = deliver(event, confinement=confined(tmp_path))
         refusal = never_right(METADATA, 80, METADATA, "a cloud's metadata address").failure()
         assert isinstance(refusal, Forbidden)
@@ -28,7 +28,7 @@ def test_an_advertised_broker_is_judged(tmp_path: Path) -> None:
 def test_an_advertised_broker_needs_a_rule(tmp_path: Path) -> None:
     """A rule for the broker that the client names does not open the one that this one names."""
     with kafka_broker() as other, kafka_broker(leader=("127.0.0.1", other.port)) as named:
-        event = to("kafka", "127.0.0.1", named.port, timeout="2s")
+        event = to("kafka", "127.0.0.1", named.port, timeout="5s")
         rule = f"127.0.0.1:{named.port}"
         [outcome] = deliver(event, confinement=confined(tmp_path, rule))
         problem = outcome.failure()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
@@ -243,7 +243,9 @@ def test_a_server_warns_of_loopback() -> None:
         async def main() -> Any:
             async with Pipeline(in_server=True) as pipeline:
                 delivered = await pipeline.deliver(raw(event_to(destination.url)))
-                return delivered.map(lambda receipt: replace(receipt, latency_us=0)).unwrap()
+                return delivered.map(
+                    lambda receipt: structs.replace(receipt, latency_us=0)
+                ).unwrap()
 
         receipt = asyncio.run(main())
     [warning] = receipt.warnings

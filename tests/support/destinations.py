@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import pytest
 import uvloop
+from msgspec import structs
 from returns.result import Result
 
 from sonda.pipeline.deliver import Pipeline
@@ -116,7 +117,7 @@ def at_once(
 async def outcome(pipeline: Pipeline, event: Mapping[str, Any]) -> Outcome:
     """Deliver one event; its latency comes back as 0, so that outcomes can be compared whole."""
     delivered = await pipeline.deliver(json.dumps(event).encode())
-    return delivered.map(lambda receipt: replace(receipt, latency_us=0))
+    return delivered.map(lambda receipt: structs.replace(receipt, latency_us=0))
 
 
 @dataclass

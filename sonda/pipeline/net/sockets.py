@@ -26,7 +26,8 @@ _BREATH: Final = 16  # after so many pieces others have their turn
 _SETTLE_POLL_S: Final = 0.01
 _STALLED_S: Final = 1.0
 _UNACKED_MS: Final = 120_000  # RFC 5482: so long the kernel sends again what nobody acknowledges
-_TCP_INFO: Final = struct.Struct("=2xB5x48xI")  # tcpi_retransmits, tcpi_last_ack_recv (ms)
+_TCP_INFO: Final = struct.Struct("=2xB5x16xI28xI")
+"""Of `struct tcp_info`: tcpi_retransmits, tcpi_unacked (segments) and tcpi_last_ack_recv (ms)."""
 
 Meanwhile: TypeAlias = Callable[[], asyncio.Future[Any]]
 """Begins something, or gives what has begun."""
@@ -285,14 +286,13 @@ class Socket:
         since_s = self._unacked_since_s
         if since_s is None or monotonic() - since_s <= _STALLED_S:
             return False
-        if not self.has_unacked():
-            self._unacked_since_s = None
-            return False
         if not hasattr(socket, "TCP_INFO"):
             return False
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        retransmits, silent_ms = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
-        return bool(retransmits and silent_ms > _STALLED_S * 1000)
+        retransmits, unacked, silent_ms = _TCP_INFO.unpack(info.ljust(_TCP_INFO.size, b"\0"))
+        if not unacked:
+            self._unacked_since_s = None
+        return bool(unacked and retransmits and silent_ms > _STALLED_S * 1000)
 
     def has_unacked(self) -> bool:
         """Return whether the peer's system does not have all yet that was sent."""

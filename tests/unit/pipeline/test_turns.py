@@ -81,6 +81,6 @@ def test_old_objects_are_left_out_until_the_last_batch_has_ended() -> None:
         with contextlib.suppress(ZeroDivisionError), YOUNG_COLLECTIONS.only():
             raise ZeroDivisionError
         assert gc.get_threshold() == others_out
-    assert usual[0] < others_out[0] <= 20_000  # a turn of a millisecond at most
+    assert others_out[0] == usual[0]  # more young ones at once would be longer turns
     assert others_out[1] > 1_000_000
     assert gc.get_threshold() == usual

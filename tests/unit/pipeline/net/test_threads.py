@@ -124,7 +124,7 @@ def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "monotonic", lambda: now_s)
 
     class Kernel(socket.socket):
-        info = sockets._TCP_INFO.pack(3, 2000)
+        info = sockets._TCP_INFO.pack(3, 2, 2000)
 
         def getsockopt(self, *_: int) -> bytes:  # type: ignore[override]
             return self.info
@@ -135,16 +135,16 @@ def test_a_stalled_connection_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             sock = sockets.Socket(raw)
             sock._unacked_since_s = now_s
             seen = []
-            unacked = True
-            monkeypatch.setattr(sock, "has_unacked", lambda: unacked)
             seen.append(sock.is_stalled())  # it has just been sent
             now_s += 1.5
             seen.append(sock.is_stalled())
-            raw.info = sockets._TCP_INFO.pack(0, 2000)  # a slow way: nothing is sent again
+            raw.info = sockets._TCP_INFO.pack(0, 2, 2000)  # a slow way: nothing is sent again
             seen.append(sock.is_stalled())
-            raw.info = sockets._TCP_INFO.pack(1, 200)  # a packet was lost, and others come through
+            raw.info = sockets._TCP_INFO.pack(
+                1, 2, 200
+            )  # a packet was lost, and others come through
             seen.append(sock.is_stalled())
-            unacked = False
+            raw.info = sockets._TCP_INFO.pack(3, 0, 2000)  # all came through after all
             seen.append(sock.is_stalled())
             return seen
 
