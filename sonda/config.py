@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from sonda.pipeline.schemas.remedies import did_you_mean
 from sonda.pipeline.text.escape import at, kind_of, quote
 
 TABLES: Final = ("destinations", "keys")
@@ -75,7 +76,7 @@ def read_document(path: Path) -> ConfigDocument:
     except UnicodeDecodeError as exc:
         raise ConfigError(f"is not UTF-8 at byte {exc.start}") from None
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"is not valid TOML: {exc}") from None
+        raise ConfigError(f"is not valid TOML: {exc}{_remedy(str(exc))}") from None
     except RecursionError:
         raise ConfigError("is nested too deeply") from None
     faults = [
@@ -87,6 +88,15 @@ def read_document(path: Path) -> ConfigDocument:
         raise ConfigError(*faults)
     unknown = tuple(at(name) for name in document if name not in TABLES)
     return ConfigDocument(path, document.get("destinations", {}), document.get("keys", {}), unknown)
+
+
+def _remedy(said: str) -> str:
+    """Return what to do about a slip that the reader of TOML words like this, if that is known."""
+    if said.startswith("Invalid value"):
+        return " (a text needs straight quotation marks)"
+    if "key part" in said:
+        return " (a table in braces stands on one line)"
+    return ""
 
 
 def reveal(
@@ -218,7 +228,7 @@ def check_fields(table: object, place: str, fields: tuple[str, ...]) -> list[str
         return [f"{place}: expected a table, got {kind_of(table)}"]
     known = ", ".join(f"'{name}'" for name in fields)
     return [
-        f"{place}: unknown field {quote(name)}, expected one of {known}"
+        f"{place}: unknown field {quote(name)}, expected one of {known}{did_you_mean(name, fields)}"
         for name in table
         if name not in fields
     ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from enum import IntEnum
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from sonda.envelope import CODES
 from sonda.pipeline.model import Receipt
@@ -63,7 +62,7 @@ def delivered(receipt: Receipt, target: str) -> Outcome:
     proof = str(receipt.confirmed) if receipt.status is None else str(receipt.status)
     tries = f", {receipt.tries} tries" if receipt.tries > 1 else ""
     line = f"delivered to {target} in {_span(receipt.latency_us)} ({proof}{tries})"
-    said = {one.name: getattr(receipt, one.name) for one in fields(receipt) if one.compare}
+    said = {name: value for name, value in asdict(receipt).items() if name != "offset"}
     answer = {
         "sent": True,
         **{name: value for name, value in said.items() if value is not None and value != ()},

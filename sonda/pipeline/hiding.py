@@ -79,7 +79,7 @@ def hide_problem(problem: Problem, hidden: Mapping[str, str]) -> Problem:
 def _shown(value: S, hidden: Mapping[str, str], validated: ValidatedEvent) -> S:
     warnings = _texts(value.warnings, hidden)
     if isinstance(value, Receipt):
-        return replace(value, warnings=warnings)
+        return structs.replace(value, warnings=warnings)
     preview = structs.replace(value.departure, **_wire(value.departure, hidden, validated))
     return replace(value, warnings=warnings, departure=preview)
 

@@ -14,6 +14,7 @@ from returns.result import Failure
 from sonda.config import (
     DESTINATION_FIELDS,
     KEY_FIELDS,
+    TABLES,
     ConfigError,
     check_fields,
     read_document,
@@ -24,6 +25,7 @@ from sonda.pipeline.plugins.fit import encoders_of_sink
 from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller
 from sonda.pipeline.problems import Invalid, Malformed
 from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.schemas.remedies import did_you_mean
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import at, kind_of, quote
 from sonda.pipeline.text.hidden import hidden_texts
@@ -92,7 +94,8 @@ def read_source(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         raise ConfigError(*(f"--config {path}: {fault}" for fault in exc.faults)) from None
     reading = _Reading(environ, path.parent)
     reading.faults += [
-        f"{name}: unknown, expected [destinations.NAME] or [keys.NAME]" for name in document.unknown
+        f"{name}: unknown, expected [destinations.NAME] or [keys.NAME]{did_you_mean(name, TABLES)}"
+        for name in document.unknown
     ]
     destinations = reading.tables("destinations", document.destinations, DESTINATION_FIELDS)
     keys = reading.tables("keys", document.keys, KEY_FIELDS)
@@ -225,7 +228,8 @@ def _faults_of_key(table: Mapping[str, Any], place: str, known: frozenset[str]) 
         return
     for number, name in enumerate(allowed):
         if not isinstance(name, str) or name not in known:
-            yield f"{place}.destinations[{number}]: there is no destination {quote(name)}"
+            meant = did_you_mean(name, known) if isinstance(name, str) else ""
+            yield f"{place}.destinations[{number}]: there is no destination {quote(name)}{meant}"
 
 
 def _validated(table: Mapping[str, Any], place: str) -> ValidatedEvent | list[str]:

@@ -9,6 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Result, Success
 
+from sonda.pipeline.alike_bodies import AlikeBodies
+from sonda.pipeline.deliver import Pipeline
+from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import EncodedEvent, Log, Metric
 from sonda.pipeline.problems import Invalid, Malformed, NotJson, Problem
 from sonda.pipeline.stages.encode import encode
@@ -38,6 +41,59 @@ def ready(raw: bytes) -> Result[EncodedEvent, Problem]:
     """Run the stages that need no world."""
     validated = parse(raw).bind(lambda document: validate(document, received_ns=0))
     return validated.bind(lambda valid: preflight(valid, in_server=True)).bind(encode)
+
+
+@st.composite
+def pairs_alike(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Return a valid body, and one like it: other values, another order, or a byte that is wrong."""
+    event = draw(records() | samples())
+    own: dict[str, Any] = {"signal_type": event.signal_type, "labels": dict(event.labels)}
+    if isinstance(event, Log):
+        own["log"] = {"severity": event.severity, "message": event.message}
+        own["log"] |= {"fields": dict(event.fields)} if draw(st.booleans()) else {}
+    else:
+        own["metric"] = {"name": event.name, "value": event.value}
+    own |= {"timestamp": rfc3339(event.time_ns)} if draw(st.booleans()) else {}
+    body = own | {"encoder": {"type": "json_lines"}, "sink": draw(st.sampled_from(SINKS))}
+    members = draw(st.permutations(list(body.items())))
+    compact = draw(st.booleans())
+    separators = (",", ":") if compact else (", ", ": ")
+    first = json.dumps(body, ensure_ascii=False, separators=separators).encode()
+    text = json.dumps(dict(members), ensure_ascii=draw(st.booleans()), separators=separators)
+    other = bytearray(text.encode())
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(other) - 1))
+        other[at : at + draw(st.integers(0, 1))] = draw(st.sampled_from(BYTES))
+    return first, bytes(other)
+
+
+BYTES = [
+    b"",
+    b" ",
+    b'"',
+    b"\\",
+    b"1",
+    b"-",
+    b"e",
+    b",",
+    b"}",
+    b"{",
+    b'"a":"",',
+    b"\n",
+    b"\xff",
+    b"\x01",
+]
+
+
+@given(pairs_alike())
+def test_what_is_read_fast_is_what_the_stages_make_of_it(bodies: tuple[bytes, bytes]) -> None:
+    """A body like one that was taken comes to the same event and bytes, or is looked at closely."""
+    first, other = bodies
+    alike, pipeline = AlikeBodies(), Pipeline(in_server=True)
+    alike.learn(first, pipeline.prepare(first, received_ns=1))
+    fast = alike.prepare(other, Delivery(), 2)
+    if fast is not None:
+        assert fast.unwrap() == pipeline.prepare(other, received_ns=2).unwrap()
 
 
 @given(st.binary() | json_like())

@@ -300,6 +300,22 @@ def test_the_same_request_is_the_same_media_type_and_query(tmp_path: Path) -> No
     assert messages(tmp_path / "x.log") == ["once"]
 
 
+@pytest.mark.parametrize("media_type", [*NDJSON.values(), "application/json"])
+def test_without_a_folder_keys_are_refused_and_nothing_else(
+    tmp_path: Path, media_type: str
+) -> None:
+    """503 names the flag, and nothing is sent; a request without a key is worked as ever."""
+    headers = {"Content-Type": media_type}
+    status, [answer], response = post(
+        body(to_file("never")), tmp_path, headers={**headers, "Idempotency-Key": "k"}
+    )
+    assert (status, answer["error"]) == (503, "service_unavailable")
+    assert "--state-dir" in answer["detail"]
+    assert response.headers["Retry-After"] == "1"
+    assert post(body(to_file("sent")), tmp_path, headers=headers)[0] == 200
+    assert messages(tmp_path / "x.log") == ["sent"]
+
+
 @pytest.mark.parametrize("key", ["", '""', "a" * 256, "a\tb", '"k'])
 def test_a_key_that_is_none(tmp_path: Path, key: str) -> None:
     """400, and nothing is sent."""

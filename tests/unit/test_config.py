@@ -97,6 +97,6 @@ def test_what_stands_for_nothing_is_a_fault_at_its_place(
 
 def test_unknown_fields_are_faults() -> None:
     assert check_fields({"sinc": 1}, "destinations.a", ("sink",)) == [
-        "destinations.a: unknown field \"sinc\", expected one of 'sink'"
+        "destinations.a: unknown field \"sinc\", expected one of 'sink' (did you mean 'sink'?)"
     ]
     assert check_fields(1, "keys.a", ()) == ["keys.a: expected a table, got a number"]

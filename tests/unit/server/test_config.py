@@ -110,6 +110,28 @@ def test_a_fault_has_its_place(tmp_path: Path, text: str, fault: str) -> None:
     assert found.startswith(fault), found
 
 
+STAGING = '[destinations.staging]\nsink = { type = "stdout" }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("[destinations.a]\nsink = { type = loki }", "(a text needs straight quotation marks)"),
+        ("[destinations.a]\nsink = {\n type = 1 }", "(a table in braces stands on one line)"),
+        ("[destination.a]\n", "(did you mean 'destinations'?)"),
+        ('[destinations.a]\nsikn = 1\nsink = { type = "stdout" }', "(did you mean 'sink'?)"),
+        (
+            STAGING + '[keys.a]\nkey = "k"\ndestinations = ["stagign"]',
+            "(did you mean 'staging'?)",
+        ),
+    ],
+)
+def test_slips_have_a_remedy(tmp_path: Path, text: str, remedy: str) -> None:
+    """In brackets at the end."""
+    (found,) = faults(tmp_path, text)
+    assert found.endswith(remedy), found
+
+
 def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:
     text = """
     [destinations.a]
