@@ -19,13 +19,14 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.account import EntryCounts, never_left, text_of
 from sonda.pipeline.scenarios.changes import PlanChange, change_entry, is_paused
 from sonda.pipeline.scenarios.ledger import Ledger, runs
-from sonda.pipeline.scenarios.pacing import WAKE_S, ChunkSize, Pacer, sleep_or_wake
+from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.sender import GroupVerdict, PendingGroup, Sender
 from sonda.pipeline.scenarios.states import Outcome, RunLimits, State
 from sonda.pipeline.scenarios.unsent import Unsent
 from sonda.pipeline.scenarios.verdicts import sampled, sort_ticks
 
+_WAKE_S: Final = 0.01
 _RESERVED_SOON_S: Final = 0.05  # a reservation comes from outside
 _RESERVED_AHEAD_S: Final = 2  # of what is due: it is made once a second
 _LOOK_AGAIN_S: Final = 1.0  # for what has become too late
@@ -46,7 +47,7 @@ class EntryRun:
         *,
         random: Random | None = None,
         noticed: Noticed = lambda _entry, _text: None,
-        pacer: Pacer | None = None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self.entry = entry
         self.state = State.PENDING
@@ -55,7 +56,7 @@ class EntryRun:
         self._sender = sender
         self._limits = limits
         self._noticed = noticed
-        self._pacer = pacer or Pacer()
+        self._turn = turn or asyncio.Lock()  # one chunk at a time of all that share it
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._attention = asyncio.Event()
@@ -207,7 +208,7 @@ class EntryRun:
     async def _hand_over(self) -> None:
         """Hand over what is due, in chunks, while the window has room."""
         while not self._stopped.is_set():
-            async with self._pacer.turn:
+            async with self._turn:
                 ticks, began_s = self._take(), thread_time()
                 if not ticks:
                     return
@@ -252,15 +253,16 @@ class EntryRun:
         """Wait until something can be handed over: at a time, or after a verdict."""
         has_room = self._has_room(self._next_size()) and not self.account.is_handed_over
         if self._unsent.ticks:
-            span_s = max(WAKE_S, self._unsent.retry_at_s - self._loop.time())
+            span_s = max(_WAKE_S, self._unsent.retry_at_s - self._loop.time())
             await sleep_or_wake(min(span_s, _LOOK_AGAIN_S), self._attention, self._stopped)
         elif is_paused(self.entry) and self._due() == self.account.handed_over:
             await sleep_or_wake(_LOOK_AGAIN_S, self._attention, self._stopped)
         elif self._is_paced and has_room:
             due_s = self._begin_s + float(self.entry.schedule.due(self.account.handed_over))
-            if self._awaits_reservation:
-                due_s = max(due_s, self._loop.time() + _RESERVED_SOON_S)
-            await self._pacer.sleep_until(due_s, self._attention, self._stopped)
+            least_s = _RESERVED_SOON_S if self._awaits_reservation else _WAKE_S
+            await sleep_or_wake(
+                max(least_s, due_s - self._loop.time()), self._attention, self._stopped
+            )
         elif self._awaits_reservation:
             await sleep_or_wake(_RESERVED_SOON_S, self._attention, self._stopped)
         elif self.account.in_flight:
@@ -285,7 +287,7 @@ class EntryRun:
             left_s = min(until_s, self._loop.time() + self._limits.drain_s) - self._loop.time()
             if left_s <= 0:
                 self.cut_off()
-                left_s = WAKE_S
+                left_s = _WAKE_S
             look_s = min(left_s, _DRAIN_LOOK_S)  # another stop may have made the drain shorter
             await asyncio.wait(self._tasks, timeout=look_s, return_when=asyncio.FIRST_COMPLETED)
 

@@ -15,7 +15,6 @@ from returns.result import Result, Success
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.changes import changed_segments
 from sonda.pipeline.scenarios.entry_run import EntryRun, Noticed
-from sonda.pipeline.scenarios.pacing import Pacer
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.report import EntryProgress, Moment, Progress, Report
 from sonda.pipeline.scenarios.sender import OwnPipeline, Sender
@@ -30,7 +29,7 @@ class Run:
     """A scenario under way; use it as an async context manager.
 
     Iterate over it for its progress, once a second, the latest alone. Leaving the context stops the
-    run and waits for what is in flight. Of all runs that share a *pacer* one entry makes a chunk of
+    run and waits for what is in flight. Of all runs that share *turn* one entry makes a chunk of
     events between two turns of the event loop, so that a hundred that are late delay nothing else.
     Only with *keeps_history* has its report a history.
     """
@@ -43,7 +42,7 @@ class Run:
         limits: RunLimits = RunLimits(),  # noqa: B008  # it is immutable
         now_ns: Callable[[], int] = time.time_ns,
         noticed: Noticed = lambda _entry, _text: None,
-        pacer: Pacer | None = None,
+        turn: asyncio.Lock | None = None,
         keeps_history: bool = True,
     ) -> None:
         self.scenario = scenario
@@ -51,7 +50,7 @@ class Run:
         self._limits = limits
         self._now_ns = now_ns
         self._noticed = noticed
-        self._pacer = pacer or Pacer()
+        self._turn = turn or asyncio.Lock()
         self._keeps_history = keeps_history
         self._stack = AsyncExitStack()
         self._entries: tuple[EntryRun, ...] = ()
@@ -68,7 +67,7 @@ class Run:
         self._started_ns = self._now_ns()
         self.scenario = self.scenario.starting(self._started_ns)
         self._entries = tuple(
-            EntryRun(entry, sender, self._limits, noticed=self._noticed, pacer=self._pacer)
+            EntryRun(entry, sender, self._limits, noticed=self._noticed, turn=self._turn)
             for entry in self.scenario.entries
         )
         self._begin_s = asyncio.get_running_loop().time()

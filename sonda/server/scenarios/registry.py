@@ -17,7 +17,6 @@ from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import Network
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.changes import PlanChange
-from sonda.pipeline.scenarios.pacing import Pacer
 from sonda.pipeline.scenarios.plan import Entry, Scenario
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.sender import PipelineSender
@@ -47,7 +46,7 @@ class Registry:
         self, pipeline: Pipeline, network: Network, records: Records, *, room: Room, keep: int
     ) -> None:
         self._sender = PipelineSender(pipeline)
-        self._pacer = Pacer()
+        self._turn = asyncio.Lock()
         self.compiler = Compiler(network)
         self._records = records
         self._room = room
@@ -85,7 +84,7 @@ class Registry:
             scenario,
             sender=self._sender,
             noticed=log.problem,
-            pacer=self._pacer,
+            turn=self._turn,
             keeps_history=False,
         )
         kept.run = run

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sonda.pipeline.scenarios.pacing import ChunkSize, Pacer, sleep_or_wake
+from sonda.pipeline.scenarios.pacing import ChunkSize, sleep_or_wake
 from tests.support.virtual_time import run_virtually
 
 
@@ -79,57 +79,3 @@ def test_a_wait_for_the_stop_alone() -> None:
         return loop.time() - began_s
 
     assert run_virtually(main()) == pytest.approx(3)
-
-
-def _woken(asked_ms: list[float]) -> list[float]:
-    """Return when each of those who ask at once is woken; all in milliseconds."""
-
-    async def main() -> list[float]:
-        loop, pacer = asyncio.get_running_loop(), Pacer()
-        began_s = loop.time()
-
-        async def one(at_ms: float) -> float:
-            await pacer.sleep_until(began_s + at_ms / 1000, asyncio.Event(), asyncio.Event())
-            return round((loop.time() - began_s) * 1000, 6)
-
-        return await asyncio.gather(*map(one, asked_ms))
-
-    return run_virtually(main())
-
-
-@pytest.mark.parametrize(
-    ("asked_ms", "woken_ms"),
-    [
-        pytest.param([7], [7], id="when it is due"),
-        pytest.param([20, 11], [20, 20], id="with one who is woken soon"),
-        pytest.param([20, 25, 29], [20, 30, 30], id="not so soon after another"),
-        pytest.param([20, 5], [20, 5], id="not with one who is woken much later"),
-        pytest.param([40, 9, 31, 12], [40, 9, 40, 19], id="in any order"),
-        pytest.param([-5, -1], [0, 0], id="what is late"),
-    ],
-)
-def test_wake_ups_are_shared(asked_ms: list[float], woken_ms: list[float]) -> None:
-    """Each as it is asked for, or up to 10 ms later; the times are those of a new pacer."""
-    assert _woken(asked_ms) == pytest.approx(woken_ms)
-
-
-def test_a_shared_wait_ends_with_its_event_or_the_stop() -> None:
-    """Who is woken early is no longer waited for; others of that wake-up are woken as asked."""
-
-    async def main() -> list[float]:
-        loop, pacer = asyncio.get_running_loop(), Pacer()
-        began_s, early, stopped = loop.time(), asyncio.Event(), asyncio.Event()
-        loop.call_later(2, early.set)
-        first = asyncio.create_task(pacer.sleep_until(began_s + 5, early, stopped))
-        second = asyncio.create_task(pacer.sleep_until(began_s + 5, asyncio.Event(), stopped))
-        took_s = []
-        for waiting in (first, second):
-            await waiting
-            took_s.append(loop.time() - began_s)
-        early.clear()
-        stopped.set()
-        await pacer.sleep_until(began_s + 9, early, stopped)
-        assert not early.is_set()
-        return [*took_s, loop.time() - began_s]
-
-    assert run_virtually(main()) == pytest.approx([2, 5, 5])
