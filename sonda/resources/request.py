@@ -187,22 +187,19 @@ class Body(Struct, eq=False):
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
             raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
-        if self.is_whole:
-            await self._collect(limit_bytes, flag)
-        else:
-            await self._collect_in_time(limit_bytes, timeout_s, flag)
+        try:
+            if self.is_whole:
+                await self._collect(limit_bytes, flag)
+            else:
+                async with asyncio.timeout_at(self.started_s + timeout_s):
+                    await self._collect(limit_bytes, flag)
+        except TimeoutError:
+            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
         raw = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         self.chunks.clear()
         if length is not None and len(raw) != length:
             raise RequestRejected(CutShort())
         return raw
-
-    async def _collect_in_time(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
-        try:
-            async with asyncio.timeout_at(self.started_s + timeout_s):
-                await self._collect(limit_bytes, flag)
-        except TimeoutError:
-            await self._collect_what_is_there(limit_bytes, timeout_s, flag)
 
     async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float, flag: str) -> None:
         """Take what arrived in the very turn of the loop in which the time was up."""
