@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from math import inf
+from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
@@ -174,21 +175,20 @@ class Queue:
             self._pushed(batch, False)  # nothing goes again
 
     def _finish(self, group: Group) -> None:
-        """Record how long the first event waited, and the sizes of batches that are not counted.
-
-        Then let go of what leads from entry to group: circles that only the collector could free.
-        """
+        """Record how long the first event waited, and the sizes of batches that are not counted yet."""
         self._waiting.pop(group, None)
         delivery = next(iter(UNDER_WAY.get()), None)
         if delivery is not None:
             first = group.entries[0].batch
-            delivery.waited(group.since_ns, first.began_ns if first else 0)
+            until_ns = first.began_ns if first else perf_counter_ns()
+            delivery.shared = True  # as `waited` has it, without a call for each event
+            delivery.waited_ns += max(0, until_ns - group.since_ns)
         for entry in group.entries:
             batch = entry.batch
             if delivery is not None and batch is not None and not batch.is_counted:
                 batch.is_counted = True
                 delivery.pushes.append(len(batch.events))
-            entry.batch = entry.group = None
+            entry.batch = entry.group = None  # circles that only the collector could free
 
     def _expire_late(self, now_s: float) -> float:
         """Expire the groups whose deadline is over; return when the next one ends."""
