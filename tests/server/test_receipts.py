@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from returns.result import Failure, Success
 
 from sonda.pipeline.model import Confirmed, RecordMetadata
