@@ -284,7 +284,7 @@ def preview(event: AnyEvent) -> Result[Preview, Problem]:
         .bind(partial(validate, received_ns=now_ns()))
         .bind(partial(preflight, in_server=False))
         .bind(encode_order)
-        .bind(partial(preview_parcel, transport=Network()))
+        .bind(partial(preview_parcel, network=Network()))
     )
 
 

@@ -81,7 +81,7 @@ class Pipeline:
         proxies: Proxies | None = None,
     ) -> None:
         self._directory = directory
-        self._transport = Network(confinement, observer, proxies)
+        self._network = Network(confinement, observer, proxies)
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server
@@ -100,7 +100,7 @@ class Pipeline:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._transport.aclose()
+        await self._network.aclose()
 
     async def emit(self, event: AnyEvent) -> Result[Receipt, Problem]:
         """Deliver one event, typed or as the mapping that the HTTP body would be."""
@@ -136,7 +136,7 @@ class Pipeline:
             delivery.prepared(document, validated, time_ns)
         encoded = validated.bind(encode)
         if caller.allowed is not None or (valid is not None and valid.verify is not None):
-            encoded = encoded.bind(partial(admit, caller=caller, network=self._transport))
+            encoded = encoded.bind(partial(admit, caller=caller, network=self._network))
         if is_named:
             encoded = hide_refusal(encoded, validated.unwrap())
         if delivery is not None and isinstance(encoded, Success):
@@ -209,7 +209,7 @@ class Pipeline:
             sent = await send_groups(
                 ready,
                 leaving,
-                self._transport,
+                self._network,
                 self._shares,
                 until_s=until_s,
                 waits=waits,
@@ -288,7 +288,7 @@ class Pipeline:
             return hide_outcome(Failure(DestinationBusy(sink.target, count)), validated)
         under_way[place] = count + 1
         try:
-            pushed = await push(event, transport=self._transport, until_s=until_s)
+            pushed = await push(event, network=self._network, until_s=until_s)
             if isinstance(pushed, Success):
                 receipt = await flush(pushed.unwrap(), validated, began_ns=delivery.prepared_ns)
             else:
@@ -315,7 +315,7 @@ class Pipeline:
             await verify(
                 encoded,
                 receipt.unwrap(),
-                network=self._transport,
+                network=self._network,
                 until_s=until_s,
                 survives_cancellation=self._in_server,
             )
@@ -338,7 +338,7 @@ class Pipeline:
         """Ask the sink, in a thread: whether a path is allowed the file system has to tell."""
         try:
             async with asyncio.timeout_at(until_s):
-                shown = await in_thread(partial(preview, encoded, transport=self._transport))
+                shown = await in_thread(partial(preview, encoded, network=self._network))
                 return hide_outcome(shown, encoded.validated)
         except OSError as exc:  # no answer in time, or no thread to be had
             is_late = isinstance(exc, TimeoutError)

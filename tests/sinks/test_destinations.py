@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.net import AccessPolicy
-from sonda.pipeline.net.resolve import Destinations, listening_on
+from sonda.pipeline.net.resolve import Resolver, listening_on
 from sonda.pipeline.policy.destinations import Policy, parse_rule
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Unreachable
 from sonda.pipeline.values.addresses import Address
@@ -47,7 +47,7 @@ RETRY: Final = {"max_attempts": 1, "initial_backoff": "1ms", "max_backoff": "1ms
 Answers: TypeAlias = list[list[str] | OSError]
 
 
-class Resolver:
+class FakeResolver:
     """Answers each look-up of a name with the next of its answers, and the last one ever after."""
 
     def __init__(self) -> None:
@@ -68,9 +68,9 @@ class Resolver:
 
 
 @pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+def resolver(monkeypatch: pytest.MonkeyPatch) -> FakeResolver:
     """A resolver that knows what the test tells it, and nothing else."""
-    made = Resolver()
+    made = FakeResolver()
     monkeypatch.setattr(socket, "getaddrinfo", made)
     return made
 
@@ -147,7 +147,7 @@ def test_one_refused_address_is_enough(
     what: str,
     fine_ones: str,
     loop: NewLoop,
-    resolver: Resolver,
+    resolver: FakeResolver,
     tmp_path: Path,
 ) -> None:
     """Nobody is connected to if any of a name's addresses is refused, wherever it stands."""
@@ -165,7 +165,7 @@ def test_one_refused_address_is_enough(
 @pytest.mark.parametrize("sink", ALL_SINKS)
 @pytest.mark.parametrize("host", [METADATA, "2852039166", "0xa9fea9fe", "0251.0376.43518"])
 def test_addresses_are_judged_in_every_spelling(
-    sink: str, host: str, resolver: Resolver, tmp_path: Path
+    sink: str, host: str, resolver: FakeResolver, tmp_path: Path
 ) -> None:
     """An address that somebody wrote is judged as the resolver reads it."""
     [delivered] = deliver(to(sink, host, 80), confinement=confined(tmp_path))
@@ -186,7 +186,7 @@ def test_rules_are_for_servers(sink: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sink", ALL_SINKS)
-def test_rules_decide(sink: str, resolver: Resolver, tmp_path: Path) -> None:
+def test_rules_decide(sink: str, resolver: FakeResolver, tmp_path: Path) -> None:
     """A name is allowed by its name or by its address; what nobody allows is not connected to."""
     resolver.answers["x.example"] = [[HOME]]
     speaks_http = sink not in ("otlp_grpc", "kafka")
@@ -224,7 +224,7 @@ def test_rules_decide(sink: str, resolver: Resolver, tmp_path: Path) -> None:
     ],
 )
 def test_a_failed_look_up_opens_nothing(
-    sink: str, rules: tuple[str, ...], failure: OSError, resolver: Resolver, tmp_path: Path
+    sink: str, rules: tuple[str, ...], failure: OSError, resolver: FakeResolver, tmp_path: Path
 ) -> None:
     """A name that does not resolve is the failure that it is without a policy: nobody is asked."""
     resolver.answers["x.example"] = [failure, [HOME]]
@@ -237,7 +237,7 @@ def test_a_failed_look_up_opens_nothing(
     assert isinstance(refused.failure(), Unreachable)
 
 
-def test_foreign_names_are_not_looked_up(resolver: Resolver, tmp_path: Path) -> None:
+def test_foreign_names_are_not_looked_up(resolver: FakeResolver, tmp_path: Path) -> None:
     """With rules for names alone no caller has Sonda ask the DNS for a name of theirs."""
     event = to("tcp", "secret.evil.example", 80)
     refused = deliver(event, confinement=confined(tmp_path, "loki", "udp=10.0.0.1"))
@@ -247,7 +247,7 @@ def test_foreign_names_are_not_looked_up(resolver: Resolver, tmp_path: Path) -> 
 
 def test_verdicts_are_remembered_within_bounds() -> None:
     """A flood of destinations takes no memory."""
-    destinations = Destinations(Policy())
+    destinations = Resolver(Policy())
     for number in range(5000):
         destinations.permit("tcp", Address(f"x{number}.example", 80))
     assert len(destinations._judged) <= 1024
@@ -259,7 +259,7 @@ def test_verdicts_are_remembered_within_bounds() -> None:
 @both_loops
 @pytest.mark.parametrize("sink", ["http_push", "loki", "tcp"])
 def test_a_second_look_up_cannot_answer_otherwise(
-    sink: str, loop: NewLoop, resolver: Resolver, tmp_path: Path
+    sink: str, loop: NewLoop, resolver: FakeResolver, tmp_path: Path
 ) -> None:
     """The address that was judged is connected to, and a kept connection is not looked up again."""
     resolver.answers["x.example"] = [[HOME], [METADATA]]
@@ -275,7 +275,7 @@ def test_a_second_look_up_cannot_answer_otherwise(
     assert resolver.asked == {"x.example": 1}
 
 
-def test_each_datagram_is_judged(resolver: Resolver, tmp_path: Path) -> None:
+def test_each_datagram_is_judged(resolver: FakeResolver, tmp_path: Path) -> None:
     """Where no connection is kept, each event is looked up, once, and judged."""
     with udp_destination() as destination:
         port = int(destination.address.rpartition(":")[2])
@@ -316,7 +316,7 @@ def again(host: str, port: int) -> Failure[Problem]:
     return Failure(Unreachable("connect again", str(forbidden)))
 
 
-def test_refused_after_an_answer(resolver: Resolver, tmp_path: Path) -> None:
+def test_refused_after_an_answer(resolver: FakeResolver, tmp_path: Path) -> None:
     """Once the destination has had the event, a refused address is a failure like another: 502."""
     resolver.answers["x.example"] = [[HOME], [METADATA]]
     with faulty(answering(BUSY)) as server:
@@ -326,7 +326,7 @@ def test_refused_after_an_answer(resolver: Resolver, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sink", ["http_push", "tcp"])
 def test_refused_after_a_handshake(
-    sink: str, resolver: Resolver, pki: Certificates, tmp_path: Path
+    sink: str, resolver: FakeResolver, pki: Certificates, tmp_path: Path
 ) -> None:
     """A connection that broke before the event was written has still been one: 502."""
     resolver.answers["x.example"] = [[HOME], [METADATA]]
@@ -337,7 +337,7 @@ def test_refused_after_a_handshake(
         assert deliver(event, confinement=confined(tmp_path)) == [again("x.example", server.port)]
 
 
-def test_refused_after_bytes_had_left(resolver: Resolver, tmp_path: Path) -> None:
+def test_refused_after_bytes_had_left(resolver: FakeResolver, tmp_path: Path) -> None:
     """What may have arrived stays unknown: 504."""
     resolver.answers["x.example"] = [[HOME], [METADATA]]
     with faulty(answering(then=Peer.reset)) as server:
@@ -351,7 +351,9 @@ def test_refused_after_bytes_had_left(resolver: Resolver, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("sink", ["http_push", "tcp"])
-def test_refused_after_nobody_was_reached(sink: str, resolver: Resolver, tmp_path: Path) -> None:
+def test_refused_after_nobody_was_reached(
+    sink: str, resolver: FakeResolver, tmp_path: Path
+) -> None:
     """As long as nobody was connected to, a refused address is 403."""
     resolver.answers["x.example"] = [[HOME], [METADATA]]
     event = to(sink, "x.example", 1, retry=RETRY)

@@ -772,7 +772,7 @@ def test_a_server_that_hangs_up_after_each_answer_has_fresh_connections() -> Non
         for _ in range(4):
             results.append(await outcome(pipeline, log_event(to(server.url))))
             await asyncio.to_thread(server.ended.wait_for, len(results))
-        kept = pipeline._transport.streams._idle
+        kept = pipeline._network.streams._idle
         assert not kept
         return results
 
@@ -788,7 +788,7 @@ def test_the_time_that_a_server_keeps_a_connection_is_honoured() -> None:
         for seconds in (5, 1):
             event = log_event(to(f"{server.url}/{seconds}"))
             assert isinstance(await outcome(pipeline, event), Success)
-        return [stream.idle_s for stream in pipeline._transport.streams._idle]
+        return [stream.idle_s for stream in pipeline._network.streams._idle]
 
     def announce(peer: Peer) -> None:
         while (posted := peer.request()) is not None:

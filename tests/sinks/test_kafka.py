@@ -493,7 +493,7 @@ def test_nothing_piles_up_behind_failures(loop: NewLoop) -> None:
             for _ in range(5):
                 for sink in sinks:
                     assert isinstance(await outcome(pipeline, log_event(sink)), Failure)
-            kept = pipeline._transport.shared(kafka.Clusters)._kept.values()
+            kept = pipeline._network.shared(kafka.Clusters)._kept.values()
             assert len(kept) == len(sinks)
             await asyncio.sleep(0)
             assert all(len(cluster._producers) <= 1 and not cluster.users for cluster in kept)

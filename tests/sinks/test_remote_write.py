@@ -203,7 +203,7 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     event = event_to("http://prom/api/v1/write", retry=retry)
 
     async def work(pipeline: Pipeline) -> Outcome:
-        pipeline._transport.http = MockHttp(answer)
+        pipeline._network.http = MockHttp(answer)
         return await outcome(pipeline, event)
 
     assert run(work) == accepted(tries=3)

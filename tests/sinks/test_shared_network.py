@@ -69,7 +69,7 @@ def test_idle_connections_are_closed(loop: NewLoop, monkeypatch: pytest.MonkeyPa
     async def idle(pipeline: Pipeline) -> dict[Any, Any]:
         assert isinstance(await outcome(pipeline, post_to(server.url)), Success)
         await asyncio.to_thread(server.ended.wait_for)
-        return pipeline._transport.streams._destinations
+        return pipeline._network.streams._destinations
 
     with faulty(serving(NO_CONTENT)) as server:
         assert run(idle, loop=loop) == {}

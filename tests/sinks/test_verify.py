@@ -46,7 +46,7 @@ def deliver(loki: Loki, body: dict[str, Any], **how: Any) -> Any:
 
     async def main() -> Any:
         async with Pipeline(**how) as pipeline:
-            pipeline._transport.http = MockHttp(loki.answer)
+            pipeline._network.http = MockHttp(loki.answer)
             return await pipeline.deliver(raw(body))
 
     return asyncio.run(main())
@@ -143,7 +143,7 @@ def test_a_shutdown_meanwhile_leaves_a_yes_a_yes(in_server: bool) -> None:
     async def main() -> Receipt | None:
         async with Pipeline(in_server=in_server) as pipeline:
             loki = Loki(lambda _: [])
-            pipeline._transport.http = MockHttp(loki.answer)
+            pipeline._network.http = MockHttp(loki.answer)
             task = asyncio.create_task(pipeline.deliver(raw(LOKI)))
             while not loki.queries:  # noqa: ASYNC110  # a mock has no event for it
                 await asyncio.sleep(0)
@@ -171,7 +171,7 @@ def test_a_shutdown_meanwhile_leaves_the_yes_of_each_of_a_group_a_yes() -> None:
     async def main() -> list[Any]:
         async with Pipeline(in_server=True) as pipeline:
             loki = Loki(lambda _: [])
-            pipeline._transport.http = MockHttp(loki.answer)
+            pipeline._network.http = MockHttp(loki.answer)
             prepared = [pipeline.prepare(raw(changed(LOKI, log__message=m))) for m in "ab"]
             task = asyncio.create_task(pipeline.send_prepared(prepared))
             while not loki.queries:  # noqa: ASYNC110  # a mock has no event for it

@@ -11,7 +11,7 @@ import httpx
 from sonda.pipeline.net.http1 import HttpRequest, HttpTransport
 from sonda.pipeline.net.http1_response import Answer
 from sonda.pipeline.net.pool import ConnectionPool
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 
 Handler: TypeAlias = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
@@ -20,7 +20,7 @@ class MockHttp(HttpTransport):
     """Hands each request to a handler, and reads what it returns as if it had come by a socket."""
 
     def __init__(self, handler: Handler) -> None:
-        super().__init__(ConnectionPool(Destinations(None)))
+        super().__init__(ConnectionPool(Resolver(None)))
         self._handler = handler
 
     async def exchange(self, request: HttpRequest) -> Answer:

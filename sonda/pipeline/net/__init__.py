@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct, field
 
 from sonda.pipeline.net.pool import ConnectionPool
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from sonda.pipeline.observer import NOBODY, Observer
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class Network:
     ) -> None:
         self.proxies = proxies
         self.confinement = confinement
-        self.destinations = Destinations(confinement.policy if confinement else None, observer)
-        self.streams = ConnectionPool(self.destinations)
+        self.resolver = Resolver(confinement.policy if confinement else None, observer)
+        self.streams = ConnectionPool(self.resolver)
         self.kept: dict[Hashable, Any] = {}  # what sinks have opened, by their options' value
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
@@ -129,7 +129,7 @@ class Network:
                 self.kept[key] = kept
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do *work* beside the events' own tasks, until the transport is closed."""
+        """Do *work* beside the events' own tasks, until the network is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -167,4 +167,4 @@ class Network:
         for kept in self._shared.values():
             await kept.aclose()
         await self.streams.aclose()
-        await self.destinations.aclose()
+        await self.resolver.aclose()

@@ -227,7 +227,7 @@ class Poster:
     async def _resource(self) -> Resource | Problem:
         """Return where to post to, if the operator allows it and the TLS files can be read."""
         where, network = self.where, self._network
-        permitted = network.destinations.permit(where.sink, self._address)
+        permitted = network.resolver.permit(where.sink, self._address)
         if not isinstance(permitted, Success):
             return permitted.failure()
         if where.url.scheme != "https":
@@ -278,7 +278,7 @@ def make_queue(
     headers: httpx.Headers,
     compose: Callable[[Sequence[Payload]], bytes],
     limits: BatchLimits,
-    transport: Network,
+    network: Network,
     order: StreamOrder | None = None,
     *,
     retry: Retry | None,
@@ -287,7 +287,7 @@ def make_queue(
 
     Where a refusal may be about one of them, they go again in smaller requests.
     """
-    poster = Poster(where, headers, transport)
+    poster = Poster(where, headers, network)
 
     def posting(batch: Batch) -> Posting:
         return Posting(
@@ -314,11 +314,11 @@ def make_queue(
         batch.abandon = poster.begin(what, ended)
         return None if batch.abandon is None else False
 
-    return Queue(push, where.names, limits, transport.start, order, retry=retry, begin=begin)
+    return Queue(push, where.names, limits, network.start, order, retry=retry, begin=begin)
 
 
 def describe(
-    where: Endpoint, headers: httpx.Headers, body: bytes, transport: Network, *, framing: str
+    where: Endpoint, headers: httpx.Headers, body: bytes, network: Network, *, framing: str
 ) -> Result[WirePreview, Problem]:
     """Return what would be posted; fail with `Forbidden` for the destination or a TLS file."""
     written = head("POST", where.url, headers) + b"Content-Length: %d" % len(body)
@@ -328,8 +328,8 @@ def describe(
     departure = WirePreview(
         where.names.target, framing, body, {"request": line, **tls}, mask(pairs)
     )
-    permitted = transport.destinations.permit(where.sink, address_of(where.url))
-    return permitted.bind(lambda _: transport.tls.permit(where.tls)).map(lambda _: departure)
+    permitted = network.resolver.permit(where.sink, address_of(where.url))
+    return permitted.bind(lambda _: network.tls.permit(where.tls)).map(lambda _: departure)
 
 
 def _server_name(where: Endpoint) -> str:

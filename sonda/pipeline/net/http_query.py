@@ -40,7 +40,7 @@ async def get(
     deadline: Deadline,
 ) -> Result[Answered, str]:
     """Send a GET request for a kind of *sink*; fail with the reason why there is no answer."""
-    permitted = network.destinations.permit(sink, address_of(url))
+    permitted = network.resolver.permit(sink, address_of(url))
     if not isinstance(permitted, Success):
         return Failure(str(permitted.failure()))
     secure: TlsParameters | None = None

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from sonda.pipeline.deadline import Expiry, Timeouts
 from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net.connection import Connection, TlsParameters
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from sonda.pipeline.net.sockets import Socket, connect_tcp
 from sonda.pipeline.net.tls_session import TlsSession
 from sonda.pipeline.values.addresses import Address
@@ -90,8 +90,8 @@ class HangUps:
 class ConnectionPool:
     """The connections to all destinations."""
 
-    def __init__(self, doors: Destinations) -> None:
-        self._doors = doors
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
         self._destinations: dict[ConnectionKey, _Destination] = {}
         self._idle: dict[Connection, ConnectionKey] = {}  # the oldest first
         self._expiry = Expiry(self, ConnectionPool._retire_idle)
@@ -124,7 +124,7 @@ class ConnectionPool:
                 stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
                 while True:
                     if stream is None:
-                        stream = await _open(route, self._doors, attempt)
+                        stream = await _open(route, self._resolver, attempt)
                     attempt.attach(stream.socket, reused=stream.reused)
                     try:
                         done = await step(stream)
@@ -195,7 +195,7 @@ class ConnectionPool:
 
     async def probe(self, route: ConnectionKey) -> None:
         """Connect and hang up; raise `OSError` or `DestinationNotAllowed` if that cannot be done."""
-        (await _open(route, self._doors, Attempt())).close()
+        (await _open(route, self._resolver, Attempt())).close()
 
     async def aclose(self) -> None:
         """Close what is idle, and abandon what no task works on; tasks must have ended."""
@@ -260,14 +260,14 @@ class ConnectionPool:
         closing.add_done_callback(self._closing.discard)
 
 
-async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> Connection:
+async def _open(route: ConnectionKey, resolver: Resolver, attempt: Attempt) -> Connection:
     """Connect, and shake hands if the connection is to be secure."""
-    addresses = await doors.find(route.sink, route.address, socket.SOCK_STREAM)
+    addresses = await resolver.find(route.sink, route.address, socket.SOCK_STREAM)
     sock = await connect_tcp(addresses)
     attempt.reached = True
     secure = route.secure
     if secure is None:
-        return _opened(route, doors, sock)
+        return _opened(route, resolver, sock)
     tls: TlsSession | None = None
     try:
         if route.tunnel is not None:
@@ -284,14 +284,14 @@ async def _open(route: ConnectionKey, doors: Destinations, attempt: Attempt) -> 
         attempt.heard = tls is not None and tls.heard
         sock.close()
         raise
-    return _opened(route, doors, sock, tls)
+    return _opened(route, resolver, sock, tls)
 
 
 def _opened(
-    route: ConnectionKey, doors: Destinations, sock: Socket, tls: TlsSession | None = None
+    route: ConnectionKey, resolver: Resolver, sock: Socket, tls: TlsSession | None = None
 ) -> Connection:
-    doors.observer.connection_opened(route.sink)
-    return Connection(sock, tls, partial(doors.observer.connection_closed, route.sink))
+    resolver.observer.connection_opened(route.sink)
+    return Connection(sock, tls, partial(resolver.observer.connection_closed, route.sink))
 
 
 async def _wait_for_rejection(tls: TlsSession, patience_s: float) -> None:

@@ -47,7 +47,7 @@ async def resolve(host: str, port: int, kind: socket.SocketKind) -> Sequence[Add
     return found
 
 
-class Destinations:
+class Resolver:
     """What every sink that connects to something asks first; without a *policy* all is allowed.
 
     The *observer* is to be told of each connection that comes of it.

@@ -31,7 +31,7 @@ def _entry_document(entry: Entry, network: Network) -> dict[str, Any]:
     encoded = [encode(validated) for validated in validated_events]
     bodies = [fold(one, lambda found: found.payload.body, lambda _: b"") for one in encoded]
     described = hide_outcome(
-        encoded[0].bind(partial(preview, transport=network)), validated_events[0]
+        encoded[0].bind(partial(preview, network=network)), validated_events[0]
     )
     ends_at = entry.ends_at
     return {

@@ -93,13 +93,13 @@ def open_writer(options: File, network: Network) -> _Append:
     return _Append(options, file, confinement, quote(options.path))
 
 
-def describe(payload: Payload, options: File, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: File, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be appended to which file; fail with `Forbidden`."""
 
     def departure(place: Path) -> WirePreview:
         return WirePreview(options.path, LINE, payload.body, {"path": str(place)})
 
-    return permit(options.path, transport.confinement).map(departure)
+    return permit(options.path, network.confinement).map(departure)
 
 
 SINK: Final = Sink(

@@ -88,7 +88,7 @@ async def push(
 
 
 async def send_many(
-    payloads: Sequence[Payload], posters: Posters, transport: Network, deadline: Deadline
+    payloads: Sequence[Payload], posters: Posters, network: Network, deadline: Deadline
 ) -> list[Result[Ack, Problem]]:
     """Post a group, joined, one request after the other; return the verdict on each event.
 
@@ -98,8 +98,8 @@ async def send_many(
     where, headers = _target(options, payloads[0])
     limits = BatchLimits(events=len(payloads), size_bytes=options.batch_size or 0, pushes=1)
     # A queue for this group alone: single events and other groups are never joined with it.
-    queue = _post.make_queue(where, headers, _compose, limits, transport, retry=options.retry)
-    return await send_many_to(payloads, queue, transport, deadline)
+    queue = _post.make_queue(where, headers, _compose, limits, network, retry=options.retry)
+    return await send_many_to(payloads, queue, network, deadline)
 
 
 def _can_join(payloads: Sequence[Payload], options: HttpPush) -> bool:
@@ -143,13 +143,11 @@ def _judgement(payload: Payload, options: HttpPush) -> tuple[Judge, Callable[[in
     return judge_in_turn(expected, export), is_retryable
 
 
-def describe(
-    payload: Payload, options: HttpPush, transport: Network
-) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: HttpPush, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be posted; fail with `Forbidden`."""
     where, headers = _target(options, payload)
     body = payload.packing.pack(payload.body)
-    return _post.describe(where, headers, body, transport, framing="one POST")
+    return _post.describe(where, headers, body, network, framing="one POST")
 
 
 def _pieces(options: HttpPush, written: Format) -> Pieces | None:

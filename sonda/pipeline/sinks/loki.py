@@ -95,14 +95,14 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
     return msgspec.json.encode({"streams": list(streams.values())})
 
 
-def describe(payload: Payload, options: Loki, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: Loki, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be pushed if no other event waited; fail with `Forbidden`."""
     where = _endpoint(options)
     return _post.describe(
         where,
         _post.raw(where.headers),
         _compose([payload]),
-        transport,
+        network,
         framing="one entry, without its last line feed; a push may hold others, too",
     )
 

@@ -57,7 +57,7 @@ def _signal(payload: Payload) -> Signal:
     return payload.event.signal_type
 
 
-def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
+def _queue(options: OtlpHttp, signal: Signal, network: Network) -> Queue:
     where = _endpoint(options, signal)
     limits = BatchLimits(events=options.batch_size)
     return _post.make_queue(
@@ -65,7 +65,7 @@ def _queue(options: OtlpHttp, signal: Signal, transport: Network) -> Queue:
         _post.raw(where.headers),
         partial(_compose, options),
         limits,
-        transport,
+        network,
         retry=options.retry,
     )
 
@@ -90,16 +90,14 @@ def _compose(options: OtlpHttp, payloads: Sequence[Payload]) -> bytes:
     return gzip.compress(body, mtime=0) if options.compression == "gzip" else body
 
 
-def describe(
-    payload: Payload, options: OtlpHttp, transport: Network
-) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: OtlpHttp, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be posted if no other event waited; fails with `Forbidden`."""
     where = _endpoint(options, payload.event.signal_type)
     return _post.describe(
         where,
         _post.raw(where.headers),
         _compose(options, [payload]),
-        transport,
+        network,
         framing="one record; a request may hold others, too",
     )
 

@@ -56,7 +56,7 @@ def _encoder(payload: Payload) -> str:
     return payload.encoder
 
 
-def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
+def _queue(options: RemoteWrite, payload: Payload, network: Network) -> Queue:
     """Make a queue of requests that are packed as the first payload's version says.
 
     A request holds one sample of a series at most, and the next one waits for its verdict:
@@ -66,9 +66,9 @@ def _queue(options: RemoteWrite, payload: Payload, transport: Network) -> Queue:
     """
     where = _endpoint(options)
     limits = BatchLimits(events=options.batch_size, stream_of=_series, one_each=True)
-    order = transport.common(_receiver(where), StreamOrder)
+    order = network.common(_receiver(where), StreamOrder)
     headers = _post.headers_for(payload, where)
-    return _post.make_queue(where, headers, _compose, limits, transport, order, retry=options.retry)
+    return _post.make_queue(where, headers, _compose, limits, network, order, retry=options.retry)
 
 
 def _receiver(where: _post.Endpoint) -> Hashable:
@@ -109,7 +109,7 @@ def _series(payload: Payload) -> Hashable:
 
 
 def describe(
-    payload: Payload, options: RemoteWrite, transport: Network
+    payload: Payload, options: RemoteWrite, network: Network
 ) -> Result[WirePreview, Problem]:
     """Return what would be posted if no other event waited; fail with `Forbidden`."""
     where = _endpoint(options)
@@ -117,7 +117,7 @@ def describe(
         where,
         _post.headers_for(payload, where),
         _compose([payload]),
-        transport,
+        network,
         framing="one sample of one series; a request may hold others, too",
     )
 

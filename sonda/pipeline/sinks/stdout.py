@@ -73,7 +73,7 @@ class _Write:
 
 
 async def push(
-    payload: Payload, options: Stdout, transport: Network, deadline: Deadline
+    payload: Payload, options: Stdout, network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Line the event up behind the others; fails with `Unreachable` or `OutcomeUnknown`."""
     stream = _open_stream()
@@ -151,7 +151,7 @@ def _flush(stream: TextIO, fd: int, batch: WriteBatch) -> None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
 
-def describe(payload: Payload, options: Stdout, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: Stdout, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be written."""
     return Success(WirePreview(_TARGET, LINE, payload.body))
 

@@ -155,7 +155,7 @@ async def _route(
     key: ConnectionKey, tls: Tls | None, network: Network
 ) -> Result[ConnectionKey, Problem]:
     """Return the key of the connection; fail with `Forbidden`, or as the TLS files do."""
-    permitted = network.destinations.permit("tcp", key.address)
+    permitted = network.resolver.permit("tcp", key.address)
     if not isinstance(permitted, Success):
         return Failure(permitted.failure())
     if tls is None:
@@ -232,7 +232,7 @@ def _ends_with_lf(options: Tcp) -> bool:
     return options.framing == "lf"
 
 
-def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: Tcp, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be written; fail with `Forbidden` for the destination or a TLS file."""
     address, tls = parse_address(options.address), options.tls
     framing = LINE if _ends_with_lf(options) else "octet-counted, without its last line feed"
@@ -242,8 +242,8 @@ def describe(payload: Payload, options: Tcp, transport: Network) -> Result[WireP
         payload.body if _ends_with_lf(options) else _with_length(payload.body),
         {} if tls is None else {"tls": _server_name(tls, address)},
     )
-    permitted = transport.destinations.permit("tcp", address)
-    return permitted.bind(lambda _: transport.tls.permit(tls)).map(lambda _: departure)
+    permitted = network.resolver.permit("tcp", address)
+    return permitted.bind(lambda _: network.tls.permit(tls)).map(lambda _: departure)
 
 
 SINK: Final = Sink(

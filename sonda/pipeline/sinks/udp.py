@@ -44,16 +44,16 @@ def open_address(options: Udp, _network: Network) -> Address:
 
 
 async def push(
-    payload: Payload, target: Address, transport: Network, deadline: Deadline
+    payload: Payload, target: Address, network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Get ready to send one datagram; fails with `Forbidden`, or `Unreachable` if it is too long."""
-    ready = _datagram(payload, target, transport)
-    return ready.map(lambda datagram: partial(_send, datagram, target, transport, deadline))
+    ready = _datagram(payload, target, network)
+    return ready.map(lambda datagram: partial(_send, datagram, target, network, deadline))
 
 
-def _datagram(payload: Payload, target: Address, transport: Network) -> Result[bytes, Problem]:
+def _datagram(payload: Payload, target: Address, network: Network) -> Result[bytes, Problem]:
     """Return the encoder's bytes; a syslog message goes without its line feed."""
-    permitted = transport.destinations.permit("udp", target)
+    permitted = network.resolver.permit("udp", target)
     datagram = payload.body.removesuffix(b"\n") if _is_syslog(payload) else payload.body
     if len(datagram) > LARGEST_DATAGRAM_BYTES:
         reason = f"{len(datagram)} bytes do not fit a datagram of {LARGEST_DATAGRAM_BYTES}"
@@ -66,21 +66,21 @@ def _is_syslog(payload: Payload) -> bool:
     return payload.encoder == "syslog"
 
 
-def describe(payload: Payload, options: Udp, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: Udp, network: Network) -> Result[WirePreview, Problem]:
     """Return what would be sent; fail as `push` does."""
     without = ", without its line feed" if _is_syslog(payload) else ""
     framing = f"one datagram{without}"
-    ready = _datagram(payload, parse_address(options.address), transport)
+    ready = _datagram(payload, parse_address(options.address), network)
     return ready.map(partial(WirePreview, options.address, framing))
 
 
 async def _send(
-    datagram: bytes, target: Address, transport: Network, deadline: Deadline
+    datagram: bytes, target: Address, network: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        with TimeLimit(transport.streams.timeouts, deadline.at_s):
-            addresses = await transport.destinations.find("udp", target, socket.SOCK_DGRAM)
+        with TimeLimit(network.streams.timeouts, deadline.at_s):
+            addresses = await network.resolver.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
         explain(exc, cut_off(where, where, left=False, time_ns=0))
         raise

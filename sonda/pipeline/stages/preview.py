@@ -10,14 +10,14 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.wire_preview import Preview, WirePreview
 
 
-def preview(encoded: EncodedEvent, *, transport: Network) -> Result[Preview, Problem]:
+def preview(encoded: EncodedEvent, *, network: Network) -> Result[Preview, Problem]:
     """Describe how the payload would leave; may ask the file system what a path leads to.
 
     Fails with `Forbidden`, or as the sink does where it need not open anything to tell.
     """
     validated, payload = encoded.validated, encoded.payload
     described: Result[WirePreview, Problem] = validated.sink.plugin.describe(
-        payload, validated.sink.options, transport
+        payload, validated.sink.options, network
     )
     decode = validated.encoder.plugin.decode
     return described.map(

@@ -19,7 +19,7 @@ from sonda.pipeline.unanswered import cut_off
 
 
 async def push(
-    encoded: EncodedEvent, *, transport: Network, until_s: float | None
+    encoded: EncodedEvent, *, network: Network, until_s: float | None
 ) -> Result[Pending, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
     sink = encoded.validated.sink
@@ -27,12 +27,12 @@ async def push(
     if until_s is not None:
         span_s = max(0.0, min(span_s, until_s - now_s))
     deadline = Deadline(now_s + span_s, span_s)
-    opened = transport.kept.get(sink.key)
+    opened = network.kept.get(sink.key)
     if opened is None:
-        opened = transport.opened(sink)
+        opened = network.opened(sink)
     try:
         pending: Result[Pending, Problem] = await sink.plugin.push(
-            encoded.payload, opened, transport, deadline
+            encoded.payload, opened, network, deadline
         )
     except asyncio.CancelledError as exc:  # before the sink has begun to send
         explain(exc, cut_off(sink.target, f"send to {sink.target}", left=False, time_ns=0))

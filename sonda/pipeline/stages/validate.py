@@ -45,7 +45,7 @@ from sonda.pipeline.values.durations import LONGEST_S, seconds
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED, memoize
 from sonda.pipeline.values.timestamps import parse_rfc3339
 
-Destinations = Callable[[str], NamedDestination | None]
+FindDestination = Callable[[str], NamedDestination | None]
 """Finds a destination of the operator's configuration by its name."""
 
 
@@ -71,7 +71,7 @@ def no_destination(_name: str) -> None:
 
 
 def validate(
-    document: dict[str, Any], *, received_ns: int, destinations: Destinations = no_destination
+    document: dict[str, Any], *, received_ns: int, destinations: FindDestination = no_destination
 ) -> Result[ValidatedEvent, Problem]:
     """Return the event that a body describes; fails with `Malformed`, `Invalid` or `NotJson`.
 
@@ -160,7 +160,7 @@ def _failure(errors: list[SchemaError]) -> Result[Any, Problem]:
 
 
 def _named(
-    document: dict[str, Any], received_ns: int, destinations: Destinations
+    document: dict[str, Any], received_ns: int, destinations: FindDestination
 ) -> Result[ValidatedEvent, Problem]:
     """Validate an event for a destination that the operator has configured."""
     if not fast_validator().is_valid(document):

@@ -28,7 +28,7 @@ def permit(event: EncodedEvent, network: Network) -> Result[EncodedEvent, Proble
     if verify is None or verify.url is None:
         return Success(event)
     address = address_of(parse_http_url(verify.url))
-    permitted = network.destinations.permit(event.validated.sink.name, address)
+    permitted = network.resolver.permit(event.validated.sink.name, address)
     return permitted.map(lambda _: event)
 
 

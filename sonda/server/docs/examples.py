@@ -216,7 +216,7 @@ def sent() -> Json:
 def previewed() -> Json:
     """Return the answer to a dry run."""
     validated = _order(EVENTS["stdout"]["value"])
-    shown = validated.bind(encode).bind(partial(preview, transport=Network()))
+    shown = validated.bind(encode).bind(partial(preview, network=Network()))
     return {"dry_run": {"value": fold(shown, Preview.answer, _unexpected)}}
 
 

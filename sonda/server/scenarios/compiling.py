@@ -103,7 +103,7 @@ class Compiler:
             if entry.route.named is None and (forbidden := caller.judge_inline()) is not None:
                 raise Refusal(403, f"scenario entry '{entry.id}': {forbidden}")
             validated = entry.route.validated_event(entry.event(0))
-            shown = encode(validated).bind(partial(preview, transport=self._network))
+            shown = encode(validated).bind(partial(preview, network=self._network))
             if isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden):
                 raise Refusal.of(hide_refusal(shown, validated).failure())
         return scenario

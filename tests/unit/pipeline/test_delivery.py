@@ -145,7 +145,7 @@ def test_every_event_is_heard_of_whoever_hands_it_in() -> None:
     async def main() -> None:
         for observer in (witness, metrics):
             async with Pipeline(observer=observer) as pipeline:
-                pipeline._transport.http = MockHttp(answer)
+                pipeline._network.http = MockHttp(answer)
                 await pipeline.deliver(body("one"))
                 await pipeline.deliver(b"{")
                 await pipeline.deliver(raw({**LOG, "labels": 7}))
@@ -183,7 +183,7 @@ def test_a_delivery_that_is_cut_off_has_its_outcome() -> None:
 
     async def main() -> Delivery:
         async with Pipeline(observer=witness) as pipeline:
-            pipeline._transport.http = MockHttp(hang)
+            pipeline._network.http = MockHttp(hang)
             delivery = Delivery()
             running = asyncio.create_task(pipeline.deliver(body("one"), delivery))
             for _ in range(10):
@@ -204,7 +204,7 @@ def test_stages_leave_their_times() -> None:
 
     async def main() -> tuple[Delivery, Delivery]:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = MockHttp(answer)
+            pipeline._network.http = MockHttp(answer)
             whole, broken = Delivery(), Delivery()
             await pipeline.deliver(body("one"), whole)
             result = await pipeline.deliver(json.dumps({"signal_type": "logs"}).encode(), broken)

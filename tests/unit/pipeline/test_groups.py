@@ -86,7 +86,7 @@ def run(work: Callable[[Pipeline, Destination], Awaitable[T]], *, share: int | N
     async def main() -> T:
         async with Pipeline(share=share) as pipeline:
             there = Destination()
-            pipeline._transport.http = MockHttp(there.answer)
+            pipeline._network.http = MockHttp(there.answer)
             return await work(pipeline, there)
 
     return asyncio.run(main())
@@ -580,7 +580,7 @@ def test_what_a_refused_push_may_have_stored_is_not_sent_again_safely(
                 raise ConnectionRefusedError
             return httpx.Response(alone)
 
-        pipeline._transport.http = MockHttp(answer)
+        pipeline._network.http = MockHttp(answer)
         deliveries = [Delivery(), Delivery()]
         body = raw(changed(LOG, sink=sink, encoder={"type": encoder}))
         prepared = [pipeline.prepare(body, delivery) for delivery in deliveries]

@@ -109,30 +109,30 @@ class _Shipment(Struct, frozen=True):
 
 
 async def push(
-    payload: Payload, topic: _Topic, transport: Network, deadline: Deadline
+    payload: Payload, topic: _Topic, network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Return the delivery of one record, or of a piece; fail with `Forbidden` or `Unreachable`."""
-    made = _record(payload, topic, transport)
+    made = _record(payload, topic, network)
     if not isinstance(made, Success):
         return Failure(made.failure())
     record = made.unwrap()
     records = (record,) if payload.count == 1 else _split(payload, record)
     key_hash = None if topic.key is None else await hash_key(topic.key)
     shipment = _Shipment(topic, records, key_hash, payload.event.time_ns)
-    access = await access_of(topic, transport)
-    return access.map(lambda ours: partial(_deliver, shipment, ours, transport, deadline))
+    access = await access_of(topic, network)
+    return access.map(lambda ours: partial(_deliver, shipment, ours, network, deadline))
 
 
-async def access_of(topic: _Topic, transport: Network) -> Result[ClusterKey, Problem]:
+async def access_of(topic: _Topic, network: Network) -> Result[ClusterKey, Problem]:
     """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if (tls := _tls(topic.options)) is not None:
-        context = await transport.tls.load(tls)
+        context = await network.tls.load(tls)
     return context.map(partial(_access, topic))
 
 
 def _record(
-    payload: Payload, topic: _Topic, transport: Network
+    payload: Payload, topic: _Topic, network: Network
 ) -> Result[Mapping[str, Any], Problem]:
     """Return the record; fail with `Forbidden`, or `Unreachable` if it is too long."""
     record = {
@@ -142,7 +142,7 @@ def _record(
         "headers": topic.headers,
     }
     for broker in topic.brokers:
-        permitted = transport.destinations.permit("kafka", broker)
+        permitted = network.resolver.permit("kafka", broker)
         if not isinstance(permitted, Success):
             return Failure(permitted.failure())
     if (size := _bytes(record)) > _LARGEST_BYTES:
@@ -175,9 +175,9 @@ def _tls(options: Kafka) -> KafkaTls | None:
     return options.tls if options.tls is not None and options.tls.enabled else None
 
 
-def describe(payload: Payload, options: Kafka, transport: Network) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: Kafka, network: Network) -> Result[WirePreview, Problem]:
     """Return the record that would be produced; fail as `push` does, except for unreadable TLS files."""
-    topic, tls, sasl = open_topic(options, transport), _tls(options), options.sasl
+    topic, tls, sasl = open_topic(options, network), _tls(options), options.sasl
     facts: dict[str, str | int] = {"topic": topic.name}
     if options.key is not None:
         facts["key"] = options.key
@@ -191,8 +191,8 @@ def describe(payload: Payload, options: Kafka, transport: Network) -> Result[Wir
         told = {**facts, "timestamp_ms": record["timestamp_ms"]}
         return WirePreview(topic.target, "one record", record["value"], told, headers)
 
-    made = _record(payload, topic, transport)
-    return made.bind(lambda record: transport.tls.permit(tls).map(lambda _: departure(record)))
+    made = _record(payload, topic, network)
+    return made.bind(lambda record: network.tls.permit(tls).map(lambda _: departure(record)))
 
 
 def _bytes(record: Mapping[str, Any]) -> int:
@@ -208,10 +208,10 @@ def _access(topic: _Topic, context: ssl.SSLContext | None) -> ClusterKey:
 
 
 async def _deliver(
-    shipment: _Shipment, access: ClusterKey, transport: Network, deadline: Deadline
+    shipment: _Shipment, access: ClusterKey, network: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
     """Deliver the record with others, and once more alone if it was refused because of them."""
-    async with transport.shared(Clusters).lease(access) as cluster:
+    async with network.shared(Clusters).lease(access) as cluster:
         first = await _attempt(shipment, access, cluster, deadline, alone=False)
         verdict = first.value_or(None)
         if not isinstance(verdict, Refusal) or verdict.meant:

@@ -47,7 +47,7 @@ from aiokafka.structs import TopicPartition
 from aiokafka.util import INTEGER_MAX_VALUE
 
 from sonda.about import version
-from sonda.pipeline.net.resolve import DestinationNotAllowed, Destinations
+from sonda.pipeline.net.resolve import DestinationNotAllowed, Resolver
 from sonda.pipeline.net.sockets import is_late, open_socket, words
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.sinks.options import Sasl
@@ -164,10 +164,10 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
     """A connection whose socket is ours, so that what it may connect to is decided in one place."""
 
     def __init__(
-        self, address: Address, server_name: str | None, doors: Destinations, **settings: Any
+        self, address: Address, server_name: str | None, resolver: Resolver, **settings: Any
     ) -> None:
         super().__init__(*address, **settings)
-        self._doors = doors
+        self._resolver = resolver
         self._server_name = (server_name or address.host).rstrip(".")
         self._transport: asyncio.Transport | None = None
         self._counted = False
@@ -187,7 +187,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         address = Address(self.host, self.port)
         if secure:
             _check_name(self._server_name)
-        sock = await open_socket(await self._doors.find("kafka", address, socket.SOCK_STREAM))
+        sock = await open_socket(await self._resolver.find("kafka", address, socket.SOCK_STREAM))
         reader = _Reader(self._decode_beside, loop=loop)
         protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)
         try:
@@ -214,13 +214,13 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
             transport.abort()
             raise
         self._counted = True
-        self._doors.observer.connection_opened("kafka")
+        self._resolver.observer.connection_opened("kafka")
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
         """Close; after an error abort, since TLS would wait for the peer's close_notify."""
         if self._counted:
             self._counted = False
-            self._doors.observer.connection_closed("kafka")
+            self._resolver.observer.connection_closed("kafka")
         closed = super().close(reason, exc)
         if reason is not None and self._transport is not None:
             self._transport.abort()
@@ -305,9 +305,9 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         context: ssl.SSLContext | None,
         server_name: str | None,
         login: Sasl | None,
-        doors: Destinations,
+        resolver: Resolver,
     ) -> None:
-        self._doors = doors
+        self._resolver = resolver
         self._settings = {
             "client_id": f"sonda/{version()}",
             "request_timeout_ms": int(ANSWER_S * 1000),
@@ -387,7 +387,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         connection = Connection(
             address,
             self._server_name,
-            self._doors,
+            self._resolver,
             on_close=self._on_connection_closed,
             **self._settings,
         )

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from sonda.pipeline.model import RecordMetadata
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from sonda.pipeline.sinks.kafka.client import (
     BACKOFF_S,
     FAILURES,
@@ -148,10 +148,10 @@ def _judge(batch: RecordBatch, exc: Exception) -> Verdict:
 class Cluster:
     """One cluster as one login sees it."""
 
-    def __init__(self, access: ClusterKey, doors: Destinations) -> None:
+    def __init__(self, access: ClusterKey, resolver: Resolver) -> None:
         self._access = access
         self._client = Client(
-            access.brokers, access.context, access.server_name, access.login, doors
+            access.brokers, access.context, access.server_name, access.login, resolver
         )
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._known = False
@@ -315,7 +315,7 @@ class Clusters:
     """The clusters in use, and those that are idle."""
 
     def __init__(self, network: Network) -> None:
-        self._doors = network.destinations
+        self._resolver = network.resolver
         self._kept: dict[ClusterKey, Cluster] = {}
         self._idle: dict[ClusterKey, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
@@ -325,7 +325,7 @@ class Clusters:
         """Lease a cluster; many events may at once."""
         cluster = self._kept.get(access)
         if cluster is None:
-            cluster = self._kept[access] = Cluster(access, self._doors)
+            cluster = self._kept[access] = Cluster(access, self._resolver)
         elif not cluster.users:
             self._idle.pop(access).cancel()
         cluster.users += 1

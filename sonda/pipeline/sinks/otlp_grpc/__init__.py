@@ -135,20 +135,20 @@ class _Call:
 
 
 async def push(
-    payload: Payload, collector: _Collector, transport: Network, deadline: Deadline
+    payload: Payload, collector: _Collector, network: Network, deadline: Deadline
 ) -> Result[Pending, Problem]:
     """Return the delivery of the event, which makes one call with the encoder's bytes."""
-    attempt = partial(_attempt, _Call(collector, payload), transport, deadline)
+    attempt = partial(_attempt, _Call(collector, payload), network, deadline)
     return Success(partial(deliver_with_retries, attempt, collector.retry, deadline))
 
 
-async def _destination(collector: _Collector, transport: Network) -> Result[Destination, Problem]:
+async def _destination(collector: _Collector, network: Network) -> Result[Destination, Problem]:
     """Return the channel's key, TLS files read; fail with `Forbidden`, or `Unreachable` for a file."""
     address, metadata = collector.address, collector.metadata
     if not collector.secure:
         return Success(Destination(address, metadata=metadata))
     name = _server_name(collector)
-    loaded = await transport.tls.read(collector.tls)
+    loaded = await network.tls.read(collector.tls)
     return loaded.map(
         lambda files: Destination(address, TlsParameters(files.context, name), files.pem, metadata)
     )
@@ -159,11 +159,9 @@ def _server_name(collector: _Collector) -> str:
     return ((tls and tls.server_name) or collector.address.host).rstrip(".")
 
 
-def describe(
-    payload: Payload, options: OtlpGrpc, transport: Network
-) -> Result[WirePreview, Problem]:
+def describe(payload: Payload, options: OtlpGrpc, network: Network) -> Result[WirePreview, Problem]:
     """Return the call that would be made; fail with `Forbidden` for the destination or a TLS file."""
-    collector = open_collector(options, transport)
+    collector = open_collector(options, network)
     departure = WirePreview(
         collector.target,
         "the message of one call",
@@ -175,8 +173,8 @@ def describe(
         },
         mask(collector.metadata),
     )
-    permitted = transport.destinations.permit("otlp_grpc", collector.address)
-    return permitted.bind(lambda _: transport.tls.permit(options.tls)).map(lambda _: departure)
+    permitted = network.resolver.permit("otlp_grpc", collector.address)
+    return permitted.bind(lambda _: network.tls.permit(options.tls)).map(lambda _: departure)
 
 
 def _service(payload: Payload) -> str:
@@ -191,17 +189,17 @@ def _metadata(headers: Mapping[str, str], login: str | None) -> Metadata:
     return (("authorization", login), *given)
 
 
-async def _attempt(call: _Call, transport: Network, deadline: Deadline) -> Outcome:
+async def _attempt(call: _Call, network: Network, deadline: Deadline) -> Outcome:
     """Call once, on a channel that is connected, kept or fresh."""
-    permitted = transport.destinations.permit("otlp_grpc", call.collector.address)
-    destination = await then(permitted, lambda _: _destination(call.collector, transport))
+    permitted = network.resolver.permit("otlp_grpc", call.collector.address)
+    destination = await then(permitted, lambda _: _destination(call.collector, network))
     if not isinstance(destination, Success):
         return Failure(AttemptFailure(destination.failure(), reached=False))
     left = False
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
-            transport.shared(Channels).lease(destination.unwrap()) as channel,
+            network.shared(Channels).lease(destination.unwrap()) as channel,
         ):
             left_s = deadline.left_s()
             if left_s <= 0:

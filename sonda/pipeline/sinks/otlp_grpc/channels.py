@@ -94,7 +94,7 @@ class Channels:
 
     def __init__(self, network: Network) -> None:
         self._streams = network.streams
-        self._doors = network.destinations
+        self._resolver = network.resolver
         self._lines: dict[Destination, _DestinationState] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
@@ -150,7 +150,7 @@ class Channels:
 
     async def _open(self, destination: Destination) -> _Channel:
         check_process()
-        addresses = await self._doors.find(SINK, destination.address, socket.SOCK_STREAM)
+        addresses = await self._resolver.find(SINK, destination.address, socket.SOCK_STREAM)
         peers = [info[4] for info in addresses]
         credentials = None
         if destination.pem is not None:
@@ -163,7 +163,7 @@ class Channels:
         except BaseException:
             await channel.close()
             raise
-        observer = self._doors.observer
+        observer = self._resolver.observer
         observer.connection_opened(SINK)
         sockets = connected_since(first, peers, self._sockets)
         self._sockets |= sockets
@@ -171,7 +171,7 @@ class Channels:
 
     def _closed(self, sockets: frozenset[Descriptor]) -> None:
         self._sockets -= sockets
-        self._doors.observer.connection_closed(SINK)
+        self._resolver.observer.connection_closed(SINK)
 
     def _retire_later(self, destination: Destination, line: _DestinationState) -> None:
         if line.channel is None:

@@ -16,7 +16,7 @@ from sonda.pipeline.net import pool as pools
 from sonda.pipeline.net.batch import AllWithdrawn
 from sonda.pipeline.net.http1 import HttpRequest, Resource
 from sonda.pipeline.net.http1_response import Answer, BadAnswer
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from tests.support.mock_stream import MockSocket
 from tests.support.virtual_time import run_virtually
 
@@ -68,11 +68,11 @@ def play(work: Callable[[Scene], Awaitable[None]], monkeypatch: pytest.MonkeyPat
     async def connect(_addresses: Sequence[object]) -> MockSocket:
         return MockSocket()
 
-    async def find(self: Destinations, *_asked: object) -> list[object]:
+    async def find(self: Resolver, *_asked: object) -> list[object]:
         return []
 
     monkeypatch.setattr(pools, "connect_tcp", connect)
-    monkeypatch.setattr(Destinations, "find", find)
+    monkeypatch.setattr(Resolver, "find", find)
 
     async def main() -> None:
         network = Network()

@@ -50,7 +50,7 @@ def deliver_all(receiver: Receiver, bodies: list[dict[str, Any]]) -> None:
 
     async def main() -> None:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = MockHttp(receiver.answer)
+            pipeline._network.http = MockHttp(receiver.answer)
             outcomes = await asyncio.gather(*(pipeline.deliver(raw(body)) for body in bodies))
         assert all(isinstance(outcome, Success) for outcome in outcomes)
 
@@ -215,7 +215,7 @@ def test_any_number_of_destinations_changes_nothing() -> None:
 
     async def main() -> None:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = MockHttp(receiver.answer)
+            pipeline._network.http = MockHttp(receiver.answer)
             patient = {"type": "loki", "timeout": "1h"}  # 602 pushes take a busy machine long
             first = changed(LOG, sink={**patient, "url": "http://first"})
             deliveries = [asyncio.create_task(pipeline.deliver(raw(first)))]
@@ -281,7 +281,7 @@ def test_a_receiver_keeps_its_order_however_many_others_there_are() -> None:
 
     async def main() -> None:
         async with Pipeline() as pipeline:
-            pipeline._transport.http = MockHttp(receiver.answer)
+            pipeline._network.http = MockHttp(receiver.answer)
             for number in range(KEPT_DESTINATIONS + 10):
                 await pipeline.deliver(raw(metric))
                 other = changed(LOG, sink={"type": "loki", "url": f"http://host{number}"})

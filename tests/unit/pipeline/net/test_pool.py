@@ -12,7 +12,7 @@ from sonda.pipeline.delivery import Attempt
 from sonda.pipeline.net import pool as pools
 from sonda.pipeline.net.connection import Connection
 from sonda.pipeline.net.pool import HANG_UP_S, IDLE_S, ConnectionKey, ConnectionPool, HangUps
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from sonda.pipeline.values.addresses import Address
 from tests.support.mock_stream import MockSocket
 from tests.support.virtual_time import run_virtually
@@ -30,11 +30,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[MockSocket]:
         sockets.append(MockSocket())
         return sockets[-1]
 
-    async def find(self: Destinations, *_asked: object) -> list[object]:
+    async def find(self: Resolver, *_asked: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 514))]
 
     monkeypatch.setattr(pools, "connect_tcp", connect)
-    monkeypatch.setattr(Destinations, "find", find)
+    monkeypatch.setattr(Resolver, "find", find)
     return sockets
 
 
@@ -48,7 +48,7 @@ def test_a_connection_is_kept_for_its_key(made: list[MockSocket]) -> None:
     """The next event of the same key goes on it, another one's does not."""
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         assert not (await send(pool)).reused
         assert (await send(pool)).reused
         assert not (await send(pool, THERE)).reused
@@ -63,7 +63,7 @@ def test_an_idle_connection_is_closed(made: list[MockSocket]) -> None:
     """After `IDLE_S`, or sooner where the peer says that it keeps it for less; nothing is left."""
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         await send(pool)
         await asyncio.sleep(IDLE_S - 0.1)
         assert not made[0].is_closed
@@ -85,7 +85,7 @@ def test_a_kept_connection_that_breaks_unused_is_replaced(made: list[MockSocket]
     """Nothing has left on it, so that the event goes on a fresh one, once."""
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         await send(pool)
         made[0].ends_after = len(made[0].written)
         attempt = await send(pool, data=b"second")
@@ -101,7 +101,7 @@ def test_one_that_breaks_in_the_middle_is_not(made: list[MockSocket]) -> None:
     """Some bytes have left: what has become of the event is unknown."""
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         await send(pool)
         made[0].ends_after = len(made[0].written) + 3
         attempt = Attempt()
@@ -119,7 +119,7 @@ def test_after_a_hang_up_connections_are_not_kept(made: list[MockSocket]) -> Non
     """Between a peer's close and the moment it is seen, an event would be written to nobody."""
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         await send(pool)
         made[0].peer_is_gone = True
         await send(pool)
@@ -140,7 +140,7 @@ def test_connections_in_use_are_bounded(
     monkeypatch.setattr(pools, "CONNECTIONS_PER_DESTINATION", 1)
 
     async def main() -> None:
-        pool = ConnectionPool(Destinations(None))
+        pool = ConnectionPool(Resolver(None))
         over = asyncio.Event()
 
         async def hang(_stream: Connection) -> None:

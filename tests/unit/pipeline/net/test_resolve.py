@@ -11,7 +11,7 @@ import pytest
 from returns.result import Failure, Success
 
 from sonda.pipeline.net import resolve as module
-from sonda.pipeline.net.resolve import DestinationNotAllowed, Destinations, listening_on
+from sonda.pipeline.net.resolve import DestinationNotAllowed, Resolver, listening_on
 from sonda.pipeline.policy.destinations import Ip, Policy
 from sonda.pipeline.problems import Forbidden
 from sonda.pipeline.values.addresses import Address
@@ -45,7 +45,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def find(host: str, policy: OnlyNet | None) -> list[str]:
     async def main() -> list[str]:
-        destinations = Destinations(cast("Policy | None", policy))
+        destinations = Resolver(cast("Policy | None", policy))
         found = await destinations.find("tcp", Address(host, 80), socket.SOCK_STREAM)
         await destinations.aclose()
         return [each[4][0] for each in found]
@@ -56,7 +56,7 @@ def find(host: str, policy: OnlyNet | None) -> list[str]:
 def test_without_a_policy_all_is_allowed() -> None:
     """As for the library's user."""
     assert find("mixed", None) == ["192.0.2.1", "127.0.0.1"]
-    assert Destinations(None).permit("tcp", Address("evil", 1)) == Success(Address("evil", 1))
+    assert Resolver(None).permit("tcp", Address("evil", 1)) == Success(Address("evil", 1))
 
 
 def test_each_address_of_a_name_is_judged() -> None:
@@ -71,7 +71,7 @@ def test_each_address_of_a_name_is_judged() -> None:
 def test_what_is_written_is_judged_once() -> None:
     """The verdict is kept; a name that is refused is not looked up."""
     policy = OnlyNet()
-    destinations = Destinations(cast("Policy | None", policy))
+    destinations = Resolver(cast("Policy | None", policy))
     for _ in range(3):
         assert destinations.permit("tcp", Address("evil", 1)) == Failure(
             Forbidden("evil is not allowed")

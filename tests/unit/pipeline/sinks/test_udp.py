@@ -11,7 +11,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.model import Ack, Confirmed, Payload
 from sonda.pipeline.net import Network
-from sonda.pipeline.net.resolve import Destinations
+from sonda.pipeline.net.resolve import Resolver
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import udp
 from sonda.pipeline.sinks.udp import LARGEST_DATAGRAM_BYTES, Udp, describe, push
@@ -31,7 +31,7 @@ def sent(
     """Send one datagram to a name of these addresses, some of which fail."""
     tried: list[Any] = []
 
-    async def find(self: Destinations, *_: object) -> list[Any]:
+    async def find(self: Resolver, *_: object) -> list[Any]:
         return [(2, None, 17, None, address) for address in addresses]
 
     def send_once(datagram: bytes, family: int, protocol: int, address: Any) -> None:
@@ -39,7 +39,7 @@ def sent(
         if address in failures:
             raise failures[address]
 
-    monkeypatch.setattr(Destinations, "find", find)
+    monkeypatch.setattr(Resolver, "find", find)
     monkeypatch.setattr(udp, "_send_once", send_once)
 
     async def main() -> Result[Ack, Problem]:
