@@ -44,7 +44,7 @@ def test_a_call_without_a_thread() -> None:
 @pytest.mark.parametrize(
     ("sink", "step"),
     [
-        ({"type": "file", "path": "x.log"}, 'write to "x.log"'),
+        ({"type": "file", "path": "ending.log"}, 'write to "ending.log"'),
         ({"type": "tcp", "address": "name.invalid:514"}, "TCP connect to name.invalid:514"),
         ({"type": "loki", "url": "https://a"}, "read the system's certificate authorities"),
     ],
