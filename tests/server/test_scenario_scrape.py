@@ -62,6 +62,10 @@ def test_all_that_run(server: Serving) -> None:
     constant = {"type": "constant", "value": 7}
     endless = _entry("going", generator=constant, count=10**6)
     run_id = call(server, "POST", "/scenarios", endless).json()["id"]
+    for _ in range(20):  # until its first tick
+        if call(server, "GET", f"/scenarios/{run_id}/metrics").text:
+            break
+        call(server, "GET", f"/scenarios/{run_id}?wait=1s")
     with httpx.stream(
         "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, verify=NO_TLS
     ) as answer:
