@@ -146,7 +146,7 @@ def test_what_a_path_led_through_is_not_resolved_again(
     assert (root / "a/x.log").read_bytes() == b"xxxx"
 
 
-@pytest.mark.parametrize("path", ["up/root/x.log", "a/../x.log", "inside/x.log"])
+@pytest.mark.parametrize("path", ["up/{}/x.log", "a/../x.log", "inside/x.log"])
 def test_a_way_by_links_or_back_is_resolved_each_time(
     path: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_way_by_links_or_back_is_resolved_each_time(
     (root / "up").symlink_to("..")
     (root / "inside").symlink_to(".")
     (root / "a").mkdir()
-    named = FilePath(path, AccessPolicy(root, root))
+    named = FilePath(path.format(root.name), AccessPolicy(root, root))
     resolved = counted(monkeypatch)
     for _ in range(3):
         assert append(named) is None
