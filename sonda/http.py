@@ -29,9 +29,12 @@ from sonda.resources.request import (
     BODY,
     BODY_IS_WHOLE,
     DRY_RUN,
+    HEAD_FACTS,
     RECEIPT,
     BearerAuth,
     Body,
+    EventHead,
+    HeadFacts,
     Message,
     Receive,
     event_headers,
@@ -112,7 +115,9 @@ class Events:
         """Check, read and deliver what the body holds."""
         scope, limits = req.scope, self._limits
         caller = self._auth.check(req)
-        media_type, key = event_headers(req)
+        facts: HeadFacts = scope.get(HEAD_FACTS) or HeadFacts()
+        head = facts.event
+        media_type, key = (head.media_type, head.key) if head else event_headers(req)
         body: Body = scope[BODY]
         most, flag = limits.max_body_bytes, "--max-body-bytes"
         if media_type == NDJSON:
@@ -123,17 +128,15 @@ class Events:
         except asyncio.CancelledError:  # the server's grace period is over
             raise RequestRejected(ShuttingDown()) from None
         req.context.raw = raw
-        wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
-        if isinstance(wanted, UnknownParameters | InvalidParameter):
-            raise RequestRejected(wanted)
+        if head is None:
+            head = facts.event = _event_head(req, media_type, key)
         until_s = body.started_s + limits.request_timeout_s
-        accept = (req.get_header("Accept") or "").encode("latin-1")
-        form = form_of(scope["query_string"], accept)
-        asked = Asked(raw, form, caller, until_s, scope.get(REQUEST_ID, ""))
-        if media_type == NDJSON or key is not None or wanted[DRY_RUN] or len(raw) >= LONG_BYTES:
-            write(resp, await self._work(req, asked, media_type, key, is_dry=wanted[DRY_RUN]))
+        form, own_id = head.form, scope.get(REQUEST_ID, "")
+        if not head.is_plain or len(raw) >= LONG_BYTES:
+            asked = Asked(raw, form, caller, until_s, own_id)
+            write(resp, await self._work(req, asked, head))
             return
-        delivery = Delivery(asked.request_id, origin="request", key_name=caller.name)
+        delivery = Delivery(own_id, origin="request", key_name=caller.name)
         scope[DELIVERY] = delivery
         try:
             outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
@@ -145,22 +148,31 @@ class Events:
         else:
             write(resp, not_delivered(outcome.failure(), form, delivery))
 
-    async def _work(
-        self, req: Request, asked: Asked, media_type: str, key: str | None, *, is_dry: bool
-    ) -> Answer:
+    async def _work(self, req: Request, asked: Asked, head: EventHead) -> Answer:
         """Return the answer to many events, a long one, a dry run, or a request with a key."""
-        if media_type == NDJSON:
+        if head.media_type == NDJSON:
             limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
             work: OneEvent | ManyEvents = await many_events(self._pipeline, asked, limits)
         else:
             work = one_event(self._pipeline, asked)
             req.scope[DELIVERY] = work.delivery
-        if is_dry:
+        if head.wanted[DRY_RUN]:
             return await work.preview()
-        if key is None:
+        if head.key is None:
             return await work.deliver()
-        named = fingerprint(asked.raw, media_type, req.query_string)
-        return await work_once(work, asked, self._keys, key, named)
+        named = fingerprint(asked.raw, head.media_type, req.query_string)
+        return await work_once(work, asked, self._keys, head.key, named)
+
+
+def _event_head(req: Request, media_type: str, key: str | None) -> EventHead:
+    """Return what a head says; raise `RequestRejected` for what is wrong with its query."""
+    wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
+    if isinstance(wanted, UnknownParameters | InvalidParameter):
+        raise RequestRejected(wanted)
+    accept = (req.get_header("Accept") or "").encode("latin-1")
+    form = form_of(req.scope["query_string"], accept)
+    is_plain = media_type != NDJSON and key is None and not wanted[DRY_RUN]
+    return EventHead(media_type, key, wanted, form, is_plain)
 
 
 def create_app(
