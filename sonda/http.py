@@ -76,6 +76,8 @@ class App(falcon.asgi.App[Request, Response]):
     """
 
     readiness: Readiness
+    _loop: asyncio.AbstractEventLoop | None = None
+    """The one that serves: before Python 3.12 each question which one runs is a system call."""
 
     async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
         self, scope: dict[str, Any], receive: Receive, send: Callable[..., Any]
@@ -84,8 +86,10 @@ class App(falcon.asgi.App[Request, Response]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        now_s, is_whole = asyncio.get_running_loop().time(), scope.get(BODY_IS_WHOLE, False)
-        scope[BODY] = Body(receive, now_s, is_whole=is_whole)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()
+        scope[BODY] = Body(receive, loop.time(), is_whole=scope.get(BODY_IS_WHOLE, False))
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:

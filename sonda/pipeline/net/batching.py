@@ -76,8 +76,8 @@ class Queue:
         self._entries: deque[Entry] = deque()
         self._order = order or (StreamOrder() if limits.one_each else None)
         self._pushes = 0
-        # Asked for once an event: before Python 3.12 that is a system call.
-        self._loop: asyncio.AbstractEventLoop
+        # Asked for once: before Python 3.12 that is a system call.
+        self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
@@ -114,7 +114,8 @@ class Queue:
 
         Where events have been coming together, that is left to the end of this turn of the loop.
         """
-        self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
         group = Group(self._loop.create_future(), len(payloads))
         stream_of = self._limits.stream_of if self._order else None
         for payload in payloads:

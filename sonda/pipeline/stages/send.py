@@ -23,7 +23,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
     sink = encoded.validated.sink
-    now_s, span_s = asyncio.get_running_loop().time(), sink.timeout_s
+    now_s, span_s = network.loop.time(), sink.timeout_s
     if until_s is not None:
         span_s = max(0.0, min(span_s, until_s - now_s))
     deadline = Deadline(now_s + span_s, span_s)
