@@ -8,6 +8,7 @@ class leans on the inner workings of uvicorn 0.54, so `pyproject.toml` caps the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -21,10 +22,12 @@ from sonda.server.exchange import Cycle, request_id
 from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
     BETWEEN_BYTES,
+    CONTENT_LENGTH,
     HEAD_LIMIT_BYTES,
     HEADER,
     KEPT_HEAD_BYTES,
     STAND_IN_METHOD,
+    Header,
     Refusal,
     TakenHead,
     head_too_large,
@@ -222,7 +225,7 @@ class EventProtocol(HttpToolsProtocol):
             return
         method, version = self._method or self.parser.get_method(), self.parser.get_http_version()
         head = self._head
-        if head is None or not head.is_as(self.url, method, version, self.headers):
+        if head is None or not repeats(head, self.url, method, version, self.headers):
             keeps_alive = self.parser.should_keep_alive()
             head = take_head(self.url, method, version, self.headers, keeps_alive=keeps_alive)
             self._head = head if head.size_bytes <= KEPT_HEAD_BYTES else None
@@ -325,6 +328,20 @@ class EventProtocol(HttpToolsProtocol):
         self._log(f"{refusal.status} {refusal}", own_id)
         if self.metrics is not None:
             self.metrics.answered(refusal.status)
+
+
+def repeats(
+    head: TakenHead, url: bytes, method: bytes, version: str, headers: Sequence[Header]
+) -> bool:
+    """Return whether a head is equal to the last one, but for a `Content-Length` of as many digits."""
+    theirs, at = head.headers, head.length_at
+    if at >= 0 and len(headers) == len(theirs):
+        name, value = headers[at]
+        if name == CONTENT_LENGTH and len(value) == len(theirs[at][1]):
+            theirs[at] = headers[at]
+    return (
+        headers == theirs and url == head.url and method == head.method and version == head.version
+    )
 
 
 def configured(metrics: Metrics, head_timeout_s: float) -> type[EventProtocol]:

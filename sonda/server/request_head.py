@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -62,20 +62,6 @@ class TakenHead(Struct, eq=False):
     length_at: int
     expects_100: bool
     keeps_alive: bool
-
-    def is_as(self, url: bytes, method: bytes, version: str, headers: Sequence[Header]) -> bool:
-        """Return whether another head is equal, but for its `Content-Length` of as many digits."""
-        ours, at = self.headers, self.length_at
-        if at >= 0 and len(headers) == len(ours):
-            name, value = headers[at]
-            if name == CONTENT_LENGTH and len(value) == len(ours[at][1]):
-                ours[at] = headers[at]
-        return (
-            headers == ours
-            and url == self.url
-            and method == self.method
-            and version == self.version
-        )
 
 
 def take_head(

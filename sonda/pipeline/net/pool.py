@@ -146,15 +146,22 @@ class ConnectionPool:
     ) -> Connection | None:
         """Return a kept connection that is alive, to `give_back`; `None` where one must be waited for."""
         destination = self._destinations.get(route)
-        if destination is None or not destination.idle or destination.places.locked():
+        if destination is None or not destination.idle:
+            return None
+        taking = destination.places.acquire()
+        try:
+            taking.send(None)
+        except StopIteration:
+            pass  # there was a place
+        else:
+            taking.close()
             return None
         stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
         if stream is None:
+            destination.places.release()
             self._forget_unwanted(route, destination)
             return None
         destination.wanted += 1
-        with suppress(StopIteration):  # there is a place: to take it needs no wait
-            destination.places.acquire().send(None)
         attempt.attach(stream.socket, reused=stream.reused)
         return stream
 

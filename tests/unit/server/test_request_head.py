@@ -25,46 +25,6 @@ def taken(
     return take_head(url, b"POST", version, headers, keeps_alive=keeps)
 
 
-def with_header(at: int, value: bytes) -> list[Header]:
-    """Return the headers with another value of one."""
-    return [(name, value if at == place else old) for place, (name, old) in enumerate(HEADERS)]
-
-
-@pytest.mark.parametrize(
-    ("headers", "is_equal"),
-    [
-        (list(HEADERS), True),
-        (with_header(1, b"99"), True),
-        (with_header(1, b"100"), False),
-        (with_header(1, b"9"), False),
-        (with_header(0, b"i"), False),
-        (with_header(2, b"a/b"), False),
-        (HEADERS[::-1], False),
-        (HEADERS[:2], False),
-        (HEADERS[::2], False),
-        ([*HEADERS, (b"x", b"y")], False),
-        ([HEADERS[0], (b"content-lengths", b"10"), HEADERS[2]], False),
-        ([], False),
-    ],
-)
-def test_an_equal_head(headers: list[Header], is_equal: bool) -> None:
-    """Equal are heads that differ in the digits of their length at most, whichever came before."""
-    head = taken()
-    for _ in range(2):
-        assert head.is_as(b"/e", b"POST", "1.1", headers) is is_equal
-        assert head.is_as(b"/e", b"POST", "1.1", list(HEADERS))
-    assert not head.is_as(b"/f", b"POST", "1.1", list(HEADERS))
-    assert not head.is_as(b"/e", b"PUT", "1.1", list(HEADERS))
-    assert not head.is_as(b"/e", b"POST", "1.0", list(HEADERS))
-
-
-def test_a_head_without_length() -> None:
-    """It is equal to none that has one."""
-    head = taken([HEADERS[0]])
-    assert head.is_as(b"/e", b"POST", "1.1", [HEADERS[0]])
-    assert not head.is_as(b"/e", b"POST", "1.1", HEADERS[:2])
-
-
 def test_what_a_head_says() -> None:
     """The request line, and what the connection and the body's sender await."""
     expecting = [(b"host", b"h"), (b"expect", b"100-Continue")]
