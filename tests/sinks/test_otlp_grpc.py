@@ -857,7 +857,7 @@ def test_tls_files_are_confined(pki: Certificates, tmp_path: Path) -> None:
     """A server reads TLS files below its roots only, for this sink as for the others."""
     file = pki.path("ca.pem")
     found = deliver(
-        secured("127.0.0.1:1", ca_cert=file), confinement=AccessPolicy(tmp_path, tmp_path)
+        secured("127.0.0.1:1", ca_cert=file), access_policy=AccessPolicy(tmp_path, tmp_path)
     )
     what = f'TLS file "{file}" is outside the folders for TLS files'
     rule = "sonda-server --tls-root DIR would allow its folder"
