@@ -30,7 +30,7 @@ CSV_REPLAY: Final = "csv_replay"
 OpenText: TypeAlias = Callable[[str], AbstractContextManager[Iterable[str]]]
 """Opens a file, for its lines; raises `OSError` or `ValueError` with the reason."""
 _NAME_IT: Final = "name it in columns (index {})"
-_LABELS: Final = 'has no labels as in up{job="api"}'
+_LABELS: Final = 'does not name one metric, with labels as in up{job="api"}'
 _MESSAGE: Final = ("message", "msg", "line", "log", "body")
 _SEVERITY: Final = ("severity", "level", "detected_level")
 _SEVERITIES: Final[Mapping[str, Severity]] = {
