@@ -26,8 +26,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed
-from sonda.pipeline.net import AccessPolicy, tls
-from sonda.pipeline.net import pool as streams
+from sonda.pipeline.net import AccessPolicy, pool, tls
 from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls, TlsContexts
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
@@ -64,12 +63,12 @@ def post_to(url: str, **options: Any) -> dict[str, Any]:
 @both_loops
 def test_idle_connections_are_closed(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that nobody has used for a while is closed, and nothing is left of it."""
-    monkeypatch.setattr(streams, "IDLE_S", 0.01)
+    monkeypatch.setattr(pool, "IDLE_S", 0.01)
 
     async def idle(pipeline: Pipeline) -> dict[Any, Any]:
         assert isinstance(await outcome(pipeline, post_to(server.url)), Success)
         await asyncio.to_thread(server.ended.wait_for)
-        return pipeline._network.streams._destinations
+        return pipeline._network.pool._destinations
 
     with faulty(serving(NO_CONTENT)) as server:
         assert run(idle, loop=loop) == {}
@@ -77,7 +76,7 @@ def test_idle_connections_are_closed(loop: NewLoop, monkeypatch: pytest.MonkeyPa
 
 def test_a_connection_in_use_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The idle timer does not run while an event waits for its answer."""
-    monkeypatch.setattr(streams, "IDLE_S", 0.05)
+    monkeypatch.setattr(pool, "IDLE_S", 0.05)
 
     def answer_late(peer: Peer) -> None:
         for _ in range(2):
@@ -98,7 +97,7 @@ def test_a_connection_in_use_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> Non
 @both_loops
 def test_idle_connections_are_bounded(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many idle connections the one unused for longest is closed."""
-    monkeypatch.setattr(streams, "IDLE_CONNECTIONS", 2)
+    monkeypatch.setattr(pool, "IDLE_CONNECTIONS", 2)
 
     async def three(pipeline: Pipeline) -> None:
         for server in servers:
@@ -152,7 +151,7 @@ def test_closing_waits_little_for_a_silent_tls_peer(pki: Certificates) -> None:
 @both_loops
 def test_waiting_for_a_connection_counts(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that never got one of the connections has not been sent."""
-    monkeypatch.setattr(streams, "CONNECTIONS_PER_DESTINATION", 1)
+    monkeypatch.setattr(pool, "CONNECTIONS_PER_DESTINATION", 1)
 
     async def two(pipeline: Pipeline) -> Outcome:
         first = asyncio.ensure_future(outcome(pipeline, post_to(server.url, timeout="30s")))
@@ -171,7 +170,7 @@ def test_waiting_for_a_connection_counts(loop: NewLoop, monkeypatch: pytest.Monk
 @both_loops
 def test_a_place_is_given_back(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """However an event ends, cancelled or not, its place goes to the next one."""
-    monkeypatch.setattr(streams, "CONNECTIONS_PER_DESTINATION", 1)
+    monkeypatch.setattr(pool, "CONNECTIONS_PER_DESTINATION", 1)
 
     async def one_after_another(pipeline: Pipeline) -> Outcome:
         for ended in range(3):
@@ -197,9 +196,9 @@ def test_a_hanging_destination_holds_up_no_other(loop: NewLoop) -> None:
     async def both(pipeline: Pipeline) -> list[Outcome]:
         stuck = [
             asyncio.ensure_future(outcome(pipeline, post_to(server.url, timeout="30s")))
-            for _ in range(streams.CONNECTIONS_PER_DESTINATION + 5)
+            for _ in range(pool.CONNECTIONS_PER_DESTINATION + 5)
         ]
-        await asyncio.to_thread(server.posts.wait_for, streams.CONNECTIONS_PER_DESTINATION)
+        await asyncio.to_thread(server.posts.wait_for, pool.CONNECTIONS_PER_DESTINATION)
         delivered = [await outcome(pipeline, post_to(destination.url)) for _ in range(3)]
         for task in stuck:
             task.cancel()
@@ -208,7 +207,7 @@ def test_a_hanging_destination_holds_up_no_other(loop: NewLoop) -> None:
 
     with faulty(answering(then=Peer.hang)) as server, http_destination() as destination:
         assert all(isinstance(each, Success) for each in run(both, loop=loop))
-        assert len(server.posts.items) == streams.CONNECTIONS_PER_DESTINATION
+        assert len(server.posts.items) == pool.CONNECTIONS_PER_DESTINATION
 
 
 @both_loops

@@ -86,7 +86,7 @@ class Network:
         self.proxies = proxies
         self.confinement = confinement
         self.resolver = Resolver(confinement.policy if confinement else None, observer)
-        self.streams = ConnectionPool(self.resolver)
+        self.pool = ConnectionPool(self.resolver)
         self.kept: dict[Hashable, Any] = {}  # what sinks have opened, by their options' value
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
@@ -147,7 +147,7 @@ class Network:
         """What carries HTTP requests; a test may put one of its own in its place."""
         from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
 
-        return HttpTransport(self.streams, self.proxies, self.start)
+        return HttpTransport(self.pool, self.proxies, self.start)
 
     def shared(self, kind: Callable[[Network], R]) -> R:
         """Return the one *kind* of this network, which is made when it is first asked for.
@@ -166,5 +166,5 @@ class Network:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for kept in self._shared.values():
             await kept.aclose()
-        await self.streams.aclose()
+        await self.pool.aclose()
         await self.resolver.aclose()

@@ -88,12 +88,12 @@ class Entry(Struct, eq=False):
     @property
     def left(self) -> bool:
         """Return whether a byte of it has left the program."""
-        return self.part is not None or (self.batch is not None and self.batch.journey.left)
+        return self.part is not None or (self.batch is not None and self.batch.attempt.left)
 
     @property
     def connected(self) -> bool:
         """Return whether its batch has got a connection."""
-        return self.batch is not None and self.batch.journey.connected
+        return self.batch is not None and self.batch.attempt.connected
 
     def set_result(self, outcome: Outcome) -> None:
         """Set what has become of it, unless its deadline was faster."""
@@ -171,7 +171,7 @@ class Batch(Struct, eq=False):
 
     events: list[Entry]
     deadline: Deadline
-    journey: Attempt = field(default_factory=Attempt)
+    attempt: Attempt = field(default_factory=Attempt)
     began_ns: int = field(default_factory=perf_counter_ns)
     abandon: Callable[[], object] | None = None
     is_counted: bool = False

@@ -292,7 +292,7 @@ def make_queue(
     def posting(batch: Batch) -> Posting:
         return Posting(
             lambda: compose(batch.freeze()),
-            batch.journey,
+            batch.attempt,
             batch.deadline,
             batch.events[0].payload.event.time_ns,
             lambda: sum(event.payload.count for event in batch.events),

@@ -79,7 +79,7 @@ async def _send(
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        with TimeLimit(network.streams.timeouts, deadline.at_s):
+        with TimeLimit(network.pool.timeouts, deadline.at_s):
             addresses = await network.resolver.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
         explain(exc, cut_off(where, where, left=False, time_ns=0))

@@ -93,7 +93,7 @@ class Channels:
     """The channels to all destinations."""
 
     def __init__(self, network: Network) -> None:
-        self._streams = network.streams
+        self._pool = network.pool
         self._resolver = network.resolver
         self._lines: dict[Destination, _DestinationState] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
@@ -159,7 +159,7 @@ class Channels:
         channel = _channel(_target(addresses), destination, credentials)
         try:
             if not await _connects(channel):
-                await self._streams.probe(_route(destination))
+                await self._pool.probe(_connection_key(destination))
         except BaseException:
             await channel.close()
             raise
@@ -209,7 +209,7 @@ async def _connects(channel: grpc.aio.Channel) -> bool:
     return state is _READY
 
 
-def _route(destination: Destination) -> ConnectionKey:
+def _connection_key(destination: Destination) -> ConnectionKey:
     secure = destination.secure
     heard = secure and TlsParameters(secure.context, secure.server_name, awaits_rejection=True)
     return ConnectionKey(SINK, destination.address, heard)

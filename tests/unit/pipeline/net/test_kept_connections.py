@@ -54,7 +54,7 @@ class Scene:
     @property
     def kept(self) -> int:
         """How many connections are idle."""
-        return len(self.network.streams._idle)
+        return len(self.network.pool._idle)
 
     @property
     def statuses(self) -> list[int]:
@@ -77,14 +77,14 @@ def play(work: Callable[[Scene], Awaitable[None]], monkeypatch: pytest.MonkeyPat
     async def main() -> None:
         network = Network()
         resource = network.http.resource("loki", "POST", URL, httpx.Headers(), None)
-        await network.streams.use(resource.key, lambda _: asyncio.sleep(0), Attempt())
-        (stream,) = network.streams._idle
+        await network.pool.use(resource.key, lambda _: asyncio.sleep(0), Attempt())
+        (stream,) = network.pool._idle
         assert isinstance(stream.plain, MockSocket)
         scene = Scene(network, stream.plain, resource)
         await work(scene)
-        for known in network.streams._destinations.values():
+        for known in network.pool._destinations.values():
             assert known.places._value == pools.CONNECTIONS_PER_DESTINATION
-        assert network.streams.timeouts.limits == {}
+        assert network.pool.timeouts.limits == {}
         await network.aclose()
 
     run_virtually(main())
