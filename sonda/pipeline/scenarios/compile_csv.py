@@ -97,6 +97,10 @@ class ReplayReader:
                 return [replace(piece, replay=Replay(times_ns, messages=messages))]
         except Unreadable as exc:
             self.issues.value((*where, *(exc.path or (source,))), str(exc))
+        except (
+            PermissionError
+        ) as exc:  # the operator's; the system's own is no more than an OSError
+            self.issues.forbid((*where, "file"), str(exc))
         except (OSError, ValueError) as exc:
             reason = f"cannot read {quote(written['file'])}: {exc}"
             self.issues.value((*where, "file"), reason)
