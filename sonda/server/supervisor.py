@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
 from sonda.server.live_config import LiveConfig
+from sonda.server.resume import resume_on_end
 from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
@@ -210,6 +211,7 @@ def work(
 
     def follow() -> None:
         if parent is not None:
+            resume_on_end(parent.sentinel, os.getpid())
             wait([parent.sentinel])
             os.kill(os.getpid(), signal.SIGTERM)
 
