@@ -210,13 +210,11 @@ class Queue:
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
         """Return what is known of an abandoned event, with the reason."""
-        step = self._names.write if event.connected else self._names.connect
-        time_ns, has_left = event.payload.event.time_ns, event.has_left
         return unknown_or_unsent(
             self._names.target,
-            step,
-            has_left=has_left,
-            time_ns=time_ns,
+            self._names.write if event.connected else self._names.connect,
+            has_left=event.has_left,
+            time_ns=event.payload.event.time_ns,
             unknown=unknown,
             unsent=unsent,
         )
