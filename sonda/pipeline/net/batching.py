@@ -210,13 +210,10 @@ class Queue:
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
         """Return what is known of an abandoned event, with the reason."""
+        names, has_left, time_ns = self._names, event.has_left, event.payload.event.time_ns
+        step = names.write if event.connected else names.connect
         return unknown_or_unsent(
-            self._names.target,
-            self._names.write if event.connected else self._names.connect,
-            has_left=event.has_left,
-            time_ns=event.payload.event.time_ns,
-            unknown=unknown,
-            unsent=unsent,
+            names.target, step, has_left=has_left, time_ns=time_ns, unknown=unknown, unsent=unsent
         )
 
     def start_if_due(self) -> None:
