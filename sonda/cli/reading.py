@@ -15,6 +15,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import kind_of
 from sonda.pipeline.values.timestamps import rfc3339
 
@@ -42,7 +43,7 @@ class Item(Struct, frozen=True):
 def item(where: str, event: dict[str, Any], now_ns: Callable[[], int]) -> Item:
     """Return an event with its time, unless it has one: a second try has to be the same event."""
     stamped = event if "timestamp" in event else {**event, "timestamp": rfc3339(now_ns())}
-    return Item(where, compact(stamped), Success(stamped))
+    return Item(where, compact_text(stamped), Success(stamped))
 
 
 def read_standard_input() -> bytes:
@@ -59,11 +60,6 @@ def read_message(raw: bytes) -> str:
     if not message:
         raise ValueError("standard input is empty")
     return message
-
-
-def compact(document: object) -> str:
-    """Write JSON on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def as_read(text: str) -> bytes:
@@ -189,7 +185,7 @@ def _read_yaml(name: str, text: str, now_ns: Callable[[], int]) -> Result[list[I
 def _of_yaml(where: str, value: object, now_ns: Callable[[], int]) -> Item:
     """Take an event as it is; a list that holds itself, which YAML can say, is no JSON."""
     try:
-        written = compact(value)
+        written = compact_text(value)
     except (ValueError, RecursionError) as exc:
         return Item(where, "", Failure(NotJson(str(exc))))
     if isinstance(value, dict):

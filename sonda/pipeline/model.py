@@ -5,7 +5,6 @@ What is made anew for each event is a `Struct`: made in a tenth of the time of a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +12,12 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, force_setattr
 
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.text.cards import Shown, Tone, card
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 Signal: TypeAlias = Literal["logs", "metrics"]
-
-_WRITER: Final = msgspec.json.Encoder()
 
 UNTIMED: Final = -1
 """The `time_ns` of an event whose time is not known yet: Sonda sends no instant before 1970."""
@@ -304,11 +301,7 @@ class Receipt(Shown, Struct, frozen=True, eq=False):
             document["receipt"] = self._facts()
         if self.warnings:
             document["warnings"] = self.warnings
-        try:
-            return _WRITER.encode(document) + b"\n"
-        except UnicodeEncodeError:  # a lone surrogate
-            text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-            return text.encode(errors="backslashreplace") + b"\n"
+        return compact(document) + b"\n"
 
     def _facts(self) -> dict[str, object]:
         facts: dict[str, object] = {

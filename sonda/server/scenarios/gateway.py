@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from sonda.envelope import compact, envelope
+from sonda.envelope import envelope
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
+from sonda.pipeline.text.compact_json import compact
 from sonda.server.live_config import LiveConfig
 from sonda.server.resume import resume_on_end
 from sonda.server.scenarios.refusals import Refusal

@@ -15,9 +15,10 @@ import falcon.asgi
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from sonda.answers import PROBLEM_JSON
-from sonda.envelope import CODES, compact
+from sonda.envelope import CODES
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
+from sonda.pipeline.text.compact_json import compact
 from sonda.rejections import UnsupportedMediaType
 from sonda.resources.errors import RequestRejected, requested_form
 from sonda.resources.request import BODY, BearerAuth
