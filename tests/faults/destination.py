@@ -10,9 +10,11 @@ import asyncio
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
@@ -43,6 +45,7 @@ class Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     there: Destination
+    state: str = "under way"
 
     async def push(self) -> Push | None:
         """Read one request; `None` at the end, and for one that breaks off."""
@@ -129,7 +132,8 @@ class Destination:
     port: int = 0
     _held: socket.socket | None = None
     _server: asyncio.Server | None = None
-    _peers: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _peers: list[Peer] = field(default_factory=list)
     _failures: list[Exception] = field(default_factory=list)
 
     @property
@@ -175,23 +179,37 @@ class Destination:
         peer = Peer(reader, writer, self)
         task = asyncio.current_task()
         assert task is not None
-        self._peers.add(task)
+        self._tasks.add(task)
+        self._peers.append(peer)
         try:
-            with suppress(OSError):
-                await (self.healthy if self.calm.is_set() else self.script)(peer)
-        except asyncio.CancelledError:  # by `aclose` alone
+            await (self.healthy if self.calm.is_set() else self.script)(peer)
+            peer.state = "over"
+        except OSError as exc:
+            peer.state = f"broken: {exc!r}"
+        except asyncio.CancelledError:  # by `hang_up` alone
+            peer.state = "cut off"
             writer.transport.abort()
         except Exception as exc:  # noqa: BLE001  # a push that it cannot read, or a bug of the script
             self._failures.append(exc)
         finally:
-            self._peers.discard(task)
+            self._tasks.discard(task)
             writer.close()
 
     async def hang_up(self) -> None:
         """Break all connections off."""
-        for task in self._peers:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._peers, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def describe(self) -> list[str]:
+        """Tell how far its connections have got, and what the kernel holds of them, on Linux.
+
+        It tells an event that is lost from one that is still on its way.
+        """
+        states = Counter(peer.state for peer in self._peers)
+        port = f":{self.port:04X} "
+        held = [line.strip() for line in _kernel_connections() if port in line]
+        return [f"connections: {dict(states)}", *held]
 
     async def aclose(self) -> None:
         """Hang up on everybody; raises what the scripts did not expect."""
@@ -200,6 +218,11 @@ class Destination:
         await self.hang_up()
         if self._failures:
             raise ExceptionGroup("the destination met what it did not expect", self._failures)
+
+
+def _kernel_connections() -> list[str]:
+    table = Path("/proc/net/tcp")
+    return table.read_text().splitlines() if table.exists() else []
 
 
 def _content_length(head: bytes) -> int:
