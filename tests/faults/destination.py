@@ -24,7 +24,10 @@ YES: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _LONGEST_LINE_BYTES: Final = 1 << 24
 _GOODBYE_S: Final = 1.0
-_SMALL_BUFFER_BYTES: Final = 4096
+_SMALL_BUFFER_BYTES: Final = 65536
+"""Far less than a huge event. Into less than a segment of loopback the kernel would send again what
+did not fit, after a wait that doubles each time, so that what was delivered comes too late to be found.
+"""
 
 Read: TypeAlias = Callable[[bytes], list[Hashable]]
 """Takes a push apart into what must be found."""
