@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from sonda.server.state import DATABASE
 from tests.support.bodies import LOG, changed
+from tests.support.ports import free_ports
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 JSON: Final = "application/json"
@@ -316,8 +316,7 @@ def test_a_database_that_is_none_is_a_mistake(tmp_path: Path) -> None:
 
 def test_what_was_never_worked_binds_nothing(gate: Gate, tmp_path: Path) -> None:
     """4xx leaves the key free for another body; a 502 that nothing was sent for is worked again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     away = changed(LOG, sink={"type": "http_push", "url": f"http://127.0.0.1:{port}"})
     gate.is_open.set()
     with serving("--state-dir", str(tmp_path / "state")) as server:

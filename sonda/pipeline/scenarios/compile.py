@@ -32,7 +32,7 @@ from sonda.pipeline.scenarios.reading import Document, Path, plain
 from sonda.pipeline.scenarios.structure import EVENTS_OF, Issues, Piece, examine
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.validate import validate
-from sonda.pipeline.text.escape import quote
+from sonda.pipeline.text.escape import at, quote
 
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
 _HOW_TO_PUSH: Final = ("timeout", "retry", "batch_size", "max_buffer_age", "tls")
@@ -221,7 +221,8 @@ class _Addressing:
             warning.replace(f"scenario entry 'events.{signal}'", subject, 1)
             for warning in valid.warnings
         ]
-        return Route(valid.encoder, valid.sink, named, encoder, sink), warnings
+        place = at(*piece.path, "sink" if named is None else "destination")
+        return Route(valid.encoder, valid.sink, named, encoder, sink, place), warnings
 
 
 def _place(sink: PluginRef) -> str:
@@ -236,7 +237,7 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
     if sum(entry.series for entry in entries) > MOST_SERIES:
         issues.value((), f"the scenario makes more than {MOST_SERIES:,} series")
         return
-    if issues.values:
+    if issues.values or issues.forbidden:  # not every entry was compiled
         return
     known: dict[object, str] = {}
     places = {entry.route.sink.identity: _place(entry.route.sink) for entry in entries}

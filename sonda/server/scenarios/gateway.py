@@ -26,6 +26,7 @@ from sonda.envelope import compact, envelope
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.live_config import LiveConfig
+from sonda.server.resume import resume_on_end
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.scenarios.submission import Submission, viewer_headers
@@ -278,6 +279,7 @@ def _execute(given: RunnerSettings) -> subprocess.Popen[bytes]:
         pass_fds=(given.alive_fd, given.ready_fd),
         start_new_session=True,  # Ctrl-C is for the server, which then ends the runner
     )
+    resume_on_end(given.alive_fd, process.pid)
     assert process.stdin is not None  # noqa: S101  # as asked for
     with suppress(BrokenPipeError), process.stdin:  # it has died: it will not say that it is ready
         process.stdin.write(pickle.dumps(given))
