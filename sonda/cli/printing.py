@@ -58,9 +58,11 @@ def show(
 
 def _print_outcome(where: str, outcome: Outcome, stdout: TextIO) -> None:
     before = f"{where}: " if where else ""
-    word, rest = _parted(escape(outcome.line))
-    coloured = click.style(word, fg=_COLOURS[outcome.exit])
-    click.echo(f"{before}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
+    for place, line in outcome.placed or (("", outcome.line),):
+        word, rest = _parted(escape(line))
+        coloured = click.style(word, fg=_COLOURS[outcome.exit])
+        start = f"{escape(place)}: " if place else before
+        click.echo(f"{start}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
     for detail in outcome.details:
         click.echo(f"  {detail}", file=stdout)
     for warning in outcome.warnings:

@@ -57,7 +57,7 @@ async def local(proxies: Proxies | None = None) -> AsyncIterator[Senders]:
             return fold(
                 result,
                 partial(delivered, target=addressed.target),
-                partial(failed, said=addressed.words),
+                partial(failed, said=addressed.words, find=addressed.find),
             )
 
         yield Senders(send)
@@ -71,7 +71,7 @@ async def dry_run() -> AsyncIterator[Senders]:
         return fold(
             preview(addressed.event).map(Preview.answer),
             partial(previewed, target=addressed.target),
-            partial(failed, said=addressed.words),
+            partial(failed, said=addressed.words, find=addressed.find),
         )
 
     yield Senders(send)
@@ -165,4 +165,7 @@ def examine(addressed: Addressed) -> Outcome:
         .bind(encode)
         .map(lambda _: Outcome(Exit.DELIVERED, {"valid": True}, "valid"))
     )
-    return redacted(fold(checked, lambda outcome: outcome, failed), addressed.secrets)
+    return redacted(
+        fold(checked, lambda outcome: outcome, partial(failed, find=addressed.find)),
+        addressed.secrets,
+    )

@@ -26,6 +26,7 @@ from sonda.cli.outcomes import (
     answered,
     delivered_through,
     exit_status,
+    placed_as_answered,
     previewed,
 )
 from sonda.cli.reading import compact
@@ -126,7 +127,12 @@ class Server:
         """Read an answer; where the outcome was asked for, an error without it is a proxy's."""
         if self._asks_for_outcome and status in _WITH_OUTCOME and _lacks_outcome(document):
             document = None
-        return judge(status, document, self._url, addressed.target)
+        outcome = judge(status, document, self._url, addressed.target)
+        if not outcome.is_events_fault or not isinstance(
+            issues := outcome.answer.get("issues"), list
+        ):
+            return outcome
+        return placed_as_answered(outcome, str(outcome.answer["detail"]), issues, addressed.find)
 
     async def _post(self, body: bytes, media_type: str) -> Answered | Unanswered:
         """Post a body until it is answered, with one key; without keys only once."""

@@ -56,7 +56,7 @@ class Supervisor:
         self._runner_home = runner_home
         self._listeners = listeners
         self._workers: dict[ForkProcess, int] = {}  # and which of the slabs each one has
-        self._sheets = slabs(settings.workers)
+        self._slabs = slabs(settings.workers)
         self._serving = mmap.mmap(-1, settings.workers)  # a byte each: whether it has started
         self._started_s = [0.0] * settings.workers
         self._failures = 0  # in a row
@@ -143,7 +143,7 @@ class Supervisor:
         self._serving[number] = 0
         self._started_s[number] = monotonic()
         started = (self._serving, number)
-        metrics = Metrics(self._sheets, number)
+        metrics = Metrics(self._slabs, number)
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             reader, channel = multiprocessing.Pipe(duplex=False)
@@ -169,7 +169,7 @@ class Supervisor:
             self._status = STARTUP_FAILURE
             self.stop()
             return
-        replace_worker(self._sheets[number])
+        replace_worker(self._slabs[number])
         ended = f"worker {worker.pid} ended with {worker.exitcode}"
         if not self._serving[number]:
             self._failed(f"{ended} before it served")

@@ -501,7 +501,7 @@ def test_a_locked_key_does_not_ask_on_the_terminal(files: Path) -> None:
 
 
 @pytest.fixture
-def confinement(files: Path, tmp_path_factory: pytest.TempPathFactory) -> AccessPolicy:
+def access_policy(files: Path, tmp_path_factory: pytest.TempPathFactory) -> AccessPolicy:
     """A file root that holds the files, and a TLS root beside it."""
     return AccessPolicy(files, tmp_path_factory.mktemp("tls"))
 
@@ -514,10 +514,10 @@ def _outside(path: str) -> Forbidden:
 
 
 def test_files_outside_the_roots_are_forbidden(
-    confinement: AccessPolicy, pki: Certificates, files: Path
+    access_policy: AccessPolicy, pki: Certificates, files: Path
 ) -> None:
     """A server reads TLS files below its roots only, whichever way a path leads out of them."""
-    contexts = TlsContexts(confinement)
+    contexts = TlsContexts(access_policy)
     (files / "link.pem").symlink_to(pki.path("ca.pem"))
     (files / "folder.pem" / "up").symlink_to("/etc")
     for path in (pki.path("ca.pem"), "/etc/passwd", "/no/such/file"):
@@ -527,22 +527,24 @@ def test_files_outside_the_roots_are_forbidden(
         assert problem == _outside(str(files / path))
 
 
-def test_files_below_the_roots_are_read(confinement: AccessPolicy, files: Path) -> None:
+def test_files_below_the_roots_are_read(access_policy: AccessPolicy, files: Path) -> None:
     """A relative path is taken from the file root; the TLS root is open as well."""
-    contexts = TlsContexts(confinement)
-    (confinement.tls_root / "ca.pem").symlink_to(files / "ca.pem")
-    for path in ("ca.pem", str(files / "ca.pem"), str(confinement.tls_root / "ca.pem")):
+    contexts = TlsContexts(access_policy)
+    (access_policy.tls_root / "ca.pem").symlink_to(files / "ca.pem")
+    for path in ("ca.pem", str(files / "ca.pem"), str(access_policy.tls_root / "ca.pem")):
         assert isinstance(load(Tls(ca_cert=path), contexts=contexts), Success)
 
 
 @pytest.mark.parametrize("name", ["fifo.pem", "folder.pem", "device.pem"])
-def test_only_regular_files_are_allowed(name: str, confinement: AccessPolicy, files: Path) -> None:
+def test_only_regular_files_are_allowed(
+    name: str, access_policy: AccessPolicy, files: Path
+) -> None:
     """A server reads no FIFO, folder or device, and does not suggest a flag that would help."""
     if name == "device.pem":
-        confinement = AccessPolicy(Path("/dev"), confinement.tls_root)
+        access_policy = AccessPolicy(Path("/dev"), access_policy.tls_root)
         name = "null"
-    path = confinement.file_root / name
-    assert load(Tls(ca_cert=name), contexts=TlsContexts(confinement)) == Failure(
+    path = access_policy.file_root / name
+    assert load(Tls(ca_cert=name), contexts=TlsContexts(access_policy)) == Failure(
         Forbidden(
             f'TLS file "{path}" is no regular file',
             "no --tls-root of sonda-server allows any other",
@@ -551,7 +553,7 @@ def test_only_regular_files_are_allowed(name: str, confinement: AccessPolicy, fi
 
 
 def test_a_device_is_not_even_opened(
-    confinement: AccessPolicy, files: Path, monkeypatch: pytest.MonkeyPatch
+    access_policy: AccessPolicy, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening some devices is an action: a server looks before."""
     opened: list[object] = []
@@ -562,14 +564,14 @@ def test_a_device_is_not_even_opened(
         return really_open(path, *args, **options)
 
     monkeypatch.setattr(os, "open", note)
-    load(Tls(ca_cert="fifo.pem"), contexts=TlsContexts(confinement)).failure()
+    load(Tls(ca_cert="fifo.pem"), contexts=TlsContexts(access_policy)).failure()
     assert opened == [str(files)]
 
 
 @pytest.mark.parametrize("swapped", ["folder", "name"])
 def test_a_link_that_is_put_there_meanwhile(
     swapped: str,
-    confinement: AccessPolicy,
+    access_policy: AccessPolicy,
     pki: Certificates,
     files: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -579,8 +581,8 @@ def test_a_link_that_is_put_there_meanwhile(
     (files / "folder" / "ca.pem").write_bytes((files / "ca.pem").read_bytes())
     way = tls._way
 
-    def swap_after(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
-        found = way(path, confinement)
+    def swap_after(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
+        found = way(path, access_policy)
         if swapped == "folder" and not (files / "folder").is_symlink():
             (files / "folder").rename(files / "moved")
             (files / "folder").symlink_to(Path(pki.path("ca.pem")).parent)
@@ -590,14 +592,14 @@ def test_a_link_that_is_put_there_meanwhile(
         return found
 
     monkeypatch.setattr(tls, "_way", swap_after)
-    contexts = TlsContexts(confinement)
+    contexts = TlsContexts(access_policy)
     expected = Failure(_outside(str(files / "folder/ca.pem")))
     assert load(Tls(ca_cert="folder/ca.pem"), contexts=contexts) == expected
 
 
 @pytest.mark.parametrize("sink", ["tcp", "http_push", "loki"])
 def test_a_forbidden_file_opens_no_connection(
-    sink: str, confinement: AccessPolicy, pki: Certificates
+    sink: str, access_policy: AccessPolicy, pki: Certificates
 ) -> None:
     """With a forbidden file nothing is sent, and the destination is not even asked."""
     with faulty(Peer.read_all) as server:
@@ -613,7 +615,7 @@ def test_a_forbidden_file_opens_no_connection(
             }
         )
         forbidden = Failure(_outside(pki.path("ca.pem")))
-        assert deliver(event, confinement=confinement) == [forbidden]
+        assert deliver(event, access_policy=access_policy) == [forbidden]
         assert server.connections.items == []
 
 

@@ -79,13 +79,13 @@ class Network:
 
     def __init__(
         self,
-        confinement: AccessPolicy | None = None,
+        access_policy: AccessPolicy | None = None,
         observer: Observer = NOBODY,
         proxies: Proxies | None = None,
     ) -> None:
         self.proxies = proxies
-        self.confinement = confinement
-        self.resolver = Resolver(confinement.policy if confinement else None, observer)
+        self.access_policy = access_policy
+        self.resolver = Resolver(access_policy.policy if access_policy else None, observer)
         self.pool = ConnectionPool(self.resolver)
         self.kept: dict[Hashable, Any] = {}  # what sinks have opened, by their options' value
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
@@ -140,7 +140,7 @@ class Network:
         """What reads TLS files and keeps their contexts."""
         from sonda.pipeline.net.tls import TlsContexts
 
-        return TlsContexts(self.confinement)
+        return TlsContexts(self.access_policy)
 
     @cached_property
     def http(self) -> HttpTransport:

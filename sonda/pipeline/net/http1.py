@@ -285,7 +285,7 @@ async def _refusal_beforehand(connection: Connection, request: HttpRequest) -> A
     """
     if not connection.has_early_input():
         return None
-    request.attempt.heard = True
+    request.attempt.has_received = True
     answer = Answer(request.answer_bytes)
     while not answer.complete:
         answer.feed(await connection.receive())
@@ -328,6 +328,6 @@ async def _answer(connection: Connection, request: HttpRequest) -> Answer:
     answer = Answer(request.answer_bytes)
     while not answer.complete:
         received = await connection.receive()
-        request.attempt.heard |= bool(received)
+        request.attempt.has_received |= bool(received)
         answer.feed(received)
     return answer

@@ -130,7 +130,11 @@ class ConnectionPool:
                         done = await step(connection)
                     except BaseException as exc:
                         self._close(key, connection, exc)
-                        if attempt.left or not connection.reused or not isinstance(exc, OSError):
+                        if (
+                            attempt.has_left
+                            or not connection.reused
+                            or not isinstance(exc, OSError)
+                        ):
                             raise
                         connection = None
                         continue
@@ -283,7 +287,7 @@ async def _open(key: ConnectionKey, resolver: Resolver, attempt: Attempt) -> Con
             round_trip_s = asyncio.get_running_loop().time() - began_s
             await _wait_for_rejection(tls, _LATE_REJECTION_S + 2 * round_trip_s)
     except BaseException:
-        attempt.heard = tls is not None and tls.heard
+        attempt.has_received = tls is not None and tls.has_received
         sock.close()
         raise
     return _opened(key, resolver, sock, tls)

@@ -57,9 +57,15 @@ def read_file(raw: bytes, environment: Mapping[str, str]) -> Result[Document, Pr
     """Read a file in YAML or JSON, with `${NAME}` in its values replaced from *environment*."""
     tree: Result[Any, Problem] = Failure(_too_long())
     if len(raw) <= MOST_BYTES:
-        is_json = raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
-        tree = Success(json.loads(raw, parse_float=read_decimal)) if is_json else _yaml_tree(raw)
+        tree = (
+            Success(json.loads(raw, parse_float=read_decimal)) if is_json(raw) else _yaml_tree(raw)
+        )
     return tree.bind(lambda value: _copy(value, environment))
+
+
+def is_json(raw: bytes) -> bool:
+    """Return whether a file is read as JSON; all else is YAML."""
+    return raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
 
 
 def from_tree(tree: object) -> Result[Document, Problem]:

@@ -140,9 +140,9 @@ class _Receiver:
 
 
 def _outcomes(batch: Batch, writing: _Writing, names: StepNames, exc: OSError) -> Iterator[Outcome]:
-    silence = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
+    why = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
     step = names.write if batch.attempt.connected else names.connect
-    torn: Problem = OutcomeUnknown(names.target, silence, time_ns=0)  # each event has its own
+    torn: Problem = OutcomeUnknown(names.target, why, time_ns=0)  # each event has its own
     untouched: Problem = Unreachable(step, reason(exc, batch.deadline))
     return writing.judge(
         Success(_HANDED_OFF),

@@ -110,4 +110,4 @@ class Compiler:
         return scenario
 
     def _open_rows(self, path: str) -> TextIO:
-        return open_text(path, self._network.confinement, MOST_BYTES)
+        return open_text(path, self._network.access_policy, MOST_BYTES)

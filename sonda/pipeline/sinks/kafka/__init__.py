@@ -43,7 +43,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
 from sonda.pipeline.sinks.options import Sasl
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
 from sonda.pipeline.wire_preview import WirePreview
@@ -242,7 +242,7 @@ async def _attempt(
     except asyncio.CancelledError as exc:
         if not isolated:  # else the first try's record has left
             target, time_ns = shipment.topic.target, shipment.time_ns
-            explain(exc, cut_off(target, step.name, left=False, time_ns=time_ns))
+            explain(exc, cut_off(target, step.name, has_left=False, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(exc.problem)

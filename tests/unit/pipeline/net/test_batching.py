@@ -45,7 +45,7 @@ def stream_of(sent: Payload) -> Hashable:
 class Left:
     """An attempt of which bytes have left."""
 
-    connected = left = True
+    connected = has_left = True
     sent_bytes = 1
 
 

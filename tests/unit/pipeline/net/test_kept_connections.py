@@ -96,7 +96,7 @@ def test_the_answer_is_read_where_it_arrives(monkeypatch: pytest.MonkeyPatch) ->
     async def work(scene: Scene) -> None:
         assert scene.begin() is not None
         assert bytes(scene.sock.written).endswith(b"Content-Length: 4\r\n\r\nbody")
-        assert (scene.attempt.left, scene.attempt.reused) == (True, True)
+        assert (scene.attempt.has_left, scene.attempt.reused) == (True, True)
         assert scene.kept == 0
         scene.feed(NO_CONTENT[:9])
         assert scene.ended == []
@@ -174,7 +174,7 @@ def test_what_takes_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     async def work(scene: Scene) -> None:
         scene.sock.at_once = 0
         assert scene.begin() is None
-        assert not scene.attempt.left
+        assert not scene.attempt.has_left
         assert scene.kept == 1
         assert scene.ended == []
 
@@ -190,7 +190,7 @@ def test_no_answer_ends_the_connection(said: bytes, monkeypatch: pytest.MonkeyPa
         scene.feed(said)
         (failure,) = scene.ended
         assert isinstance(failure, BadAnswer)
-        assert scene.attempt.left
+        assert scene.attempt.has_left
         assert scene.sock.is_closed
         assert scene.kept == 0
 
