@@ -180,7 +180,7 @@ class NdjsonBatch:
     ) -> None:
         self._pipeline = pipeline
         self._lines = lines
-        self._form = form
+        self._form = form._replace(is_line=True)
         self._caller = caller
         self._until_s = until_s
         self._limits = limits

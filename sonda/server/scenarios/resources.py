@@ -8,6 +8,7 @@ import logging
 import pickle
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import falcon
@@ -64,9 +65,10 @@ class Collection:
         if req.get_param("dry_run") == "true":
             _write(resp, 200, await compiler.plan(scenario, req.get_param_as_int("points") or 0))
             return
-        if await _has_hung_up(req):  # it has told its client to try again: that is to start one run
-            raise Refusal(503, "the worker has not waited: try again")
-        answer = await self._registry.start(scenario, given.caller)
+        # A worker that has not waited has told its client to try again: that is to start one run.
+        answer = await self._registry.start(
+            scenario, given.caller, run_id=given.run_id, is_given_up=partial(_has_hung_up, req)
+        )
         resp.set_header("Location", f"/scenarios/{answer['id']}")
         _write(resp, 201, answer)
 
