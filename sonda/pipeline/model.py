@@ -12,6 +12,7 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, force_setattr
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 Signal: TypeAlias = Literal["logs", "metrics"]
+
+_WRITER: Final = msgspec.json.Encoder()
 
 UNTIMED: Final = -1
 """The `time_ns` of an event whose time is not known yet: Sonda sends no instant before 1970."""
@@ -301,7 +304,10 @@ class Receipt(Shown, Struct, frozen=True, eq=False):
             document["receipt"] = self._facts()
         if self.warnings:
             document["warnings"] = self.warnings
-        return compact(document) + b"\n"
+        try:
+            return _WRITER.encode(document) + b"\n"
+        except UnicodeEncodeError:
+            return compact(document) + b"\n"
 
     def _facts(self) -> dict[str, object]:
         facts: dict[str, object] = {
