@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ class ConfigDocument(Struct, frozen=True):
     keys: Mapping[str, object]
     unknown: tuple[str, ...] = ()
     """Tables and keys at the top that mean nothing."""
+    text: str = ""
 
     def __repr__(self) -> str:
         return f"ConfigDocument({str(self.path)!r})"
@@ -72,22 +73,38 @@ def read_document(path: Path) -> ConfigDocument:
         text = _read_regular(path, _LARGEST_FILE_BYTES).decode()
         document = tomllib.loads(text)
     except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror or exc}") from None
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror or exc}") from None
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"is not UTF-8 at byte {exc.start}") from None
+        raise ConfigError(f"{path}: is not UTF-8 at byte {exc.start}") from None
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"is not valid TOML: {exc}{_remedy(str(exc))}") from None
+        raise ConfigError(f"{path}: is not valid TOML: {exc}{_remedy(str(exc))}") from None
     except RecursionError:
-        raise ConfigError("is nested too deeply") from None
+        raise ConfigError(f"{path}: is nested too deeply") from None
     faults = [
         f"{table}: expected tables [{table}.NAME], got {kind_of(document[table])}"
         for table in TABLES
         if not isinstance(document.get(table, {}), dict)
     ]
     if faults:
-        raise ConfigError(*faults)
+        raise ConfigError(*with_positions(path, text, faults))
     unknown = tuple(at(name) for name in document if name not in TABLES)
-    return ConfigDocument(path, document.get("destinations", {}), document.get("keys", {}), unknown)
+    return ConfigDocument(
+        path, document.get("destinations", {}), document.get("keys", {}), unknown, text
+    )
+
+
+def with_positions(path: Path, text: str, faults: Iterable[str]) -> list[str]:
+    """Return *faults*, which begin with their place in a TOML *text*, with file, line and column."""
+    from sonda.pipeline.text.positions import steps_of
+    from sonda.pipeline.text.toml_positions import TomlPositions
+
+    found = TomlPositions(text)
+    parts = ((fault, *fault.partition(": ")) for fault in faults)
+    positions = ((fault, found.find(steps_of(place, reason))) for fault, place, _, reason in parts)
+    return [
+        f"{path}: {fault}" if position is None else f"{path}:{position}: {fault}"
+        for fault, position in positions
+    ]
 
 
 def _remedy(said: str) -> str:

@@ -15,11 +15,17 @@ from typing import Any, Final, TypeAlias
 import falcon.asgi
 from returns.result import Success
 
-from sonda.answers import Answer, form_of, write
+from sonda.answers import Answer, write
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters
-from sonda.resources.errors import DELIVERY, RequestRejected, handle_bug, serialize_error
+from sonda.resources.errors import (
+    DELIVERY,
+    RequestRejected,
+    handle_bug,
+    requested_form,
+    serialize_error,
+)
 from sonda.resources.exposition import Exposition
 from sonda.resources.idempotency import ClosesKeys, KeyStore, fingerprint
 from sonda.resources.ndjson import NDJSON, LineLimits
@@ -135,9 +141,9 @@ class Events:
         if head is None:
             head = facts.event = _event_head(req, media_type, key)
         until_s = body.started_s + limits.request_timeout_s
-        form, own_id = head.form, scope.get(REQUEST_ID, "")
+        own_id: str = scope.get(REQUEST_ID, "")
         if not head.is_plain or len(raw) >= LONG_BYTES:
-            asked = Asked(raw, form, caller, until_s, own_id)
+            asked = Asked(raw, head.form, caller, until_s, own_id)
             write(resp, await self._work(req, asked, head))
             return
         delivery = Delivery(own_id, origin="request", key_name=caller.name)
@@ -145,12 +151,12 @@ class Events:
         try:
             outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
         except asyncio.CancelledError:  # the server's grace period is over
-            write(resp, cut_off(form, delivery))
+            write(resp, cut_off(head.form, delivery))
             return
         if isinstance(outcome, Success):
-            resp.data = outcome.unwrap().answer(with_receipt=form.receipt)  # 200, in JSON
+            resp.data = outcome.unwrap().answer(with_receipt=head.wanted[RECEIPT])  # 200, in JSON
         else:
-            write(resp, not_delivered(outcome.failure(), form, delivery))
+            write(resp, not_delivered(outcome.failure(), head.form, delivery))
 
     async def _work(self, req: Request, asked: Asked, head: EventHead) -> Answer:
         """Return the answer to many events, a long one, a dry run, or a request with a key."""
@@ -173,10 +179,8 @@ def _event_head(req: Request, media_type: str, key: str | None) -> EventHead:
     wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
     if isinstance(wanted, UnknownParameters | InvalidParameter):
         raise RequestRejected(wanted)
-    accept = (req.get_header("Accept") or "").encode("latin-1")
-    form = form_of(req.scope["query_string"], accept)
     is_plain = media_type != NDJSON and key is None and not wanted[DRY_RUN]
-    return EventHead(media_type, key, wanted, form, is_plain)
+    return EventHead(media_type, key, wanted, requested_form(req.scope), is_plain)
 
 
 def create_app(

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from sonda.pipeline.model import Log
 from sonda.pipeline.problems import Malformed, Problem, ValidationIssue
 from sonda.pipeline.samples import samples
 from sonda.pipeline.scenarios.compile import compile_document
+from sonda.pipeline.scenarios.issue_positions import with_positions
 from sonda.pipeline.scenarios.local_files import open_rows
 from sonda.pipeline.scenarios.plan import Scenario as Plan
-from sonda.pipeline.scenarios.reading import from_tree, read_file
+from sonda.pipeline.scenarios.reading import Document, from_tree, read_file
 from sonda.pipeline.scenarios.report import Report
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.values.timestamps import rfc3339
@@ -29,21 +31,22 @@ from sonda.pipeline.values.timestamps import rfc3339
 def load_scenario(source: str | os.PathLike[str] | Mapping[str, Any]) -> Result[Plan, Problem]:
     """Compile a scenario: a file in YAML or JSON, or what would stand in one.
 
-    In a file `${NAME}` is replaced from the environment. Fails with `Malformed` or `Invalid`;
-    a file that cannot be read is `Malformed`.
+    In a file `${NAME}` is replaced from the environment. Fails with `Malformed` or `Invalid`, which
+    name the file, the line and the column of each mistake; a file that cannot be read is `Malformed`.
     """
     if isinstance(source, Mapping):
-        document = from_tree(source)
-    else:
-        try:
-            raw = Path(source).read_bytes()
-        except OSError as exc:
-            reason = f"cannot read {os.fspath(source)}: {exc.strerror}"
-            return Failure(Malformed((ValidationIssue("", reason),)))
-        document = read_file(raw, os.environ)
-    return document.bind(
-        lambda found: compile_document(found, now_ns=time.time_ns(), open_text=open_rows)
-    )
+        return from_tree(source).bind(_compile)
+    name = os.fspath(source)
+    try:
+        raw = Path(source).read_bytes()
+    except OSError as exc:
+        return Failure(Malformed((ValidationIssue("", f"cannot read {name}: {exc.strerror}"),)))
+    document = read_file(raw, os.environ)
+    return document.bind(_compile).alt(partial(with_positions, name, raw))
+
+
+def _compile(document: Document) -> Result[Plan, Problem]:
+    return compile_document(document, now_ns=time.time_ns(), open_text=open_rows)
 
 
 def Scenario(**keys: Any) -> Result[Plan, Problem]:  # noqa: N802  # reads as what it makes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
@@ -31,6 +31,8 @@ class Addressed(Struct, frozen=True):
     timeout: str | None = None
     words: Callable[[ValidationIssue], str] = str
     """How an issue of the event is worded for a person."""
+    find: Callable[[ValidationIssue], str] | None = None
+    """In which file, on which line and in which column an issue of the event stands."""
 
     def __repr__(self) -> str:
         return f"Addressed({self.target!r})"
@@ -59,8 +61,8 @@ def address(event: Mapping[str, Any], to: Destination | None, options: Options) 
     labels = {**to.labels, **given} if isinstance(given, Mapping) else given
     kept = bare | _as_kept(to, event)
     secrets = dict(to.secrets)
-    sink = _reveal(to.sink, "sink", secrets, to.folder)
-    encoder = _reveal(to.encoder, "encoder", secrets, to.folder)
+    sink = _reveal(to.sink, "sink", secrets, to)
+    encoder = _reveal(to.encoder, "encoder", secrets, to)
     facts = PLUGINS["sink"].get(str(sink.get("type")), {})
     if "signal_type" in facts.get("required", ()) and "signal_type" not in sink:
         sink["signal_type"] = event.get("signal_type")
@@ -70,7 +72,14 @@ def address(event: Mapping[str, Any], to: Destination | None, options: Options) 
     if "labels" not in event and not to.labels:
         del whole["labels"]
     whole = _with_verify(whole, options, _revealed_text(to.verify_url, "verify_url", secrets, to))
-    return Addressed(whole, target(to.sink), secrets, kept, to.spoken, options.timeout)
+    named, find = target(to.sink), None if to.file is None else partial(_find_in_config, to)
+    return Addressed(whole, named, secrets, kept, to.spoken, options.timeout, find=find)
+
+
+def _find_in_config(to: Destination, issue: ValidationIssue) -> str:
+    from sonda.cli.issue_positions import find_in_config
+
+    return find_in_config(to, issue)
 
 
 def _as_kept(to: Destination, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,20 +102,22 @@ def _with_verify(event: Mapping[str, Any], options: Options, url: str | None) ->
     return {**event, "verify": {**of_destination, **own_or_none, **asked}}
 
 
-def _reveal(value: Any, path: str, secrets: dict[str, str], folder: Path) -> Any:
+def _reveal(value: Any, path: str, secrets: dict[str, str], to: Destination) -> Any:
     """Copy options, `env:NAME` and `file:PATH` replaced; what was replaced is noted in *secrets*."""
     if isinstance(value, Mapping):
         return {
-            name: _reveal(inner, f"{path}.{name}", secrets, folder) for name, inner in value.items()
+            name: _reveal(inner, f"{path}.{name}", secrets, to) for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [_reveal(inner, path, secrets, folder) for inner in value]
+        return [_reveal(inner, path, secrets, to) for inner in value]
     if not isinstance(value, str):
         return value
     try:
-        found = resolve(value, os.environ, folder)
+        found = resolve(value, os.environ, to.folder)
     except ValueError as exc:
-        raise _bad(f"{path} is {value!r}: {exc}") from None
+        found_at = _find_in_config(to, ValidationIssue(path, ""))
+        where = f"{found_at}: " if found_at else ""
+        raise _bad(f"{where}{path} is {value!r}: {exc}") from None
     if found is not None:
         secrets[value] = found
     return value if found is None else found
@@ -115,7 +126,7 @@ def _reveal(value: Any, path: str, secrets: dict[str, str], folder: Path) -> Any
 def _revealed_text(
     value: str | None, path: str, secrets: dict[str, str], to: Destination
 ) -> str | None:
-    return None if value is None else str(_reveal(value, path, secrets, to.folder))
+    return None if value is None else str(_reveal(value, path, secrets, to))
 
 
 def _bad(reason: str) -> click.UsageError:

@@ -15,6 +15,9 @@ from typing import Any, Final
 import click
 from returns.result import Failure, Result, Success
 
+from sonda.config import with_positions
+from sonda.pipeline.text.escape import at
+
 FILE_NAME: Final = "sonda.toml"
 _TABLES: Final = ("destinations", "keys")
 _FIELDS: Final = ("sink", "encoder", "labels", "verify_url")
@@ -22,13 +25,13 @@ _FIELDS: Final = ("sink", "encoder", "labels", "verify_url")
 
 @dataclass(frozen=True, slots=True)
 class NamedDestination:
-    """A destination as the file has it; *folder* is where its `file:PATH` begin."""
+    """A destination as *file* has it, in whose folder its `file:PATH` begin."""
 
     sink: Mapping[str, Any] = field(repr=False)
     encoder: Mapping[str, Any] | None
     labels: Mapping[str, str]
     verify_url: str | None
-    folder: Path
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ def read_file(path: Path) -> Result[ConfigFile, str]:
     try:
         with path.open("rb") as file:
             owner = os.fstat(file.fileno()).st_uid
-            document = tomllib.load(file)
+            text = file.read().decode()
+        document = tomllib.loads(text)
     except OSError as exc:
         return Failure(f"cannot read {path}: {exc.strerror}")
     except ValueError as exc:
@@ -125,34 +129,33 @@ def read_file(path: Path) -> Result[ConfigFile, str]:
     tables = document.get("destinations", {})
     if not isinstance(tables, dict):
         return Success(ConfigFile(path, {}, (*unknown, "destinations"), is_foreign))
-    found = {name: _destination(path, name, table) for name, table in tables.items()}
+    found = {name: _destination(path, text, name, table) for name, table in tables.items()}
     return Success(ConfigFile(path, found, unknown, is_foreign))
 
 
-def _destination(path: Path, name: str, table: object) -> Result[NamedDestination, str]:
+def _destination(path: Path, text: str, name: str, table: object) -> Result[NamedDestination, str]:
     """Read the table of a destination; its values are the pipeline's to judge."""
     issue = _issue(table)
     if issue or not isinstance(table, dict):
-        return Failure(f"{path}: destinations.{name}: {issue}")
+        [fault] = with_positions(path, text, [f"{at('destinations', name)}{issue}"])
+        return Failure(fault)
     labels = table.get("labels", {})
     return Success(
-        NamedDestination(
-            table["sink"], table.get("encoder"), labels, table.get("verify_url"), path.parent
-        )
+        NamedDestination(table["sink"], table.get("encoder"), labels, table.get("verify_url"), path)
     )
 
 
 def _issue(table: object) -> str:
-    """Return what is wrong with the table of a destination, or an empty text."""
+    """Return what is wrong with the table of a destination, with its place there, or an empty text."""
     if not isinstance(table, dict) or not isinstance(table.get("sink"), dict):
-        return 'expected a table with sink = { type = "…", … }'
+        return ': expected a table with sink = { type = "…", … }'
     if not isinstance(table.get("encoder", {}), dict):
-        return 'encoder: expected a table such as { type = "json_lines" }'
+        return '.encoder: expected a table such as { type = "json_lines" }'
     labels = table.get("labels", {})
     if not isinstance(labels, dict) or not all(isinstance(one, str) for one in labels.values()):
-        return 'labels: expected a table of strings such as { env = "prod" }'
+        return '.labels: expected a table of strings such as { env = "prod" }'
     if not isinstance(table.get("verify_url", ""), str):
-        return "verify_url: expected a string"
+        return ".verify_url: expected a string"
     unknown = [name for name in table if name not in _FIELDS]
     expected = "expected 'sink', 'encoder', 'labels' or 'verify_url'"
-    return f"unknown field {unknown[0]!r}, {expected}" if unknown else ""
+    return f": unknown field {unknown[0]!r}, {expected}" if unknown else ""

@@ -42,7 +42,7 @@ class Destination(Struct, frozen=True):
     """A sink and perhaps an encoder, as written: a secret is still `env:NAME` here.
 
     An encoder that nobody asked for is *assumed*: it gives way to an event's own. The secrets of
-    a *named* destination are looked up in the environment and below its *folder*. *for_metrics*
+    a *named* destination are looked up in the environment and in the folder of its *file*. *for_metrics*
     takes the place of a destination whose sink differs by signal.
     """
 
@@ -53,7 +53,7 @@ class Destination(Struct, frozen=True):
     spoken: str = ""
     labels: Mapping[str, str] = {}
     verify_url: str | None = None
-    folder: Path = Path()
+    file: Path | None = None
     secrets: Mapping[str, str] = {}
     for_metrics: Destination | None = None
 
@@ -65,6 +65,11 @@ class Destination(Struct, frozen=True):
         if self.for_metrics is not None and event.get("signal_type") == "metrics":
             return self.for_metrics
         return self
+
+    @property
+    def folder(self) -> Path:
+        """Where a relative path of a secret file begins."""
+        return Path() if self.file is None else self.file.parent
 
     @property
     def has_secrets(self) -> bool:
@@ -225,7 +230,7 @@ def _named(name: str, config: Path | None) -> Destination:
         named=name,
         labels=found.labels,
         verify_url=found.verify_url,
-        folder=found.folder,
+        file=found.file,
     )
 
 

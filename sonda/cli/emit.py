@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sonda.cli.reading import Item
     from sonda.cli.sending import Way
     from sonda.pipeline.net.proxies import Proxies
+    from sonda.pipeline.problems import ValidationIssue
 
 _SYNONYMS: Final = {"message": "log", "gauge": "metric", "counter": "metric"}
 MANY: Final = 20  # events: beyond them a bar shows how far it is
@@ -193,11 +194,11 @@ def as_kept(item: Item, row: Addressed | None, *, several: bool) -> str:
 
     Of several destinations one may have it already, so each line has its own.
     """
-    from sonda.cli.reading import compact
+    from sonda.pipeline.text.compact_json import compact_text
 
     if not several or row is None or row.kept is None:
         return item.written
-    return compact(row.kept)
+    return compact_text(row.kept)
 
 
 def read_items(files: Sequence[str]) -> list[Item]:
@@ -257,10 +258,27 @@ def pair(
     for item in items:
         if isinstance(item.event, Success):
             event = item.event.unwrap()
-            rows += [(item, address(event, one, how)) for one in (chosen or (None,))]
+            rows += [
+                (item, findable(item, address(event, one, how), several=len(chosen) > 1))
+                for one in (chosen or (None,))
+            ]
         else:
             rows.append((item, None))
     return rows
+
+
+def findable(item: Item, row: Addressed, *, several: bool) -> Addressed:
+    """Return *row* with a function that finds its issues in the event's file or in `sonda.toml`."""
+    place = item.place
+    if place is None:
+        return row
+    in_config = row.find or (lambda _: "")
+
+    def find(issue: ValidationIssue) -> str:
+        found = place.find(item.event.unwrap(), row.event, issue) or in_config(issue)
+        return f"{found} to {row.spoken}" if found and several and row.spoken else found
+
+    return replace(row, find=find)
 
 
 def merge(

@@ -55,6 +55,8 @@ class Outcome(Struct, frozen=True):
     """Further lines, printable as they are."""
     is_events_fault: bool = False
     """Whether the event itself is not valid, so that it is never to be sent again as it is."""
+    placed: tuple[tuple[str, str], ...] = ()
+    """Where it is known of issues in which file they stand: the place and the line of each."""
 
 
 def delivered(receipt: Receipt, target: str) -> Outcome:
@@ -104,12 +106,58 @@ def previewed(document: Mapping[str, Any], target: str) -> Outcome:
     return Outcome(Exit.DELIVERED, document, line, warnings, details)
 
 
-def failed(problem: Problem, said: Callable[[ValidationIssue], str] = str) -> Outcome:
-    """Return the outcome that a problem is; *said* words each issue for a person."""
+def failed(
+    problem: Problem,
+    said: Callable[[ValidationIssue], str] = str,
+    find: Callable[[ValidationIssue], str] | None = None,
+) -> Outcome:
+    """Return the outcome that a problem is.
+
+    *said* words each issue for a person, *find* returns the place where it stands in a file, or an
+    empty text.
+    """
     outcome = answered(http_status(problem), str(problem))
-    if isinstance(problem, (Malformed, Invalid)):
-        return replace(outcome, line=f"{outcome.exit.word}: {_listed(problem, said)}")
-    return outcome
+    if not isinstance(problem, (Malformed, Invalid)):
+        return outcome
+    outcome = replace(outcome, line=f"{outcome.exit.word}: {_listed(problem, said)}")
+    return outcome if find is None else with_places(outcome, problem, said, find)
+
+
+def with_places(
+    outcome: Outcome,
+    problem: Malformed | Invalid,
+    said: Callable[[ValidationIssue], str],
+    find: Callable[[ValidationIssue], str],
+) -> Outcome:
+    """Return the outcome with a line for each issue, if any of them stands in a file."""
+    places = list(map(find, problem.issues))
+    if not any(places):
+        return outcome
+    lines = [f"{outcome.exit.word}: {said(issue)}" for issue in problem.issues]
+    more = [("", f"{outcome.exit.word}: and {problem.more} more")] if problem.more else []
+    return replace(outcome, placed=(*zip(places, lines, strict=True), *more))
+
+
+def placed_as_answered(
+    outcome: Outcome,
+    detail: str,
+    issues: Iterable[object],
+    find: Callable[[ValidationIssue], str] | None,
+) -> Outcome:
+    """Return the outcome of a server's answer, its *issues* with the places where they stand."""
+    if find is None:
+        return outcome
+    read = (_issue_of(one, detail) for one in issues)
+    found = tuple(issue for issue in read if issue is not None)
+    return with_places(outcome, Invalid(found), str, find) if found else outcome
+
+
+def _issue_of(document: object, detail: str) -> ValidationIssue | None:
+    match document:
+        case {"path": str(path), "reason": str(reason)}:
+            return ValidationIssue(path, reason, names_subject=f"{path}: {reason}" not in detail)
+        case _:
+            return None
 
 
 def _listed(problem: Malformed | Invalid, said: Callable[[ValidationIssue], str]) -> str:
@@ -153,6 +201,7 @@ def redacted(outcome: Outcome, secrets: Mapping[str, str]) -> Outcome:
         line=redact(outcome.line, secrets),
         warnings=tuple(redact(outcome.warnings, secrets)),
         details=tuple(redact(outcome.details, secrets)),
+        placed=tuple((place, redact(line, secrets)) for place, line in outcome.placed),
     )
 
 

@@ -13,7 +13,8 @@ from typing import Final, Literal, TextIO
 import click
 
 from sonda.cli.outcomes import Exit, Outcome, worst
-from sonda.cli.reading import as_read, compact
+from sonda.cli.reading import as_read
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import escape
 
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
@@ -44,7 +45,7 @@ def show(
             if quiet and not outcome.exit:
                 continue
             if as_json:
-                click.echo(compact(outcome.answer), file=stdout)
+                click.echo(compact_text(outcome.answer), file=stdout)
             else:
                 _print_outcome(where, outcome, stdout)
     except OSError as exc:
@@ -58,9 +59,11 @@ def show(
 
 def _print_outcome(where: str, outcome: Outcome, stdout: TextIO) -> None:
     before = f"{where}: " if where else ""
-    word, rest = _parted(escape(outcome.line))
-    coloured = click.style(word, fg=_COLOURS[outcome.exit])
-    click.echo(f"{before}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
+    for place, line in outcome.placed or (("", outcome.line),):
+        word, rest = _parted(escape(line))
+        coloured = click.style(word, fg=_COLOURS[outcome.exit])
+        start = f"{escape(place)}: " if place else before
+        click.echo(f"{start}{coloured}{rest}", file=sys.stderr if outcome.exit else stdout)
     for detail in outcome.details:
         click.echo(f"  {detail}", file=stdout)
     for warning in outcome.warnings:

@@ -8,18 +8,21 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from returns.result import Failure, Result, Success
 
+from sonda.cli.issue_positions import EventPlace, EventsText
 from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import kind_of
 from sonda.pipeline.values.timestamps import rfc3339
 
 _DECODER: Final = json.JSONDecoder()
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
+_STOPPED: Final = re.compile(r": line \d+ column \d+ \(char (\d+)\)")  # as `json` words it
 _LINES: Final = (".jsonl", ".ndjson")
 _JSON: Final = (*_LINES, ".json")
 _YAML: Final = (".yaml", ".yml")
@@ -31,18 +34,24 @@ class Item(Struct, frozen=True):
     """One event to send: where it stands, how it is written, and what could be read of it.
 
     *written* is one line of JSON with the event's timestamp: sent again, it is the same event.
-    What could not be read stays as it was.
+    What could not be read stays as it was. *place* finds what is wrong in an event of a file.
     """
 
     where: str
     written: str
     event: Result[dict[str, Any], Problem]
+    place: EventPlace | None = None
 
 
-def item(where: str, event: dict[str, Any], now_ns: Callable[[], int]) -> Item:
+def item(
+    where: str,
+    event: dict[str, Any],
+    now_ns: Callable[[], int],
+    place: EventPlace | None = None,
+) -> Item:
     """Return an event with its time, unless it has one: a second try has to be the same event."""
     stamped = event if "timestamp" in event else {**event, "timestamp": rfc3339(now_ns())}
-    return Item(where, compact(stamped), Success(stamped))
+    return Item(where, compact_text(stamped), Success(stamped), place)
 
 
 def read_standard_input() -> bytes:
@@ -59,11 +68,6 @@ def read_message(raw: bytes) -> str:
     if not message:
         raise ValueError("standard input is empty")
     return message
-
-
-def compact(document: object) -> str:
-    """Write JSON on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def as_read(text: str) -> bytes:
@@ -90,7 +94,8 @@ def read_events(name: str, raw: bytes, now_ns: Callable[[], int]) -> Result[list
     found = Success(list(_lines(text))) if suffix in _LINES else _take_apart(text)
     if isinstance(found, Failure):
         return Failure(_why_not_utf8(raw) or found.failure())
-    return found.map(lambda pieces: [_read(f"{name}:{n}", piece, now_ns) for n, piece in pieces])
+    source = EventsText(name, text, is_yaml=False)
+    return found.map(lambda pieces: [_read(source, piece, now_ns) for piece in pieces])
 
 
 def _why_not_utf8(raw: bytes) -> str:
@@ -102,21 +107,36 @@ def _why_not_utf8(raw: bytes) -> str:
     return ""
 
 
-def _read(where: str, text: str, now_ns: Callable[[], int]) -> Item:
+class _Piece(NamedTuple):
+    """An event as it is written, on one line; *offset* is where it begins in its file."""
+
+    line: int
+    offset: int
+    text: str
+
+
+def _read(source: EventsText, piece: _Piece, now_ns: Callable[[], int]) -> Item:
     """Read one event as strictly as the server does."""
-    event = parse(as_read(text))
+    where = f"{source.name}:{piece.line}"
+    event = parse(as_read(piece.text))
     if isinstance(event, Success):
-        return item(where, event.unwrap(), now_ns)
-    return Item(where, text, event)
+        return item(where, event.unwrap(), now_ns, EventPlace(source, piece.offset))
+    problem = event.failure()
+    if isinstance(problem, NotJson) and (stopped := _STOPPED.search(problem.reason)):
+        where = f"{source.name}:{source.at(piece.offset + int(stopped[1]))}"
+        problem = NotJson(_STOPPED.sub("", problem.reason))  # it counts from the event's start
+    return Item(where, piece.text, Failure(problem))
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _lines(text: str) -> Iterator[_Piece]:
+    offset = 0
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line.strip()
+        if event := line.strip():
+            yield _Piece(number, offset + line.index(event[0]), event)
+        offset += len(line) + 1
 
 
-def _take_apart(text: str) -> Result[list[tuple[int, str]], str]:
+def _take_apart(text: str) -> Result[list[_Piece], str]:
     """Find the events of a JSON text, each with the number of the line where it begins."""
     in_array = text.lstrip().startswith("[")
     try:
@@ -125,7 +145,7 @@ def _take_apart(text: str) -> Result[list[tuple[int, str]], str]:
         return Failure("not valid JSON: it is nested too deeply")
     except ValueError as exc:
         lines = list(_lines(text))
-        if not in_array and any(_is_object(line) for _, line in lines):
+        if not in_array and any(_is_object(piece.text) for piece in lines):
             return Success(lines)
         return Failure(f"not valid JSON: {exc}")
     return Success(list(_numbered(text, places)))
@@ -168,31 +188,36 @@ def _skip(text: str, start: int) -> int:
     return blanks.end() if blanks else start
 
 
-def _numbered(text: str, places: Iterable[slice]) -> Iterator[tuple[int, str]]:
+def _numbered(text: str, places: Iterable[slice]) -> Iterator[_Piece]:
     """Cut the events out, each on one line: inside JSON strings there is no line break."""
     line, counted = 1, 0
     for place in places:
         line += text.count("\n", counted, place.start)
         counted = place.start
-        yield line, text[place].replace("\r", " ").replace("\n", " ")
+        written = text[place].replace("\r", " ").replace("\n", " ")
+        yield _Piece(line, place.start, written)
 
 
 def _read_yaml(name: str, text: str, now_ns: Callable[[], int]) -> Result[list[Item], str]:
     """Read a YAML stream of documents, each an event or a list of events."""
     from sonda.pipeline.text import strict_yaml
 
+    source = EventsText(name, text, is_yaml=True)
     return strict_yaml.read_events(text).map(
-        lambda found: [_of_yaml(f"{name}:{line}", value, now_ns) for line, value in found]
+        lambda found: [
+            _of_yaml(f"{name}:{line}", value, now_ns, EventPlace(source, number))
+            for number, (line, value) in enumerate(found)
+        ]
     )
 
 
-def _of_yaml(where: str, value: object, now_ns: Callable[[], int]) -> Item:
+def _of_yaml(where: str, value: object, now_ns: Callable[[], int], place: EventPlace) -> Item:
     """Take an event as it is; a list that holds itself, which YAML can say, is no JSON."""
     try:
-        written = compact(value)
+        written = compact_text(value)
     except (ValueError, RecursionError) as exc:
         return Item(where, "", Failure(NotJson(str(exc))))
     if isinstance(value, dict):
-        return item(where, value, now_ns)
+        return item(where, value, now_ns, place)
     reason = f"expected an object, got {kind_of(value)}"
     return Item(where, written, Failure(Malformed((ValidationIssue("", reason),))))

@@ -236,12 +236,12 @@ class _Source:
     raw: bytes
 
     def where(self, issue: ValidationIssue | None, tree: Mapping[str, Any]) -> str:
-        """Return the file and, where an issue of *tree* stands in it, the line."""
-        from sonda.cli.issue_lines import line_of
+        """Return the file and, where an issue of *tree* stands in it, line and column."""
+        from sonda.pipeline.scenarios.issue_positions import position_of
 
         name = "stdin" if self.file == "-" else self.file
-        line = None if issue is None else line_of(self.raw, tree, issue)
-        return name if line is None else f"{name}:{line}"
+        position = None if issue is None else position_of(self.raw, os.environ, tree, issue)
+        return name if position is None else f"{name}:{position}"
 
 
 def _read(file: str, *, as_json: bool) -> tuple[_Source, Document]:

@@ -20,7 +20,6 @@ from sonda.cli.outcomes import (
     previewed,
     redacted,
 )
-from sonda.cli.reading import compact
 from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
@@ -28,6 +27,7 @@ from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.wire_preview import Preview
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def local(proxies: Proxies | None = None) -> AsyncIterator[Senders]:
             return fold(
                 result,
                 partial(delivered, target=addressed.target),
-                partial(failed, said=addressed.words),
+                partial(failed, said=addressed.words, find=addressed.find),
             )
 
         yield Senders(send)
@@ -71,7 +71,7 @@ async def dry_run() -> AsyncIterator[Senders]:
         return fold(
             preview(addressed.event).map(Preview.answer),
             partial(previewed, target=addressed.target),
-            partial(failed, said=addressed.words),
+            partial(failed, said=addressed.words, find=addressed.find),
         )
 
     yield Senders(send)
@@ -123,7 +123,9 @@ def _pieces(addressed: Sequence[Addressed]) -> Iterator[range]:
     """Yield the places of the events of each request, in their order."""
     first = size = 0
     for place, one in enumerate(addressed):
-        size_of_one = len(compact(one.event).encode(errors="backslashreplace")) + 1  # its line feed
+        size_of_one = (
+            len(compact_text(one.event).encode(errors="backslashreplace")) + 1
+        )  # its line feed
         if place - first == EVENTS_A_REQUEST or (
             place > first and size + size_of_one > BYTES_A_REQUEST
         ):
@@ -165,4 +167,7 @@ def examine(addressed: Addressed) -> Outcome:
         .bind(encode)
         .map(lambda _: Outcome(Exit.DELIVERED, {"valid": True}, "valid"))
     )
-    return redacted(fold(checked, lambda outcome: outcome, failed), addressed.secrets)
+    return redacted(
+        fold(checked, lambda outcome: outcome, partial(failed, find=addressed.find)),
+        addressed.secrets,
+    )

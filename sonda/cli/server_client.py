@@ -105,9 +105,9 @@ class ServerClient:
         except TimeoutError as exc:
             span_s = ANSWER_S if attempt.connected else CONNECT_S
             reason = words(exc) if exc.errno else f"not within {span_s:g} s"
-            raise NoAnswer(reason, was_sent=attempt.left, is_late=True) from None
+            raise NoAnswer(reason, was_sent=attempt.has_left, is_late=True) from None
         except OSError as exc:
-            raise NoAnswer(words(exc), was_sent=attempt.left, is_late=False) from None
+            raise NoAnswer(words(exc), was_sent=attempt.has_left, is_late=False) from None
         fields_of_answer = httpx.Headers(answer.headers)
         received = bytes(answer.body)
         content = decode(received, fields_of_answer, _ANSWER_BYTES)

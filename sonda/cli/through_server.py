@@ -26,12 +26,13 @@ from sonda.cli.outcomes import (
     answered,
     delivered_through,
     exit_status,
+    placed_as_answered,
     previewed,
 )
-from sonda.cli.reading import compact
 from sonda.cli.sending import Senders
 from sonda.cli.server_client import Answered, Connection, NoAnswer, ServerClient
 from sonda.envelope import CODES
+from sonda.pipeline.text.compact_json import compact_text
 
 TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.1
@@ -126,7 +127,12 @@ class Server:
         """Read an answer; where the outcome was asked for, an error without it is a proxy's."""
         if self._asks_for_outcome and status in _WITH_OUTCOME and _lacks_outcome(document):
             document = None
-        return judge(status, document, self._url, addressed.target)
+        outcome = judge(status, document, self._url, addressed.target)
+        if not outcome.is_events_fault or not isinstance(
+            issues := outcome.answer.get("issues"), list
+        ):
+            return outcome
+        return placed_as_answered(outcome, str(outcome.answer["detail"]), issues, addressed.find)
 
     async def _post(self, body: bytes, media_type: str) -> Answered | Unanswered:
         """Post a body until it is answered, with one key; without keys only once."""
@@ -181,7 +187,7 @@ def _lacks_outcome(document: Any) -> bool:
 
 
 def _line(addressed: Addressed) -> bytes:
-    return compact(addressed.event).encode(errors="backslashreplace")
+    return compact_text(addressed.event).encode(errors="backslashreplace")
 
 
 def _why_unstorable(answer: Answered) -> str:

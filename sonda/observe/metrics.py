@@ -1,8 +1,8 @@
 """What `GET /metrics` tells: counts of events, requests and connections, of all workers together.
 
-The counts are doubles in a sheet per worker, memory which the supervisor maps before it forks;
+The counts are doubles in a slab per worker, memory which the supervisor maps before it forks;
 alone, a worker has a list. So an event costs no lock and no file, whichever worker is asked adds up
-all sheets, and a worker that takes a dead one's place counts on (docs/adr/0011).
+all slabs, and a worker that takes a dead one's place counts on (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from sonda.pipeline.model import Receipt
 from sonda.pipeline.observer import Observer
 from sonda.pipeline.problems import Problem
 
-Sheet: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.11 cannot index it
+Slab: TypeAlias = "MutableSequence[float] | memoryview[float]"  # a string: 3.11 cannot index it
 
 _EVENT_FAMILY: Final = FAMILIES[0]
 
 
 def _layout() -> tuple[dict[str, dict[LabelNames, int]], int]:
-    """Return where in a sheet each series has its cells, and how many cells there are."""
+    """Return where in a slab each series has its cells, and how many cells there are."""
     places: dict[str, dict[LabelNames, int]] = {}
     cells = 0
     for family in FAMILIES:
@@ -86,8 +86,8 @@ _GAUGES: Final = tuple(
 )
 
 
-def slabs(workers: int) -> list[Sheet]:
-    """Map a sheet for each worker, which all processes that are forked from this one share."""
+def slabs(workers: int) -> list[Slab]:
+    """Map a slab for each worker, which all processes that are forked from this one share."""
     size_bytes = CELLS * 8
     together = memoryview(mmap.mmap(-1, workers * size_bytes))
     return [
@@ -96,20 +96,20 @@ def slabs(workers: int) -> list[Sheet]:
     ]
 
 
-def replace_worker(sheet: Sheet) -> None:
-    """Reset the gauges of a dead worker's sheet, which the next one goes on with, and count it."""
+def replace_worker(slab: Slab) -> None:
+    """Reset the gauges of a dead worker's slab, which the next one goes on with, and count it."""
     for place in _GAUGES:
-        sheet[place] = 0.0
-    sheet[_RESTARTS] += 1.0
+        slab[place] = 0.0
+    slab[_RESTARTS] += 1.0
 
 
 class Metrics(Observer):
-    """What one worker counts, in its own sheet and from its event loop alone."""
+    """What one worker counts, in its own slab and from its event loop alone."""
 
-    def __init__(self, all_sheets: Sequence[Sheet] = (), number: int = 0) -> None:
-        self._all = all_sheets or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
-        self._sheet = self._all[number]
-        self.inflight: Callable[[float], None] = partial(self._sheet.__setitem__, _INFLIGHT)
+    def __init__(self, all_slabs: Sequence[Slab] = (), number: int = 0) -> None:
+        self._all = all_slabs or [[0.0] * CELLS]  # alone, a list: its cells cost half as much
+        self._slab = self._all[number]
+        self.inflight: Callable[[float], None] = partial(self._slab.__setitem__, _INFLIGHT)
         """Sets how many requests are under way."""
         self._registry = CollectorRegistry(auto_describe=False)
         self.scenarios: Mapping[str, Any] = {}
@@ -123,34 +123,34 @@ class Metrics(Observer):
 
     def log_lines_dropped(self, lines: int) -> None:
         """Count lines that the log has lost."""
-        self._sheet[_DROPPED] += lines
+        self._slab[_DROPPED] += lines
 
     def connection_opened(self, sink: str) -> None:
         """Count a connection that can be used."""
-        self._sheet[_OPENED[(sink,)]] += 1.0
-        self._sheet[_OPEN[(sink,)]] += 1.0
+        self._slab[_OPENED[(sink,)]] += 1.0
+        self._slab[_OPEN[(sink,)]] += 1.0
 
     def connection_closed(self, sink: str) -> None:
         """Count the end of one."""
-        self._sheet[_OPEN[(sink,)]] -= 1.0
+        self._slab[_OPEN[(sink,)]] -= 1.0
 
     def answered(self, status: int) -> None:
         """Count a request that was turned away before it was an event."""
         refused = _REJECTED.get((str(status),))
         if refused is not None:
-            self._sheet[refused] += 1.0
+            self._slab[refused] += 1.0
 
     def finished(self, delivery: Delivery, outcome: Result[Receipt, Problem]) -> None:
         """Count an event, whoever has handed it in, unless it was not taken on."""
         name = DELIVERED if isinstance(outcome, Success) else became(outcome)
         if name is None:
             return
-        validated, sheet = delivery.validated, self._sheet
+        validated, slab = delivery.validated, self._slab
         if validated is None:
             cells = _cells(*names_of(delivery.document))
         else:
             cells = _cells(validated.event.signal_type, validated.encoder.name, validated.sink.name)
-        sheet[cells.outcomes[name]] += 1.0
+        slab[cells.outcomes[name]] += 1.0
         # Written out, and not a loop over spans: it comes with each event.
         began_ns, prepared_ns, encoded_ns = (
             delivery.began_ns,
@@ -158,33 +158,33 @@ class Metrics(Observer):
             delivery.encoded_ns,
         )
         if prepared_ns:
-            _note(sheet, cells.validation, prepared_ns - began_ns)
+            _note(slab, cells.validation, prepared_ns - began_ns)
         if encoded_ns:
-            _note(sheet, cells.encoding, encoded_ns - prepared_ns)
+            _note(slab, cells.encoding, encoded_ns - prepared_ns)
         if name == INVALID:
             return
         waited_ns = delivery.waited_ns
         sent_ns = delivery.ended_ns - (encoded_ns or began_ns) - waited_ns
         if isinstance(outcome, Success) and (seen_us := outcome.unwrap().visible_us) is not None:
-            _note(sheet, cells.visible, seen_us * 1000)
+            _note(slab, cells.visible, seen_us * 1000)
             sent_ns -= seen_us * 1000
-        _note(sheet, cells.waiting, waited_ns)
-        _note(sheet, cells.acknowledgement, max(0, sent_ns))
+        _note(slab, cells.waiting, waited_ns)
+        _note(slab, cells.acknowledgement, max(0, sent_ns))
         if delivery.tries > 1:
-            sheet[cells.retries] += delivery.tries - 1
+            slab[cells.retries] += delivery.tries - 1
         for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
-            sheet[cells.pushes + bisect_left(EVENTS, events)] += 1.0
-            sheet[cells.pushes + _EVENTS_SUM] += events
+            slab[cells.pushes + bisect_left(EVENTS, events)] += 1.0
+            slab[cells.pushes + _EVENTS_SUM] += events
 
 
-def _note(sheet: Sheet, start: int, span_ns: int) -> None:
+def _note(slab: Slab, start: int, span_ns: int) -> None:
     """Count a span of time in the histogram that begins there."""
-    sheet[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
-    sheet[start + _SECONDS_SUM] += span_ns * 1e-9
+    slab[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+    slab[start + _SECONDS_SUM] += span_ns * 1e-9
 
 
 class _Cells(NamedTuple):
-    """Where in a sheet the events of one kind for one sink are counted."""
+    """Where in a slab the events of one kind for one sink are counted."""
 
     outcomes: Mapping[str, int]
     validation: int
@@ -212,12 +212,12 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
 
 
 class _Collector(Collector):
-    """All sheets together, as `prometheus_client` wants to be told of them."""
+    """All slabs together, as `prometheus_client` wants to be told of them."""
 
     def __init__(
-        self, all_sheets: Sequence[Sheet], scenarios: Callable[[], Mapping[str, Any]]
+        self, all_slabs: Sequence[Slab], scenarios: Callable[[], Mapping[str, Any]]
     ) -> None:
-        self._all = all_sheets
+        self._all = all_slabs
         self._scenarios = scenarios
 
     def collect(self) -> Iterator[Metric]:
@@ -240,9 +240,7 @@ class _Collector(Collector):
         names += [ORIGIN] if family is _EVENT_FAMILY else []
         metric = family.kind(family.name, family.help, labels=names)
         for values, start in OFFSETS[family.name].items():
-            cells = [
-                sum(sheet[start + cell] for sheet in self._all) for cell in range(family.width)
-            ]
+            cells = [sum(slab[start + cell] for slab in self._all) for cell in range(family.width)]
             if not any(cells) and values:
                 continue
             told = [*values, CODES[int(values[0])]] if "status" in family.labels else [*values]

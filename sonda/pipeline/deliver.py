@@ -47,7 +47,7 @@ from sonda.pipeline.stages.send import flush, push
 from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.stages.verify import side_by_side, verify
 from sonda.pipeline.turns import Turns
-from sonda.pipeline.unanswered import WHILE_UNSENT
+from sonda.pipeline.unknown_or_unsent import WHILE_UNSENT
 from sonda.pipeline.values.timestamps import unique_clock
 from sonda.pipeline.wire_preview import Preview
 
@@ -63,7 +63,7 @@ class Pipeline:
     """The way from bytes to a receipt, and the connections it keeps.
 
     Use it as an async context manager; it serves any number of events at once. A server confines
-    it and says so (*in_server*); without confinement, all that the user may reach is allowed. Each
+    it and says so (*in_server*); without an access policy, all that the user may reach is allowed. Each
     destination may have *share* events under way, or any number. A server also has its advisories
     logged, by *warn*. *directory* returns the operator's destinations, each time anew, which a body
     names by `destination`. The *observer* hears of each event's outcome, and of connections.
@@ -72,7 +72,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        confinement: AccessPolicy | None = None,
+        access_policy: AccessPolicy | None = None,
         in_server: bool = False,
         share: int | None = None,
         warn: Callable[[str], object] = partial(_LOG.warning, "%s"),  # noqa: B008  # it is immutable
@@ -81,7 +81,7 @@ class Pipeline:
         proxies: Proxies | None = None,
     ) -> None:
         self._directory = directory
-        self._network = Network(confinement, observer, proxies)
+        self._network = Network(access_policy, observer, proxies)
         self._share = share
         self._shares = DestinationLimiter(share)
         self._in_server = in_server

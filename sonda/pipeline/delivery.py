@@ -55,14 +55,14 @@ class Attempt(Struct, eq=False):
     reached: bool = False
     reused: bool = False
     """Whether its connection has carried other events before."""
-    heard: bool = False
+    has_received: bool = False
     """Whether the peer has said anything since it was reached, if only a part of an answer."""
     _carrier: Carrier | None = None
     _mark: int = 0
 
     def attach(self, carrier: Carrier, *, reused: bool) -> None:
         """Go on from here on this connection."""
-        self.reached, self.reused, self.heard = True, reused, False
+        self.reached, self.reused, self.has_received = True, reused, False
         self._carrier, self._mark = carrier, carrier.sent_bytes
 
     @property
@@ -76,7 +76,7 @@ class Attempt(Struct, eq=False):
         return 0 if self._carrier is None else self._carrier.sent_bytes - self._mark
 
     @property
-    def left(self) -> bool:
+    def has_left(self) -> bool:
         """Return whether a byte has left."""
         return self.sent_bytes > 0
 

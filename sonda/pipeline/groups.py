@@ -58,7 +58,7 @@ class _Chunk(Struct, frozen=True):
         except asyncio.CancelledError as exc:
             verdicts = outcomes_of_group(exc)
             if verdicts is None:
-                verdicts = [cut_off_event(event, left=True) for event in self.events]
+                verdicts = [cut_off_event(event, has_left=True) for event in self.events]
             exc.__cause__ = InterruptedGroup(self._receipts(verdicts))
             raise
         return self._receipts(verdicts)
@@ -89,7 +89,7 @@ class _Chunk(Struct, frozen=True):
             return task.result()
         except asyncio.CancelledError as exc:
             problem = what_became(exc)
-            return cut_off_event(event, left=True) if problem is None else Failure(problem)
+            return cut_off_event(event, has_left=True) if problem is None else Failure(problem)
 
     async def _one(
         self, event: EncodedEvent, delivery: Delivery, network: Network
@@ -111,9 +111,9 @@ class _Chunk(Struct, frozen=True):
             running, *unsent = self.events[len(verdicts) :]
             problem = what_became(exc)
             verdicts.append(
-                cut_off_event(running, left=True) if problem is None else Failure(problem)
+                cut_off_event(running, has_left=True) if problem is None else Failure(problem)
             )
-            verdicts += [cut_off_event(event, left=False) for event in unsent]
+            verdicts += [cut_off_event(event, has_left=False) for event in unsent]
             exc.__cause__ = InterruptedGroup(verdicts)
             raise
         return verdicts

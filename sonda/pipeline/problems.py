@@ -27,14 +27,17 @@ class ValidationIssue:
     """One thing wrong with the value at *path* in a body.
 
     The text leaves the path out where the reason names its subject itself (*names_subject*).
+    *where* is the file, the line and the column, if it stands in a file: `demo.yaml:3:5`.
     """
 
     path: str
     reason: str
     names_subject: bool = False
+    where: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return self.reason if self.names_subject or not self.path else f"{self.path}: {self.reason}"
+        text = self.reason if self.names_subject or not self.path else f"{self.path}: {self.reason}"
+        return f"{self.where}: {text}" if self.where else text
 
 
 def missing_extra(kind: Literal["encoder", "sink"], name: str, extra: str) -> ValidationIssue:

@@ -15,7 +15,7 @@ from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.turns import LIGHT, Turns
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 
 _BEGUN_PER_TURN: Final = 8
 """Receivers, each of which is some tenths of a millisecond of work."""
@@ -107,17 +107,17 @@ class Receivers:
     def in_order(self) -> list[Result[Receipt, Problem]]:
         """Return the outcome of each event; one that was not begun is unsent."""
         return [
-            self.results[place] if place in self.results else cut_off_event(event, left=False)
+            self.results[place] if place in self.results else cut_off_event(event, has_left=False)
             for place, event in enumerate(self._events)
         ]
 
 
-def cut_off_event(event: EncodedEvent, *, left: bool) -> Result[Any, Problem]:
+def cut_off_event(event: EncodedEvent, *, has_left: bool) -> Result[Any, Problem]:
     """Return what is known of an event that a cancellation has cut off."""
     target, time_ns = event.validated.sink.target, event.validated.event.time_ns
-    return Failure(cut_off(target, f"send to {target}", left=left, time_ns=time_ns))
+    return Failure(cut_off(target, f"send to {target}", has_left=has_left, time_ns=time_ns))
 
 
 def unsent_events(events: Sequence[EncodedEvent]) -> list[Result[Receipt, Problem]]:
     """Return what is known of events that a cancellation keeps from being sent."""
-    return [cut_off_event(event, left=False) for event in events]
+    return [cut_off_event(event, has_left=False) for event in events]

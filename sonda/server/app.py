@@ -120,7 +120,7 @@ def confined_pipeline(
     """Return a pipeline that reaches only what the operator allows, and no folder of *state*."""
     policy = Policy(settings.allow_destination, listening_on(listening))
     return Pipeline(
-        confinement=AccessPolicy(
+        access_policy=AccessPolicy(
             settings.file_root,
             settings.tls_root,
             policy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from sonda.config import (
     check_fields,
     read_document,
     reveal,
+    with_positions,
 )
 from sonda.pipeline.model import NamedDestination, ValidatedEvent
 from sonda.pipeline.plugins.fit import encoders_of_sink
@@ -73,6 +74,14 @@ class Source:
     names: frozenset[str] = frozenset()
     """Of all destinations, those with faults included."""
     faults: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    """The file as it is written."""
+
+    def with_positions(self, faults: Iterable[str]) -> list[str]:
+        """Return faults of the file's tables with the file, the line and the column of each."""
+        if self.path is None:
+            return list(faults)
+        return [f"--config {fault}" for fault in with_positions(self.path, self.text, faults)]
 
 
 def read_source(settings: Settings, environ: Mapping[str, str] = os.environ) -> Source:
@@ -91,7 +100,7 @@ def read_source(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     try:
         document = read_document(path)
     except ConfigError as exc:
-        raise ConfigError(*(f"--config {path}: {fault}" for fault in exc.faults)) from None
+        raise ConfigError(*(f"--config {fault}" for fault in exc.faults)) from None
     reading = _Reading(environ, path.parent)
     reading.faults += [
         f"{name}: unknown, expected [destinations.NAME] or [keys.NAME]{did_you_mean(name, TABLES)}"
@@ -107,7 +116,8 @@ def read_source(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         reading.shown,
         path,
         frozenset(document.destinations),
-        tuple(f"--config {path}: {fault}" for fault in reading.faults),
+        tuple(reading.faults),
+        document.text,
     )
 
 
@@ -164,7 +174,7 @@ def build(source: Source) -> Config:
             keys.append(ApiKey(table["key"], caller))
         faults += wrong
     if faults or source.faults:
-        raise ConfigError(*source.faults, *(f"--config {source.path}: {fault}" for fault in faults))
+        raise ConfigError(*source.with_positions((*source.faults, *faults)))
     return Config(destinations, tuple(keys), source.files, source)
 
 

@@ -11,6 +11,8 @@ from urllib.parse import unquote
 import httptools
 from msgspec import Struct
 
+from sonda.answers import Answer, refused
+from sonda.resources.errors import requested_form
 from sonda.resources.request import HEAD_FACTS, HeadFacts
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -115,6 +117,13 @@ def head_facts(headers: Iterable[Header]) -> HeadFacts:
     """Return what is kept of a head: at first the caller's own id, if it is one that may be repeated."""
     given = (value for name, value in headers if name == HEADER and _GIVEN.fullmatch(value))
     return HeadFacts(next(given, b"").decode("ascii"))
+
+
+def answer_to(refusal: Refusal, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Answer:
+    """Return the answer to a head, in the form that it asks for as far as it has been read."""
+    _, _, query = split_target(target) or ("", b"", b"")
+    form = requested_form({"headers": headers, "query_string": query})
+    return refused(refusal.status, str(refusal), form)
 
 
 def head_too_large() -> Refusal:

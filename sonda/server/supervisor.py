@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from sonda.observe.metrics import Metrics, replace_worker, slabs
 from sonda.server.live_config import LiveConfig
+from sonda.server.resume import resume_on_end
 from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.serving import serve
 from sonda.server.settings import Settings
@@ -55,7 +56,7 @@ class Supervisor:
         self._runner_home = runner_home
         self._listeners = listeners
         self._workers: dict[ForkProcess, int] = {}  # and which of the slabs each one has
-        self._sheets = slabs(settings.workers)
+        self._slabs = slabs(settings.workers)
         self._serving = mmap.mmap(-1, settings.workers)  # a byte each: whether it has started
         self._started_s = [0.0] * settings.workers
         self._failures = 0  # in a row
@@ -142,7 +143,7 @@ class Supervisor:
         self._serving[number] = 0
         self._started_s[number] = monotonic()
         started = (self._serving, number)
-        metrics = Metrics(self._sheets, number)
+        metrics = Metrics(self._slabs, number)
         allowed = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             reader, channel = multiprocessing.Pipe(duplex=False)
@@ -168,7 +169,7 @@ class Supervisor:
             self._status = STARTUP_FAILURE
             self.stop()
             return
-        replace_worker(self._sheets[number])
+        replace_worker(self._slabs[number])
         ended = f"worker {worker.pid} ended with {worker.exitcode}"
         if not self._serving[number]:
             self._failed(f"{ended} before it served")
@@ -210,6 +211,7 @@ def work(
 
     def follow() -> None:
         if parent is not None:
+            resume_on_end(parent.sentinel, os.getpid())
             wait([parent.sentinel])
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -452,7 +452,7 @@ def test_a_line_that_is_no_event_spoils_no_other(home: Path) -> None:
     assert result.exit_code == 2
     assert (home / "x.log").read_bytes().count(b"\n") == 2
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()[:2]] == [
-        "events.jsonl:3",
+        "events.jsonl:3:24",
         "events.jsonl:4",
     ]
     assert (home / "failed.jsonl").read_text() == ""
@@ -803,15 +803,15 @@ def test_the_nearest_file_wins(home: Path, config: Path, tmp_path: Path) -> None
     [
         ("[destinations.x", "cannot read {path}: "),
         ("[destination.x]", "{path}: destination: expected [destinations.NAME] tables"),
-        ("[destinations.x]", "{path}: destinations.x: expected a table with sink = "),
-        ("[destinations]\nx = 1", "{path}: destinations.x: expected a table with sink = "),
+        ("[destinations.x]", "{path}:1:1: destinations.x: expected a table with sink = "),
+        ("[destinations]\nx = 1", "{path}:2:1: destinations.x: expected a table with sink = "),
         (
             '[destinations.x]\nsink = {type = "stdout"}\nencodr = 1',
-            "{path}: destinations.x: unknown field 'encodr', expected 'sink', 'encoder', 'labels' ",
+            "{path}:3:1: destinations.x: unknown field 'encodr', expected 'sink', 'encoder', 'labels' ",
         ),
         (
             '[destinations.x]\nsink = {type = "stdout"}\nencoder = "syslog"',
-            "{path}: destinations.x: encoder: expected a table such as",
+            "{path}:3:1: destinations.x.encoder: expected a table such as",
         ),
     ],
 )
@@ -839,7 +839,7 @@ def test_the_flaws_of_a_named_destination(config: Path) -> None:
     result = typed("emit", "log", "x", "--to", "x")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
-        'invalid: --to x: sink.address: invalid value "nowhere": expected host:port, '
+        f'{config}:2:23: invalid: --to x: sink.address: invalid value "nowhere": expected host:port, '
         "with an IPv6 address in brackets\n"
     )
 
@@ -958,14 +958,81 @@ def test_check_names_every_flaw(home: Path) -> None:
     newline = changed(FILE_EVENT, encoder={"type": "syslog"}, log__message="a\nb")
     result = typed("check", written(home / "bad.jsonl", wrong, newline))
     assert (result.exit_code, result.stdout) == (2, "")
-    first, second = result.stderr.splitlines()
-    assert first.startswith(
-        "bad.jsonl:1: invalid: log: unknown field 'mesage'; log.severity: "
-    ) or ("log.severity: unknown variant 'INFO'" in first and "unknown field 'mesage'" in first)
-    assert second.startswith("bad.jsonl:2: invalid: sink: a line feed ends an event here")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    for line, member, says in zip(
+        lines[:2],
+        ("severity", "mesage"),
+        ("log.severity: unknown variant 'INFO'", "log: unknown field 'mesage'"),
+        strict=True,
+    ):
+        column = (home / "bad.jsonl").read_text().index(f'"{member}"') + 1
+        assert line.startswith(f"bad.jsonl:1:{column}: invalid: {says}")
+    assert re.match(r"bad.jsonl:2:\d+: invalid: sink: a line feed ends an event here", lines[2])
     [valid] = documents(typed("check", "-", "--json", stdin=json.dumps(FILE_EVENT)).stdout)
     assert valid == {"valid": True}
     assert not (home / "x.log").exists()
+
+
+EVENT_YAML = """\
+# two of them
+- signal_type: logs
+  labels: {env: prod, deploy-env: x}
+  log: {severity: info, message: x}
+- signal_type: metrics
+  labels: {}
+  metric:
+    name: up
+    value: "1"
+  sink:
+    type: loki
+"""
+EVENT_JSON = """
+{
+\t"signal_type": "logs",
+\t"labels": {},
+\t"log": {"severity": "info", "mesage": "\\/"}
+}
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "emit"])
+@pytest.mark.parametrize("stdin", [False, True])
+def test_a_mistake_in_a_file_has_line_and_column(home: Path, command: str, stdin: bool) -> None:
+    """A line for each, in YAML and in JSON, of one event or of several."""
+    to = ("--to", "file=x.log")
+    for suffix, text, places in (
+        ("yaml", EVENT_YAML, ["3:23", "9:5"]),
+        ("json", EVENT_JSON, ["5:2", "5:30"]),
+    ):
+        name = home / f"event.{suffix}"
+        name.write_text(text)
+        args = ("-",) if stdin else (name.name,)
+        result = typed(command, *args, *to, stdin=text if stdin else "")
+        shown = "stdin" if stdin else name.name
+        found = [line for line in result.stderr.splitlines() if "invalid:" in line]
+        assert sorted(line.partition(": ")[0] for line in found) == [
+            f"{shown}:{place}" for place in places
+        ]
+        assert result.exit_code == 2
+    assert not (home / "x.log").exists()
+
+
+def test_what_an_option_says_is_found_in_no_file(home: Path) -> None:
+    """Neither its sink, which `--to` replaces, nor what is set; a named destination is in its own."""
+    (home / "event.json").write_text(json.dumps(changed(FILE_EVENT, sink={"type": "tcp"})))
+    (home / "sonda.toml").write_text("[destinations.x]\nsink = {type = 'loki', url = 'z'}\n")
+    says = {
+        (): "event.json:1:",
+        ("--to", "tcp=nowhere"): "invalid: sink.address: ",
+        ("--to", "x"): f"{home / 'sonda.toml'}:2:24: invalid: sink.url: ",
+        ("--to", "x", "--set", "sink.url=y"): "invalid: sink.url: ",
+        ("--to", "x", "--to", "x"): f"{home / 'sonda.toml'}:2:24 to x: invalid: sink.url: ",
+    }
+    for args, start in says.items():
+        result = typed("emit", "event.json", *args)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(start), (args, result.stderr)
 
 
 def test_check_with_a_destination(home: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_dry_run_of_files(home: Path) -> None:
     name = written(home / "events.jsonl", good, changed(LOG, labels={"a-b": "c"}))
     result = typed("emit", name, "--dry-run")
     assert result.stdout.splitlines()[0].startswith("events.jsonl:1: not sent: file x.log would")
-    assert result.stderr.startswith('events.jsonl:2: invalid: invalid label name "a-b"')
+    assert result.stderr.startswith('events.jsonl:2:36: invalid: invalid label name "a-b"')
     assert result.exit_code == 2
     assert not (home / "x.log").exists()
 

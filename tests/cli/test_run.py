@@ -118,15 +118,15 @@ def test_variables_stand_in_files() -> None:
         (
             SMALL.replace("rate: 200", "rate: fast, duration: 10"),
             [],
-            "stdin:3: invalid: defaults.duration: expected a string, got a number (write its unit, ",
+            "stdin:3:24: invalid: defaults.duration: expected a string, got a number (write its unit, ",
         ),
         (
             "scenario: []",
             [],
-            "stdin:1: invalid: unknown field 'scenario' (did you mean 'scenarios'?)",
+            "stdin:1:1: invalid: unknown field 'scenario' (did you mean 'scenarios'?)",
         ),
         ("", [], "stdin: invalid: the document is empty"),
-        ("scenarios: []", [], "stdin:1: invalid: scenarios: expected at least one entry"),
+        ("scenarios: []", [], "stdin:1:1: invalid: scenarios: expected at least one entry"),
         ("a: [", [], "not valid YAML"),
         (SMALL, ["--rate", "fast"], "'fast' is not a number"),
         (SMALL, ["--rate", "0"], "scenarios[0].rate: invalid value 0"),

@@ -112,6 +112,22 @@ def test_many_events_are_one_request(home: Path) -> None:
     assert len(key) == 32
 
 
+def test_a_mistake_that_the_server_finds_has_line_and_column(home: Path) -> None:
+    """As one that the command line finds by itself."""
+    (home / "events.yaml").write_text(
+        "- signal_type: logs\n  labels: {a-b: c}\n  log:\n    severity: info\n    message: x\n"
+        "  encoder: {type: json_lines}\n  sink: {type: tcp, address: h}\n"
+    )
+    with serving() as server:
+        result = typed("emit", "events.yaml", "--server", server.url)
+    assert result.exit_code == 2
+    assert [line.partition("invalid: ")[0] for line in result.stderr.splitlines()] == [
+        "events.yaml:2:12: ",
+        "events.yaml:7:21: ",
+    ]
+    assert 'invalid: invalid label name "a-b"' in result.stderr
+
+
 def test_a_request_has_a_bounded_number_of_events(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

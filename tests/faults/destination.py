@@ -10,9 +10,11 @@ import asyncio
 import socket
 import ssl
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
@@ -22,7 +24,10 @@ YES: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _LONGEST_LINE_BYTES: Final = 1 << 24
 _GOODBYE_S: Final = 1.0
-_SMALL_BUFFER_BYTES: Final = 4096
+_SMALL_BUFFER_BYTES: Final = 65536
+"""Far less than a huge event. Into less than a segment of loopback the kernel would send again what
+did not fit, after a wait that doubles each time, so that what was delivered comes too late to be found.
+"""
 
 Read: TypeAlias = Callable[[bytes], list[Hashable]]
 """Takes a push apart into what must be found."""
@@ -43,6 +48,7 @@ class Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     there: Destination
+    state: str = "under way"
 
     async def push(self) -> Push | None:
         """Read one request; `None` at the end, and for one that breaks off."""
@@ -118,18 +124,21 @@ Script: TypeAlias = Callable[[Peer], Awaitable[None]]
 
 @dataclass
 class Destination:
-    """Serves connections by *script* until it is told to calm down; then it says yes to all."""
+    """Serves connections by *script* until it is told to calm down; then it says yes to all.
+
+    Its port stays its own while nobody listens on it: another test would be given it.
+    """
 
     read: Read
     script: Script
     healthy: Script
     random: Random
+    port: int
     truth: Truth = field(default_factory=Truth)
     calm: asyncio.Event = field(default_factory=asyncio.Event)
-    port: int = 0
-    _held: socket.socket | None = None
     _server: asyncio.Server | None = None
-    _peers: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _peers: list[Peer] = field(default_factory=list)
     _failures: list[Exception] = field(default_factory=list)
 
     @property
@@ -145,7 +154,6 @@ class Destination:
         if small:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER_BYTES)
         listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         self._server = await asyncio.start_server(
             self._serve,
             sock=listener,
@@ -156,42 +164,46 @@ class Destination:
         )
 
     async def stop_listening(self) -> None:
-        """Free the port."""
+        """Accept no more; others may listen on the port, if they reuse addresses."""
         if self._server is not None:
             self._server.close()
             self._server = None
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-
-    def hold_port(self) -> None:
-        """Keep a port on which nobody listens."""
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.bind(("127.0.0.1", 0))
-        self.port = self._held.getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer, self)
         task = asyncio.current_task()
         assert task is not None
-        self._peers.add(task)
+        self._tasks.add(task)
+        self._peers.append(peer)
         try:
-            with suppress(OSError):
-                await (self.healthy if self.calm.is_set() else self.script)(peer)
-        except asyncio.CancelledError:  # by `aclose` alone
+            await (self.healthy if self.calm.is_set() else self.script)(peer)
+            peer.state = "over"
+        except OSError as exc:
+            peer.state = f"broken: {exc!r}"
+        except asyncio.CancelledError:  # by `hang_up` alone
+            peer.state = "cut off"
             writer.transport.abort()
         except Exception as exc:  # noqa: BLE001  # a push that it cannot read, or a bug of the script
             self._failures.append(exc)
         finally:
-            self._peers.discard(task)
+            self._tasks.discard(task)
             writer.close()
 
     async def hang_up(self) -> None:
         """Break all connections off."""
-        for task in self._peers:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._peers, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def describe(self) -> list[str]:
+        """Tell how far its connections have got, and what the kernel holds of them, on Linux.
+
+        It tells an event that is lost from one that is still on its way.
+        """
+        states = Counter(peer.state for peer in self._peers)
+        port = f":{self.port:04X} "
+        held = [line.strip() for line in _kernel_connections() if port in line]
+        return [f"connections: {dict(states)}", *held]
 
     async def aclose(self) -> None:
         """Hang up on everybody; raises what the scripts did not expect."""
@@ -200,6 +212,11 @@ class Destination:
         await self.hang_up()
         if self._failures:
             raise ExceptionGroup("the destination met what it did not expect", self._failures)
+
+
+def _kernel_connections() -> list[str]:
+    table = Path("/proc/net/tcp")
+    return table.read_text().splitlines() if table.exists() else []
 
 
 def _content_length(head: bytes) -> int:
@@ -220,8 +237,11 @@ async def destination(
     read: Read, script: Script, random: Random, *, healthy: Script = saying_yes
 ) -> AsyncIterator[Destination]:
     """Run a destination until the block ends; it does not listen yet."""
-    there = Destination(read, script, healthy, random)
-    try:
-        yield there
-    finally:
-        await there.aclose()
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        there = Destination(read, script, healthy, random, held.getsockname()[1])
+        try:
+            yield there
+        finally:
+            await there.aclose()

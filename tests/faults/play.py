@@ -22,7 +22,7 @@ from .resolver import Resolver
 from .sinks import NetworkSink
 from .wires import Wire
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 60.0  # a kernel that has to send again waits twice as long each time
 _SETTLING_S: Final = 0.1
 
 
@@ -94,6 +94,7 @@ class Play:
             await self._mend(there)
             afterwards = await self._send(poster, there, wires, 2 * len(wires), calm=True)
             await until(lambda: self._is_settled(oracle, afterwards))
+            at_the_end = there.describe()
             self._find_evidence(oracle)
             row = oracle.row()
             await self.aclose()
@@ -103,7 +104,8 @@ class Play:
             later = Oracle(there.truth, afterwards)
             broken += later.broken({Outcome.DELIVERED})
             broken += oracle.strangers(later.sent)
-            return row, broken + self._misjudged(oracle)
+            broken += self._misjudged(oracle)
+            return row, [*at_the_end, *broken] if broken else []
 
     async def aclose(self) -> None:
         """End what else was started."""
@@ -118,7 +120,6 @@ class Play:
 
     async def _break(self, there: Destination) -> None:
         if not self.fault.listens:
-            there.hold_port()
             return
         tls = self.pki.context(self.fault.certificate) if self._secure else None
         await there.listen(tls, small=self.fault.huge > 0)

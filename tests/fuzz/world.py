@@ -105,8 +105,8 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """Open it; files are written below *folder*."""
     async with destinations() as (targets, arrived):
         rules = tuple(parse_rule(f"{OWN}:{port}", ()) for port in targets.ports)
-        confinement = AccessPolicy(folder, folder / "tls", Policy(rules))
-        async with Pipeline(confinement=confinement, in_server=True) as pipeline:
+        access_policy = AccessPolicy(folder, folder / "tls", Policy(rules))
+        async with Pipeline(access_policy=access_policy, in_server=True) as pipeline:
             plain, keyed = (
                 assemble(
                     Settings(

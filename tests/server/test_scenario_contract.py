@@ -59,8 +59,48 @@ def test_all_entries_start_or_none(server: Serving) -> None:
     refused = {**steps("outside", rate=1), "sink": {"type": "file", "path": "/etc/x"}}
     answer = call(server, "POST", "/scenarios", {"scenarios": [steps("fine", rate=1), refused]})
     assert answer.status_code == 403
-    assert '"/etc/x"' in answer.json()["detail"]
+    assert answer.json()["detail"].startswith('scenarios[1].sink: file path "/etc/x" is outside')
     assert [one["id"] for one in _listed(server)] == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        (steps("written", rate=1, sink={"type": "file", "path": "/etc/x"}), "sink"),
+        (
+            {
+                "signal_type": "metrics",
+                "name": "read",
+                "generator": {"type": "csv_replay", "file": "/etc/passwd"},
+            },
+            "generator.file",
+        ),
+    ],
+)
+def test_a_path_that_is_not_allowed_stands_with_its_place(
+    server: Serving, entry: dict[str, Any], place: str
+) -> None:
+    """Of a lone entry, of one of several, and for a plan that is only shown."""
+    several = {"scenarios": [steps("fine", rate=1), entry]}
+    for document, where in ((entry, place), (several, f"scenarios[1].{place}")):
+        for path in ("/scenarios", "/scenarios?dry_run=true"):
+            answer = call(server, "POST", path, document)
+            assert (answer.status_code, answer.json()["error"]) == (403, "forbidden")
+            detail = answer.json()["detail"]
+            assert detail.startswith(f"{where}: ")
+            assert "outside the file root; sonda-server --file-root DIR" in detail
+
+
+def test_what_is_wrong_comes_before_what_is_forbidden(server: Serving) -> None:
+    """As for an event: the structure, then values, then the operator's rules."""
+    replayed = {
+        "signal_type": "metrics",
+        "name": "read",
+        "generator": {"type": "csv_replay", "file": "/etc/passwd"},
+    }
+    wrong = {"scenarios": [replayed, steps("low", rate=0)]}
+    answer = call(server, "POST", "/scenarios", wrong)
+    assert (answer.status_code, "scenarios[1].rate" in answer.json()["detail"]) == (422, True)
 
 
 def test_a_run_is_called_as_its_document_or_its_first_entry(server: Serving) -> None:

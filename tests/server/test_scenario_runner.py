@@ -7,15 +7,18 @@ import os
 import re
 import signal
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from sonda.server.resume import CAN_RESUME
 from sonda.server.scenarios.ownership import is_owned
 from tests.support.scenarios import answered, call, steps
 from tests.support.serving import PATIENCE_S, Serving, serving
@@ -48,6 +51,28 @@ def runner_of(server: Serving, root: Path) -> int:
             if b"sonda.server.scenarios.runner" in command and folder == root:
                 return int(entry.name)
     raise AssertionError(f"no runner is there:\n{server.log}")
+
+
+@contextmanager
+def _held(pid: int) -> Iterator[None]:
+    """Keep a process stopped, whoever resumes it, until it is gone; kill it at the end of the block."""
+
+    def stop_again() -> None:
+        with suppress(ProcessLookupError):
+            while not released.wait(0.01):
+                os.kill(pid, signal.SIGSTOP)
+
+    released = threading.Event()
+    os.kill(pid, signal.SIGSTOP)
+    holding = threading.Thread(target=stop_again)
+    holding.start()
+    try:
+        yield
+    finally:
+        released.set()
+        holding.join()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _wait_until_gone(pid: int) -> None:
@@ -154,13 +179,9 @@ def test_a_stuck_runner_does_not_outlive_its_server(workers: str, tmp_path: Path
         run = call(server, "POST", "/scenarios", steps("stuck", rate=200)).json()["id"]
         wait_for_lines(tmp_path / "stuck.txt", 20)
         runner = runner_of(server, tmp_path)
-        os.kill(runner, signal.SIGSTOP)
-        try:
+        with _held(runner):
             assert server.stop(signal.SIGTERM) == 0
             _wait_until_gone(runner)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(runner, signal.SIGKILL)
     with serving(*flags, folder=tmp_path) as server:
         found = call(server, "GET", f"/scenarios/{run}").json()
         ledger, arrived = found["ledger"], (tmp_path / "stuck.txt").read_bytes().count(b"\n")
@@ -185,6 +206,34 @@ def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> N
     with serving(*flags, folder=tmp_path) as server:
         found = call(server, "GET", f"/scenarios/{run}").json()
         ledger, arrived = found["ledger"], (tmp_path / "killed.txt").read_bytes().count(b"\n")
+        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
+        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+
+
+@pytest.mark.skipif(not CAN_RESUME, reason="Linux alone has F_SETSIG")
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
+def test_stopped_processes_end_with_a_killed_server(workers: str, tmp_path: Path) -> None:
+    """Runner and workers are resumed when the server's first process is killed, and end as others do."""
+    state = tmp_path / "state"
+    flags = ("--file-root", str(tmp_path), "--workers", workers, "--state-dir", str(state))
+    with serving(*flags, folder=tmp_path) as server:
+        run = call(server, "POST", "/scenarios", steps("held", rate=200)).json()["id"]
+        wait_for_lines(tmp_path / "held.txt", 20)
+        stopped = {runner_of(server, tmp_path), *_children(server.process.pid)}
+        try:
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            server.process.kill()
+            server.wait()
+            for pid in stopped:
+                _wait_until_gone(pid)
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    with serving(*flags, folder=tmp_path) as server:
+        found = call(server, "GET", f"/scenarios/{run}").json()
+        ledger, arrived = found["ledger"], (tmp_path / "held.txt").read_bytes().count(b"\n")
         assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
 

@@ -156,7 +156,7 @@ def test_one_refused_address_is_enough(
         fine = [] if fine_ones == "none" else [HOME]
         resolver.answers["x.example"] = [[*fine, ip] if fine_ones == "before" else [ip, *fine]]
         event = to(sink, "x.example", port)
-        [delivered] = deliver(event, loop=loop, confinement=confined(tmp_path))
+        [delivered] = deliver(event, loop=loop, access_policy=confined(tmp_path))
         assert delivered == never_right("x.example", port, ip, what)
         assert server.connections.items == datagrams.received.items == []
     assert resolver.asked == {"x.example": 1}
@@ -168,7 +168,7 @@ def test_addresses_are_judged_in_every_spelling(
     sink: str, host: str, resolver: FakeResolver, tmp_path: Path
 ) -> None:
     """An address that somebody wrote is judged as the resolver reads it."""
-    [delivered] = deliver(to(sink, host, 80), confinement=confined(tmp_path))
+    [delivered] = deliver(to(sink, host, 80), access_policy=confined(tmp_path))
     expected = never_right(host, 80, METADATA, "a cloud's metadata address")
     assert delivered == expected
 
@@ -180,7 +180,7 @@ def test_rules_are_for_servers(sink: str, tmp_path: Path) -> None:
         event = to(sink, "0.0.0.0", server.port)  # noqa: S104
         what = "an unspecified address"
         refused = never_right("0.0.0.0", server.port, "0.0.0.0", what)  # noqa: S104
-        assert deliver(event, confinement=confined(tmp_path)) == [refused]
+        assert deliver(event, access_policy=confined(tmp_path)) == [refused]
         assert server.connections.items == []
         assert isinstance(deliver(event)[0], Success) or sink == "udp"
 
@@ -195,14 +195,14 @@ def test_rules_decide(sink: str, resolver: FakeResolver, tmp_path: Path) -> None
         port = server.port if sink != "udp" else int(datagrams.address.rpartition(":")[2])
         event = to(sink, "x.example", port)
         for rule in ("y.example", "10.0.0.0/8", "127.0.0.1:1", "*.x.example", "localhost"):
-            refused = deliver(event, confinement=confined(tmp_path, rule))
+            refused = deliver(event, access_policy=confined(tmp_path, rule))
             assert refused == [no_rule("x.example", port)]
         other = next(name for name in SINKS if name != sink)
-        refused = deliver(event, confinement=confined(tmp_path, f"{other}=x.example"))
+        refused = deliver(event, access_policy=confined(tmp_path, f"{other}=x.example"))
         assert refused == [no_rule("x.example", port)]
         assert server.connections.items == datagrams.received.items == []
         for rule in ("X.example", "*.example", f"{sink}=127.0.0.0/8:{port}", "*"):
-            [delivered] = deliver(event, confinement=confined(tmp_path, "y.example", rule))
+            [delivered] = deliver(event, access_policy=confined(tmp_path, "y.example", rule))
             if speaks_http:
                 assert isinstance(delivered, Success)
             else:
@@ -230,7 +230,7 @@ def test_a_failed_look_up_opens_nothing(
     resolver.answers["x.example"] = [failure, [HOME]]
     with faulty(Peer.read_all) as server:
         event = to(sink, "x.example", server.port)
-        [refused] = deliver(event, confinement=confined(tmp_path, *rules))
+        [refused] = deliver(event, access_policy=confined(tmp_path, *rules))
         assert server.connections.items == []
     resolver.answers["x.example"] = [failure]
     assert deliver(event) == [refused]
@@ -240,7 +240,7 @@ def test_a_failed_look_up_opens_nothing(
 def test_foreign_names_are_not_looked_up(resolver: FakeResolver, tmp_path: Path) -> None:
     """With rules for names alone no caller has Sonda ask the DNS for a name of theirs."""
     event = to("tcp", "secret.evil.example", 80)
-    refused = deliver(event, confinement=confined(tmp_path, "loki", "udp=10.0.0.1"))
+    refused = deliver(event, access_policy=confined(tmp_path, "loki", "udp=10.0.0.1"))
     assert refused == [no_rule("secret.evil.example", 80)]
     assert resolver.asked == {}
 
@@ -268,8 +268,8 @@ def test_a_second_look_up_cannot_answer_otherwise(
         return [await outcome(pipeline, to(sink, "x.example", server.port)) for _ in range(5)]
 
     with faulty(serving(NO_CONTENT)) as server:
-        confinement = confined(tmp_path, "x.example")
-        delivered = run(many, loop=loop, confinement=confinement)
+        access_policy = confined(tmp_path, "x.example")
+        delivered = run(many, loop=loop, access_policy=access_policy)
         assert all(isinstance(each, Success) for each in delivered)
         assert len(server.connections.wait_for()) == 1
     assert resolver.asked == {"x.example": 1}
@@ -280,7 +280,9 @@ def test_each_datagram_is_judged(resolver: FakeResolver, tmp_path: Path) -> None
     with udp_destination() as destination:
         port = int(destination.address.rpartition(":")[2])
         resolver.answers["x.example"] = [[HOME], [METADATA]]
-        first, second = deliver(*[to("udp", "x.example", port)] * 2, confinement=confined(tmp_path))
+        first, second = deliver(
+            *[to("udp", "x.example", port)] * 2, access_policy=confined(tmp_path)
+        )
         assert isinstance(first, Success)
         assert second == never_right("x.example", port, METADATA, "a cloud's metadata address")
         assert destination.received.wait_for() == [json_line()]
@@ -300,7 +302,7 @@ def test_a_connection_is_kept_for_its_kind_of_sink(tmp_path: Path) -> None:
                 }
             ),
         ]
-        allowed, refused = deliver(*events, confinement=confined(tmp_path, "loki=127.0.0.1"))
+        allowed, refused = deliver(*events, access_policy=confined(tmp_path, "loki=127.0.0.1"))
         assert isinstance(allowed, Success)
         host, _, port = destination.url.removeprefix("http://").partition(":")
         assert refused == no_rule(host, int(port))
@@ -321,7 +323,7 @@ def test_refused_after_an_answer(resolver: FakeResolver, tmp_path: Path) -> None
     resolver.answers["x.example"] = [[HOME], [METADATA]]
     with faulty(answering(BUSY)) as server:
         event = to("http_push", "x.example", server.port, retry=RETRY)
-        assert deliver(event, confinement=confined(tmp_path)) == [again("x.example", server.port)]
+        assert deliver(event, access_policy=confined(tmp_path)) == [again("x.example", server.port)]
 
 
 @pytest.mark.parametrize("sink", ["http_push", "tcp"])
@@ -334,7 +336,7 @@ def test_refused_after_a_handshake(
         event = to(sink, "x.example", server.port, retry=RETRY, tls={})
         if sink == "http_push":
             event["sink"]["url"] = event["sink"]["url"].replace("http:", "https:")
-        assert deliver(event, confinement=confined(tmp_path)) == [again("x.example", server.port)]
+        assert deliver(event, access_policy=confined(tmp_path)) == [again("x.example", server.port)]
 
 
 def test_refused_after_bytes_had_left(resolver: FakeResolver, tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_refused_after_bytes_had_left(resolver: FakeResolver, tmp_path: Path) ->
             "(Connection reset by peer; if it speaks TLS, try https://)",
             TIME_NS,
         )
-        assert deliver(event, confinement=confined(tmp_path)) == [Failure(unknown)]
+        assert deliver(event, access_policy=confined(tmp_path)) == [Failure(unknown)]
 
 
 @pytest.mark.parametrize("sink", ["http_push", "tcp"])
@@ -358,7 +360,7 @@ def test_refused_after_nobody_was_reached(
     resolver.answers["x.example"] = [[HOME], [METADATA]]
     event = to(sink, "x.example", 1, retry=RETRY)
     expected = never_right("x.example", 1, METADATA, "a cloud's metadata address")
-    assert deliver(event, confinement=confined(tmp_path)) == [expected]
+    assert deliver(event, access_policy=confined(tmp_path)) == [expected]
     assert resolver.asked == {"x.example": 2}
 
 
@@ -374,7 +376,7 @@ def test_a_refusal_comes_before_all_other_failures(tmp_path: Path) -> None:
         log_event({"type": "http_push", "url": f"https://{METADATA}:80", "tls": tls}),
         log_event({"type": "udp", "address": f"{METADATA}:80"}, "x" * 70_000),
     ]
-    assert deliver(*events, confinement=confined(tmp_path)) == [expected] * 3
+    assert deliver(*events, access_policy=confined(tmp_path)) == [expected] * 3
 
 
 # --- where Sonda itself listens ------------------------------------------------------------------

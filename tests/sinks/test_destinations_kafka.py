@@ -17,7 +17,7 @@ def test_an_advertised_broker_is_judged(tmp_path: Path) -> None:
     """Where a partition's leader is no address to connect to, the record does not leave: 502."""
     with kafka_broker(leader=(METADATA, 80)) as broker:
         event = to("kafka", "127.0.0.1", broker.port, timeout="5s")
-        [outcome] = deliver(event, confinement=confined(tmp_path))
+        [outcome] = deliver(event, access_policy=confined(tmp_path))
         refusal = never_right(METADATA, 80, METADATA, "a cloud's metadata address").failure()
         assert isinstance(refusal, Forbidden)
         problem = Unreachable(f"Kafka connect to {METADATA}:80", str(refusal))
@@ -30,13 +30,13 @@ def test_an_advertised_broker_needs_a_rule(tmp_path: Path) -> None:
     with kafka_broker() as other, kafka_broker(leader=("127.0.0.1", other.port)) as named:
         event = to("kafka", "127.0.0.1", named.port, timeout="5s")
         rule = f"127.0.0.1:{named.port}"
-        [outcome] = deliver(event, confinement=confined(tmp_path, rule))
+        [outcome] = deliver(event, access_policy=confined(tmp_path, rule))
         problem = outcome.failure()
         assert isinstance(problem, Unreachable)
         assert problem.attempt == f"Kafka connect to 127.0.0.1:{other.port}"
         assert problem.reason == str(no_rule("127.0.0.1", other.port).failure())
         assert other.connections.items == []
-        [outcome] = deliver(event, confinement=confined(tmp_path, rule, f"kafka={rule[:9]}"))
+        [outcome] = deliver(event, access_policy=confined(tmp_path, rule, f"kafka={rule[:9]}"))
         assert isinstance(outcome, Success)
         assert len(other.produced.items) == 1
 
@@ -50,6 +50,6 @@ def test_one_refused_broker_is_enough(order: str, tmp_path: Path) -> None:
             brokers.reverse()
         event = to("kafka", "x", 1)
         event["sink"]["brokers"] = ",".join(brokers)
-        refused = deliver(event, confinement=confined(tmp_path))
+        refused = deliver(event, access_policy=confined(tmp_path))
         assert refused == [never_right(METADATA, 9092, METADATA, "a cloud's metadata address")]
         assert broker.connections.items == []

@@ -756,9 +756,9 @@ def test_fsync_makes_the_file_and_its_way_durable(
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
     file = root / "a" / "b" / "x.log"
-    for confinement in (None, root):
+    for access_policy in (None, root):
         synced.clear()
-        assert send_now(file, root=confinement, fsync=True) == STORED
+        assert send_now(file, root=access_policy, fsync=True) == STORED
         writer = [root, root / "a", root / "a/b", file]
         assert synced == [step.stat().st_ino for step in writer]
         file.unlink()

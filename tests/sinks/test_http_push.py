@@ -20,7 +20,7 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.model import Confirmed, Receipt
-from sonda.pipeline.net import pool as streams
+from sonda.pipeline.net import pool
 from sonda.pipeline.net.sockets import Socket
 from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.pipeline.text.escape import ANSWER_CHARACTERS
@@ -772,7 +772,7 @@ def test_a_server_that_hangs_up_after_each_answer_has_fresh_connections() -> Non
         for _ in range(4):
             results.append(await outcome(pipeline, log_event(to(server.url))))
             await asyncio.to_thread(server.ended.wait_for, len(results))
-        kept = pipeline._network.streams._idle
+        kept = pipeline._network.pool._idle
         assert not kept
         return results
 
@@ -788,7 +788,7 @@ def test_the_time_that_a_server_keeps_a_connection_is_honoured() -> None:
         for seconds in (5, 1):
             event = log_event(to(f"{server.url}/{seconds}"))
             assert isinstance(await outcome(pipeline, event), Success)
-        return [stream.idle_s for stream in pipeline._network.streams._idle]
+        return [stream.idle_s for stream in pipeline._network.pool._idle]
 
     def announce(peer: Peer) -> None:
         while (posted := peer.request()) is not None:
@@ -978,7 +978,7 @@ def test_connections_are_bounded(secured: bool, loop: NewLoop, pki: Certificates
         assert {posted.body for posted in server.posts.items} == {
             json_line("x" * n) for n in range(300)
         }
-        assert len(server.connections.items) <= streams.CONNECTIONS_PER_DESTINATION
+        assert len(server.connections.items) <= pool.CONNECTIONS_PER_DESTINATION
 
 
 # --- TLS -----------------------------------------------------------------------------------------

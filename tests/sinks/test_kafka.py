@@ -548,10 +548,10 @@ def test_advisories(options: dict[str, Any], expected: list[str]) -> None:
 
 def test_tls_files_are_confined(tmp_path: Path) -> None:
     """As for every sink; a file that is not spoken of, since TLS is off, is not looked at."""
-    confinement = AccessPolicy(tmp_path, tmp_path)
+    access_policy = AccessPolicy(tmp_path, tmp_path)
     tls = {"ca_cert": "/nowhere/ca.pem"}
     inside, off = (
-        deliver(log_event(to("127.0.0.1:1", tls=tls | more)), confinement=confinement)
+        deliver(log_event(to("127.0.0.1:1", tls=tls | more)), access_policy=access_policy)
         for more in ({}, {"enabled": False})
     )
     assert isinstance(inside[0].failure(), Forbidden)

@@ -587,7 +587,7 @@ def test_other_credentials_have_their_own_connection() -> None:
 
 async def until_grpc_knows(pipeline: Pipeline) -> None:
     """Wait until gRPC takes its one connection for lost."""
-    [line] = pipeline._network.shared(channels.Channels)._lines.values()
+    [line] = pipeline._network.shared(channels.Channels)._states.values()
     assert line.channel is not None
     async with asyncio.timeout(PATIENCE_S):
         await line.channel.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
@@ -685,7 +685,7 @@ def test_idle_channels_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(pipeline: Pipeline) -> None:
         assert await outcome(pipeline, event(server.address)) == ACCEPTED
         await asyncio.to_thread(server.ended.wait_for)
-        assert not pipeline._network.shared(channels.Channels)._lines
+        assert not pipeline._network.shared(channels.Channels)._states
         assert await outcome(pipeline, event(server.address)) == ACCEPTED
 
     def serve_and_note(peer: Peer) -> None:
@@ -707,7 +707,7 @@ def test_idle_channels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for tenant in ("a", "b", "c"):
             body = event(server.address, headers={"x-tenant": tenant})
             assert await outcome(pipeline, body) == ACCEPTED
-        kept = pipeline._network.shared(channels.Channels)._lines
+        kept = pipeline._network.shared(channels.Channels)._states
         return [dict(destination.metadata)["x-tenant"] for destination in kept]
 
     with faulty(serve_calls) as server:
@@ -857,7 +857,7 @@ def test_tls_files_are_confined(pki: Certificates, tmp_path: Path) -> None:
     """A server reads TLS files below its roots only, for this sink as for the others."""
     file = pki.path("ca.pem")
     found = deliver(
-        secured("127.0.0.1:1", ca_cert=file), confinement=AccessPolicy(tmp_path, tmp_path)
+        secured("127.0.0.1:1", ca_cert=file), access_policy=AccessPolicy(tmp_path, tmp_path)
     )
     what = f'TLS file "{file}" is outside the folders for TLS files'
     rule = "sonda-server --tls-root DIR would allow its folder"

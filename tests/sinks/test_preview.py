@@ -177,9 +177,9 @@ def test_what_fits_no_datagram() -> None:
     assert [sonda.preview(event)] == deliver(event)
 
 
-def confined_preview(event: Mapping[str, Any], confinement: AccessPolicy) -> Any:
+def confined_preview(event: Mapping[str, Any], access_policy: AccessPolicy) -> Any:
     async def ask() -> Any:
-        async with Pipeline(confinement=confinement) as pipeline:
+        async with Pipeline(access_policy=access_policy) as pipeline:
             return await pipeline.preview(raw(event))
 
     return asyncio.run(ask())
@@ -215,19 +215,19 @@ def test_what_the_operator_does_not_allow(what: str, tmp_path: Path) -> None:
     (root / "link").symlink_to(tmp_path)
     os.mkfifo(root / "fifo")
     policy = Policy((parse_rule("allowed.example", ["tcp"]),))
-    confinement = AccessPolicy(root, root, policy)
+    access_policy = AccessPolicy(root, root, policy)
     event = log_event(FORBIDDEN[what])
-    shown = confined_preview(event, confinement)
+    shown = confined_preview(event, access_policy)
     assert isinstance(shown.failure(), Forbidden)
-    assert [shown] == deliver(event, confinement=confinement)
+    assert [shown] == deliver(event, access_policy=access_policy)
 
 
 def test_a_confined_file_is_taken_from_the_root(tmp_path: Path) -> None:
     """What cannot be written to is found out by writing only; nothing is created."""
     (tmp_path / "folder").mkdir()
-    confinement = AccessPolicy(tmp_path, tmp_path)
+    access_policy = AccessPolicy(tmp_path, tmp_path)
     for path in ("new/events.log", "folder"):
-        shown = confined_preview(log_event({"type": "file", "path": path}), confinement)
+        shown = confined_preview(log_event({"type": "file", "path": path}), access_policy)
         assert shown.unwrap().departure.facts == {"path": str(tmp_path / path)}
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
@@ -265,11 +265,11 @@ def watch(event, args):
         seen.append((event, str(args)))
 
 async def main():
-    for confinement in (None, AccessPolicy(Path.cwd(), Path.cwd())):
-        async with Pipeline(confinement=confinement) as pipeline:
+    for access_policy in (None, AccessPolicy(Path.cwd(), Path.cwd())):
+        async with Pipeline(access_policy=access_policy) as pipeline:
             for body in bodies:
                 (await pipeline.preview(body)).unwrap()  # imports what it needs
-            if confinement is None:
+            if access_policy is None:
                 sys.addaudithook(watch)
             seen.clear()
             for body in bodies:

@@ -44,8 +44,8 @@ def test_kafka_says_how_it_would_log_in() -> None:
 def test_a_broker_that_the_operator_does_not_allow(tmp_path: Any) -> None:
     """One of them is enough."""
     event = log_event({"type": "kafka", "brokers": "a:1,169.254.1.1:2", "topic": "t"})
-    confinement = AccessPolicy(tmp_path, tmp_path)
-    shown = confined_preview(event, confinement)
+    access_policy = AccessPolicy(tmp_path, tmp_path)
+    shown = confined_preview(event, access_policy)
     assert isinstance(shown, Failure)
     assert isinstance(shown.failure(), Forbidden)
-    assert [shown] == deliver(event, confinement=confinement)
+    assert [shown] == deliver(event, access_policy=access_policy)

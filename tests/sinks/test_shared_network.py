@@ -26,8 +26,7 @@ from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.delivery import AttemptFailure
 from sonda.pipeline.model import Ack, Confirmed
-from sonda.pipeline.net import AccessPolicy, tls
-from sonda.pipeline.net import pool as streams
+from sonda.pipeline.net import AccessPolicy, pool, tls
 from sonda.pipeline.net.retry import Retry, deliver_with_retries
 from sonda.pipeline.net.tls import Tls, TlsContexts
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
@@ -64,12 +63,12 @@ def post_to(url: str, **options: Any) -> dict[str, Any]:
 @both_loops
 def test_idle_connections_are_closed(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that nobody has used for a while is closed, and nothing is left of it."""
-    monkeypatch.setattr(streams, "IDLE_S", 0.01)
+    monkeypatch.setattr(pool, "IDLE_S", 0.01)
 
     async def idle(pipeline: Pipeline) -> dict[Any, Any]:
         assert isinstance(await outcome(pipeline, post_to(server.url)), Success)
         await asyncio.to_thread(server.ended.wait_for)
-        return pipeline._network.streams._destinations
+        return pipeline._network.pool._destinations
 
     with faulty(serving(NO_CONTENT)) as server:
         assert run(idle, loop=loop) == {}
@@ -77,7 +76,7 @@ def test_idle_connections_are_closed(loop: NewLoop, monkeypatch: pytest.MonkeyPa
 
 def test_a_connection_in_use_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The idle timer does not run while an event waits for its answer."""
-    monkeypatch.setattr(streams, "IDLE_S", 0.05)
+    monkeypatch.setattr(pool, "IDLE_S", 0.05)
 
     def answer_late(peer: Peer) -> None:
         for _ in range(2):
@@ -98,7 +97,7 @@ def test_a_connection_in_use_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> Non
 @both_loops
 def test_idle_connections_are_bounded(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many idle connections the one unused for longest is closed."""
-    monkeypatch.setattr(streams, "IDLE_CONNECTIONS", 2)
+    monkeypatch.setattr(pool, "IDLE_CONNECTIONS", 2)
 
     async def three(pipeline: Pipeline) -> None:
         for server in servers:
@@ -152,7 +151,7 @@ def test_closing_waits_little_for_a_silent_tls_peer(pki: Certificates) -> None:
 @both_loops
 def test_waiting_for_a_connection_counts(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that never got one of the connections has not been sent."""
-    monkeypatch.setattr(streams, "CONNECTIONS_PER_DESTINATION", 1)
+    monkeypatch.setattr(pool, "CONNECTIONS_PER_DESTINATION", 1)
 
     async def two(pipeline: Pipeline) -> Outcome:
         first = asyncio.ensure_future(outcome(pipeline, post_to(server.url, timeout="30s")))
@@ -171,7 +170,7 @@ def test_waiting_for_a_connection_counts(loop: NewLoop, monkeypatch: pytest.Monk
 @both_loops
 def test_a_place_is_given_back(loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """However an event ends, cancelled or not, its place goes to the next one."""
-    monkeypatch.setattr(streams, "CONNECTIONS_PER_DESTINATION", 1)
+    monkeypatch.setattr(pool, "CONNECTIONS_PER_DESTINATION", 1)
 
     async def one_after_another(pipeline: Pipeline) -> Outcome:
         for ended in range(3):
@@ -197,9 +196,9 @@ def test_a_hanging_destination_holds_up_no_other(loop: NewLoop) -> None:
     async def both(pipeline: Pipeline) -> list[Outcome]:
         stuck = [
             asyncio.ensure_future(outcome(pipeline, post_to(server.url, timeout="30s")))
-            for _ in range(streams.CONNECTIONS_PER_DESTINATION + 5)
+            for _ in range(pool.CONNECTIONS_PER_DESTINATION + 5)
         ]
-        await asyncio.to_thread(server.posts.wait_for, streams.CONNECTIONS_PER_DESTINATION)
+        await asyncio.to_thread(server.posts.wait_for, pool.CONNECTIONS_PER_DESTINATION)
         delivered = [await outcome(pipeline, post_to(destination.url)) for _ in range(3)]
         for task in stuck:
             task.cancel()
@@ -208,7 +207,7 @@ def test_a_hanging_destination_holds_up_no_other(loop: NewLoop) -> None:
 
     with faulty(answering(then=Peer.hang)) as server, http_destination() as destination:
         assert all(isinstance(each, Success) for each in run(both, loop=loop))
-        assert len(server.posts.items) == streams.CONNECTIONS_PER_DESTINATION
+        assert len(server.posts.items) == pool.CONNECTIONS_PER_DESTINATION
 
 
 @both_loops
@@ -502,7 +501,7 @@ def test_a_locked_key_does_not_ask_on_the_terminal(files: Path) -> None:
 
 
 @pytest.fixture
-def confinement(files: Path, tmp_path_factory: pytest.TempPathFactory) -> AccessPolicy:
+def access_policy(files: Path, tmp_path_factory: pytest.TempPathFactory) -> AccessPolicy:
     """A file root that holds the files, and a TLS root beside it."""
     return AccessPolicy(files, tmp_path_factory.mktemp("tls"))
 
@@ -515,10 +514,10 @@ def _outside(path: str) -> Forbidden:
 
 
 def test_files_outside_the_roots_are_forbidden(
-    confinement: AccessPolicy, pki: Certificates, files: Path
+    access_policy: AccessPolicy, pki: Certificates, files: Path
 ) -> None:
     """A server reads TLS files below its roots only, whichever way a path leads out of them."""
-    contexts = TlsContexts(confinement)
+    contexts = TlsContexts(access_policy)
     (files / "link.pem").symlink_to(pki.path("ca.pem"))
     (files / "folder.pem" / "up").symlink_to("/etc")
     for path in (pki.path("ca.pem"), "/etc/passwd", "/no/such/file"):
@@ -528,22 +527,24 @@ def test_files_outside_the_roots_are_forbidden(
         assert problem == _outside(str(files / path))
 
 
-def test_files_below_the_roots_are_read(confinement: AccessPolicy, files: Path) -> None:
+def test_files_below_the_roots_are_read(access_policy: AccessPolicy, files: Path) -> None:
     """A relative path is taken from the file root; the TLS root is open as well."""
-    contexts = TlsContexts(confinement)
-    (confinement.tls_root / "ca.pem").symlink_to(files / "ca.pem")
-    for path in ("ca.pem", str(files / "ca.pem"), str(confinement.tls_root / "ca.pem")):
+    contexts = TlsContexts(access_policy)
+    (access_policy.tls_root / "ca.pem").symlink_to(files / "ca.pem")
+    for path in ("ca.pem", str(files / "ca.pem"), str(access_policy.tls_root / "ca.pem")):
         assert isinstance(load(Tls(ca_cert=path), contexts=contexts), Success)
 
 
 @pytest.mark.parametrize("name", ["fifo.pem", "folder.pem", "device.pem"])
-def test_only_regular_files_are_allowed(name: str, confinement: AccessPolicy, files: Path) -> None:
+def test_only_regular_files_are_allowed(
+    name: str, access_policy: AccessPolicy, files: Path
+) -> None:
     """A server reads no FIFO, folder or device, and does not suggest a flag that would help."""
     if name == "device.pem":
-        confinement = AccessPolicy(Path("/dev"), confinement.tls_root)
+        access_policy = AccessPolicy(Path("/dev"), access_policy.tls_root)
         name = "null"
-    path = confinement.file_root / name
-    assert load(Tls(ca_cert=name), contexts=TlsContexts(confinement)) == Failure(
+    path = access_policy.file_root / name
+    assert load(Tls(ca_cert=name), contexts=TlsContexts(access_policy)) == Failure(
         Forbidden(
             f'TLS file "{path}" is no regular file',
             "no --tls-root of sonda-server allows any other",
@@ -552,7 +553,7 @@ def test_only_regular_files_are_allowed(name: str, confinement: AccessPolicy, fi
 
 
 def test_a_device_is_not_even_opened(
-    confinement: AccessPolicy, files: Path, monkeypatch: pytest.MonkeyPatch
+    access_policy: AccessPolicy, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening some devices is an action: a server looks before."""
     opened: list[object] = []
@@ -563,14 +564,14 @@ def test_a_device_is_not_even_opened(
         return really_open(path, *args, **options)
 
     monkeypatch.setattr(os, "open", note)
-    load(Tls(ca_cert="fifo.pem"), contexts=TlsContexts(confinement)).failure()
+    load(Tls(ca_cert="fifo.pem"), contexts=TlsContexts(access_policy)).failure()
     assert opened == [str(files)]
 
 
 @pytest.mark.parametrize("swapped", ["folder", "name"])
 def test_a_link_that_is_put_there_meanwhile(
     swapped: str,
-    confinement: AccessPolicy,
+    access_policy: AccessPolicy,
     pki: Certificates,
     files: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -580,8 +581,8 @@ def test_a_link_that_is_put_there_meanwhile(
     (files / "folder" / "ca.pem").write_bytes((files / "ca.pem").read_bytes())
     way = tls._way
 
-    def swap_after(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
-        found = way(path, confinement)
+    def swap_after(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
+        found = way(path, access_policy)
         if swapped == "folder" and not (files / "folder").is_symlink():
             (files / "folder").rename(files / "moved")
             (files / "folder").symlink_to(Path(pki.path("ca.pem")).parent)
@@ -591,14 +592,14 @@ def test_a_link_that_is_put_there_meanwhile(
         return found
 
     monkeypatch.setattr(tls, "_way", swap_after)
-    contexts = TlsContexts(confinement)
+    contexts = TlsContexts(access_policy)
     expected = Failure(_outside(str(files / "folder/ca.pem")))
     assert load(Tls(ca_cert="folder/ca.pem"), contexts=contexts) == expected
 
 
 @pytest.mark.parametrize("sink", ["tcp", "http_push", "loki"])
 def test_a_forbidden_file_opens_no_connection(
-    sink: str, confinement: AccessPolicy, pki: Certificates
+    sink: str, access_policy: AccessPolicy, pki: Certificates
 ) -> None:
     """With a forbidden file nothing is sent, and the destination is not even asked."""
     with faulty(Peer.read_all) as server:
@@ -614,7 +615,7 @@ def test_a_forbidden_file_opens_no_connection(
             }
         )
         forbidden = Failure(_outside(pki.path("ca.pem")))
-        assert deliver(event, confinement=confinement) == [forbidden]
+        assert deliver(event, access_policy=access_policy) == [forbidden]
         assert server.connections.items == []
 
 

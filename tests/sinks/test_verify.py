@@ -130,7 +130,7 @@ def test_an_operators_rules_hold_for_the_url_to_ask(tmp_path: Path) -> None:
     loki = Loki()
     body = changed(LOKI, verify={"url": "http://169.254.169.254"})
     outcome = deliver(
-        loki, body, confinement=AccessPolicy(tmp_path, tmp_path, Policy()), in_server=True
+        loki, body, access_policy=AccessPolicy(tmp_path, tmp_path, Policy()), in_server=True
     )
     assert isinstance(outcome.failure(), Forbidden)
     assert loki.streams == []

@@ -72,7 +72,7 @@ def run(
     work: Callable[[Pipeline], Awaitable[T]],
     *,
     loop: NewLoop = asyncio.new_event_loop,
-    confinement: AccessPolicy | None = None,
+    access_policy: AccessPolicy | None = None,
 ) -> T:
     """Do what needs a pipeline; fails if anything goes wrong behind the scenes."""
     behind_the_scenes: list[dict[str, Any]] = []
@@ -80,7 +80,7 @@ def run(
     async def main() -> T:
         running = asyncio.get_running_loop()
         running.set_exception_handler(lambda _, context: behind_the_scenes.append(context))
-        async with Pipeline(confinement=confinement) as pipeline:
+        async with Pipeline(access_policy=access_policy) as pipeline:
             return await work(pipeline)
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -92,14 +92,14 @@ def run(
 def deliver(
     *events: Mapping[str, Any],
     loop: NewLoop = asyncio.new_event_loop,
-    confinement: AccessPolicy | None = None,
+    access_policy: AccessPolicy | None = None,
 ) -> list[Outcome]:
     """Deliver events one after another through one pipeline; latencies come back as 0."""
 
     async def one_by_one(pipeline: Pipeline) -> list[Outcome]:
         return [await outcome(pipeline, event) for event in events]
 
-    return run(one_by_one, loop=loop, confinement=confinement)
+    return run(one_by_one, loop=loop, access_policy=access_policy)
 
 
 def at_once(

@@ -31,21 +31,25 @@ def test_tables_are_read_as_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("destinations = 1", "destinations: expected tables [destinations.NAME], got a number"),
-        ("keys = []", "keys: expected tables [keys.NAME], got an array"),
-        ("[", "is not valid TOML: "),
+        (
+            "destinations = 1",
+            ":1:1: destinations: expected tables [destinations.NAME], got a number",
+        ),
+        ("keys = []", ":1:1: keys: expected tables [keys.NAME], got an array"),
+        ("[", ": is not valid TOML: "),
     ],
 )
 def test_a_file_of_another_shape_is_a_fault(tmp_path: Path, text: str, fault: str) -> None:
+    path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        read_document(written(tmp_path, text))
-    assert str(caught.value).startswith(fault)
+        read_document(path)
+    assert str(caught.value).startswith(f"{path}{fault}")
 
 
 def fault_of(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         read_document(path)
-    return str(caught.value)
+    return str(caught.value).removeprefix(f"{path}: ")
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:

@@ -79,14 +79,14 @@ class Network:
 
     def __init__(
         self,
-        confinement: AccessPolicy | None = None,
+        access_policy: AccessPolicy | None = None,
         observer: Observer = NOBODY,
         proxies: Proxies | None = None,
     ) -> None:
         self.proxies = proxies
-        self.confinement = confinement
-        self.resolver = Resolver(confinement.policy if confinement else None, observer)
-        self.streams = ConnectionPool(self.resolver)
+        self.access_policy = access_policy
+        self.resolver = Resolver(access_policy.policy if access_policy else None, observer)
+        self.pool = ConnectionPool(self.resolver)
         self.kept: dict[Hashable, Any] = {}  # what sinks have opened, by their options' value
         self._common: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._shared: dict[Callable[[Network], Any], Any] = {}
@@ -145,14 +145,14 @@ class Network:
         """What reads TLS files and keeps their contexts."""
         from sonda.pipeline.net.tls import TlsContexts
 
-        return TlsContexts(self.confinement)
+        return TlsContexts(self.access_policy)
 
     @cached_property
     def http(self) -> HttpTransport:
         """What carries HTTP requests; a test may put one of its own in its place."""
         from sonda.pipeline.net.http1 import HttpTransport  # httpx costs 0.1 s to import
 
-        return HttpTransport(self.streams, self.proxies, self.start)
+        return HttpTransport(self.pool, self.proxies, self.start)
 
     def shared(self, kind: Callable[[Network], R]) -> R:
         """Return the one *kind* of this network, which is made when it is first asked for.
@@ -171,5 +171,5 @@ class Network:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for kept in self._shared.values():
             await kept.aclose()
-        await self.streams.aclose()
+        await self.pool.aclose()
         await self.resolver.aclose()

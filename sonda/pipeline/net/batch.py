@@ -55,11 +55,11 @@ class BatchLimits:
 class Group(Struct, eq=False, weakref=True):
     """Entries that wait together: one future, *done* when each has its outcome.
 
-    *left* is how many have none yet, *since_ns* the `perf_counter_ns` at which they were put.
+    *without_outcome* is how many have none yet, *since_ns* the `perf_counter_ns` at which they were put.
     """
 
     done: asyncio.Future[None]
-    left: int
+    without_outcome: int
     since_ns: int = field(default_factory=perf_counter_ns)
     entries: list[Entry] = []
 
@@ -86,14 +86,14 @@ class Entry(Struct, eq=False):
     outcome: Outcome | None = None
 
     @property
-    def left(self) -> bool:
+    def has_left(self) -> bool:
         """Return whether a byte of it has left the program."""
-        return self.part is not None or (self.batch is not None and self.batch.journey.left)
+        return self.part is not None or (self.batch is not None and self.batch.attempt.has_left)
 
     @property
     def connected(self) -> bool:
         """Return whether its batch has got a connection."""
-        return self.batch is not None and self.batch.journey.connected
+        return self.batch is not None and self.batch.attempt.connected
 
     def set_result(self, outcome: Outcome) -> None:
         """Set what has become of it, unless its deadline was faster."""
@@ -101,8 +101,8 @@ class Entry(Struct, eq=False):
             return
         self.outcome = outcome if isinstance(outcome, Success) else outcome.alt(self._own)
         if (group := self.group) is not None:
-            group.left -= 1
-            if not group.left and not group.done.done():
+            group.without_outcome -= 1
+            if not group.without_outcome and not group.done.done():
                 group.done.set_result(None)
 
     def fail(self, exc: Exception) -> None:
@@ -171,7 +171,7 @@ class Batch(Struct, eq=False):
 
     events: list[Entry]
     deadline: Deadline
-    journey: Attempt = field(default_factory=Attempt)
+    attempt: Attempt = field(default_factory=Attempt)
     began_ns: int = field(default_factory=perf_counter_ns)
     abandon: Callable[[], object] | None = None
     is_counted: bool = False

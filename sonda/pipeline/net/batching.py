@@ -36,7 +36,7 @@ from sonda.pipeline.net.retry import (
     deliver_with_retries,
 )
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
+from sonda.pipeline.unknown_or_unsent import WHILE_UNKNOWN, WHILE_UNSENT, unknown_or_unsent
 
 PUSHES_IN_FLIGHT: Final = 16
 SLOW_S: Final = 0.002  # how long a push is under way before the next may leave beside it
@@ -211,10 +211,10 @@ class Queue:
 
     def _unfinished(self, event: Entry, unknown: str, unsent: str) -> Problem:
         """Return what is known of an abandoned event, with the reason."""
-        step = self._names.write if event.connected else self._names.connect
-        time_ns, left = event.payload.event.time_ns, event.left
-        return unanswered(
-            self._names.target, step, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent
+        names, has_left, time_ns = self._names, event.has_left, event.payload.event.time_ns
+        step = names.write if event.connected else names.connect
+        return unknown_or_unsent(
+            names.target, step, has_left=has_left, time_ns=time_ns, unknown=unknown, unsent=unsent
         )
 
     def start_if_due(self) -> None:

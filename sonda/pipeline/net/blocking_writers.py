@@ -71,7 +71,7 @@ def enqueue(request: WriteRequest, destination: Hashable) -> None:
 class WriteQueue:
     """Those who wait for one destination, and the daemon thread that serves them.
 
-    One that hangs, on a full pipe or on a dead file system, holds up its own line only, and never
+    One that hangs, on a full pipe or on a dead file system, holds up its own queue only, and never
     the exit of the process. Whoever *is_writing* has the destination for itself.
     """
 
@@ -128,12 +128,12 @@ class WriteQueue:
         left to a thread, too.
         """
         began_s = monotonic()
-        goes_on = began_s >= self.slow_until_s and not self._needs_thread
-        waits = count_waits() if goes_on else 0
-        while self.waiting and goes_on:
-            goes_on = WriteBatch(self, list(self.waiting), may_wait=False).run()
+        may_continue = began_s >= self.slow_until_s and not self._needs_thread
+        waits = count_waits() if may_continue else 0
+        while self.waiting and may_continue:
+            may_continue = WriteBatch(self, list(self.waiting), may_wait=False).run()
             if (now_s := monotonic()) - began_s > _SLOW_S:
-                goes_on = False
+                may_continue = False
                 if count_waits() != waits:  # else another program has had the processor
                     self.slow_until_s = now_s + _SLOW_FOR_S
         try:
@@ -250,7 +250,7 @@ def _make_queue(destination: Hashable, first: WriteRequest) -> WriteQueue:
 
 
 def _forget_threads() -> None:
-    """Start without lines: a forked process has none of the threads of its parent."""
+    """Start without queues: a forked process has none of the threads of its parent."""
     _queues.clear()
     _guard.release()
 

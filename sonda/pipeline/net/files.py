@@ -37,9 +37,9 @@ class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the oper
         self.problem = problem
 
 
-def locate(path: str, confinement: AccessPolicy | None) -> Path:
+def locate(path: str, access_policy: AccessPolicy | None) -> Path:
     """Take a relative path from the file root, or leave it to be taken from the current folder."""
-    return Path(path) if confinement is None else confinement.file_root / path
+    return Path(path) if access_policy is None else access_policy.file_root / path
 
 
 class FilePath:
@@ -50,32 +50,32 @@ class FilePath:
     so is the verdict.
     """
 
-    def __init__(self, path: str, confinement: AccessPolicy | None) -> None:
+    def __init__(self, path: str, access_policy: AccessPolicy | None) -> None:
         self.path = encodable(path)
-        self.confinement = confinement
-        self.place = locate(self.path, confinement)
-        self.parts = _parts_below(self.place, confinement)
+        self.access_policy = access_policy
+        self.place = locate(self.path, access_policy)
+        self.parts = _parts_below(self.place, access_policy)
         self._allowed: list[_Identity] | None = None
         steps = [self.place, *self.place.parents]
         self._steps = steps[: len(self.parts)][::-1]  # from below the root to the file
 
     def open_known(self) -> int | None:
         """Open the file that was allowed before, if it is there; nothing is made."""
-        if self._allowed is None or self.confinement is None:
+        if self._allowed is None or self.access_policy is None:
             return None
         try:
-            return _open_below(self.confinement.file_root, self.parts, fsync=False, makes=False)
+            return _open_below(self.access_policy.file_root, self.parts, fsync=False, makes=False)
         except OSError:
             return None
 
     def leads_to(self, status: os.stat_result) -> bool:
         """Return whether it still leads to an open file, and may; raise `_NotAllowed`."""
-        if self.confinement is not None:
+        if self.access_policy is not None:
             seen = self._look()
             if seen is not None and seen == self._allowed:
                 return seen[len(self._steps)] == _identity(status)
             self._allowed = None
-            _way(self.path, self.confinement)
+            _way(self.path, self.access_policy)
             if seen is not None and self._look() == seen:
                 self._allowed = seen
         try:
@@ -85,16 +85,16 @@ class FilePath:
 
     def _look(self) -> list[_Identity] | None:
         """Return what the root, each step below it and the server's own are; `None` if not to be kept."""
-        if self.confinement is None or not self._steps:
+        if self.access_policy is None or not self._steps:
             return None
         try:
-            seen = [_identity(self.confinement.file_root.stat())]
+            seen = [_identity(self.access_policy.file_root.stat())]
             seen += [_identity(step.lstat()) for step in self._steps]
         except OSError:
             return None
         if any(stat.S_ISLNK(kind) for kind, _, _ in seen):
             return None
-        return seen + [_identity_at(own) for own in self.confinement.protected()]
+        return seen + [_identity_at(own) for own in self.access_policy.protected()]
 
 
 _Identity: TypeAlias = tuple[int, int, int]
@@ -112,26 +112,26 @@ def _identity_at(path: Path) -> _Identity:
         return 0, 0, 0  # there is none
 
 
-def _parts_below(place: Path, confinement: AccessPolicy | None) -> tuple[str, ...]:
+def _parts_below(place: Path, access_policy: AccessPolicy | None) -> tuple[str, ...]:
     """Return the folders and the name that lead from the root to a file, as they are written."""
-    if confinement is None or not place.is_relative_to(confinement.file_root):
+    if access_policy is None or not place.is_relative_to(access_policy.file_root):
         return ()
-    parts = place.relative_to(confinement.file_root).parts
+    parts = place.relative_to(access_policy.file_root).parts
     return () if ".." in parts else parts
 
 
-def permit(path: str, confinement: AccessPolicy | None) -> Result[Path, Problem]:
+def permit(path: str, access_policy: AccessPolicy | None) -> Result[Path, Problem]:
     """Return the absolute path that a file would be opened by; fail with `Forbidden`.
 
     Opens nothing: what only opening could tell stays open.
     """
     try:
         with suppress(OSError):  # it cannot be written to, which no operator could allow
-            if confinement is not None:
-                _way(encodable(path), confinement)
+            if access_policy is not None:
+                _way(encodable(path), access_policy)
     except _NotAllowed as exc:
         return Failure(exc.problem)
-    return Success(locate(path, confinement).absolute())
+    return Success(locate(path, access_policy).absolute())
 
 
 def open_locked(
@@ -148,7 +148,7 @@ def open_locked(
         while True:
             fd = path.open_known()
             if fd is None:
-                fd = _open(path.path, path.confinement, fsync=fsync)
+                fd = _open(path.path, path.access_policy, fsync=fsync)
             try:
                 if not IS_UNIX:  # a descriptor cannot be asked there whether it appends
                     os.lseek(fd, 0, os.SEEK_END)
@@ -178,12 +178,12 @@ def release(fd: int) -> None:
         os.close(fd)
 
 
-def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
-    if confinement is not None:
+def _open(path: str, access_policy: AccessPolicy | None, *, fsync: bool) -> int:
+    if access_policy is not None:
         try:
-            return _open_below(confinement.file_root, _way(path, confinement), fsync=fsync)
+            return _open_below(access_policy.file_root, _way(path, access_policy), fsync=fsync)
         except OSError:
-            _way(path, confinement)  # it may lead elsewhere by now
+            _way(path, access_policy)  # it may lead elsewhere by now
             raise
     _refuse_folder(path)
     try:
@@ -195,14 +195,14 @@ def _open(path: str, confinement: AccessPolicy | None, *, fsync: bool) -> int:
         return os.open(path, TO_APPEND, _FILE_MODE)
 
 
-def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
+def _way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
     """Return the folders and the name that lead from the root to a file; raise `_NotAllowed`."""
-    place = locate(path, confinement)
-    root, real = os.path.realpath(confinement.file_root), Path(os.path.realpath(place))
+    place = locate(path, access_policy)
+    root, real = os.path.realpath(access_policy.file_root), Path(os.path.realpath(place))
     if not real.is_relative_to(root):
         what = f"file path {quote(path)} is outside the file root"
         raise _NotAllowed(Forbidden(what, "sonda-server --file-root DIR would allow its folder"))
-    if confinement.protects(real):
+    if access_policy.protects(real):
         what = f"file path {quote(path)} is the server's own"
         raise _NotAllowed(Forbidden(what, "no sonda-server --file-root would allow it"))
     _refuse_folder(path)

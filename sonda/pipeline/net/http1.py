@@ -66,8 +66,8 @@ class Exchange(Struct, eq=False):
     """
 
     request: HttpRequest
-    stream: Connection
-    streams: ConnectionPool
+    connection: Connection
+    pool: ConnectionPool
     ended: Ended | None
     is_long: bool  # more than any peer's system takes that nobody reads from
     answer: Answer | None = None  # as much of it as is there, once that is not all
@@ -91,11 +91,11 @@ class Exchange(Struct, eq=False):
                 self.fail(exc)
                 return
         if answer.complete:
-            stream = self.stream
-            stream.idle_s = answer.idle_s
-            came_early = self.is_long and stream.socket.has_unacked()
-            if came_early or not (answer.may_go_on and stream.idle_s):
-                stream.close()
+            connection = self.connection
+            connection.idle_s = answer.idle_s
+            came_early = self.is_long and connection.socket.has_unacked()
+            if came_early or not (answer.may_go_on and connection.idle_s):
+                connection.close()
             self._end(answer)
 
     def fail(self, exc: OSError) -> None:
@@ -115,10 +115,10 @@ class Exchange(Struct, eq=False):
         if self.is_over:
             return
         self.is_over = True
-        self.streams.timeouts.limits.pop(self, None)
-        if (sock := self.stream.plain) is not None:
+        self.pool.timeouts.limits.pop(self, None)
+        if (sock := self.connection.plain) is not None:
             sock.listener = None
-        self.streams.give_back(self.request.resource.key, self.stream, failure)
+        self.pool.release(self.request.resource.key, self.connection, failure)
         if self.ended is not None and what is not None:
             self.ended(what)
 
@@ -131,11 +131,11 @@ class HttpTransport:
 
     def __init__(
         self,
-        streams: ConnectionPool,
+        pool: ConnectionPool,
         proxies: Proxies | None = None,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
     ) -> None:
-        self._streams = streams
+        self._pool = pool
         self._proxies = proxies
         self._start = start
 
@@ -169,9 +169,9 @@ class HttpTransport:
         Raises `OSError`, a `TimeoutError` without a number once the deadline is over, and
         `DestinationNotAllowed` where the operator does not allow the destination.
         """
-        with TimeLimit(self._streams.timeouts, request.deadline.at_s):
+        with TimeLimit(self._pool.timeouts, request.deadline.at_s):
             step = partial(_exchange, request)
-            return await self._streams.use(request.resource.key, step, request.attempt)
+            return await self._pool.use(request.resource.key, step, request.attempt)
 
     def begin(self, request: HttpRequest, ended: Ended) -> Callable[[], object] | None:
         """Send a request without waiting, if a kept connection takes it; *ended* is called later.
@@ -179,27 +179,27 @@ class HttpTransport:
         Return what to call where nobody waits for the answer any more: then *ended* is not called.
         Where it is `None` nothing has left.
         """
-        streams, key = self._streams, request.resource.key
+        pool, key = self._pool, request.resource.key
         if key.secure is not None or self._start is None:
             return None
-        stream = streams.borrow(key, request.attempt)
-        sock = None if stream is None else stream.plain
-        if stream is None or sock is None:
+        connection = pool.acquire_nowait(key, request.attempt)
+        sock = None if connection is None else connection.plain
+        if connection is None or sock is None:
             return None
         try:
             message = _message(request)
         except BaseException:
-            streams.give_back(key, stream)
+            pool.release(key, connection)
             raise
         sent_bytes = sock.send_at_once(message)
         if not sent_bytes:
-            streams.give_back(key, stream)
+            pool.release(key, connection)
             return None
         if sent_bytes < len(message):
             rest = partial(_exchange, request, rest=message[sent_bytes:])
-            return self._start(self._go_on(request, stream, rest, ended)).cancel
-        exchange = Exchange(request, stream, streams, ended, sent_bytes > CHUNK_BYTES)
-        timeouts = streams.timeouts
+            return self._start(self._go_on(request, connection, rest, ended)).cancel
+        exchange = Exchange(request, connection, pool, ended, sent_bytes > CHUNK_BYTES)
+        timeouts = pool.timeouts
         timeouts.limits[exchange] = None
         if request.deadline.at_s < timeouts.expiry.at_s:
             timeouts.expiry.until(request.deadline.at_s)
@@ -209,14 +209,14 @@ class HttpTransport:
     async def _go_on(
         self,
         request: HttpRequest,
-        stream: Connection,
+        connection: Connection,
         step: Callable[[Connection], Awaitable[Answer]],
         ended: Ended,
     ) -> None:
         """Send the rest of a request that has begun to leave, and wait for the answer."""
         try:
-            with TimeLimit(self._streams.timeouts, request.deadline.at_s):
-                answer = await self._streams.use_borrowed(request.resource.key, stream, step)
+            with TimeLimit(self._pool.timeouts, request.deadline.at_s):
+                answer = await self._pool.use_acquired(request.resource.key, connection, step)
         except OSError as exc:
             ended(exc)
         else:
@@ -224,7 +224,7 @@ class HttpTransport:
 
 
 async def _exchange(
-    request: HttpRequest, stream: Connection, *, rest: bytes | None = None
+    request: HttpRequest, connection: Connection, *, rest: bytes | None = None
 ) -> Answer:
     """Send the request and read the answer, which may come before all of the request is sent.
 
@@ -232,7 +232,7 @@ async def _exchange(
     the request was sent raises `BadAnswer`: it is about something else. *rest* is what is left of
     a request that has begun to leave.
     """
-    if not stream.reused and (refusal := await _refusal_beforehand(stream, request)):
+    if not connection.reused and (refusal := await _refusal_beforehand(connection, request)):
         return refusal
     message, is_yes = rest or _message(request), request.is_yes
     failed: OSError | None = None
@@ -243,20 +243,20 @@ async def _exchange(
         """Return what is done once no more need be sent."""
         nonlocal answering, refused
         if answering is None or refused is None:
-            answering = asyncio.create_task(_answer(stream, request))
+            answering = asyncio.create_task(_answer(connection, request))
             refused = asyncio.get_running_loop().create_future()
             answering.add_done_callback(partial(_stop_unless_yes, refused, is_yes))
         return refused
 
     try:
         try:
-            sent_all = await stream.send(message, listen)
+            sent_all = await connection.send(message, listen)
         except OSError as exc:  # the answer of a server that hangs up on what it refuses counts
             failed, sent_all = exc, False
         came_early = answering is not None and answering.done()
-        answer = await (answering or _answer(stream, request))
+        answer = await (answering or _answer(connection, request))
         # The acknowledgement of what the peer has read comes with its answer, or before.
-        came_early = came_early or stream.socket.has_unacked()
+        came_early = came_early or connection.socket.has_unacked()
         if failed is not None and is_yes(answer.status):
             raise failed  # a yes to a part of the event is none
     except ssl.SSLError:
@@ -267,9 +267,9 @@ async def _exchange(
         if answering is not None and not answering.done():
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-    stream.idle_s = answer.idle_s
-    if came_early or not (sent_all and answer.may_go_on and stream.idle_s):
-        stream.close()
+    connection.idle_s = answer.idle_s
+    if came_early or not (sent_all and answer.may_go_on and connection.idle_s):
+        connection.close()
     return answer
 
 
@@ -278,22 +278,22 @@ def _message(request: HttpRequest) -> bytes:
     return b"%bContent-Length: %d\r\n\r\n%b" % (request.resource.head, len(body), body)
 
 
-async def _refusal_beforehand(stream: Connection, request: HttpRequest) -> Answer | None:
+async def _refusal_beforehand(connection: Connection, request: HttpRequest) -> Answer | None:
     """Return a no that a fresh connection's peer began with; `None` for mere interim answers.
 
     Raise `BadAnswer` for a yes. Nothing is sent meanwhile: it would be sent to nobody who reads.
     """
-    if not stream.has_early_input():
+    if not connection.has_early_input():
         return None
-    request.attempt.heard = True
+    request.attempt.has_received = True
     answer = Answer(request.answer_bytes)
     while not answer.complete:
-        answer.feed(await stream.receive())
+        answer.feed(await connection.receive())
         if not answer.has_begun:
             return None
     if request.is_yes(answer.status):
         raise BadAnswer("it answered before it was asked")
-    stream.close()
+    connection.close()
     return answer
 
 
@@ -324,10 +324,10 @@ def _stop_unless_yes(
         refused.set_result(None)
 
 
-async def _answer(stream: Connection, request: HttpRequest) -> Answer:
+async def _answer(connection: Connection, request: HttpRequest) -> Answer:
     answer = Answer(request.answer_bytes)
     while not answer.complete:
-        received = await stream.receive()
-        request.attempt.heard |= bool(received)
+        received = await connection.receive()
+        request.attempt.has_received |= bool(received)
         answer.feed(received)
     return answer

@@ -63,7 +63,7 @@ class Answer(Struct, eq=False):
     """
     _buffer: bytearray = field(default_factory=bytearray)
     _scanned: int = 0  # of the buffer, for the end of a line or of the head
-    _left: int = 0  # of a body, or of a chunk
+    _remaining: int = 0  # of a body, or of a chunk
     _flawless: bool = True
     _persists: bool = False
     _step: Callable[[Answer], bool] | None = None  # none of the head has been read
@@ -220,7 +220,7 @@ class Answer(Struct, eq=False):
             if len(set(lengths)) > 1 or not _LENGTH.fullmatch(lengths[0]):
                 raise BadAnswer("the length of its body cannot be told")
             digits = lengths[0].lstrip(b"0") or b"0"
-            self._left = int(digits) if len(digits) <= _MOST_DIGITS else _ENDLESS
+            self._remaining = int(digits) if len(digits) <= _MOST_DIGITS else _ENDLESS
             self._step = Answer._read_sized
         else:
             self._persists = False
@@ -232,21 +232,21 @@ class Answer(Struct, eq=False):
         return self._finish(whole=True)
 
     def _read_until_close(self) -> bool:
-        self._left = len(self._buffer)
+        self._remaining = len(self._buffer)
         self._take()
         return False
 
     def _take(self) -> bool:
         """Move received bytes to the body; return whether its part is complete and below the limit."""
-        part = self._buffer[: self._left]
-        del self._buffer[: self._left]
-        self._left -= len(part)
+        part = self._buffer[: self._remaining]
+        del self._buffer[: self._remaining]
+        self._remaining -= len(part)
         room = self.body_bytes - len(self.body)
         self.body += part[:room]
         if len(part) > room:
             self._finish(whole=False)
             return False
-        return not self._left
+        return not self._remaining
 
     def _line(self) -> bytes | None:
         """Remove and return a line of the buffer, without its end; `None` if it is not complete."""
@@ -269,8 +269,8 @@ class Answer(Struct, eq=False):
             raise BadAnswer("a chunk of its body has no size")
         if match[2] or line[:1] in b" \t":
             self._flawless = False
-        self._left = int(match[1], 16)
-        self._step = Answer._read_chunk if self._left else Answer._read_trailer
+        self._remaining = int(match[1], 16)
+        self._step = Answer._read_chunk if self._remaining else Answer._read_trailer
         return True
 
     def _read_chunk(self) -> bool:
@@ -293,8 +293,8 @@ class Answer(Struct, eq=False):
             return False
         if not line:
             return self._finish(whole=True)
-        self._left += len(line)
-        if self._left > ANSWER_BYTES:
+        self._remaining += len(line)
+        if self._remaining > ANSWER_BYTES:
             raise BadAnswer(f"its trailer is longer than {ANSWER_BYTES} bytes")
         return True
 

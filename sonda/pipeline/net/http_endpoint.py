@@ -33,7 +33,7 @@ from sonda.pipeline.net.tls import Tls
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import QUOTED_CHARACTERS, shown
 from sonda.pipeline.text.redact import mask
-from sonda.pipeline.unanswered import cut_off, unanswered
+from sonda.pipeline.unknown_or_unsent import cut_off, unknown_or_unsent
 from sonda.pipeline.values.addresses import address_of, basic_auth, parse_http_url, without_zone
 from sonda.pipeline.wire_preview import WirePreview
 
@@ -221,8 +221,10 @@ class Poster:
         return outcome_of(where, answer, time_ns=posting.time_ns, count=posting.count)
 
     def _explain(self, exc: asyncio.CancelledError, posting: Posting) -> None:
-        names, left = self.where.names, posting.attempt.left
-        explain(exc, cut_off(names.target, names.connect, left=left, time_ns=posting.time_ns))
+        names, has_left = self.where.names, posting.attempt.has_left
+        explain(
+            exc, cut_off(names.target, names.connect, has_left=has_left, time_ns=posting.time_ns)
+        )
 
     async def _resource(self) -> Resource | Problem:
         """Return where to post to, if the operator allows it and the TLS files can be read."""
@@ -243,29 +245,33 @@ class Poster:
     def _failure(self, exc: OSError, posting: Posting) -> AttemptFailure:
         """Return what a try has come to that got no answer: nothing has left, or it is unknown."""
         attempt, deadline = posting.attempt, posting.deadline
-        names, scheme, left = self.where.names, self.where.url.scheme, attempt.left
+        names, scheme, has_left = self.where.names, self.where.url.scheme, attempt.has_left
         unknown = unsent = ""
-        if not left:
+        if not has_left:
             unsent = reason(exc, deadline) + scheme_hint(
-                scheme, exc, connected=attempt.reached, heard=attempt.heard
+                scheme, exc, connected=attempt.reached, has_received=attempt.has_received
             )
         elif is_late(exc):
             unknown = f"within {deadline}"
         else:
             is_first = scheme == "http" and not attempt.reused
-            heard = attempt.heard
-            hint = scheme_hint("http", exc, connected=True, heard=heard) if is_first else ""
+            has_received = attempt.has_received
+            hint = (
+                scheme_hint("http", exc, connected=True, has_received=has_received)
+                if is_first
+                else ""
+            )
             unknown = f"({own_words(self.where, words(exc), QUOTED_CHARACTERS)}{hint})"
-        problem = unanswered(
+        problem = unknown_or_unsent(
             names.target,
             names.connect,
-            left=left,
+            has_left=has_left,
             time_ns=posting.time_ns,
             unknown=unknown,
             unsent=unsent,
         )
-        retryable = not (left and is_late(exc))
-        return AttemptFailure(problem, retryable=retryable, reached=left or attempt.reached)
+        retryable = not (has_left and is_late(exc))
+        return AttemptFailure(problem, retryable=retryable, reached=has_left or attempt.reached)
 
 
 def _set_result(answered: asyncio.Future[Answer | OSError], what: Answer | OSError) -> None:
@@ -292,7 +298,7 @@ def make_queue(
     def posting(batch: Batch) -> Posting:
         return Posting(
             lambda: compose(batch.freeze()),
-            batch.journey,
+            batch.attempt,
             batch.deadline,
             batch.events[0].payload.event.time_ns,
             lambda: sum(event.payload.count for event in batch.events),

@@ -53,15 +53,15 @@ class DestinationLimiter:
         """
         if until_s is None:
             taken = self.take(destination, count)
-            give_back: Callable[[str, int], None] = self.release
+            release: Callable[[str, int], None] = self.release
         else:
             taken = await self._wait(destination, count, until_s)
-            give_back = self._give_back
+            release = self._give_back
         try:
             yield taken
         finally:
             if taken:
-                give_back(destination, count)
+                release(destination, count)
 
     async def _wait(self, destination: str, count: int, until_s: float) -> bool:
         if self.most is None:

@@ -52,7 +52,7 @@ class ConnectionKey(Struct, frozen=True):
 
 
 class _Destination(Struct):
-    """What one route has: places for connections in use, events that want one, idle connections."""
+    """What one destination has: places for connections in use, events that want one, idle ones."""
 
     places: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(CONNECTIONS_PER_DESTINATION)
@@ -102,7 +102,7 @@ class ConnectionPool:
 
     async def use(
         self,
-        route: ConnectionKey,
+        key: ConnectionKey,
         step: Callable[[Connection], Awaitable[T]],
         attempt: Attempt,
         *,
@@ -115,37 +115,41 @@ class ConnectionPool:
         *step* fails or closes it.
         """
         self._loop = asyncio.get_running_loop()
-        destination = self._destinations.get(route)
+        destination = self._destinations.get(key)
         if destination is None:
-            destination = self._destinations[route] = _Destination()
+            destination = self._destinations[key] = _Destination()
         destination.wanted += 1
         try:
             async with destination.places:
-                stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
+                connection = self._reuse(key, destination, peer_may_talk=peer_may_talk)
                 while True:
-                    if stream is None:
-                        stream = await _open(route, self._resolver, attempt)
-                    attempt.attach(stream.socket, reused=stream.reused)
+                    if connection is None:
+                        connection = await _open(key, self._resolver, attempt)
+                    attempt.attach(connection.socket, reused=connection.reused)
                     try:
-                        done = await step(stream)
+                        done = await step(connection)
                     except BaseException as exc:
-                        self._close(route, stream, exc)
-                        if attempt.left or not stream.reused or not isinstance(exc, OSError):
+                        self._close(key, connection, exc)
+                        if (
+                            attempt.has_left
+                            or not connection.reused
+                            or not isinstance(exc, OSError)
+                        ):
                             raise
-                        stream = None
+                        connection = None
                         continue
-                    if not stream.closed:
-                        self._put_back(route, destination, stream)
+                    if not connection.closed:
+                        self._put_back(key, destination, connection)
                     return done
         finally:
             destination.wanted -= 1
-            self._forget_unwanted(route, destination)
+            self._forget_unwanted(key, destination)
 
-    def borrow(
-        self, route: ConnectionKey, attempt: Attempt, *, peer_may_talk: bool = False
+    def acquire_nowait(
+        self, key: ConnectionKey, attempt: Attempt, *, peer_may_talk: bool = False
     ) -> Connection | None:
-        """Return a kept connection that is alive, to `give_back`; `None` where one must be waited for."""
-        destination = self._destinations.get(route)
+        """Return a kept connection that is alive, to be released; `None` where one must be waited for."""
+        destination = self._destinations.get(key)
         if destination is None or not destination.idle:
             return None
         taking = destination.places.acquire()
@@ -156,131 +160,133 @@ class ConnectionPool:
         else:
             taking.close()
             return None
-        stream = self._reuse(route, destination, peer_may_talk=peer_may_talk)
-        if stream is None:
+        connection = self._reuse(key, destination, peer_may_talk=peer_may_talk)
+        if connection is None:
             destination.places.release()
-            self._forget_unwanted(route, destination)
+            self._forget_unwanted(key, destination)
             return None
         destination.wanted += 1
-        attempt.attach(stream.socket, reused=stream.reused)
-        return stream
+        attempt.attach(connection.socket, reused=connection.reused)
+        return connection
 
-    def give_back(
-        self, route: ConnectionKey, stream: Connection, failure: BaseException | None = None
+    def release(
+        self, key: ConnectionKey, connection: Connection, failure: BaseException | None = None
     ) -> None:
-        """Keep a borrowed connection, unless it is closed, or its use has ended with a *failure*."""
-        destination = self._destinations[route]
+        """Keep an acquired connection, unless it is closed, or its use has ended with a *failure*."""
+        destination = self._destinations[key]
         if failure is not None:
-            self._close(route, stream, failure)
-        elif not stream.closed:
-            self._put_back(route, destination, stream)
+            self._close(key, connection, failure)
+        elif not connection.closed:
+            self._put_back(key, destination, connection)
         destination.places.release()
         destination.wanted -= 1
         if not destination.idle:
-            self._forget_unwanted(route, destination)
+            self._forget_unwanted(key, destination)
 
-    async def use_borrowed(
-        self, route: ConnectionKey, stream: Connection, step: Callable[[Connection], Awaitable[T]]
+    async def use_acquired(
+        self, key: ConnectionKey, connection: Connection, step: Callable[[Connection], Awaitable[T]]
     ) -> T:
-        """Do *step* on a borrowed connection, and give that back."""
+        """Do *step* on an acquired connection, and release that."""
         try:
-            done = await step(stream)
+            done = await step(connection)
         except BaseException as exc:
-            self.give_back(route, stream, exc)
+            self.release(key, connection, exc)
             raise
-        self.give_back(route, stream)
+        self.release(key, connection)
         return done
 
-    def _close(self, route: ConnectionKey, stream: Connection, failure: BaseException) -> None:
-        stream.close()
-        if stream.reused and isinstance(failure, ConnectionError):
-            self._hang_ups.note(route)
+    def _close(self, key: ConnectionKey, connection: Connection, failure: BaseException) -> None:
+        connection.close()
+        if connection.reused and isinstance(failure, ConnectionError):
+            self._hang_ups.note(key)
 
-    def _forget_unwanted(self, route: ConnectionKey, destination: _Destination) -> None:
+    def _forget_unwanted(self, key: ConnectionKey, destination: _Destination) -> None:
         if not destination.wanted and not destination.idle:
-            self._destinations.pop(route, None)
+            self._destinations.pop(key, None)
 
-    async def probe(self, route: ConnectionKey) -> None:
+    async def probe(self, key: ConnectionKey) -> None:
         """Connect and hang up; raise `OSError` or `DestinationNotAllowed` if that cannot be done."""
-        (await _open(route, self._resolver, Attempt())).close()
+        (await _open(key, self._resolver, Attempt())).close()
 
     async def aclose(self) -> None:
         """Close what is idle, and abandon what no task works on; tasks must have ended."""
         self.timeouts.abandon()
-        for stream in list(self._idle):
-            self._retire(stream)
+        for connection in list(self._idle):
+            self._retire(connection)
         self._expiry.cancel()
         self.timeouts.cancel()
         await asyncio.gather(*self._closing)
 
     def _reuse(
-        self, route: ConnectionKey, destination: _Destination, *, peer_may_talk: bool
+        self, key: ConnectionKey, destination: _Destination, *, peer_may_talk: bool
     ) -> Connection | None:
         while destination.idle:
-            stream, _ = destination.idle.popitem()
-            del self._idle[stream]
-            sock = stream.plain  # without TLS its own word is enough
+            connection, _ = destination.idle.popitem()
+            del self._idle[connection]
+            sock = connection.plain  # without TLS its own word is enough
             if sock is None:
-                is_alive = stream.alive(peer_may_talk=peer_may_talk)
+                is_alive = connection.alive(peer_may_talk=peer_may_talk)
             else:
                 is_alive = sock.is_listening() if peer_may_talk else not sock.has_input()
             if is_alive:
-                stream.reused = True
-                return stream
-            stream.close()
-            if asyncio.get_running_loop().time() - stream.idle_since_s < _HUNG_UP_WITHIN_S:
-                self._hang_ups.note(route)
+                connection.reused = True
+                return connection
+            connection.close()
+            if asyncio.get_running_loop().time() - connection.idle_since_s < _HUNG_UP_WITHIN_S:
+                self._hang_ups.note(key)
         return None
 
     def _put_back(
-        self, route: ConnectionKey, destination: _Destination, stream: Connection
+        self, key: ConnectionKey, destination: _Destination, connection: Connection
     ) -> None:
-        if self._hang_ups.since_s and self._hang_ups.is_recent(route):
-            self._close_gently(stream)
+        if self._hang_ups.since_s and self._hang_ups.is_recent(key):
+            self._close_gently(connection)
             return
-        stream.idle_since_s = self._loop.time()
-        stream.expires_s = stream.idle_since_s + min(IDLE_S, stream.idle_s)
-        destination.idle[stream] = None
-        self._idle[stream] = route
-        if stream.expires_s < self._expiry.at_s:
-            self._expiry.until(stream.expires_s)
+        connection.idle_since_s = self._loop.time()
+        connection.expires_s = connection.idle_since_s + min(IDLE_S, connection.idle_s)
+        destination.idle[connection] = None
+        self._idle[connection] = key
+        if connection.expires_s < self._expiry.at_s:
+            self._expiry.until(connection.expires_s)
         if len(self._idle) > IDLE_CONNECTIONS:
             self._retire(next(iter(self._idle)))
 
     def _retire_idle(self, now_s: float) -> float:
         """Retire what has been idle for long enough; return when the next one will have been."""
-        for stream in [stream for stream in self._idle if stream.expires_s <= now_s]:
-            self._retire(stream)
-        return min((stream.expires_s for stream in self._idle), default=inf)
+        for connection in [
+            connection for connection in self._idle if connection.expires_s <= now_s
+        ]:
+            self._retire(connection)
+        return min((connection.expires_s for connection in self._idle), default=inf)
 
-    def _retire(self, stream: Connection) -> None:
+    def _retire(self, connection: Connection) -> None:
         """Close an idle connection."""
-        route = self._idle.pop(stream)
-        destination = self._destinations[route]
-        del destination.idle[stream]
-        self._forget_unwanted(route, destination)
-        self._close_gently(stream)
+        key = self._idle.pop(connection)
+        destination = self._destinations[key]
+        del destination.idle[connection]
+        self._forget_unwanted(key, destination)
+        self._close_gently(connection)
 
-    def _close_gently(self, stream: Connection) -> None:
-        closing = asyncio.get_running_loop().create_task(stream.aclose())
+    def _close_gently(self, connection: Connection) -> None:
+        closing = asyncio.get_running_loop().create_task(connection.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
 
-async def _open(route: ConnectionKey, resolver: Resolver, attempt: Attempt) -> Connection:
+async def _open(key: ConnectionKey, resolver: Resolver, attempt: Attempt) -> Connection:
     """Connect, and shake hands if the connection is to be secure."""
-    addresses = await resolver.find(route.sink, route.address, socket.SOCK_STREAM)
+    addresses = await resolver.find(key.sink, key.address, socket.SOCK_STREAM)
     sock = await connect_tcp(addresses)
     attempt.reached = True
-    secure = route.secure
+    secure = key.secure
     if secure is None:
-        return _opened(route, resolver, sock)
+        return _opened(key, resolver, sock)
     tls: TlsSession | None = None
     try:
-        if route.tunnel is not None:
+        if key.tunnel is not None:
             from sonda.pipeline.net.proxies import open_tunnel
 
-            await open_tunnel(sock, route.tunnel)
+            await open_tunnel(sock, key.tunnel)
         tls = TlsSession(sock, secure.context, secure.server_name)
         began_s = asyncio.get_running_loop().time()
         await tls.shake_hands()
@@ -288,17 +294,17 @@ async def _open(route: ConnectionKey, resolver: Resolver, attempt: Attempt) -> C
             round_trip_s = asyncio.get_running_loop().time() - began_s
             await _wait_for_rejection(tls, _LATE_REJECTION_S + 2 * round_trip_s)
     except BaseException:
-        attempt.heard = tls is not None and tls.heard
+        attempt.has_received = tls is not None and tls.has_received
         sock.close()
         raise
-    return _opened(route, resolver, sock, tls)
+    return _opened(key, resolver, sock, tls)
 
 
 def _opened(
-    route: ConnectionKey, resolver: Resolver, sock: Socket, tls: TlsSession | None = None
+    key: ConnectionKey, resolver: Resolver, sock: Socket, tls: TlsSession | None = None
 ) -> Connection:
-    resolver.observer.connection_opened(route.sink)
-    return Connection(sock, tls, partial(resolver.observer.connection_closed, route.sink))
+    resolver.observer.connection_opened(key.sink)
+    return Connection(sock, tls, partial(resolver.observer.connection_closed, key.sink))
 
 
 async def _wait_for_rejection(tls: TlsSession, patience_s: float) -> None:

@@ -16,17 +16,17 @@ from sonda.pipeline.net.writes import is_regular
 from sonda.pipeline.values.paths import encodable
 
 
-def open_text(path: str, confinement: AccessPolicy | None, most: int) -> TextIO:
+def open_text(path: str, access_policy: AccessPolicy | None, most: int) -> TextIO:
     """Open a regular file of at most *most* bytes of UTF-8; its line ends stay as they are.
 
-    With a *confinement* the file lies below its root. Raises `OSError` with what the operator's
+    With an *access_policy* the file lies below its root. Raises `OSError` with what the operator's
     rules or the system say, `ValueError` for what is too long.
     """
-    allowed = permit(path, confinement)
+    allowed = permit(path, access_policy)
     if isinstance(allowed, Failure):
         raise PermissionError(str(allowed.failure()))
     try:
-        fd = _open(encodable(path), confinement)
+        fd = _open(encodable(path), access_policy)
     except OSError as exc:
         raise OSError(exc.strerror) from None
     if not is_regular(fd):
@@ -38,12 +38,12 @@ def open_text(path: str, confinement: AccessPolicy | None, most: int) -> TextIO:
     return os.fdopen(fd, encoding="utf-8-sig", newline="")
 
 
-def _open(path: str, confinement: AccessPolicy | None) -> int:
+def _open(path: str, access_policy: AccessPolicy | None) -> int:
     """Open a file; below a root step by step, following no link that is put there meanwhile."""
-    if confinement is None:
+    if access_policy is None:
         return os.open(path, TO_READ)
-    root = os.path.realpath(confinement.file_root)
-    *folders, name = Path(os.path.realpath(locate(path, confinement))).relative_to(root).parts
+    root = os.path.realpath(access_policy.file_root)
+    *folders, name = Path(os.path.realpath(locate(path, access_policy))).relative_to(root).parts
     with ExitStack() as closing:
         here = os.open(root, TO_PASS)
         closing.callback(os.close, here)

@@ -21,7 +21,7 @@ from sonda.pipeline.interruption import (
 )
 from sonda.pipeline.model import Ack
 from sonda.pipeline.problems import Problem, Unreachable
-from sonda.pipeline.unanswered import WHILE_UNSENT
+from sonda.pipeline.unknown_or_unsent import WHILE_UNSENT
 from sonda.pipeline.values.durations import seconds
 
 T = TypeVar("T")

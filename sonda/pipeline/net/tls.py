@@ -83,8 +83,8 @@ class _NotAllowed(Exception):  # noqa: N818  # no error of the program: the oper
 class TlsContexts:
     """The contexts in use: equal files give the same context, and so share connections."""
 
-    def __init__(self, confinement: AccessPolicy | None) -> None:
-        self._confinement = confinement
+    def __init__(self, access_policy: AccessPolicy | None) -> None:
+        self._access_policy = access_policy
         self._kept: dict[Fingerprint, Loaded] = {}
         self._keeping = Lock()  # events at once must find one context, not build one each
         self._looks: dict[Hashable, asyncio.Future[Loaded]] = {}
@@ -98,13 +98,13 @@ class TlsContexts:
 
         Fails with `Forbidden`. May block, as the file system may.
         """
-        confinement = self._confinement
-        if tls is None or confinement is None:
+        access_policy = self._access_policy
+        if tls is None or access_policy is None:
             return Success(None)
         try:
             for given in tls.paths().values():
-                path = str(confinement.file_root / encodable(given))
-                _way(path, confinement)
+                path = str(access_policy.file_root / encodable(given))
+                _way(path, access_policy)
                 with suppress(OSError):  # it cannot be read, which no operator could allow
                     _refuse_special(path, Path(path).stat())
         except _NotAllowed as exc:
@@ -143,7 +143,7 @@ class TlsContexts:
     def _load(self, paths: dict[str, str]) -> Loaded:
         with ExitStack() as stack:
             opened = {
-                field: stack.enter_context(_open_regular(path, self._confinement))
+                field: stack.enter_context(_open_regular(path, self._access_policy))
                 for field, path in paths.items()
             }
             key = tuple(_identify(field, fd) for field, fd in opened.items())
@@ -189,16 +189,16 @@ def _no_passphrase() -> str:
 
 
 @contextmanager
-def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
+def _open_regular(path: str, access_policy: AccessPolicy | None) -> Iterator[int]:
     """Open a file to read, without waiting for the other end of a FIFO."""
     path = encodable(path)
-    if confinement is None:
+    if access_policy is None:
         fd = os.open(path, TO_READ)
     else:
-        path = str(confinement.file_root / path)
-        fd = _open_below(path, confinement)
+        path = str(access_policy.file_root / path)
+        fd = _open_below(path, access_policy)
     try:
-        if confinement is not None:
+        if access_policy is not None:
             _refuse_special(path, os.fstat(fd))
         elif not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file", path)
@@ -207,9 +207,9 @@ def _open_regular(path: str, confinement: AccessPolicy | None) -> Iterator[int]:
         os.close(fd)
 
 
-def _open_below(path: str, confinement: AccessPolicy) -> int:
+def _open_below(path: str, access_policy: AccessPolicy) -> int:
     """Open a file step by step, following no symbolic link that is put there meanwhile."""
-    root, *folders, name = _way(path, confinement)
+    root, *folders, name = _way(path, access_policy)
     with ExitStack() as closing:
         try:
             here = os.open(root, TO_PASS)
@@ -220,7 +220,7 @@ def _open_below(path: str, confinement: AccessPolicy) -> int:
             _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
             return os.open(name, TO_READ | NO_FOLLOW, dir_fd=here)
         except OSError as exc:
-            _way(path, confinement)  # it may lead elsewhere by now
+            _way(path, access_policy)  # it may lead elsewhere by now
             raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
 
 
@@ -231,13 +231,13 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
         raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
 
 
-def _way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
+def _way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
     """Return the root, the folders and the name that lead to a file; raise `_NotAllowed`."""
     real = Path(os.path.realpath(path))
-    if confinement.protects(real):
+    if access_policy.protects(real):
         what = f"TLS file {quote(path)} is the server's own"
         raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows it"))
-    for root in map(os.path.realpath, (confinement.file_root, confinement.tls_root)):
+    for root in map(os.path.realpath, (access_policy.file_root, access_policy.tls_root)):
         if real.is_relative_to(root):
             return root, *(real.relative_to(root).parts or (".",))
     what = f"TLS file {quote(path)} is outside the folders for TLS files"

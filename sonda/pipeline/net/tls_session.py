@@ -29,7 +29,7 @@ class TlsSession:
             self._received, self._unsent, server_hostname=server_name.encode("ascii")
         )
         self._flushing = asyncio.Lock()
-        self.heard = False  # whether the peer has said anything, if only of the handshake
+        self.has_received = False  # whether the peer has said anything, if only of the handshake
         self._early = b""  # what the peer said with the end of the handshake: it may be a refusal
 
     async def shake_hands(self) -> None:
@@ -99,7 +99,7 @@ class TlsSession:
                 await self._flush()
                 received = await self._socket.receive()
                 if received:
-                    self.heard = True
+                    self.has_received = True
                     self._received.write(received)
                 else:
                     self._received.write_eof()

@@ -16,7 +16,7 @@ from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, Confirmed
 from sonda.pipeline.net.sockets import words
 from sonda.pipeline.problems import Problem, Unreachable
-from sonda.pipeline.unanswered import WHILE_UNKNOWN, WHILE_UNSENT, unanswered
+from sonda.pipeline.unknown_or_unsent import WHILE_UNKNOWN, WHILE_UNSENT, unknown_or_unsent
 
 if TYPE_CHECKING:
     from sonda.pipeline.net.blocking_writers import WriteQueue
@@ -171,19 +171,21 @@ class WriteRequest:
         self._conclude(WHILE_UNKNOWN, WHILE_UNSENT)
         if isinstance(self._verdict, Success | Failure):
             return self._verdict
-        return self._unanswered(WHILE_UNKNOWN, WHILE_UNSENT, left=True)
+        return self._unknown_or_unsent(WHILE_UNKNOWN, WHILE_UNSENT, has_left=True)
 
     def _conclude(self, unknown: str, unsent: str) -> None:
         """Abandon the event with a reason: it is withdrawn, or has begun and its outcome is unknown."""
         withdrawn = self.queue is not None and self.queue.withdraw(self)
         if withdrawn or self._verdict is None:
-            self._verdict = self._unanswered(unknown, unsent, left=not withdrawn)
+            self._verdict = self._unknown_or_unsent(unknown, unsent, has_left=not withdrawn)
 
-    def _unanswered(self, unknown: str, unsent: str, *, left: bool) -> Verdict:
+    def _unknown_or_unsent(self, unknown: str, unsent: str, *, has_left: bool) -> Verdict:
         target, time_ns = self.writer.target, self.time_ns
         step = f"write to {target}"
         return Failure(
-            unanswered(target, step, left=left, time_ns=time_ns, unknown=unknown, unsent=unsent)
+            unknown_or_unsent(
+                target, step, has_left=has_left, time_ns=time_ns, unknown=unknown, unsent=unsent
+            )
         )
 
 

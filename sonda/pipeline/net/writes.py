@@ -49,10 +49,10 @@ class WriteBatch:
     """One go at a destination, for all that wait for it and whose ways are that of the first."""
 
     def __init__(
-        self, line: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
+        self, queue: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
     ) -> None:
         self.may_wait = may_wait  # whether it may block: it has a thread of its own
-        self._queue = line
+        self._queue = queue
         self._writer = waiting[0].writer
         self._waiting = waiting  # when the turn came
         self._begun: list[WriteRequest] = []
@@ -63,13 +63,13 @@ class WriteBatch:
 
         Return false where it would have had to wait; what has not begun still waits.
         """
-        goes_on = True
+        may_continue = True
         try:
             outcome = self._writer.write(self)
         except Withdrawn:
             pass
         except WouldWait:
-            goes_on = False
+            may_continue = False
         except OSError as exc:
             self._fail(Failure(refused(self._writer, exc)))
         except BaseException as exc:  # noqa: BLE001  # raised again where the verdict is awaited
@@ -80,7 +80,7 @@ class WriteBatch:
         if self._begun:
             self._queue.put_back(self._begun)
         notify(self._settled)  # once, and last: whoever is woken competes with this thread
-        return goes_on
+        return may_continue
 
     def check(self) -> None:
         """Raise `Withdrawn` if nobody waits any more; what has begun is owed in any case.

@@ -30,7 +30,7 @@ CSV_REPLAY: Final = "csv_replay"
 OpenText: TypeAlias = Callable[[str], AbstractContextManager[Iterable[str]]]
 """Opens a file, for its lines; raises `OSError` or `ValueError` with the reason."""
 _NAME_IT: Final = "name it in columns (index {})"
-_LABELS: Final = 'has no labels as in up{job="api"}'
+_LABELS: Final = 'does not name one metric, with labels as in up{job="api"}'
 _MESSAGE: Final = ("message", "msg", "line", "log", "body")
 _SEVERITY: Final = ("severity", "level", "detected_level")
 _SEVERITIES: Final[Mapping[str, Severity]] = {
@@ -97,6 +97,10 @@ class ReplayReader:
                 return [replace(piece, replay=Replay(times_ns, messages=messages))]
         except Unreadable as exc:
             self.issues.value((*where, *(exc.path or (source,))), str(exc))
+        except (
+            PermissionError
+        ) as exc:  # the operator's; the system's own is no more than an OSError
+            self.issues.forbid((*where, "file"), str(exc))
         except (OSError, ValueError) as exc:
             reason = f"cannot read {quote(written['file'])}: {exc}"
             self.issues.value((*where, "file"), reason)

@@ -20,6 +20,7 @@ _ITEM: Final = re.compile(
 _ESCAPES: Final = {"n": "\n"}
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
 _NOT_IN_METRICS: Final = re.compile(r"[^a-zA-Z0-9_:]")
+_NO_NAMES: Final = {"", "Value", "value"}  # Grafana's field of a series without a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Header:
 def read_header(text: str) -> Header | None:
     """Read `up`, `up{job="x"}`, `{__name__="up", job="x"}` or `{"up", "a.job"="x"}`.
 
-    `None` if it is none of these, or has a name twice.
+    `None` if it is none of these, has a label twice, or names two metrics. Grafana writes
+    `up {__name__="up"}` and `Value {__name__="up"}` where a panel has renamed nothing: that is one.
     """
     match = _HEADER.fullmatch(text)
     if match is None:
@@ -57,10 +59,9 @@ def read_header(text: str) -> Header | None:
                 return None
             labels[key] = _unescaped(value)
         place = item.end()
-    name = labels.pop("__name__", name)
-    if not name or name in ("Value", "value"):
-        return Header(None, labels)
-    return Header(_allowed(name, _NOT_IN_METRICS), labels)
+    names = {_allowed(one or "", _NOT_IN_METRICS) for one in (name, labels.pop("__name__", None))}
+    names -= _NO_NAMES
+    return None if len(names) > 1 else Header(names.pop() if names else None, labels)
 
 
 def _unescaped(text: str) -> str:

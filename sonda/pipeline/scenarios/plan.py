@@ -104,7 +104,8 @@ class Start:
 class Route:
     """How events are rendered and where they go: as written, and as the pipeline has read it.
 
-    *named* is the operator's destination, where the entry asks for one by its name.
+    *named* is the operator's destination, where the entry asks for one by its name; *place* is where
+    the document says so.
     """
 
     encoder: PluginRef
@@ -112,6 +113,7 @@ class Route:
     named: NamedDestination | None = None
     encoder_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sink_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    place: str = ""
 
     def validated_event(self, event: Event) -> ValidatedEvent:
         """Return the order to deliver *event* this way."""

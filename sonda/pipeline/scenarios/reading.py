@@ -1,7 +1,8 @@
 """From bytes, a file's text or a mapping to one plain tree, whose numbers keep their decimal text.
 
-The tree has objects, lists, strings, integers, `Decimal`s, booleans and null. It is a copy, bounded
-by the number of its values, so that aliases in YAML cannot multiply.
+The tree has objects, lists, strings, integers, `Decimal`s, booleans and null, of these very types:
+a program's `StrEnum` becomes a string. It is a copy, bounded by the number of its values, so that
+aliases in YAML cannot multiply.
 """
 
 from __future__ import annotations
@@ -56,9 +57,15 @@ def read_file(raw: bytes, environment: Mapping[str, str]) -> Result[Document, Pr
     """Read a file in YAML or JSON, with `${NAME}` in its values replaced from *environment*."""
     tree: Result[Any, Problem] = Failure(_too_long())
     if len(raw) <= MOST_BYTES:
-        is_json = raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
-        tree = Success(json.loads(raw, parse_float=read_decimal)) if is_json else _yaml_tree(raw)
+        tree = (
+            Success(json.loads(raw, parse_float=read_decimal)) if is_json(raw) else _yaml_tree(raw)
+        )
     return tree.bind(lambda value: _copy(value, environment))
+
+
+def is_json(raw: bytes) -> bool:
+    """Return whether a file is read as JSON; all else is YAML."""
+    return raw.lstrip()[:1] == b"{" and isinstance(parse(raw), Success)
 
 
 def from_tree(tree: object) -> Result[Document, Problem]:
@@ -107,12 +114,12 @@ class _Copier:
             case None | bool():
                 return value
             case str():
-                return self._text(value, path)
+                return self._text(str.__str__(value), path)
             case int() | float() | Decimal():
-                return self._number(value, path)
+                return self._number(_plain_number(value), path)
             case Mapping():
                 return {
-                    self._name(name, path): self.copy(inner, (*path, name))
+                    (known := self._name(name, path)): self.copy(inner, (*path, known))
                     for name, inner in value.items()
                 }
             case list() | tuple():
@@ -122,16 +129,16 @@ class _Copier:
             case _:
                 raise _Unusable(f"{at(*path)}: {type(value).__name__} is no JSON value")
 
-    def _number(self, value: float | Decimal, path: Path) -> int | Decimal:
-        if not is_exact(value):
-            self.bad_numbers.append(path)
-            return 1
-        return value if isinstance(value, int) else Decimal(str(value))
+    def _number(self, value: int | Decimal, path: Path) -> int | Decimal:
+        if is_exact(value):
+            return value
+        self.bad_numbers.append(path)
+        return 1
 
     def _name(self, name: object, path: Path) -> str:
         if not isinstance(name, str):
             raise _Unusable(f"{at(*path)}: the name {name!r} is no string")
-        return _encodable(name)
+        return _encodable(str.__str__(name))
 
     def _text(self, text: str, path: Path) -> Any:
         if self.environment is None or "$" not in text:
@@ -162,6 +169,17 @@ class _Copier:
             reason = f"the environment has no {name}, and ${{{name}}} no default"
             self.unset.append(ValidationIssue(at(*path), reason))
         return found or ""
+
+
+def _plain_number(value: float | Decimal) -> int | Decimal:
+    """Return a number of the very type, without its text where a subclass writes another."""
+    match value:
+        case int():
+            return int.__int__(value)
+        case float():
+            return Decimal(float.__repr__(value))
+        case _:
+            return Decimal(value)
 
 
 def _encodable(text: str) -> str:

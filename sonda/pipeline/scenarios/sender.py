@@ -20,7 +20,7 @@ from sonda.pipeline.problems import Problem
 from sonda.pipeline.scenarios.plan import Entry
 from sonda.pipeline.scenarios.rendering import Piece, how_pieces_go, pieces
 from sonda.pipeline.stages.encode import encode
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 
 if TYPE_CHECKING:
     from sonda.pipeline.deliver import Pipeline
@@ -155,7 +155,7 @@ def _unknown(target: str, one: Result[EncodedEvent, Problem]) -> Result[Receipt,
     """Return the verdict on an event of which nothing is known; one not encoded has its own."""
     if isinstance(one, Failure):
         return Failure(one.failure())
-    return Failure(cut_off(target, "", left=True, time_ns=one.unwrap().validated.event.time_ns))
+    return Failure(cut_off(target, "", has_left=True, time_ns=one.unwrap().validated.event.time_ns))
 
 
 class _PipelineGroup:
@@ -188,7 +188,7 @@ class _PipelineGroup:
             async with self._turn or nullcontext():
                 return await self._work()
         except asyncio.CancelledError:  # before its turn has come: the work itself has a verdict
-            unsent = cut_off(self._target, f"send to {self._target}", left=False, time_ns=0)
+            unsent = cut_off(self._target, f"send to {self._target}", has_left=False, time_ns=0)
             return GroupVerdict(dict.fromkeys(range(self._size), unsent))
 
 

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sonda.pipeline.model import Signal
-from sonda.pipeline.problems import MAX_ISSUES, Invalid, Malformed, ValidationIssue
+from sonda.pipeline.problems import MAX_ISSUES, Forbidden, Invalid, Malformed, ValidationIssue
 from sonda.pipeline.scenarios.reading import Path, plain
 from sonda.pipeline.schemas.issues import find_issues, unknown_variant
 from sonda.pipeline.schemas.registry import (
@@ -72,10 +72,11 @@ _BRANCHES: Final = {"entry": ENTRY, "scenario": SCENARIO, "change": CHANGE}
 
 @dataclass(slots=True)
 class Issues:
-    """What is wrong so far: of structure, and of values."""
+    """What is wrong so far: of structure, of values, and by the operator's rules."""
 
     structural: list[ValidationIssue] = field(default_factory=list)
     values: list[ValidationIssue] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
     more: int = 0
 
     def structure(self, path: Path, reason: str) -> None:
@@ -85,6 +86,10 @@ class Issues:
     def value(self, path: Path, reason: str) -> None:
         """Add an issue of a value."""
         self.values.append(ValidationIssue(at(*path), reason))
+
+    def forbid(self, path: Path, reason: str) -> None:
+        """Add what the operator's rules say no to."""
+        self.forbidden.append(f"{at(*path)}: {reason}")
 
     def extend(self, path: Path, issues: Iterable[ValidationIssue], *, structural: bool) -> None:
         """Add issues whose paths begin at *path*."""
@@ -96,14 +101,17 @@ class Issues:
         """Whether a problem could list no further issue of structure."""
         return len(self.structural) >= MAX_ISSUES
 
-    def problem(self) -> Malformed | Invalid | None:
-        """Return what the document fails with; issues of values only where there are no others."""
+    def problem(self) -> Malformed | Invalid | Forbidden | None:
+        """Return what the document fails with: issues of values only where there are none of structure.
+
+        What is forbidden comes last, and the first of it stands for all.
+        """
         for kind, found in ((Malformed, self.structural), (Invalid, self.values)):
             if found:
                 known = tuple(dict.fromkeys(found))
                 more = max(0, len(known) - MAX_ISSUES) + self.more
                 return kind(known[:MAX_ISSUES], more)
-        return None
+        return Forbidden(self.forbidden[0]) if self.forbidden else None
 
 
 def _inside(path: Path, issue: ValidationIssue) -> ValidationIssue:

@@ -46,7 +46,7 @@ class _Append:
 
     options: File
     file: FilePath = field(compare=False)
-    confinement: AccessPolicy | None
+    access_policy: AccessPolicy | None
     target: str
     needs_thread: bool = True  # to open a file may take long, as on a dead file server
 
@@ -88,9 +88,9 @@ async def send_many(
 
 def open_writer(options: File, network: Network) -> _Append:
     """Return the way to write to the file of these options, which is opened for each write."""
-    confinement = network.confinement
-    file = FilePath(options.path, confinement)
-    return _Append(options, file, confinement, quote(options.path))
+    access_policy = network.access_policy
+    file = FilePath(options.path, access_policy)
+    return _Append(options, file, access_policy, quote(options.path))
 
 
 def describe(payload: Payload, options: File, network: Network) -> Result[WirePreview, Problem]:
@@ -99,7 +99,7 @@ def describe(payload: Payload, options: File, network: Network) -> Result[WirePr
     def departure(place: Path) -> WirePreview:
         return WirePreview(options.path, LINE, payload.body, {"path": str(place)})
 
-    return permit(options.path, network.confinement).map(departure)
+    return permit(options.path, network.access_policy).map(departure)
 
 
 SINK: Final = Sink(

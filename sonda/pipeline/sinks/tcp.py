@@ -78,32 +78,32 @@ class _Receiver:
         return False
 
     async def _write(self, batch: Batch, writing: _Writing) -> None:
-        route = await _route(self.key, self.options.tls, self.network)
-        if isinstance(route, Success):
-            streams, key = self.network.streams, route.unwrap()
-            await streams.use(key, writing.run, batch.journey, peer_may_talk=True)
+        found = await _connection_key(self.key, self.options.tls, self.network)
+        if isinstance(found, Success):
+            pool, key = self.network.pool, found.unwrap()
+            await pool.use(key, writing.run, batch.attempt, peer_may_talk=True)
         else:
-            batch.set_result(Failure(AttemptFailure(route.failure(), reached=False)))
+            batch.set_result(Failure(AttemptFailure(found.failure(), reached=False)))
 
     def begin(self, batch: Batch, pushed: Pushed) -> bool | None:
         """Write the frames, if a kept connection takes them without a wait."""
-        streams = self.network.streams
-        stream = streams.borrow(self.key, batch.journey, peer_may_talk=True)
-        if stream is None or stream.plain is None:
+        pool = self.network.pool
+        connection = pool.acquire_nowait(self.key, batch.attempt, peer_may_talk=True)
+        if connection is None or connection.plain is None:
             return None
-        writing, sock = _Writing(batch, self.options), stream.plain
+        writing, sock = _Writing(batch, self.options), connection.plain
         try:
             frames = b"".join(writing.frames()) if sock.has_room() else b""
         except BaseException:
-            streams.give_back(self.key, stream)
+            pool.release(self.key, connection)
             raise
         sent_bytes = sock.send_at_once(frames) if frames else 0
         if sent_bytes and (sent_bytes < len(frames) or sock.peer_closed()):
             rest = partial(writing.send, frames=frames[sent_bytes:])
-            go_on = partial(streams.use_borrowed, self.key, stream, rest)
+            go_on = partial(pool.use_acquired, self.key, connection, rest)
             self.network.start(self._go_on(batch, writing, go_on, pushed))
             return False
-        streams.give_back(self.key, stream)
+        pool.release(self.key, connection)
         if not sent_bytes:
             return None
         batch.set_result(Success(_HANDED_OFF))
@@ -129,10 +129,10 @@ class _Receiver:
     ) -> None:
         """Write within the deadline, and judge each event by its bytes."""
         try:
-            with TimeLimit(self.network.streams.timeouts, batch.deadline.at_s):
+            with TimeLimit(self.network.pool.timeouts, batch.deadline.at_s):
                 await write()
         except DestinationNotAllowed as exc:
-            batch.set_result(Failure(AttemptFailure(exc.problem, reached=batch.journey.reached)))
+            batch.set_result(Failure(AttemptFailure(exc.problem, reached=batch.attempt.reached)))
         except OSError as exc:
             batch.set_results(_outcomes(batch, writing, self.names, exc))
         else:
@@ -140,18 +140,18 @@ class _Receiver:
 
 
 def _outcomes(batch: Batch, writing: _Writing, names: StepNames, exc: OSError) -> Iterator[Outcome]:
-    silence = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
-    step = names.write if batch.journey.connected else names.connect
-    torn: Problem = OutcomeUnknown(names.target, silence, time_ns=0)  # each event has its own
+    why = f"within {batch.deadline}" if is_late(exc) else f"({words(exc)})"
+    step = names.write if batch.attempt.connected else names.connect
+    torn: Problem = OutcomeUnknown(names.target, why, time_ns=0)  # each event has its own
     untouched: Problem = Unreachable(step, reason(exc, batch.deadline))
     return writing.judge(
         Success(_HANDED_OFF),
         Failure(AttemptFailure(torn, retryable=True)),
-        Failure(AttemptFailure(untouched, retryable=True, reached=batch.journey.reached)),
+        Failure(AttemptFailure(untouched, retryable=True, reached=batch.attempt.reached)),
     )
 
 
-async def _route(
+async def _connection_key(
     key: ConnectionKey, tls: Tls | None, network: Network
 ) -> Result[ConnectionKey, Problem]:
     """Return the key of the connection; fail with `Forbidden`, or as the TLS files do."""
@@ -182,20 +182,20 @@ class _Writing(Struct):
     _ends: list[int] = []
     _seeing_off: bool = False
 
-    async def run(self, stream: Connection) -> None:
+    async def run(self, connection: Connection) -> None:
         """Write all frames; raises `OSError`."""
-        await stream.wait_for_room()
+        await connection.wait_for_room()
         frames = self.frames()
         if (
             self._options.tls is not None
         ):  # encrypted, a frame is longer, and only afterwards it is known how much
             self._ends = []
             for frame in frames:
-                await stream.send(frame)
-                self._ends.append(self._batch.journey.sent_bytes)
-            await self.send(stream, b"")
+                await connection.send(frame)
+                self._ends.append(self._batch.attempt.sent_bytes)
+            await self.send(connection, b"")
         else:
-            await self.send(stream, b"".join(frames))
+            await self.send(connection, b"".join(frames))
 
     def frames(self) -> list[bytes]:
         """Return the frames of all events that leave."""
@@ -206,16 +206,16 @@ class _Writing(Struct):
         self._ends = list(accumulate(map(len, frames)))
         return frames
 
-    async def send(self, stream: Connection, frames: bytes) -> None:
+    async def send(self, connection: Connection, frames: bytes) -> None:
         """Write frames, or the rest of them; raises `OSError`."""
         if frames:
-            await stream.send(frames)
+            await connection.send(frames)
         self._seeing_off = True
-        await stream.wait_until_acked()
+        await connection.wait_until_acked()
 
     def judge(self, yes: Outcome, torn: Outcome, untouched: Outcome) -> Iterator[Outcome]:
         """Choose for each event of a write that has failed, by how many bytes have left."""
-        sent_bytes, start = self._batch.journey.sent_bytes, 0.0
+        sent_bytes, start = self._batch.attempt.sent_bytes, 0.0
         for _, end in zip_longest(self._batch.events, self._ends, fillvalue=inf):
             whole = end <= sent_bytes and not self._seeing_off
             yield yes if whole else torn if sent_bytes > start else untouched

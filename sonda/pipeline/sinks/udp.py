@@ -23,7 +23,7 @@ from sonda.pipeline.net.resolve import DestinationNotAllowed
 from sonda.pipeline.net.sockets import reason, words
 from sonda.pipeline.problems import Problem, Unreachable
 from sonda.pipeline.sinks import Sink
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.wire_preview import WirePreview
 
@@ -79,10 +79,10 @@ async def _send(
 ) -> Result[Ack, Problem]:
     where = f"UDP send to {target}"
     try:
-        with TimeLimit(network.streams.timeouts, deadline.at_s):
+        with TimeLimit(network.pool.timeouts, deadline.at_s):
             addresses = await network.resolver.find("udp", target, socket.SOCK_DGRAM)
     except asyncio.CancelledError as exc:
-        explain(exc, cut_off(where, where, left=False, time_ns=0))
+        explain(exc, cut_off(where, where, has_left=False, time_ns=0))
         raise
     except DestinationNotAllowed as exc:
         return Failure(exc.problem)

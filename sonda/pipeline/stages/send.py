@@ -15,7 +15,7 @@ from sonda.pipeline.interruption import explain
 from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, ValidatedEvent, success
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 
 
 async def push(
@@ -35,7 +35,7 @@ async def push(
             encoded.payload, opened, network, deadline
         )
     except asyncio.CancelledError as exc:  # before the sink has begun to send
-        explain(exc, cut_off(sink.target, f"send to {sink.target}", left=False, time_ns=0))
+        explain(exc, cut_off(sink.target, f"send to {sink.target}", has_left=False, time_ns=0))
         raise
     return pending
 
@@ -51,7 +51,7 @@ async def flush(
         verdict = await pending()
     except asyncio.CancelledError as exc:  # a sink that knows better has said so
         target, time_ns = validated.sink.target, validated.event.time_ns
-        explain(exc, cut_off(target, "", left=True, time_ns=time_ns))
+        explain(exc, cut_off(target, "", has_left=True, time_ns=time_ns))
         raise
     if isinstance(verdict, Success):
         return success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))

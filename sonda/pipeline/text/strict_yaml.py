@@ -225,7 +225,7 @@ def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
         while loader.check_node():
             document = loader.get_node()
             _check_values(document)
-            for node in _events(document):
+            for node in events_of(document):
                 found.append((node.start_mark.line + 1, loader.construct_document(node)))  # noqa: PERF401  # a comprehension would hide what raises
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         return Failure(f"not valid YAML: {_reason(exc, text)}")
@@ -235,7 +235,8 @@ def read_events(text: str) -> Result[list[tuple[int, Any]], str]:
     return Success(found)
 
 
-def _events(document: Any) -> list[Any]:
+def events_of(document: Any) -> list[Any]:
+    """Return the nodes of a document's events: its own, the elements of a list, or none."""
     match document:
         case yaml.SequenceNode():
             return list(document.value)

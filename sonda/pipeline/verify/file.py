@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def look_for(event: EncodedEvent, receipt: Receipt, network: Network, deadline: Deadline) -> Look:  # noqa: ARG001  # not needed here
     """Return what reads the bytes at the event's offset."""
-    path = locate(event.validated.sink.options.path, network.confinement)
+    path = locate(event.validated.sink.options.path, network.access_policy)
     sent = event.payload.body
 
     async def look() -> Verdict:

@@ -105,8 +105,9 @@ class Compiler:
             validated = entry.route.validated_event(entry.event(0))
             shown = encode(validated).bind(partial(preview, network=self._network))
             if isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden):
-                raise Refusal.of(hide_refusal(shown, validated).failure())
+                reason = hide_refusal(shown, validated).failure()
+                raise Refusal(403, f"{entry.route.place}: {reason}")
         return scenario
 
     def _open_rows(self, path: str) -> TextIO:
-        return open_text(path, self._network.confinement, MOST_BYTES)
+        return open_text(path, self._network.access_policy, MOST_BYTES)

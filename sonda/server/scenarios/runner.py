@@ -72,13 +72,13 @@ async def _serve(given: RunnerSettings) -> None:
     hide_in_tracebacks(config.secrets)
     policy = Policy(settings.allow_destination, listening_on(given.listening))
     own = (given.database.parent, given.socket.parent)
-    confinement = AccessPolicy(
+    access_policy = AccessPolicy(
         settings.file_root, settings.tls_root, policy, lambda: (*config.files(), *own)
     )
-    async with Pipeline(confinement=confinement, in_server=True, warn=log_warning) as pipeline:
+    async with Pipeline(access_policy=access_policy, in_server=True, warn=log_warning) as pipeline:
         registry = Registry(
             pipeline,
-            Network(confinement),
+            Network(access_policy),
             Records(given.database),
             room=Room(settings.max_scenarios, settings.max_rate),
             keep=settings.keep_scenarios,

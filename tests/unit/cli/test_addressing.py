@@ -40,7 +40,7 @@ def test_a_name_may_be_a_servers() -> None:
 def test_secrets_are_filled_in(tmp_path: Path) -> None:
     """In any depth; what is kept has them as they were written, and so can be shown."""
     (tmp_path / "b").write_text("from a file\n")
-    to = Destination(SINK, {"type": "json_lines"}, folder=tmp_path)
+    to = Destination(SINK, {"type": "json_lines"}, file=tmp_path / "sonda.toml")
     found = address(EVENT, to, Options())
     assert found.event["sink"] == {
         "type": "loki",

@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_destination(here: Path) -> None:
-    """Its fields as they are written, and the folder in which its files are."""
+    """Its fields as they are written, and the file beside which those that it names lie."""
     file = here / "sonda.toml"
     file.write_text(
         STAGING
@@ -38,7 +38,7 @@ def test_a_destination(here: Path) -> None:
             {"type": "json_lines"},
             {"env": "x"},
             "http://q",
-            here,
+            file,
         )
     )
 
@@ -84,19 +84,22 @@ def test_a_table_of_another_name_is_noted(here: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "issue"),
     [
-        ("", "expected a table with sink = "),
-        ('sink = "loki"', "expected a table with sink = "),
-        ("sink = {}\nencoder = 1", "encoder: expected a table"),
-        ("sink = {}\nlabels = { a = 1 }", "labels: expected a table of strings"),
-        ("sink = {}\nverify_url = 1", "verify_url: expected a string"),
-        ("sink = {}\nlable = 1", "unknown field 'lable'"),
+        ("", "3:1: destinations.bad: expected a table with sink = "),
+        ('sink = "loki"', "3:1: destinations.bad: expected a table with sink = "),
+        ("sink = {}\nencoder = 1", "5:1: destinations.bad.encoder: expected a table"),
+        (
+            "sink = {}\nlabels = { a = 1 }",
+            "5:1: destinations.bad.labels: expected a table of strings",
+        ),
+        ("sink = {}\nverify_url = 1", "5:1: destinations.bad.verify_url: expected a string"),
+        ("sink = {}\nlable = 1", "5:1: destinations.bad: unknown field 'lable'"),
     ],
 )
 def test_a_faulty_destination(here: Path, table: str, issue: str) -> None:
     """It concerns those who use it; others in the file are found."""
     path = here / "sonda.toml"
     path.write_text(f"{STAGING}[destinations.bad]\n{table}\n")
-    assert find_destination("bad", None).failure().startswith(f"{path}: destinations.bad: {issue}")
+    assert find_destination("bad", None).failure().startswith(f"{path}:{issue}")
     assert set(known_destinations(None)) == {"staging"}
 
 

@@ -1,8 +1,9 @@
-"""The events of the library: what construction reads, and what it refuses."""
+"""The events of the library, and receipts: what construction reads and refuses, what answers hold."""
 
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,16 @@ import pytest
 from returns.primitives.exceptions import ImmutableStateError
 from returns.result import Success
 
-from sonda.pipeline.model import UNTIMED, Log, Metric, success
+from sonda.pipeline.model import (
+    UNTIMED,
+    Ack,
+    Confirmed,
+    Log,
+    Metric,
+    Receipt,
+    RecordMetadata,
+    success,
+)
 
 NAIVE = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 NEEDS_ZONE = r"^timestamp: a datetime needs a time zone \(for example "
@@ -62,3 +72,44 @@ def test_a_success_that_is_made_fast() -> None:
     assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301  # our own
     with pytest.raises(ImmutableStateError):
         made.value = 1
+
+
+def _receipt(**more: Any) -> Receipt:
+    facts: dict[str, Any] = {"signal_type": "logs", "confirmed": Confirmed.ACCEPTED, "time_ns": 1}
+    return Receipt(**{**facts, "tries": 1, "latency_us": 1999, **more})
+
+
+@pytest.mark.parametrize("warning", ["plain", "a \ud800 lone surrogate", "\udcff"])
+def test_a_receipt_answers_whatever_its_warnings_hold(warning: str) -> None:
+    """One line of JSON, in the contract's order; a lone surrogate reads back as it was."""
+    answer = _receipt(warnings=(warning,)).answer()
+    assert answer.endswith(b"}\n")
+    assert list(json.loads(answer.decode()).items()) == [
+        ("sent", True),
+        ("signal_type", "logs"),
+        ("latency_ms", 1),
+        ("warnings", [warning]),
+    ]
+
+
+def test_a_receipt_has_all_facts_that_there_are() -> None:
+    """What a destination did not say is left out; an offset that it has forgotten, too."""
+    place = RecordMetadata("t", 0, None)
+    answer = json.loads(_receipt(status=204, place=place).answer(with_receipt=True))
+    assert answer["receipt"] == {
+        "confirmed": "accepted",
+        "timestamp": "1970-01-01T00:00:00.000000001Z",
+        "tries": 1,
+        "latency_us": 1999,
+        "status": 204,
+        "place": {"topic": "t", "partition": 0},
+    }
+
+
+def test_where_an_event_lies_in_its_file_is_no_part_of_a_receipt() -> None:
+    """Two receipts that differ in it alone are equal, and so are two acknowledgements."""
+    assert _receipt(offset=1) == _receipt(offset=2)
+    assert hash(_receipt(offset=1)) == hash(_receipt(offset=2))
+    assert _receipt(tries=2) != _receipt()
+    assert Ack(Confirmed.STORED, offset=1) == Ack(Confirmed.STORED, offset=2)
+    assert Ack(Confirmed.STORED) != Ack(Confirmed.ACCEPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,9 @@ def load(folder: Path, text: str, api_key: str = "", **environ: str) -> Config:
 def faults(folder: Path, text: str, **environ: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(folder, text, **environ)
-    place = f"--config {folder / 'sonda.toml'}: "
-    assert all(fault.startswith(place) for fault in caught.value.faults)
-    return [fault.removeprefix(place) for fault in caught.value.faults]
+    place = re.compile(rf"--config {re.escape(str(folder / 'sonda.toml'))}(:\d+:\d+)?: ")
+    assert all(place.match(fault) for fault in caught.value.faults)
+    return [place.sub("", fault) for fault in caught.value.faults]
 
 
 def test_a_destination_is_read_with_its_secrets(tmp_path: Path) -> None:
@@ -130,6 +131,38 @@ def test_slips_have_a_remedy(tmp_path: Path, text: str, remedy: str) -> None:
     """In brackets at the end."""
     (found,) = faults(tmp_path, text)
     assert found.endswith(remedy), found
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("\n[destination.x]\n", ":2:1: destination: "),
+        ("destinations = 1\n", ":1:1: destinations: "),
+        ("[keys.a]\nkey = 'k'\n\n  desinations = []", ":4:3: keys.a: unknown field"),
+        ("[keys.a]\nkey = 'env:NO'", ":2:1: keys.a.key: the variable"),
+        ("[keys.a]\nkey = 'k'\ndestinations = [\n 'x',\n]", ":4:2: keys.a.destinations[0]: there"),
+        (
+            "[destinations.x]\nsink = {type = 'loki',\turl = 'x'}",
+            ":2:24: destinations.x.sink.url: ",
+        ),
+        ("[destinations.x]\nsink.type = 'loki'", ":2:1: destinations.x.sink: missing field 'url'"),
+        (
+            "[destinations.'a b'.sink]\ntype = 'loko'",
+            ':2:1: destinations["a b"].sink.type: unknown',
+        ),
+        ("a = [1,\n  2\n", ": is not valid TOML: Unclosed array (at end of document)"),
+        (
+            "a = 1\nb = 2 2",
+            ": is not valid TOML: Expected newline or end of document after a statement (at line 2, column 7)",
+        ),
+    ],
+)
+def test_a_fault_has_line_and_column(tmp_path: Path, text: str, position: str) -> None:
+    """Those of the member that is wrong; of what is missing, those of the table that lacks it."""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    start = f"--config {tmp_path / 'sonda.toml'}{position}"
+    assert [fault[: len(start)] for fault in caught.value.faults] == [start]
 
 
 def test_every_fault_is_named_and_no_secret_is(tmp_path: Path) -> None:

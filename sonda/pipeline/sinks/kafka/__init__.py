@@ -30,10 +30,10 @@ from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachabl
 from sonda.pipeline.sinks import Sink
 from sonda.pipeline.sinks.kafka.client import hash_key
 from sonda.pipeline.sinks.kafka.cluster import (
-    Attempt,
     Cluster,
     ClusterKey,
     Clusters,
+    CurrentStep,
     Delivered,
     NoResponse,
     Refusal,
@@ -43,7 +43,7 @@ from sonda.pipeline.sinks.kafka.cluster import (
 from sonda.pipeline.sinks.options import Sasl
 from sonda.pipeline.text.escape import shown
 from sonda.pipeline.text.redact import mask, repr_without_secrets, scrub
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 from sonda.pipeline.values.addresses import Address, parse_address
 from sonda.pipeline.values.timestamps import NS_PER_MS
 from sonda.pipeline.wire_preview import WirePreview
@@ -119,16 +119,16 @@ async def push(
     records = (record,) if payload.count == 1 else _split(payload, record)
     key_hash = None if topic.key is None else await hash_key(topic.key)
     shipment = _Shipment(topic, records, key_hash, payload.event.time_ns)
-    access = await access_of(topic, network)
-    return access.map(lambda ours: partial(_deliver, shipment, ours, network, deadline))
+    cluster_key = await cluster_key_of(topic, network)
+    return cluster_key.map(lambda ours: partial(_deliver, shipment, ours, network, deadline))
 
 
-async def access_of(topic: _Topic, network: Network) -> Result[ClusterKey, Problem]:
+async def cluster_key_of(topic: _Topic, network: Network) -> Result[ClusterKey, Problem]:
     """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if (tls := _tls(topic.options)) is not None:
         context = await network.tls.load(tls)
-    return context.map(partial(_access, topic))
+    return context.map(partial(_cluster_key, topic))
 
 
 def _record(
@@ -200,7 +200,7 @@ def _bytes(record: Mapping[str, Any]) -> int:
     return len(record["key"] or b"") + len(record["value"]) + headers
 
 
-def _access(topic: _Topic, context: ssl.SSLContext | None) -> ClusterKey:
+def _cluster_key(topic: _Topic, context: ssl.SSLContext | None) -> ClusterKey:
     """Return the key of the cluster that this event uses."""
     options = topic.options
     server_name = options.tls.server_name if options.tls and context else None
@@ -208,43 +208,48 @@ def _access(topic: _Topic, context: ssl.SSLContext | None) -> ClusterKey:
 
 
 async def _deliver(
-    shipment: _Shipment, access: ClusterKey, network: Network, deadline: Deadline
+    shipment: _Shipment, cluster_key: ClusterKey, network: Network, deadline: Deadline
 ) -> Result[Ack, Problem]:
     """Deliver the record with others, and once more alone if it was refused because of them."""
-    async with network.shared(Clusters).lease(access) as cluster:
-        first = await _attempt(shipment, access, cluster, deadline, alone=False)
+    async with network.shared(Clusters).lease(cluster_key) as cluster:
+        first = await _attempt(shipment, cluster_key, cluster, deadline, isolated=False)
         verdict = first.value_or(None)
         if not isinstance(verdict, Refusal) or verdict.meant:
             return first.bind(partial(_judge, shipment, deadline))
-        second = await _attempt(shipment, access, cluster, deadline, alone=True)
+        second = await _attempt(shipment, cluster_key, cluster, deadline, isolated=True)
         unfinished = second.lash(lambda _: Success(NoResponse(f"after {verdict.error}")))
         return unfinished.bind(partial(_judge, shipment, deadline))
 
 
 async def _attempt(
-    shipment: _Shipment, access: ClusterKey, cluster: Cluster, deadline: Deadline, *, alone: bool
+    shipment: _Shipment,
+    cluster_key: ClusterKey,
+    cluster: Cluster,
+    deadline: Deadline,
+    *,
+    isolated: bool,
 ) -> Result[Verdict, Problem]:
     """Find a partition and hand the record over; fail with `Unreachable` before that, or `Forbidden`."""
-    spot = None if alone else cluster.ready(shipment.topic.name, shipment.key_hash)
-    if spot is not None:
-        return Success(await spot.deliver(shipment.records, deadline.at_s))
-    journey = Attempt(f"Kafka connect to {access.brokers[0]}")
+    partition = None if isolated else cluster.ready(shipment.topic.name, shipment.key_hash)
+    if partition is not None:
+        return Success(await partition.deliver(shipment.records, deadline.at_s))
+    step = CurrentStep(f"Kafka connect to {cluster_key.brokers[0]}")
     try:
         async with asyncio.timeout_at(deadline.at_s):
-            spot = await cluster.prepare(
-                shipment.topic.name, shipment.key_hash, journey, alone=alone
+            partition = await cluster.prepare(
+                shipment.topic.name, shipment.key_hash, step, isolated=isolated
             )
     except asyncio.CancelledError as exc:
-        if not alone:  # else the first try's record has left
+        if not isolated:  # else the first try's record has left
             target, time_ns = shipment.topic.target, shipment.time_ns
-            explain(exc, cut_off(target, journey.attempt, left=False, time_ns=time_ns))
+            explain(exc, cut_off(target, step.name, has_left=False, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(exc.problem)
     except (UnreadyError, TimeoutError):
-        words = scrub(journey.setback, shipment.topic.secrets)
-        return Failure(Unreachable(journey.attempt, words or f"timed out after {deadline}"))
-    return Success(await spot.deliver(shipment.records, deadline.at_s))
+        words = scrub(step.failure, shipment.topic.secrets)
+        return Failure(Unreachable(step.name, words or f"timed out after {deadline}"))
+    return Success(await partition.deliver(shipment.records, deadline.at_s))
 
 
 def _judge(shipment: _Shipment, deadline: Deadline, verdict: Verdict) -> Result[Ack, Problem]:

@@ -325,7 +325,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         self._topics: dict[str, None] = {}
         self._sync_task: asyncio.Task[None] | None = None
         self._next_update_s = 0.0
-        self.setbacks: dict[Any, str] = {}
+        self.failures: dict[Any, str] = {}
         """The reason why the last attempt to reach a broker failed, by its address."""
         self.topic_errors: dict[str, type[BrokerResponseError]] = {}
 
@@ -364,7 +364,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
                     await connection.aclose()
                     raise
         except FAILURES as exc:
-            self.setbacks[address] = explain(exc)
+            self.failures[address] = explain(exc)
             return False
         await self._adopt(address, connection)
         return True
@@ -392,7 +392,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
             **self._settings,
         )
         await connection.connect()
-        self.setbacks.pop(address, None)
+        self.failures.pop(address, None)
         return connection
 
     def locate(self, topic: str, key_hash: int | None) -> TopicPartition | None:
@@ -464,7 +464,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
             DestinationNotAllowed,
             *FAILURES,
         ) as exc:  # what the cluster calls a broker may be anything
-            self.setbacks[address] = explain(exc)
+            self.failures[address] = explain(exc)
             self.force_metadata_update()  # there may be another leader by now
             return None
         if kept := self._connection(node):  # `bootstrap` was quicker

@@ -58,20 +58,20 @@ class ClusterKey(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Attempt:
+class CurrentStep:
     """The step that an event waits for before its record is handed over, and its last failure."""
 
-    attempt: str
-    setback: str = ""
+    name: str
+    failure: str = ""
 
-    def begin(self, attempt: str, setback: str = "") -> None:
+    def begin(self, name: str, failure: str = "") -> None:
         """Record the next step; it may be the same one again."""
-        if attempt != self.attempt or setback:
-            self.attempt, self.setback = attempt, setback
+        if name != self.name or failure:
+            self.name, self.failure = name, failure
 
 
 class UnreadyError(Exception):
-    """A record cannot be handed over, and waiting would not help; the `Attempt` says why."""
+    """A record cannot be handed over, and waiting would not help; the `CurrentStep` says why."""
 
 
 class Delivered(Struct, frozen=True):
@@ -148,11 +148,9 @@ def _judge(batch: RecordBatch, exc: Exception) -> Verdict:
 class Cluster:
     """One cluster as one login sees it."""
 
-    def __init__(self, access: ClusterKey, resolver: Resolver) -> None:
-        self._access = access
-        self._client = Client(
-            access.brokers, access.context, access.server_name, access.login, resolver
-        )
+    def __init__(self, key: ClusterKey, resolver: Resolver) -> None:
+        self._key = key
+        self._client = Client(key.brokers, key.context, key.server_name, key.login, resolver)
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._known = False
         self._producer: Producer | None = None
@@ -177,22 +175,22 @@ class Cluster:
         return PartitionHandle(self, producer, place) if connected else None
 
     async def prepare(
-        self, topic: str, key_hash: int | None, journey: Attempt, *, alone: bool
+        self, topic: str, key_hash: int | None, step: CurrentStep, *, isolated: bool
     ) -> PartitionHandle:
         """Find a partition whose leader is connected, so that `PartitionHandle.deliver` can follow.
 
-        Waits for an election, a topic under creation or a broker's restart. With *alone* the
+        Waits for an election, a topic under creation or a broker's restart. With *isolated* the
         record gets a producer id of its own. Raises `UnreadyError` if no broker can be reached, and
         `DestinationNotAllowed` if one that the client has named may not be.
         """
         producer: Producer | None = None
         try:
             while True:
-                place = await self._lead(topic, key_hash, journey)
+                place = await self._lead(topic, key_hash, step)
                 if place is None:
                     continue
                 if producer is None or not producer.usable():
-                    producer = await self._number(journey, alone=alone)
+                    producer = await self._number(step, isolated=isolated)
                     continue  # time has passed: look again
                 return PartitionHandle(self, producer, place)
         except BaseException:
@@ -200,59 +198,59 @@ class Cluster:
             self.release(producer)
             raise
 
-    async def _lead(self, topic: str, key_hash: int | None, journey: Attempt) -> Any:
+    async def _lead(self, topic: str, key_hash: int | None, step: CurrentStep) -> Any:
         """Return a partition with a connected leader; `None` after a step towards one."""
         self._client.want(topic)
         if not self._known:
-            await self._bootstrap(journey)
+            await self._bootstrap(step)
         place = self._client.locate(topic, key_hash)
         leader = place and self._client.leader(place)
         if leader:
             address = Address(leader.host, leader.port)
-            journey.begin(f"Kafka connect to {address}")
+            step.begin(f"Kafka connect to {address}")
             if await self._client.reach(leader):
                 return place
-            journey.begin(f"Kafka connect to {address}", self._client.setbacks.get(address, ""))
+            step.begin(f"Kafka connect to {address}", self._client.failures.get(address, ""))
         else:
-            self._wait_for_leader(topic, place, journey)
+            self._wait_for_leader(topic, place, step)
         if not await self._client.refresh():
             self._known = False
         return None
 
-    def _wait_for_leader(self, topic: str, place: Any, journey: Attempt) -> None:
+    def _wait_for_leader(self, topic: str, place: Any, step: CurrentStep) -> None:
         error = self._client.topic_errors.get(topic)
         if place is not None:
-            journey.begin(f"find the leader of Kafka partition {place.topic}-{place.partition}")
+            step.begin(f"find the leader of Kafka partition {place.topic}-{place.partition}")
         elif error is None:
-            journey.begin(f"find Kafka topic {topic}")
+            step.begin(f"find Kafka topic {topic}")
         else:
-            journey.begin(f"find Kafka topic {topic}", error.message)
+            step.begin(f"find Kafka topic {topic}", error.message)
         if error in _NEVER:
             raise UnreadyError
 
-    async def _bootstrap(self, journey: Attempt) -> None:
+    async def _bootstrap(self, step: CurrentStep) -> None:
         """Fetch the metadata from the configured brokers; raise `UnreadyError` if none answers."""
-        first, *others = self._access.brokers
-        if not journey.setback:  # else what stood in the way tells more than that we ask again
-            journey.begin(f"Kafka connect to {first}")
+        first, *others = self._key.brokers
+        if not step.failure:  # else what stood in the way tells more than that we ask again
+            step.begin(f"Kafka connect to {first}")
         if await self._share("bootstrap", self._client.bootstrap()):
             self._known = True
             return
-        why = [self._client.setbacks.get(broker, "no answer") for broker in self._access.brokers]
+        why = [self._client.failures.get(broker, "no answer") for broker in self._key.brokers]
         words = [f"{other}: {reason}" for other, reason in zip(others, why[1:], strict=True)]
-        journey.begin(f"Kafka connect to {first}", "; ".join([why[0], *words]))
+        step.begin(f"Kafka connect to {first}", "; ".join([why[0], *words]))
         raise UnreadyError
 
-    async def _number(self, journey: Attempt, *, alone: bool) -> Producer | None:
+    async def _number(self, step: CurrentStep, *, isolated: bool) -> Producer | None:
         """Return a producer, the shared one unless it is spent; `None` if that failed."""
-        journey.begin("get a Kafka producer id")
+        step.begin("get a Kafka producer id")
         try:
-            if alone:
+            if isolated:
                 return await self._start()
             if self._producer is None or not self._producer.usable():
                 await self._share("producer", self._renew())
         except FAILURES as exc:
-            journey.begin("get a Kafka producer id", explain(exc))
+            step.begin("get a Kafka producer id", explain(exc))
             if not getattr(exc, "retriable", isinstance(exc, OSError)):
                 raise UnreadyError from None
             await asyncio.sleep(BACKOFF_S)
@@ -321,13 +319,13 @@ class Clusters:
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def lease(self, access: ClusterKey) -> AsyncIterator[Cluster]:
+    async def lease(self, key: ClusterKey) -> AsyncIterator[Cluster]:
         """Lease a cluster; many events may at once."""
-        cluster = self._kept.get(access)
+        cluster = self._kept.get(key)
         if cluster is None:
-            cluster = self._kept[access] = Cluster(access, self._resolver)
+            cluster = self._kept[key] = Cluster(key, self._resolver)
         elif not cluster.users:
-            self._idle.pop(access).cancel()
+            self._idle.pop(key).cancel()
         cluster.users += 1
         quiet = OURS.set(True)
         try:
@@ -336,22 +334,22 @@ class Clusters:
             OURS.reset(quiet)
             cluster.users -= 1
             if not cluster.users:
-                self._retire_later(access)
+                self._retire_later(key)
 
     async def aclose(self) -> None:
         """Close all idle clusters; every lease must have ended."""
-        for access in list(self._idle):
-            self._retire(access)
+        for key in list(self._idle):
+            self._retire(key)
         await asyncio.gather(*self._closing)
 
-    def _retire_later(self, access: ClusterKey) -> None:
+    def _retire_later(self, key: ClusterKey) -> None:
         loop = asyncio.get_running_loop()
-        self._idle[access] = loop.call_later(IDLE_S, self._retire, access)
+        self._idle[key] = loop.call_later(IDLE_S, self._retire, key)
         if len(self._idle) > IDLE_CLUSTERS:
             self._retire(next(iter(self._idle)))
 
-    def _retire(self, access: ClusterKey) -> None:
-        self._idle.pop(access).cancel()
-        closing = asyncio.get_running_loop().create_task(self._kept.pop(access).aclose())
+    def _retire(self, key: ClusterKey) -> None:
+        self._idle.pop(key).cancel()
+        closing = asyncio.get_running_loop().create_task(self._kept.pop(key).aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -28,10 +28,10 @@ async def fetch_record(
     options: Any, place: RecordMetadata, network: Network
 ) -> StoredRecord | QueryRefused | None:
     """Return the record at *place*, or why it cannot be had; `None` where there is none yet."""
-    access = await kafka.access_of(kafka.open_topic(options, network), network)
-    if not isinstance(access, Success):
-        return QueryRefused(str(access.failure()))
-    async with network.shared(Clusters).lease(access.unwrap()) as cluster:
+    cluster_key = await kafka.cluster_key_of(kafka.open_topic(options, network), network)
+    if not isinstance(cluster_key, Success):
+        return QueryRefused(str(cluster_key.failure()))
+    async with network.shared(Clusters).lease(cluster_key.unwrap()) as cluster:
         client = cluster.client
         leader = client.leader(TopicPartition(place.topic, place.partition))
         if not leader:

@@ -48,7 +48,7 @@ from sonda.pipeline.text.redact import (
     secrets_of_headers,
     secrets_of_userinfo,
 )
-from sonda.pipeline.unanswered import cut_off
+from sonda.pipeline.unknown_or_unsent import cut_off
 from sonda.pipeline.values.addresses import Address, address_of, basic_auth, parse_http_url
 from sonda.pipeline.wire_preview import WirePreview
 
@@ -195,7 +195,7 @@ async def _attempt(call: _Call, network: Network, deadline: Deadline) -> Outcome
     destination = await then(permitted, lambda _: _destination(call.collector, network))
     if not isinstance(destination, Success):
         return Failure(AttemptFailure(destination.failure(), reached=False))
-    left = False
+    has_left = False
     try:
         async with (
             asyncio.timeout_at(deadline.at_s) as limit,
@@ -204,12 +204,12 @@ async def _attempt(call: _Call, network: Network, deadline: Deadline) -> Outcome
             left_s = deadline.left_s()
             if left_s <= 0:
                 raise TimeoutError  # before anything has left
-            left = True
+            has_left = True
             limit.reschedule(None)  # from here on gRPC keeps the deadline, and tells the collector
             answer = await _export(call, channel, left_s)
     except asyncio.CancelledError as exc:
         target, time_ns = call.collector.target, call.payload.event.time_ns
-        explain(exc, cut_off(target, _step(call), left=left, time_ns=time_ns))
+        explain(exc, cut_off(target, _step(call), has_left=has_left, time_ns=time_ns))
         raise
     except DestinationNotAllowed as exc:
         return Failure(AttemptFailure(exc.problem, reached=False))

@@ -93,9 +93,9 @@ class Channels:
     """The channels to all destinations."""
 
     def __init__(self, network: Network) -> None:
-        self._streams = network.streams
+        self._pool = network.pool
         self._resolver = network.resolver
-        self._lines: dict[Destination, _DestinationState] = {}
+        self._states: dict[Destination, _DestinationState] = {}
         self._idle: dict[Destination, asyncio.TimerHandle] = {}  # the oldest first
         self._closing: set[asyncio.Task[None]] = set()
         self._sockets: set[Descriptor] = set()
@@ -108,13 +108,13 @@ class Channels:
         A channel on which a call has timed out takes no further ones: its connection may be dead
         without anybody having said so.
         """
-        line = self._lines.setdefault(destination, _DestinationState())
+        state = self._states.setdefault(destination, _DestinationState())
         if expiry := self._idle.pop(destination, None):
             expiry.cancel()
-        line.wanted += 1
+        state.wanted += 1
         try:
-            async with line.places:
-                used = await self._connected(destination, line)
+            async with state.places:
+                used = await self._connected(destination, state)
                 used.calls += 1
                 try:
                     yield used.channel
@@ -126,9 +126,9 @@ class Channels:
                     used.calls -= 1
                     await used.close_if_unused()
         finally:
-            line.wanted -= 1
-            if not line.wanted:
-                self._retire_later(destination, line)
+            state.wanted -= 1
+            if not state.wanted:
+                self._retire_later(destination, state)
 
     async def aclose(self) -> None:
         """Close all idle channels; every lease must have ended."""
@@ -136,17 +136,17 @@ class Channels:
             self._retire(destination)
         await asyncio.gather(*self._closing)
 
-    async def _connected(self, destination: Destination, line: _DestinationState) -> _Channel:
+    async def _connected(self, destination: Destination, state: _DestinationState) -> _Channel:
         """Return the kept channel, or a new one if it has lost its connection."""
-        async with line.opening:
-            kept = line.channel
+        async with state.opening:
+            kept = state.channel
             if kept is not None and kept.connected():
                 return kept
-            line.channel = None
+            state.channel = None
             if kept is not None:
                 await kept.retire()
-            line.channel = await self._open(destination)
-            return line.channel
+            state.channel = await self._open(destination)
+            return state.channel
 
     async def _open(self, destination: Destination) -> _Channel:
         check_process()
@@ -159,7 +159,7 @@ class Channels:
         channel = _channel(_target(addresses), destination, credentials)
         try:
             if not await _connects(channel):
-                await self._streams.probe(_route(destination))
+                await self._pool.probe(_connection_key(destination))
         except BaseException:
             await channel.close()
             raise
@@ -173,9 +173,9 @@ class Channels:
         self._sockets -= sockets
         self._resolver.observer.connection_closed(SINK)
 
-    def _retire_later(self, destination: Destination, line: _DestinationState) -> None:
-        if line.channel is None:
-            del self._lines[destination]
+    def _retire_later(self, destination: Destination, state: _DestinationState) -> None:
+        if state.channel is None:
+            del self._states[destination]
             return
         loop = asyncio.get_running_loop()
         self._idle[destination] = loop.call_later(IDLE_S, self._retire, destination)
@@ -185,7 +185,7 @@ class Channels:
     def _retire(self, destination: Destination) -> None:
         """Close an idle channel."""
         self._idle.pop(destination).cancel()
-        kept = self._lines.pop(destination).channel
+        kept = self._states.pop(destination).channel
         if kept is not None:
             closing = asyncio.get_running_loop().create_task(kept.retire())
             self._closing.add(closing)
@@ -209,10 +209,10 @@ async def _connects(channel: grpc.aio.Channel) -> bool:
     return state is _READY
 
 
-def _route(destination: Destination) -> ConnectionKey:
+def _connection_key(destination: Destination) -> ConnectionKey:
     secure = destination.secure
-    heard = secure and TlsParameters(secure.context, secure.server_name, awaits_rejection=True)
-    return ConnectionKey(SINK, destination.address, heard)
+    awaiting = secure and TlsParameters(secure.context, secure.server_name, awaits_rejection=True)
+    return ConnectionKey(SINK, destination.address, awaiting)
 
 
 def _target(addresses: Sequence[Any]) -> str:

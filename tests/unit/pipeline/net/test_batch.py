@@ -117,7 +117,7 @@ def test_a_refused_batch_is_split(size: int, parts: list[int]) -> None:
         found: dict[object, int] = {}
         for entry in entries:
             found[entry.part] = found.get(entry.part, 0) + 1
-            assert entry.left
+            assert entry.has_left
         assert list(found.values()) == parts
 
     in_loop(work)

@@ -43,9 +43,9 @@ def stream_of(sent: Payload) -> Hashable:
 
 
 class Left:
-    """A journey on which bytes have left."""
+    """An attempt of which bytes have left."""
 
-    connected = left = True
+    connected = has_left = True
     sent_bytes = 1
 
 
@@ -60,7 +60,7 @@ class Destination:
     async def push(self, batch: Batch) -> bool:
         names = [sent.body.decode().rstrip(".") for sent in batch.freeze()]
         self.pushes.append(names)
-        batch.journey = Left()  # type: ignore[assignment]
+        batch.attempt = Left()  # type: ignore[assignment]
         await self.gate.wait()
         if self.refuse.intersection(names):
             if len(names) > 1:
@@ -504,7 +504,7 @@ class Begun:
             raise ZeroDivisionError
         names = [sent.body.decode() for sent in batch.freeze()]
         self.pushes.append(names)
-        batch.journey = Left()  # type: ignore[assignment]
+        batch.attempt = Left()  # type: ignore[assignment]
         if not self.answers:
             batch.set_result(YES)
             return True

@@ -61,9 +61,9 @@ def test_an_attempt_counts_its_own_bytes() -> None:
         attempt = Attempt()
         assert (attempt.reached, attempt.connected, attempt.sent_bytes) == (False, False, 0)
         attempt.attach(stream.socket, reused=stream.reused)
-        assert (attempt.reached, attempt.connected, attempt.left) == (True, True, False)
+        assert (attempt.reached, attempt.connected, attempt.has_left) == (True, True, False)
         await stream.send(b"mine")
-        assert attempt.left
+        assert attempt.has_left
         assert attempt.sent_bytes == len(b"mine")
         assert not attempt.reused
         attempt.attach(stream.socket, reused=True)

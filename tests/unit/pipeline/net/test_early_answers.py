@@ -61,7 +61,7 @@ def test_a_fresh_connection_that_speaks_first(said: list[bytes], why: str) -> No
     with pytest.raises(BadAnswer, match=why):
         asyncio.run(_exchange(request(attempt), stream))
     assert not sock.written
-    assert not attempt.left
+    assert not attempt.has_left
 
 
 @pytest.mark.parametrize("unacked", [False, True])

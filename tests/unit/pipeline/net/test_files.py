@@ -105,9 +105,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     resolved: list[str] = []
     resolve = files._way
 
-    def way(path: str, confinement: AccessPolicy) -> tuple[str, ...]:
+    def way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
         resolved.append(path)
-        return resolve(path, confinement)
+        return resolve(path, access_policy)
 
     monkeypatch.setattr(files, "_way", way)
     return resolved

@@ -54,7 +54,7 @@ class Scene:
     @property
     def kept(self) -> int:
         """How many connections are idle."""
-        return len(self.network.streams._idle)
+        return len(self.network.pool._idle)
 
     @property
     def statuses(self) -> list[int]:
@@ -77,14 +77,14 @@ def play(work: Callable[[Scene], Awaitable[None]], monkeypatch: pytest.MonkeyPat
     async def main() -> None:
         network = Network()
         resource = network.http.resource("loki", "POST", URL, httpx.Headers(), None)
-        await network.streams.use(resource.key, lambda _: asyncio.sleep(0), Attempt())
-        (stream,) = network.streams._idle
+        await network.pool.use(resource.key, lambda _: asyncio.sleep(0), Attempt())
+        (stream,) = network.pool._idle
         assert isinstance(stream.plain, MockSocket)
         scene = Scene(network, stream.plain, resource)
         await work(scene)
-        for known in network.streams._destinations.values():
+        for known in network.pool._destinations.values():
             assert known.places._value == pools.CONNECTIONS_PER_DESTINATION
-        assert network.streams.timeouts.limits == {}
+        assert network.pool.timeouts.limits == {}
         await network.aclose()
 
     run_virtually(main())
@@ -96,7 +96,7 @@ def test_the_answer_is_read_where_it_arrives(monkeypatch: pytest.MonkeyPatch) ->
     async def work(scene: Scene) -> None:
         assert scene.begin() is not None
         assert bytes(scene.sock.written).endswith(b"Content-Length: 4\r\n\r\nbody")
-        assert (scene.attempt.left, scene.attempt.reused) == (True, True)
+        assert (scene.attempt.has_left, scene.attempt.reused) == (True, True)
         assert scene.kept == 0
         scene.feed(NO_CONTENT[:9])
         assert scene.ended == []
@@ -174,7 +174,7 @@ def test_what_takes_nothing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     async def work(scene: Scene) -> None:
         scene.sock.at_once = 0
         assert scene.begin() is None
-        assert not scene.attempt.left
+        assert not scene.attempt.has_left
         assert scene.kept == 1
         assert scene.ended == []
 
@@ -190,7 +190,7 @@ def test_no_answer_ends_the_connection(said: bytes, monkeypatch: pytest.MonkeyPa
         scene.feed(said)
         (failure,) = scene.ended
         assert isinstance(failure, BadAnswer)
-        assert scene.attempt.left
+        assert scene.attempt.has_left
         assert scene.sock.is_closed
         assert scene.kept == 0
 

@@ -107,7 +107,7 @@ def test_one_that_breaks_in_the_middle_is_not(made: list[MockSocket]) -> None:
         attempt = Attempt()
         with pytest.raises(ConnectionResetError):
             await pool.use(HERE, lambda stream: stream.send(b"second"), attempt)
-        assert attempt.left
+        assert attempt.has_left
         assert len(made) == 1
         assert made[0].is_closed
         await pool.aclose()

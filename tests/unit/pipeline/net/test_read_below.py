@@ -11,8 +11,8 @@ from sonda.pipeline.net import AccessPolicy
 from sonda.pipeline.net.read_below import open_text
 
 
-def _read(path: str, confinement: AccessPolicy | None) -> str:
-    with open_text(path, confinement, 100) as opened:
+def _read(path: str, access_policy: AccessPolicy | None) -> str:
+    with open_text(path, access_policy, 100) as opened:
         return opened.read()
 
 

@@ -18,7 +18,7 @@ def tls_error(reason: str) -> ssl.SSLError:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "failed", "connected", "heard", "tried"),
+    ("scheme", "failed", "connected", "has_received", "tried"),
     [
         ("http", RESET, True, False, "https://"),
         ("http", BROKEN, True, False, "https://"),
@@ -41,8 +41,8 @@ def tls_error(reason: str) -> ssl.SSLError:
     ],
 )
 def test_a_hint(
-    scheme: str, failed: BaseException | None, connected: bool, heard: bool, tried: str
+    scheme: str, failed: BaseException | None, connected: bool, has_received: bool, tried: str
 ) -> None:
     """Only where a connection stood, and the failure is one that the other scheme explains."""
-    hint = scheme_hint(scheme, failed, connected=connected, heard=heard)
+    hint = scheme_hint(scheme, failed, connected=connected, has_received=has_received)
     assert hint.endswith(f", try {tried}") if tried else hint == ""

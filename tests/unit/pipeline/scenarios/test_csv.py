@@ -299,8 +299,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     failed = load_scenario(missing)
     assert isinstance(failed, Failure)
     assert "generator.file: cannot read" in str(failed.failure())
-    confinement = AccessPolicy(tmp_path, tmp_path)
-    with open_text("rows.csv", confinement, 1000) as opened:
+    access_policy = AccessPolicy(tmp_path, tmp_path)
+    with open_text("rows.csv", access_policy, 1000) as opened:
         assert opened.read() == GRAFANA
     inner = tmp_path / "inner"
     inner.mkdir()
@@ -310,7 +310,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         with pytest.raises(PermissionError, match="outside the file root"):
             open_text(outside, below, 1000)
     with pytest.raises(ValueError, match="longer than 10 bytes"):
-        open_text("rows.csv", confinement, 10)
+        open_text("rows.csv", access_policy, 10)
     path.write_bytes(b"t,v\n0,1\n1,\xff\n")
     reason = "generator.file: is not UTF-8, in a row after 0"  # a block at a time is decoded
     assert reason in str(load_scenario(entry).failure())

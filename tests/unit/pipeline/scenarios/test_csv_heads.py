@@ -23,6 +23,10 @@ from tests.property.strategies import label_names, metric_names, texts, unhurrie
         ("Value", Header(None, {})),
         ("", Header(None, {})),
         ('{"5xx"}', Header("_5xx", {})),
+        ('up {__name__="up", job="x"}', Header("up", {"job": "x"})),
+        ('Value {__name__="up"}', Header("up", {})),
+        ('{"Value", __name__="up"}', Header("up", {})),
+        ('service.name{__name__="service_name"}', Header("service_name", {})),
     ],
 )
 def test_a_head(text: str, header: Header) -> None:
@@ -43,12 +47,15 @@ def test_a_head(text: str, header: Header) -> None:
         'up{job="x",job="y"}',
         'up{"a.b"="x",a_b="y"}',
         'up{"down"}',
+        'up{__name__="down"}',
+        '{__name__="up", "down"}',
+        'up{__name__="up", __name__="up"}',
         "up{job}",
         "é",
     ],
 )
 def test_what_is_none(text: str) -> None:
-    """Nothing is guessed: a label twice, too, where two names become one."""
+    """Nothing is guessed: a label twice, too, where two names become one, and two metrics in one head."""
     assert read_header(text) is None
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Any
 
 import pytest
 from returns.result import Failure
 
 from sonda.pipeline.problems import Malformed
-from sonda.pipeline.scenarios.reading import MOST_BYTES, read_file, read_json, read_yaml
+from sonda.pipeline.scenarios.reading import (
+    MOST_BYTES,
+    from_tree,
+    read_file,
+    read_json,
+    read_yaml,
+)
 
 VARIABLES = {"RATE": "2.5", "URL": "http://x", "TRICK": "{a: 1}", "MONEY": "5", "EMPTY": ""}
 
@@ -138,3 +147,64 @@ def test_a_number_of_json_with_an_exponent_beyond_any() -> None:
     """It is noted as one that no double can hold."""
     found = read_json(f'{{"a": 1e-{10**19}}}'.encode()).unwrap()
     assert found.bad_numbers == (("a",),)
+
+
+class Signal(StrEnum):
+    """A choice of a program's own."""
+
+    METRICS = "metrics"
+
+
+class Level(IntEnum):
+    """A number with a name."""
+
+    HIGH = 3
+
+
+class Text(str):
+    """As a template engine marks what it has escaped."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another"
+
+
+class Real(float):
+    """As NumPy's `float64` shows itself."""
+
+    def __repr__(self) -> str:
+        return f"Real({float(self)})"
+
+
+class Money(Decimal):
+    """A number of a program's own."""
+
+
+class Numbers(list[Any]):
+    """A list of a program's own."""
+
+
+def test_a_programs_own_types_become_plain_ones() -> None:
+    """What derives from a type of JSON is that type, with its very value, wherever it stands."""
+    given = OrderedDict(
+        {Text("a"): Text("b"), "n": Numbers([Level.HIGH, Real(0.1), Money("0.10")])}
+    )
+    tree = from_tree({"signal_type": Signal.METRICS, "labels": given}).unwrap().tree
+    assert tree == {
+        "signal_type": "metrics",
+        "labels": {"a": "b", "n": [3, Decimal("0.1"), Decimal("0.10")]},
+    }
+    labels = tree["labels"]
+    assert [type(one) for one in labels["n"]] == [int, Decimal, Decimal]
+    assert {type(one) for one in (tree["signal_type"], *labels, labels["a"])} == {str}
+    assert (type(labels), type(labels["n"])) == (dict, list)
+
+
+def test_what_no_document_holds_is_refused_at_its_place() -> None:
+    """A number of a program's own is judged as any, and a type of no kind of JSON is named."""
+    assert from_tree({"a": [Real("nan"), Money("inf")]}).unwrap().bad_numbers == (
+        ("a", 0),
+        ("a", 1),
+    )
+    assert str(from_tree({"a": [{1}]}).failure()) == "a[0]: set is no JSON value"

@@ -14,18 +14,20 @@ WHILE_UNKNOWN: Final = "before its delivery was cut off"
 WHILE_UNSENT: Final = "its delivery was cut off"
 
 
-def unanswered(  # facts of one event
-    target: str, step: str, *, left: bool, time_ns: int, unknown: str, unsent: str
+def unknown_or_unsent(  # facts of one event
+    target: str, step: str, *, has_left: bool, time_ns: int, unknown: str, unsent: str
 ) -> OutcomeUnknown | Unreachable:
-    """Return the problem of an event that no answer came to: what matters is whether it has *left*.
+    """Return the problem of an event that no answer came to: what matters is whether it *has_left*.
 
     *step* is what was tried last before a byte could leave. The reason is *unknown* or *unsent*.
     """
-    return OutcomeUnknown(target, unknown, time_ns) if left else Unreachable(step, unsent)
+    return OutcomeUnknown(target, unknown, time_ns) if has_left else Unreachable(step, unsent)
 
 
-def cut_off(target: str, step: str, *, left: bool, time_ns: int) -> OutcomeUnknown | Unreachable:
+def cut_off(
+    target: str, step: str, *, has_left: bool, time_ns: int
+) -> OutcomeUnknown | Unreachable:
     """Return the problem of an event that nobody waits for any longer."""
-    return unanswered(
-        target, step, left=left, time_ns=time_ns, unknown=WHILE_UNKNOWN, unsent=WHILE_UNSENT
+    return unknown_or_unsent(
+        target, step, has_left=has_left, time_ns=time_ns, unknown=WHILE_UNKNOWN, unsent=WHILE_UNSENT
     )
