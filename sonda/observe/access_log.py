@@ -198,14 +198,18 @@ def _utc_clock(whole_s: int) -> str:
 
 def text_line(level: str, name: str, text: str, *, time_s: float | None = None) -> str:
     """Return a line of text, by default of now, in which what is not printable is an escape."""
-    time_s = time.time() if time_s is None else time_s
-    whole_s = int(time_s)
-    at = f"{_clock(whole_s)},{int((time_s - whole_s) * 1000):03d}"
+    at = _clock(int((time.time() if time_s is None else time_s) * 1000))
     return f"{at} {level} {name}: {text if text.isprintable() else escape(text)}"
 
 
+@lru_cache(maxsize=1)  # many lines of one millisecond
+def _clock(time_ms: int) -> str:
+    whole_s, left_ms = divmod(time_ms, 1000)
+    return f"{_second(whole_s)},{left_ms:03d}"
+
+
 @lru_cache(maxsize=1)
-def _clock(whole_s: int) -> str:
+def _second(whole_s: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole_s))
 
 
