@@ -16,6 +16,8 @@ from typing import Final, Literal
 
 import pytest
 
+from tests.support.ports import free_ports
+
 CURL: Final = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 LOGGER: Final = pytest.mark.skipif(shutil.which("logger") is None, reason="there is no logger here")
 REFUSAL: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -72,10 +74,8 @@ def test_curl(way: Way, words: list[str], expected: int) -> None:
 @LOGGER
 def test_logger_over_udp() -> None:
     """Nobody listens, and it succeeds."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = str(unused.getsockname()[1])
-    assert status("logger", "--server", "127.0.0.1", "--port", port, "--udp", "x") == 0
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
+    assert status("logger", "--server", "127.0.0.1", "--port", str(port), "--udp", "x") == 0
 
 
 @LOGGER
@@ -89,6 +89,5 @@ def test_logger_over_tcp(way: Way) -> None:
 @LOGGER
 def test_logger_that_cannot_connect() -> None:
     """That much it tells."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = str(closed.getsockname()[1])
-    assert status("logger", "--server", "127.0.0.1", "--port", port, "--tcp", "x") == 1
+    (port,) = free_ports(1)
+    assert status("logger", "--server", "127.0.0.1", "--port", str(port), "--tcp", "x") == 1

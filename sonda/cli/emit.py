@@ -194,11 +194,11 @@ def as_kept(item: Item, row: Addressed | None, *, several: bool) -> str:
 
     Of several destinations one may have it already, so each line has its own.
     """
-    from sonda.cli.reading import compact
+    from sonda.pipeline.text.compact_json import compact_text
 
     if not several or row is None or row.kept is None:
         return item.written
-    return compact(row.kept)
+    return compact_text(row.kept)
 
 
 def read_items(files: Sequence[str]) -> list[Item]:

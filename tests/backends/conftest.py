@@ -35,7 +35,7 @@ from . import (
 from .ledger import Ledger
 from .loki import LokiConfig
 
-PAGE_PATIENCE_MS: Final = 20_000
+PAGE_PATIENCE_MS: Final = 60_000
 MODULES: Final = (
     loki,
     victorialogs,

@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sonda.pipeline.model import RecordMetadata
+from tests.support.ports import free_ports
 
 from .certificates import Certificates, make_certificates
 from .install import kafka_command, run
-from .process import Process, free_ports, started, with_free_ports
+from .process import Process, started, with_free_ports
 
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 # In CI each of these must have been proved at least once.
@@ -57,7 +58,7 @@ LISTENERS: Final = {
 USERNAME: Final = "sonda"
 PASSWORD: Final = "pass wörd"
 READY_TIMEOUT_S: Final = 60.0
-READ_TIMEOUT_S: Final = 30.0
+READ_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias
 
+from tests.support.ports import free_ports
+
 from .certificates import Certificates, make_certificates
 from .install import find, say
-from .process import NotReadyError, Process, free_ports, poll, started, with_free_ports
+from .process import NotReadyError, Process, poll, started, with_free_ports
 from .web import fetch, succeeds
 
 # In CI each of these must have been proved at least once.
@@ -79,7 +81,7 @@ class Loki:
         end_ns: int | None = None,
         tenant: str | None = None,
         limit: int = 5000,
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
     ) -> list[LokiEntry]:
         """Return the entries of `[start_ns, end_ns)`, by default now ± 1 h, oldest first."""
         now_ns = time.time_ns()
@@ -107,7 +109,7 @@ class Loki:
         start_ns: int | None = None,
         end_ns: int | None = None,
         tenant: str | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
     ) -> list[LokiEntry]:
         """Return what `query_range` finds once it is *count* or more; fails if it stays fewer."""
 
@@ -124,7 +126,7 @@ class Loki:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         tenant: str | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
     ) -> tuple[int, bytes]:
         """Send a request and return status and body; raises `HTTPError` for 4xx and 5xx."""
         tenants = {"X-Scope-OrgID": tenant} if tenant is not None else {}
@@ -172,8 +174,8 @@ def _start(installed: Path, config: LokiConfig) -> Iterator[Loki]:
 
 def _ask(loki: Loki) -> None:
     tenant = "nobody" if loki.config.auth_enabled else None
-    loki.request("GET", "/ready", timeout_s=1.0)
-    loki.query_range('{ready="never"}', tenant=tenant, timeout_s=1.0)
+    loki.request("GET", "/ready", timeout_s=10.0)
+    loki.query_range('{ready="never"}', tenant=tenant, timeout_s=10.0)
 
 
 def _entries(stream: dict[str, Any]) -> Iterator[LokiEntry]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -112,15 +111,6 @@ def with_free_ports(start: Callable[[], T], *, tries: int = 3) -> T:
         except NotReadyError as exc:
             if not tries or "address already in use" not in str(exc).lower():
                 raise
-
-
-def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
-    """Return different ports of 127.0.0.1 on which nothing listens at the moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def poll(look: Callable[[], list[T]], *, count: int, timeout_s: float, process: Process) -> list[T]:

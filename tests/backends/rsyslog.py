@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal, TypeAlias, TypedDict, cast
 
+from tests.support.ports import free_ports
+
 from .certificates import CLIENT_NAME, Certificates, make_certificates
 from .install import rsyslog_command
-from .process import Process, free_ports, poll, started, with_free_ports
+from .process import Process, poll, started, with_free_ports
 
 # In CI each of these must have been proved at least once.
 ROWS: Final = (
@@ -24,7 +26,7 @@ ROWS: Final = (
     "rsyslog udp",
 )
 
-READY_TIMEOUT_S: Final = 10.0
+READY_TIMEOUT_S: Final = 60.0
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 PROBE_NAME: Final = "sonda-is-rsyslog-ready"  # the app-name of messages that no test has sent
 
@@ -97,7 +99,7 @@ class Rsyslog:
         *,
         listener: Listener | None = None,
         count: int = 1,
-        timeout_s: float = 10.0,
+        timeout_s: float = 60.0,
     ) -> list[Message]:
         """Return the messages that *where* picks once they are *count* or more; else fails."""
 

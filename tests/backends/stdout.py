@@ -15,7 +15,7 @@ from .process import Process, started
 from .web import LISTENS
 
 ROWS: Final = ("stdout pipe",)
-READY_TIMEOUT_S: Final = 20.0
+READY_TIMEOUT_S: Final = 60.0
 READER: Final = """
 import os
 while bite := os.read(0, 1000):

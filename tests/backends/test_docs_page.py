@@ -18,7 +18,7 @@ from tests.support.serving import Serving, serving
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PATIENCE_MS = 20_000  # as in conftest.py
+PATIENCE_MS = 60_000  # as in conftest.py
 GRACELESS = ("--shutdown-timeout", "1")
 
 

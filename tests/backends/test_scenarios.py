@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from tests.cli.test_readme_cli import alike, shown
+from tests.support.ports import free_ports
 from tests.support.serving import Serving
 
 from . import readme
 from .conftest import installed
 from .ledger import Ledger
 from .loki import READY_TIMEOUT_S, Loki
-from .process import Process, free_ports, started
+from .process import Process, started
 from .stdout import piped
 from .web import LISTENS, Web
 

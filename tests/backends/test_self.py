@@ -314,4 +314,4 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
         started(command, folder=tmp_path) as process,
         pytest.raises(NotReadyError, match=r"(?s)ended with 3 before it is up.*no such option"),
     ):
-        process.wait_until(lambda: False, timeout_s=10.0, what="it is up")
+        process.wait_until(lambda: False, timeout_s=60.0, what="it is up")

@@ -21,8 +21,8 @@ from .process import Process, poll, started
 
 T = TypeVar("T")
 
-READY_TIMEOUT_S: Final = 30.0
-PATIENCE_S: Final = 10.0
+READY_TIMEOUT_S: Final = 60.0
+PATIENCE_S: Final = 60.0
 LISTENS: Final = re.compile(r"\b127\.0\.0\.1:([1-9][0-9]*)\b")
 
 
@@ -52,7 +52,7 @@ def fetch(
     method: str | None = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout_s: float = 10.0,
+    timeout_s: float = 60.0,
     context: ssl.SSLContext | None = None,
 ) -> tuple[int, bytes]:
     """Send a request and return status and body; raises `HTTPError` for 4xx and 5xx."""

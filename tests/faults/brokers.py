@@ -165,8 +165,6 @@ class BrokerPlay(Play):
             await there.listen(self.pki.context(self.fault.certificate))
         elif self.fault.listens:
             self._start(there, choose or always(NO_ERROR))
-        else:
-            there.hold_port()
 
     async def _mend(self, there: Destination) -> None:
         there.calm.set()
@@ -186,7 +184,6 @@ class BrokerPlay(Play):
     def _start(self, there: Destination, choose: Callable[[Random], Verdict]) -> None:
         self.leader = Leader(there.truth, self.random, choose)
         self.broker = self.running.enter_context(kafka_broker(port=there.port, script=self.leader))
-        there.port = self.broker.port
         if self.fault.host:
             self.broker.leader = (self.fault.host, self.broker.port)
 

@@ -124,16 +124,18 @@ Script: TypeAlias = Callable[[Peer], Awaitable[None]]
 
 @dataclass
 class Destination:
-    """Serves connections by *script* until it is told to calm down; then it says yes to all."""
+    """Serves connections by *script* until it is told to calm down; then it says yes to all.
+
+    Its port stays its own while nobody listens on it: another test would be given it.
+    """
 
     read: Read
     script: Script
     healthy: Script
     random: Random
+    port: int
     truth: Truth = field(default_factory=Truth)
     calm: asyncio.Event = field(default_factory=asyncio.Event)
-    port: int = 0
-    _held: socket.socket | None = None
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _peers: list[Peer] = field(default_factory=list)
@@ -152,7 +154,6 @@ class Destination:
         if small:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER_BYTES)
         listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         self._server = await asyncio.start_server(
             self._serve,
             sock=listener,
@@ -163,20 +164,10 @@ class Destination:
         )
 
     async def stop_listening(self) -> None:
-        """Free the port."""
+        """Accept no more; others may listen on the port, if they reuse addresses."""
         if self._server is not None:
             self._server.close()
             self._server = None
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-
-    def hold_port(self) -> None:
-        """Keep a port on which nobody listens."""
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.bind(("127.0.0.1", 0))
-        self.port = self._held.getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer, self)
@@ -246,8 +237,11 @@ async def destination(
     read: Read, script: Script, random: Random, *, healthy: Script = saying_yes
 ) -> AsyncIterator[Destination]:
     """Run a destination until the block ends; it does not listen yet."""
-    there = Destination(read, script, healthy, random)
-    try:
-        yield there
-    finally:
-        await there.aclose()
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        there = Destination(read, script, healthy, random, held.getsockname()[1])
+        try:
+            yield there
+        finally:
+            await there.aclose()

@@ -22,8 +22,7 @@ from .resolver import Resolver
 from .sinks import NetworkSink
 from .wires import Wire
 
-PATIENCE_S: Final = 10.0
-_ARRIVAL_S: Final = 60.0  # a kernel that has to send again waits twice as long each time
+PATIENCE_S: Final = 60.0  # a kernel that has to send again waits twice as long each time
 _SETTLING_S: Final = 0.1
 
 
@@ -94,7 +93,7 @@ class Play:
                 oracle.note(sent, answer)
             await self._mend(there)
             afterwards = await self._send(poster, there, wires, 2 * len(wires), calm=True)
-            await until(lambda: self._is_settled(oracle, afterwards), _ARRIVAL_S)
+            await until(lambda: self._is_settled(oracle, afterwards))
             at_the_end = there.describe()
             self._find_evidence(oracle)
             row = oracle.row()
@@ -121,7 +120,6 @@ class Play:
 
     async def _break(self, there: Destination) -> None:
         if not self.fault.listens:
-            there.hold_port()
             return
         tls = self.pki.context(self.fault.certificate) if self._secure else None
         await there.listen(tls, small=self.fault.huge > 0)
@@ -205,9 +203,9 @@ class Play:
         ]
 
 
-async def until(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that comes soon, or else is missed by whoever looks for it next."""
     loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + within_s
+    give_up_s = loop.time() + PATIENCE_S
     while not condition() and loop.time() < give_up_s:  # noqa: ASYNC110  # many things can make it true
         await asyncio.sleep(0.02)

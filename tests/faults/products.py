@@ -15,9 +15,10 @@ from tests.backends.collector import Collector, Home
 from tests.backends.install import program
 from tests.backends.kafka import start_kafka
 from tests.backends.loki import LokiConfig
-from tests.backends.process import Process, free_ports, started
+from tests.backends.process import Process, started
 from tests.backends.prometheus import Prometheus
 from tests.backends.web import Web, succeeds
+from tests.support.ports import free_ports
 
 from .wires import START_NS, Entries, Lines, Logs, Samples, Wire
 

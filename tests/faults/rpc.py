@@ -180,8 +180,6 @@ class RpcPlay(Play):
             await self._serve(
                 there, call or accept, self.fault.certificate if self._secure else None
             )
-        else:
-            there.hold_port()
 
     async def _mend(self, there: Destination) -> None:
         there.calm.set()
@@ -199,10 +197,11 @@ class RpcPlay(Play):
         self.server.add_generic_rpc_handlers((Collector(there, call),))
         where = f"127.0.0.1:{there.port}"
         if certificate is None:
-            there.port = self.server.add_insecure_port(where)
+            bound = self.server.add_insecure_port(where)
         else:
             credentials = grpc.ssl_server_credentials([self.pki.pair(certificate)])
-            there.port = self.server.add_secure_port(where, credentials)
+            bound = self.server.add_secure_port(where, credentials)
+        assert bound == there.port
         await self.server.start()
 
     async def aclose(self) -> None:

@@ -11,7 +11,6 @@ import math
 import os
 import re
 import signal
-import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -23,6 +22,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.bodies import LOG, changed
+from tests.support.ports import free_ports
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 from .ledger import IS_FULL, Ledger, Row
@@ -125,8 +125,7 @@ class Phoenix:
     """A server that is killed, all its processes at once, and started again where it was."""
 
     def __init__(self, folder: Path, workers: int) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         sizes = ("--port", str(self.port), "--workers", str(workers))
         self._flags = ("--state-dir", str(folder), *sizes)
         self._stack = ExitStack()

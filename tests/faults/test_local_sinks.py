@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 import uvloop
 
-from tests.support.serving import Serving, serving
+from tests.support.serving import PATIENCE_S, Serving, serving
 
 from .client import client
 from .ledger import FEWEST_EVENTS, Ledger
@@ -34,6 +34,7 @@ FILE_FAULTS: Final = (
     "a folder in its place",
     "its folder is gone",
 )
+STDOUT_AT_ONCE: Final = 400  # below a destination's share: few rounds, each as long as its timeout
 STDOUT_FAULTS: Final = ("reader goes away", "reader pauses", "reader is slow", "full device")
 OFFSETS: Final = (
     *(("file", name) for name in FILE_FAULTS),
@@ -220,7 +221,7 @@ class Reader:
 
     def late(self) -> None:
         """Read once it is time to, and then all."""
-        self.go_on.wait(20)
+        self.go_on.wait(PATIENCE_S)
         self.all()
 
     def some(self) -> None:
@@ -237,7 +238,7 @@ class Reader:
 
 
 async def post_lines(server: Serving, wire: Lines, count: int) -> list[tuple[Sent, Answer]]:
-    async with client(server.port) as posting:
+    async with client(server.port, at_once=STDOUT_AT_ONCE) as posting:
 
         async def send() -> tuple[Sent, Answer]:
             sent = wire.event({"type": "stdout"})
@@ -261,7 +262,7 @@ def test_no_promise_of_stdout_is_broken(fault: str, random: Random, ledger: Ledg
     reader = Reader(reading, random)
     wire = Lines(random)
     reader.start(getattr(reader, how))
-    timeout = "1" if fault == "reader pauses" else "60"
+    timeout = "5" if fault == "reader pauses" else "60"  # enough, on a busy machine, once it reads
     count = max(2 * FEWEST_EVENTS, 1000)  # more than the reader takes and the pipe holds
     with serving("--request-timeout", timeout, pipe=writing) as server:
         os.close(writing)

@@ -31,7 +31,7 @@ from .rpc import OTLP_GRPC, RpcPlay
 from .sinks import NETWORK_SINKS, NetworkSink
 
 COUNT: Final = 90
-DRAIN_S: Final = 0.3
+DRAINS_S: Final = (0.3, 30.0)  # the second is for a busy machine, on which no fault has struck yet
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "http_push": {"batch_size": 1500},
     "loki": {"batch_size": 15},
@@ -97,14 +97,17 @@ async def rejecting_the_poisoned_alone(peer: Peer) -> None:
 class RunPlay(Play):
     """A run in place of single events."""
 
-    async def play(self) -> Columns:
-        """Play it; every poll is held against the destination as it is then."""
+    async def play(self, drain_s: float) -> tuple[Columns, bool]:
+        """Play it; every poll is held against the destination as it is then.
+
+        Return the ledger, and whether the fault has struck.
+        """
         async with destination(
             self._numbers, self._script, self.random, healthy=self.sink.healthy
         ) as there:
             await self._break(there)
             scenario = load_scenario(self._document(there)).unwrap()
-            async with Run(scenario, limits=RunLimits(drain_s=DRAIN_S)) as run:
+            async with Run(scenario, limits=RunLimits(drain_s=drain_s)) as run:
                 async for progress in run:
                     columns = progress.ledger
                     if self.sink.type != "tcp":  # what it has handed over is read later
@@ -119,12 +122,11 @@ class RunPlay(Play):
             if self.fault.loses:
                 await there.hang_up()
             await self.aclose()
-            return columns
+            return columns, self._has_fired(there)
 
     def _judge(self, there: Destination, columns: Columns) -> None:
         truth = there.truth
         arrived = {number for number, times in truth.whole.items() if times > 0}
-        assert self._has_fired(there)
         assert columns.in_flight == columns.backlog == 0
         assert columns.due == sum(
             (columns.delivered, columns.rejected, columns.unknown, columns.skipped)
@@ -203,7 +205,11 @@ def test_the_ledger_is_true(
     sink: NetworkSink, fault: Fault, pki: Pki, random: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever happens to a piece, each of its events is in the right column."""
-    resolver = install(monkeypatch, random) if fault.host else None
-    play = PLAYS.get(sink.type, RunPlay)(sink, fault, random, pki, resolver)
-    columns = uvloop.run(play.play())
-    assert columns.due == COUNT
+    has_struck = False
+    for drain_s in DRAINS_S:
+        if not has_struck:
+            resolver = install(monkeypatch, random) if fault.host else None
+            play = PLAYS.get(sink.type, RunPlay)(sink, fault, random, pki, resolver)
+            columns, has_struck = uvloop.run(play.play(drain_s))
+            assert columns.due == COUNT
+    assert has_struck

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from sonda.pipeline.deliver import Pipeline
+from tests.support.ports import free_ports
 from tests.support.serving import Serving
 
 from .client import Direct, Poster, client
@@ -90,9 +91,9 @@ def test_no_datagram_is_a_lie(
         wires, truth = (Lines(random), Messages(random)), Truth()
         size = {"prefix": "~" * TOO_LONG} if fault == "it fits no datagram" else {}
         options = {"timeout": "300ms"} if host == HANGING else {}
+        (port,) = free_ports(1, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-            closed.bind(("127.0.0.1", 0))
-            port = closed.getsockname()[1]
+            closed.bind(("127.0.0.1", port))
             if fault == "the reader is too slow":  # until then nobody reads
                 closed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             elif fault == "nobody listens":

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from sonda.server.state import DATABASE
 from tests.support.bodies import LOG, changed
+from tests.support.ports import free_ports
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 JSON: Final = "application/json"
@@ -316,8 +316,7 @@ def test_a_database_that_is_none_is_a_mistake(tmp_path: Path) -> None:
 
 def test_what_was_never_worked_binds_nothing(gate: Gate, tmp_path: Path) -> None:
     """4xx leaves the key free for another body; a 502 that nothing was sent for is worked again."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     away = changed(LOG, sink={"type": "http_push", "url": f"http://127.0.0.1:{port}"})
     gate.is_open.set()
     with serving("--state-dir", str(tmp_path / "state")) as server:
@@ -329,6 +328,22 @@ def test_what_was_never_worked_binds_nothing(gate: Gate, tmp_path: Path) -> None
         assert ask(server, event("http_push", gate)).status_code == 422
         assert ask(server, event("http_push", gate), query="?dry_run=true").status_code == 200
     assert gate.bodies == []
+
+
+def test_what_the_operator_forbids_is_said_before_what_is_wrong_with_the_key(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """403 comes before the key's 422 and 409, for a destination as for a path."""
+    elsewhere = changed(LOG, sink={"type": "tcp", "address": "169.254.169.254:80"})
+    outside = changed(LOG, sink={"type": "file", "path": "/etc/x.log"})
+    with serving("--file-root", str(tmp_path)) as server:
+        with asking(server, event("http_push", gate)) as answers:
+            gate.wait_for(1)
+            assert [ask(server, one).status_code for one in (elsewhere, outside)] == [403, 403]
+            gate.is_open.set()
+        assert answers[0].result().status_code == 200
+        assert [ask(server, one).status_code for one in (elsewhere, outside)] == [403, 403]
+        assert ask(server, LOG).status_code == 422
 
 
 def test_a_reload_while_a_key_is_under_way(gate: Gate, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from sonda.server.request_head import HEAD_LIMIT_BYTES
 from tests.support.bodies import LOG, changed
 from tests.support.bodies import raw as written
 from tests.support.destinations import tcp_destination
+from tests.support.ports import free_ports
 from tests.support.serving import PATIENCE_S, Reply, Serving, serving
 
 MAX_BODY_BYTES = 5000
@@ -349,6 +350,28 @@ def test_a_request_has_one_host(server: Serving, path: str, head: str, reason: s
     reply = server.ask(f"GET {path} {head}\r\n".encode())
     assert_refused(reply, 400, "bad_request")
     assert reason in reply.document["detail"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("", 400),
+        (f"Host: localhost\r\nX: {'x' * 70_000}\r\n", 431),
+        ("Host: x\r\nHost: y\r\n", 400),
+    ],
+)
+def test_a_head_is_refused_in_the_form_that_it_asks_for(
+    server: Serving, head: str, status: int
+) -> None:
+    """Problem details and `receipt=true` hold for what never reaches the app, too."""
+    target = "POST /events?receipt=true HTTP/1.1\r\nAccept: application/problem+json\r\n"
+    reply = server.ask(f"{target}{head}\r\n".encode())
+    assert reply.headers["content-type"] == "application/problem+json"
+    document = json.loads(reply.body)
+    issues = ["issues"] if status == 400 else []
+    names = ["error", "detail", "outcome", "resend", *issues, "type", "title", "status"]
+    assert list(document) == names
+    assert (document["status"], document["outcome"]) == (status, "not_sent")
 
 
 def test_an_idle_connection_is_kept() -> None:
@@ -734,8 +757,7 @@ def test_probes_are_not_logged(level: str, probes: int) -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_closed_descriptors(closed: str, workers: str, tmp_path: Path) -> None:
     """A server whose standard descriptors are closed serves, and ends with 0."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    (port,) = free_ports(1)
     arguments = f"-m sonda.server --port {port} --workers {workers} --file-root {tmp_path}"
     command = f"exec {sys.executable} {arguments} {closed}"
     with subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.DEVNULL) as process:
@@ -790,8 +812,7 @@ def test_a_deleted_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_log_that_nobody_reads(workers: str, tmp_path: Path) -> None:
     """Events, probes and the end of the server wait for no reader of standard error."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    (port,) = free_ports(1)
     readable, writable = os.pipe()
     command = [sys.executable, "-m", "sonda.server", "--port", str(port), "--workers", workers]
     folder = ["--file-root", str(tmp_path), "--log-level", "debug"]
@@ -799,7 +820,7 @@ def test_a_log_that_nobody_reads(workers: str, tmp_path: Path) -> None:
         os.close(writable)
         try:
             server = Serving(process, None, "127.0.0.1", port)  # type: ignore[arg-type]
-            for _ in range(200):
+            for _ in range(1200):  # a minute, as above
                 with contextlib.suppress(ConnectionRefusedError):
                     assert_alive(server)
                     break

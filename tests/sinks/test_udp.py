@@ -20,6 +20,7 @@ from tests.support.destinations import (
     log_event,
     udp_destination,
 )
+from tests.support.ports import free_ports
 
 ADVICE: Final = (
     "sink `udp` has no acknowledgement: the event was handed to the network, and nothing tells "
@@ -38,9 +39,8 @@ def to(address: str, **options: Any) -> dict[str, Any]:
 @pytest.fixture
 def nobody() -> str:
     """An address where nobody takes datagrams any more."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
-        return "{}:{}".format(*bound.getsockname())
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
+    return f"127.0.0.1:{port}"
 
 
 @both_loops

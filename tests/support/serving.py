@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 
 import httpx
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0  # so long a test waits on a busy machine for what comes soon on another
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of plain HTTP: httpx would load every CA certificate anew, which takes 30 ms."""
 _LISTENING: Final = re.compile(r"listening on http://(\S+):(\d+) ")
@@ -73,9 +73,11 @@ class Serving:
             assert self._changed.wait_for(lambda: self._closed, PATIENCE_S)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and give the exit status."""
+        """Send a signal, wait until all has been logged, and give the exit status."""
         self.process.send_signal(number)
-        return self.wait()
+        status = self.wait()
+        self.wait_for_end_of_log()
+        return status
 
     def wait(self) -> int:
         """Wait for the end, and give the exit status."""

@@ -13,6 +13,7 @@ import pytest
 
 from sonda.pipeline.net.sockets import Socket, open_socket
 from tests.support.destinations import NewLoop, both_loops
+from tests.support.ports import free_ports
 
 
 def run(work: Callable[[Socket, socket.socket], Awaitable[None]], loop: NewLoop) -> None:
@@ -146,8 +147,7 @@ def test_a_reset_behind_an_answer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -
 @both_loops
 def test_a_refused_connection_leaves_no_circle(loop: NewLoop) -> None:
     """Ten thousand would be a million objects, for the garbage collector alone to free."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    (port,) = free_ports(1)
     address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
 
     async def main() -> None:
