@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from sonda.envelope import CODES, compact
+from sonda.envelope import CODES
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
 from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (
@@ -38,13 +39,18 @@ PROBLEM_JSON: Final = "application/problem+json"
 _DESTINATION: Final = (502, 504)  # what a destination did, so that advisories may explain it
 _UNKNOWN: Final = (500, 504)
 _REJECTED: Final = 502
+_MISTAKES: Final = (400, 422)
 
 
 class Form(NamedTuple):
-    """How a caller wants to be answered: with `receipt=true`, and with problems as RFC 9457."""
+    """How a caller wants to be answered: with `receipt=true`, and with problems as RFC 9457.
+
+    The answer to a line of a batch begins with its status, which RFC 9457 would add once more.
+    """
 
     receipt: bool = False
     problem_json: bool = False
+    is_line: bool = False
 
 
 class Answer(Struct, frozen=True):
@@ -110,13 +116,34 @@ def failed(problem: Problem | Rejection, form: Form, delivery: Delivery | None =
     document: dict[str, object] = {"error": CODES[status], "detail": str(problem)}
     if form.receipt:
         document |= _consequences(problem, status, delivery)
-    if form.problem_json:
-        document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    document |= _problem_details(status, form)
     if status in _DESTINATION and delivery is not None and delivery.validated is not None:
         warnings = delivery.validated.warnings
         document |= {"warnings": warnings} if warnings else {}
     media_type = PROBLEM_JSON if form.problem_json else JSON
     return Answer(status, compact(document) + b"\n", http_headers(problem), media_type)
+
+
+def refused(status: int, detail: str, form: Form) -> Answer:
+    """Return the answer to a request that never came to have an event."""
+    document: dict[str, object] = {"error": CODES[status], "detail": detail}
+    if form.receipt:
+        document |= {"outcome": "not_sent", "resend": "safe"} | _issue(status, detail)
+    document |= _problem_details(status, form)
+    media_type = PROBLEM_JSON if form.problem_json else JSON
+    return Answer(status, compact(document) + b"\n", media_type=media_type)
+
+
+def _problem_details(status: int, form: Form) -> dict[str, object]:
+    """Return what RFC 9457 has beside the detail."""
+    if not form.problem_json:
+        return {}
+    members: dict[str, object] = {"type": "about:blank", "title": HTTPStatus(status).phrase}
+    return members if form.is_line else {**members, "status": status}
+
+
+def _issue(status: int, detail: str) -> dict[str, object]:
+    return {"issues": [{"path": "", "reason": detail}]} if status in _MISTAKES else {}
 
 
 def http_headers(problem: Problem | Rejection) -> Mapping[str, str]:
@@ -147,8 +174,8 @@ def _consequences(
     facts["resend"] = "safe" if resend_is_safe(problem, delivery) else "may_duplicate"
     if isinstance(problem, Malformed | Invalid):
         facts["issues"] = [{"path": one.path, "reason": one.reason} for one in problem.issues]
-    elif status in (400, 422):
-        facts["issues"] = [{"path": "", "reason": str(problem)}]
+    else:
+        facts |= _issue(status, str(problem))
     return facts
 
 

@@ -15,11 +15,17 @@ from typing import Any, Final, TypeAlias
 import falcon.asgi
 from returns.result import Success
 
-from sonda.answers import Answer, form_of, write
+from sonda.answers import Answer, write
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters
-from sonda.resources.errors import DELIVERY, RequestRejected, handle_bug, serialize_error
+from sonda.resources.errors import (
+    DELIVERY,
+    RequestRejected,
+    handle_bug,
+    requested_form,
+    serialize_error,
+)
 from sonda.resources.exposition import Exposition
 from sonda.resources.idempotency import ClosesKeys, KeyStore, fingerprint
 from sonda.resources.ndjson import NDJSON, LineLimits
@@ -127,23 +133,22 @@ class Events:
         if isinstance(wanted, UnknownParameters | InvalidParameter):
             raise RequestRejected(wanted)
         until_s = body.started_s + limits.request_timeout_s
-        accept = (req.get_header("Accept") or "").encode("latin-1")
-        form = form_of(scope["query_string"], accept)
-        asked = Asked(raw, form, caller, until_s, scope.get(REQUEST_ID, ""))
+        own_id: str = scope.get(REQUEST_ID, "")
         if media_type == NDJSON or key is not None or wanted[DRY_RUN] or len(raw) >= LONG_BYTES:
+            asked = Asked(raw, requested_form(scope), caller, until_s, own_id)
             write(resp, await self._work(req, asked, media_type, key, is_dry=wanted[DRY_RUN]))
             return
-        delivery = Delivery(asked.request_id, origin="request", key_name=caller.name)
+        delivery = Delivery(own_id, origin="request", key_name=caller.name)
         scope[DELIVERY] = delivery
         try:
             outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
         except asyncio.CancelledError:  # the server's grace period is over
-            write(resp, cut_off(form, delivery))
+            write(resp, cut_off(requested_form(scope), delivery))
             return
         if isinstance(outcome, Success):
-            resp.data = outcome.unwrap().answer(with_receipt=form.receipt)  # 200, in JSON
+            resp.data = outcome.unwrap().answer(with_receipt=wanted[RECEIPT])  # 200, in JSON
         else:
-            write(resp, not_delivered(outcome.failure(), form, delivery))
+            write(resp, not_delivered(outcome.failure(), requested_form(scope), delivery))
 
     async def _work(
         self, req: Request, asked: Asked, media_type: str, key: str | None, *, is_dry: bool

@@ -136,7 +136,7 @@ class Idempotent(NamedTuple):
         self,
         time_ns: int,
         work: Callable[[int, EarlierRequest | None], Awaitable[Worked]],
-        refuse: Callable[[UnderWay | OtherRequest | Unstorable], Answer],
+        refuse: Callable[[UnderWay | OtherRequest | Unstorable], Awaitable[Answer]],
         crashed: Callable[[Exception], Worked],
     ) -> Answer:
         """Return the answer of *work*, or the one that an earlier request with the key was given.
@@ -147,7 +147,7 @@ class Idempotent(NamedTuple):
         """
         found = await self._begin(time_ns)
         if isinstance(found, UnderWay | OtherRequest | Unstorable):
-            return refuse(found)
+            return await refuse(found)
         if found is None:
             return await self._work(work, crashed, time_ns, None)
         if found.answer is not None and not found.is_cut_off:
@@ -156,7 +156,7 @@ class Idempotent(NamedTuple):
             again = self.store.begin_again(self.caller, self.key)
             is_taken, is_cancelled = await _to_its_end(again)
             if not is_taken:
-                return refuse(UnderWay())
+                return await refuse(UnderWay())
             if is_cancelled:
                 await self._let_go(found)
                 raise RequestRejected(ShuttingDown())

@@ -14,7 +14,7 @@ from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
-from sonda.pipeline.problems import OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
 from sonda.rejections import (
     Bug,
     Conflict,
@@ -101,6 +101,13 @@ class OneEvent(NamedTuple):
         prepared = await self._prepare()
         return None if isinstance(prepared, Success) else self._answer(Failure(prepared.failure()))
 
+    async def forbidden(self) -> Answer | None:
+        """Return the answer to an event that the operator does not allow; else `None`."""
+        asked = self.asked
+        shown = await self.pipeline.preview(asked.raw, until_s=asked.until_s, caller=asked.caller)
+        is_forbidden = isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden)
+        return self._answer(Failure(shown.failure())) if is_forbidden else None
+
     async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the event with *time_ns* as its time of receipt, unless that was done before."""
         asked, delivery = self.asked, self.delivery
@@ -182,6 +189,10 @@ class ManyEvents:
         """Return `None`: the body has been read, and each line has its own answer."""
         return None
 
+    async def forbidden(self) -> Answer | None:
+        """Return `None`: a line that is not allowed has its own answer."""
+        return None
+
     async def work(self, time_ns: int, kept: EarlierRequest | None) -> Worked:
         """Deliver the events, but those that an earlier request has settled."""
         if kept is None or kept.answer is None:
@@ -232,9 +243,12 @@ async def work_once(
     """Return the answer to a request with an `Idempotency-Key`, whose fingerprint is *named*."""
     if (refused := await work.check()) is not None:
         return refused
+
+    async def turn_down(why: UnderWay | OtherRequest | Unstorable) -> Answer:
+        """What the operator does not allow is told first; most of it is judged as it is sent."""
+        return await work.forbidden() or refuse(why, asked.form)
+
     if keys is None:
-        raise RequestRejected(KeyUnstorable("there is no folder that can be written to"))
+        return await turn_down(Unstorable("there is no folder that can be written to"))
     once = Idempotent(keys, asked.caller.name, key, named)
-    return await once.answer(
-        work.received_ns(), work.work, lambda why: refuse(why, asked.form), work.crashed
-    )
+    return await once.answer(work.received_ns(), work.work, turn_down, work.crashed)

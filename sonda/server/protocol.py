@@ -14,7 +14,6 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from sonda.envelope import envelope
 from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
 from sonda.server.exchange import HEADER, Cycle, request_id
@@ -23,6 +22,7 @@ from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
     STAND_IN_METHOD,
     Refusal,
+    answer_to,
     head_too_large,
     split_target,
     with_known_method,
@@ -51,6 +51,7 @@ class EventProtocol(HttpToolsProtocol):
     metrics: Metrics | None = None
     head_timeout_s: float = 30.0
     cycle: Cycle  # that of the newest request
+    url = b""  # uvicorn has none before the first one
     _connection: LingeringTransport
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
@@ -324,17 +325,17 @@ class EventProtocol(HttpToolsProtocol):
         """Answer in the place of the app, and hang up."""
         if self.transport.is_closing():
             return
-        body = envelope(refusal.status, str(refusal))
+        answer = answer_to(refusal, self.url, self.headers or ())
         own_id = request_id()  # the caller's may not have arrived
         headers = [
             *self.server_state.default_headers,
             (HEADER, own_id.encode("ascii")),
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-type", answer.media_type.encode("ascii")),
+            (b"content-length", b"%d" % len(answer.body)),
             (b"connection", b"close"),
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, body))
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[refusal.status], head, answer.body))
         self.transport.close()
         self._log(f"{refusal.status} {refusal}", own_id)
         if self.metrics is not None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
 import httptools
+
+from sonda.answers import Answer, refused
+from sonda.resources.errors import requested_form
 
 HEAD_LIMIT_BYTES: Final = 65536
 STAND_IN_METHOD: Final = b"PROPFIND"
@@ -32,6 +36,13 @@ def split_target(target: bytes) -> tuple[str, bytes, bytes] | None:
     if url.path is None:
         return None
     return unquote(url.path.decode("ascii")), url.path, url.query or b""
+
+
+def answer_to(refusal: Refusal, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Answer:
+    """Return the answer to a head, in the form that it asks for as far as it has been read."""
+    _, _, query = split_target(target) or ("", b"", b"")
+    form = requested_form({"headers": headers, "query_string": query})
+    return refused(refusal.status, str(refusal), form)
 
 
 def head_too_large() -> Refusal:

@@ -330,6 +330,22 @@ def test_what_was_never_worked_binds_nothing(gate: Gate, tmp_path: Path) -> None
     assert gate.bodies == []
 
 
+def test_what_the_operator_forbids_is_said_before_what_is_wrong_with_the_key(
+    gate: Gate, tmp_path: Path
+) -> None:
+    """403 comes before the key's 422 and 409, for a destination as for a path."""
+    elsewhere = changed(LOG, sink={"type": "tcp", "address": "169.254.169.254:80"})
+    outside = changed(LOG, sink={"type": "file", "path": "/etc/x.log"})
+    with serving("--file-root", str(tmp_path)) as server:
+        with asking(server, event("http_push", gate)) as answers:
+            gate.wait_for(1)
+            assert [ask(server, one).status_code for one in (elsewhere, outside)] == [403, 403]
+            gate.is_open.set()
+        assert answers[0].result().status_code == 200
+        assert [ask(server, one).status_code for one in (elsewhere, outside)] == [403, 403]
+        assert ask(server, LOG).status_code == 422
+
+
 def test_a_reload_while_a_key_is_under_way(gate: Gate, tmp_path: Path) -> None:
     """A caller whose secret was changed is still the same one: nothing is sent twice."""
     config = tmp_path / "sonda.toml"

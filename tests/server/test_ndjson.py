@@ -149,6 +149,17 @@ def test_receipts_are_of_each_line(tmp_path: Path) -> None:
     assert answers[1]["resend"] == "safe"
 
 
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_no_line_has_a_name_twice(tmp_path: Path, query: str) -> None:
+    """A line has its status already, where RFC 9457 would add it; the request's own fault has not."""
+    headers = {"Accept": "application/problem+json"}
+    _, _, response = post(body(to_file("a"), "no"), tmp_path, query, headers)
+    failed = json.loads(response.text.splitlines()[1], object_pairs_hook=list)
+    names = [name for name, _ in failed]
+    assert names == ["line", "status", "error", "detail", "type", "title"]
+    assert post(b"", tmp_path, query, headers)[1][0]["status"] == 400
+
+
 def test_lines_for_one_loki_are_one_push(tmp_path: Path) -> None:
     """As one group; what is refused is halved until the guilty are alone."""
     with http_destination() as there:

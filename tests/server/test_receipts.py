@@ -106,6 +106,15 @@ def test_problem_details(accept: str) -> None:
     assert (other.status, other.headers["content-type"]) == (404, PROBLEM_JSON)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_each_of_several_accept_headers_counts(place: int) -> None:
+    """Several fields are one list (RFC 9110, 5.3), for what the pipeline says, too."""
+    headers = [JSON, (b"accept", b"text/html")]
+    headers.insert(1 + place, (b"accept", PROBLEM_JSON.encode()))
+    pipe = Pipe(gives=Failure(Refused("http://x", "400 Bad Request")))
+    assert receipted(pipe, b"", headers).headers["content-type"] == PROBLEM_JSON
+
+
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/*", "application/json", "application/problem+json;q=0", ""]
 )

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,6 +124,49 @@ def test_each_call_is_answered_while_a_dead_runner_is_replaced(
         ledger = found["ledger"]
         assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
         assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+
+
+def _kill_when_written(path: Path, runner: int) -> None:
+    """Kill the runner as soon as it writes to a file."""
+
+    def seen() -> tuple[int, int]:
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns
+
+    before, until_s = seen(), time.monotonic() + PATIENCE_S
+    while seen() == before and time.monotonic() < until_s:
+        pass
+    os.kill(runner, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_post_that_meets_a_dying_runner_agrees_with_its_record(
+    workers: str, tmp_path: Path
+) -> None:
+    """It is 201 where the run is recorded, and 503 where it is not, at whatever moment it dies."""
+    log = tmp_path / "state" / "sonda.sqlite3-wal"
+    with (
+        serving(*_flags(tmp_path, workers), folder=tmp_path) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = answered(server, "POST", "/scenarios", steps("first", rate=50, count=1)).json()[
+            "id"
+        ]
+        begun = {first}
+        for number in range(5):
+            answered(server, "GET", f"/scenarios/{first}?wait=20s")  # nothing is written any more
+            killing = pool.submit(_kill_when_written, log, runner_of(server, tmp_path))
+            answer = call(server, "POST", "/scenarios", steps(f"dying{number}", rate=200))
+            killing.result()
+            assert _is_clear(answer, {201}), answer.text
+            if answer.status_code == 201:
+                run = answer.json()["id"]
+                assert answer.headers["Location"] == f"/scenarios/{run}"
+                found = answered(server, "GET", f"/scenarios/{run}").json()
+                assert found["outcome"] == "interrupted"
+                begun.add(run)
+        listed = answered(server, "GET", "/scenarios").json()["scenarios"]
+        assert {one["id"] for one in listed} == begun
 
 
 def _open_progress(server: Serving, run: str) -> socket.socket:

@@ -352,6 +352,28 @@ def test_a_request_has_one_host(server: Serving, path: str, head: str, reason: s
     assert reason in reply.document["detail"]
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("", 400),
+        (f"Host: localhost\r\nX: {'x' * 70_000}\r\n", 431),
+        ("Host: x\r\nHost: y\r\n", 400),
+    ],
+)
+def test_a_head_is_refused_in_the_form_that_it_asks_for(
+    server: Serving, head: str, status: int
+) -> None:
+    """Problem details and `receipt=true` hold for what never reaches the app, too."""
+    target = "POST /events?receipt=true HTTP/1.1\r\nAccept: application/problem+json\r\n"
+    reply = server.ask(f"{target}{head}\r\n".encode())
+    assert reply.headers["content-type"] == "application/problem+json"
+    document = json.loads(reply.body)
+    issues = ["issues"] if status == 400 else []
+    names = ["error", "detail", "outcome", "resend", *issues, "type", "title", "status"]
+    assert list(document) == names
+    assert (document["status"], document["outcome"]) == (status, "not_sent")
+
+
 def test_an_idle_connection_is_kept() -> None:
     """An idle connection outlives the request timeout: load balancers keep theirs for a minute."""
     with serving("--request-timeout", "1") as server, server.connect() as client:

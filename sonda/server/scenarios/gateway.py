@@ -9,25 +9,24 @@ import logging
 import os
 import pickle
 import select
-import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
+from uuid import uuid4
 
-from sonda.envelope import compact, envelope
+from sonda.envelope import envelope
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
+from sonda.pipeline.scenarios.states import Outcome
+from sonda.pipeline.text.compact_json import compact
 from sonda.server.live_config import LiveConfig
-from sonda.server.resume import resume_on_end
-from sonda.server.scenarios.refusals import Refusal
+from sonda.server.scenarios.execution import answers, execute
+from sonda.server.scenarios.refusals import AnswerLost, Refusal
 from sonda.server.scenarios.runner_home import RunnerHome
 from sonda.server.scenarios.submission import Submission, viewer_headers
 from sonda.server.settings import Settings
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     import httpx
 
     from sonda.pipeline.values.addresses import Address
-    from sonda.server.scenarios.runner import RunnerSettings
 
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 10.0  # beside what a stop may take
@@ -49,7 +47,9 @@ _EVERY_S: Final = 1.0
 _LOOKS: Final = 10  # in a second, for the end of the server
 _STABLE_S: Final = 10.0
 _BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
+_ASK_AGAIN_S: Final = 0.2
 _OK: Final = 200
+_NOT_FOUND: Final = 404
 _LOG: Final = logging.getLogger("sonda")
 
 Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
@@ -81,19 +81,55 @@ class Gateway:
     async def submit(
         self, raw: bytes, media_type: str, params: Mapping[str, str], *, caller: Caller
     ) -> Answer:
-        """Hand a document to the runner; raise `Refusal` where nobody answers."""
-        body = self._packed(raw, media_type, caller)
-        return await self.call(
-            "POST", "/scenarios", params, body, caller=caller, takes_s=_COMPILE_S
-        )
+        """Hand a document to the runner; raise `Refusal` where nobody answers, and no run has begun."""
+        run_id = uuid4().hex
+        body = self._packed(raw, media_type, caller, run_id)
+        try:
+            return await self.call(
+                "POST", "/scenarios", params, body, caller=caller, takes_s=_COMPILE_S
+            )
+        except AnswerLost as exc:
+            begun = None if "dry_run" in params else await self._begun(run_id, caller)
+            if begun is None:
+                raise Refusal(exc.status, str(exc)) from None
+            return begun
+
+    async def _begun(self, run_id: str, caller: Caller) -> Answer | None:
+        """Return the answer to a document whose run was recorded before the runner's answer was lost.
+
+        `None` where it was not, and so none of its events was handed over; raise `Refusal` where
+        nobody can tell yet.
+        """
+        path, loop = f"/scenarios/{run_id}", asyncio.get_running_loop()
+        until_s = loop.time() + _ANSWER_S
+        while True:
+            try:
+                status, _, content = await self.call("GET", path, {}, caller=caller)
+            except Refusal as exc:
+                status, reason = exc.status, str(exc)
+            else:
+                if status == _OK:
+                    return (
+                        201,
+                        {"location": path},
+                        compact(_as_started(json.loads(content))) + b"\n",
+                    )
+                if status == _NOT_FOUND:
+                    return None
+                reason = str(json.loads(content)["detail"])
+            if loop.time() >= until_s or not self._is_ready():
+                told = f"whether the run {run_id} has begun is not known yet: GET {path} says so"
+                raise Refusal(503, f"{reason}; {told}")
+            await asyncio.sleep(_ASK_AGAIN_S)
 
     async def change(self, path: str, raw: bytes, media_type: str, *, caller: Caller) -> Answer:
         """Hand what is to change in a run to the runner; raise `Refusal` where nobody answers."""
         body = self._packed(raw, media_type, caller)
         return await self.call("PATCH", path, {}, body, caller=caller)
 
-    def _packed(self, raw: bytes, media_type: str, caller: Caller) -> bytes:
-        return pickle.dumps(Submission(raw, media_type, caller, self._config.current.source))
+    def _packed(self, raw: bytes, media_type: str, caller: Caller, run_id: str = "") -> bytes:
+        source = self._config.current.source
+        return pickle.dumps(Submission(raw, media_type, caller, source, run_id))
 
     async def call(
         self,
@@ -169,7 +205,9 @@ class Gateway:
             )
         except httpx.HTTPError as exc:
             reason = str(exc) or type(exc).__name__
-            raise Refusal(
+            is_lost = isinstance(exc, httpx.NetworkError | httpx.RemoteProtocolError)
+            kind = AnswerLost if is_lost and not isinstance(exc, httpx.ConnectError) else Refusal
+            raise kind(
                 503, f"the runner of scenarios does not answer ({reason}): try again"
             ) from None
         return answer.status_code, answer.headers, answer.content
@@ -206,13 +244,12 @@ class Gateway:
 
     def _has_runs(self, home: RunnerHome) -> bool:
         """Return whether there can be any: a runner has been started, or has left its records."""
-        return home.socket.exists() or (
-            self._settings.state_dir is not None and (self._settings.state_dir / DATABASE).exists()
-        )
+        records = (self._settings.state_dir or home.folder) / DATABASE
+        return home.socket.exists() or records.exists()
 
     async def _start_if_missing(self, home: RunnerHome) -> None:
         async with self._starting:
-            if not _answers(home.socket):
+            if not answers(home.socket):
                 if not self._is_ready():
                     raise Refusal(503, "the server is shutting down: try again")
                 try:
@@ -227,7 +264,7 @@ class Gateway:
 
         with (home.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if _answers(home.socket):
+            if answers(home.socket):
                 return
             folder = self._settings.state_dir or home.folder
             said_fd, ready_fd = os.pipe()
@@ -242,7 +279,7 @@ class Gateway:
             )
             with os.fdopen(said_fd, "rb") as said:
                 try:
-                    process = _execute(given)
+                    process = execute(given)
                 finally:
                     os.close(ready_fd)
                 readable, _, _ = select.select([said], [], [], _START_S)
@@ -271,32 +308,14 @@ class Gateway:
                 return
 
 
-def _execute(given: RunnerSettings) -> subprocess.Popen[bytes]:
-    """Execute the runner afresh, its settings in its standard input."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sonda.server.scenarios.runner"],
-        stdin=subprocess.PIPE,
-        pass_fds=(given.alive_fd, given.ready_fd),
-        start_new_session=True,  # Ctrl-C is for the server, which then ends the runner
-    )
-    resume_on_end(given.alive_fd, process.pid)
-    assert process.stdin is not None  # noqa: S101  # as asked for
-    with suppress(BrokenPipeError), process.stdin:  # it has died: it will not say that it is ready
-        process.stdin.write(pickle.dumps(given))
-    return process
-
-
-def _answers(path: Path) -> bool:
-    """Return whether somebody listens at *path*; does not wait."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except BlockingIOError:  # it listens, and has many waiting
-            return True
-        except OSError:
-            return False
-    return True
+def _as_started(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a POST answers of a run, from what there is of it."""
+    named = ("id", "name", "state")
+    answer: dict[str, Any] = {name: detail[name] for name in named}
+    answer["scenarios"] = [{name: one[name] for name in named} for one in detail["scenarios"]]
+    if detail["outcome"] == Outcome.INTERRUPTED:
+        answer["warnings"] = ["the runner of scenarios died with this run, which is interrupted"]
+    return answer
 
 
 def _without_runs(path: str) -> Answer:

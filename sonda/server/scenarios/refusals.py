@@ -17,3 +17,7 @@ class Refusal(Exception):  # noqa: N818  # how a check says no, not an error
     def of(cls, problem: Problem) -> Refusal:
         """Return the refusal for a problem of the pipeline."""
         return cls(http_status(problem), str(problem))
+
+
+class AnswerLost(Refusal):
+    """The connection to the runner broke before its answer: what was asked for may have been done."""

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final
 from uuid import uuid4
 
@@ -27,12 +27,11 @@ from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.room import Room
 from sonda.server.scenarios.scrape import MOST_SERIES, Scrape
-from sonda.server.scenarios.stored_run import StoredRun
+from sonda.server.scenarios.stored_run import StoredRun, events_of
 
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = 3600.0
-_OUTCOMES: Final = ("delivered", "rejected", "unknown")
 
 
 class Registry:
@@ -52,6 +51,8 @@ class Registry:
         self._room = room
         self._keep = keep
         self._runs: OrderedDict[str, StoredRun] = OrderedDict()
+        self._entering = asyncio.Lock()
+        """Held from the check of a name and of limits until what was checked counts itself."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_events: Counter[tuple[str, ...]] = Counter()
         self._unrecorded: dict[str, str] = {}
@@ -72,31 +73,46 @@ class Registry:
 
     # Starting
 
-    async def start(self, scenario: Scenario, caller: Caller) -> dict[str, Any]:
-        """Start a run; raise `Refusal` where its name or a limit is in the way."""
-        if self._is_closing:
-            raise Refusal(503, "the server is shutting down: try again")
-        self._forget_old()
-        self._check(scenario, None if caller.allowed is None else caller.name)
-        kept = StoredRun(uuid4().hex, scenario.name, caller.name, time.time_ns())
-        log = RunLog(kept.id, kept.name, kept.owner)
-        run = Run(
-            scenario,
-            sender=self._sender,
-            noticed=log.problem,
-            turn=self._turn,
-            keeps_history=False,
-        )
-        kept.run = run
-        self._runs[kept.id] = kept  # entered before anything is awaited: a name is active once
-        try:
+    async def start(
+        self,
+        scenario: Scenario,
+        caller: Caller,
+        *,
+        run_id: str = "",
+        is_given_up: Callable[[], Awaitable[bool]] | None = None,
+    ) -> dict[str, Any]:
+        """Start a run; raise `Refusal` where its name or a limit is in the way.
+
+        One that *is_given_up* by the time that it has been recorded is not begun, nor kept.
+        """
+        async with self._entering:
+            if self._is_closing:
+                raise Refusal(503, "the server is shutting down: try again")
+            self._forget_old()
+            self._check(scenario, None if caller.allowed is None else caller.name)
+            kept = StoredRun(run_id or uuid4().hex, scenario.name, caller.name, time.time_ns())
+            log = RunLog(kept.id, kept.name, kept.owner)
+            run = Run(
+                scenario,
+                sender=self._sender,
+                noticed=log.problem,
+                turn=self._turn,
+                keeps_history=False,
+            )
+            kept.run = run
             await run.prepare(reserved=True)
             kept.plan, kept.started_ns = run.scenario, run.started_ns
-            await self._save(kept)
-        except (sqlite3.Error, OSError) as exc:
-            del self._runs[kept.id]
-            raise Refusal(503, f"the run cannot be recorded: {exc} (--state-dir)") from None
-        self._spawn(self._live(kept, run, log))
+            try:
+                await self._save(kept)
+                given_up = is_given_up is not None and await is_given_up()
+                if given_up:
+                    await self._records.forget(kept.id)
+            except (sqlite3.Error, OSError) as exc:
+                raise Refusal(503, f"the run cannot be recorded: {exc} (--state-dir)") from None
+            if given_up:
+                raise Refusal(503, "nobody has waited for the run to begin: try again")
+            self._runs[kept.id] = kept
+            self._spawn(self._live(kept, run, log))
         log.began(len(scenario.entries), scenario.planned)
         for warning in scenario.warnings:
             _LOG.warning("%s", warning)
@@ -146,7 +162,7 @@ class Registry:
             kept.end(interrupted(kept.record(None)))
         else:
             kept.end(kept.detail())
-        self._ended_events += _events_of(run)
+        self._ended_events += events_of(run)
         self._unrecorded.pop(kept.id, None)
         log.ended(kept.final)
         try:
@@ -161,7 +177,7 @@ class Registry:
         All of its entries or none. Raise `Refusal` where it is over, or a value or a limit forbids it.
         """
         kept, entry = self.find(wanted, viewer)
-        async with kept.recording:
+        async with kept.recording, self._entering:
             if kept.run is not None and self._replan(kept, kept.run, entry, change):
                 await self._keep_up(kept, kept.run, RunLog(kept.id, kept.name, kept.owner))
             elif kept.run is None:
@@ -260,7 +276,7 @@ class Registry:
     def status(self) -> dict[str, Any]:
         """Return what the server's metrics and its readiness show of all runs."""
         live = [kept.run for kept in self._runs.values() if kept.run is not None]
-        events = sum(map(_events_of, live), self._ended_events)
+        events = sum(map(events_of, live), self._ended_events)
         summaries = [kept.summary() for kept in self._runs.values()]
         return {
             "states": Counter(one["state"] for one in summaries),
@@ -320,19 +336,14 @@ class Registry:
     async def close(self, drain_s: float) -> None:
         """Drain every run: the server ends."""
         self._is_closing = True
-        for kept in self._runs.values():
-            if kept.run is not None:
-                kept.run.interrupt(drain_s)
+        self._interrupt(drain_s)
+        async with self._entering:  # one that was being recorded has begun meanwhile
+            self._interrupt(drain_s)
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._records.close()
 
-
-def _events_of(run: Run) -> Counter[tuple[str, ...]]:
-    """Return how many events have each verdict, by signal type, encoder, sink and outcome."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    for entry, progress in zip(run.scenario.entries, run.progress.entries, strict=False):
-        names = (entry.signal_type, entry.route.encoder.name, entry.route.sink.name)
-        for outcome in _OUTCOMES:
-            counts[(*names, outcome)] += getattr(progress.ledger, outcome)
-    return +counts
+    def _interrupt(self, drain_s: float) -> None:
+        for kept in self._runs.values():
+            if kept.run is not None:
+                kept.run.interrupt(drain_s)

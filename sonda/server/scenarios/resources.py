@@ -8,18 +8,20 @@ import logging
 import pickle
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import falcon
 import falcon.asgi
 from returns.result import Failure
 
-from sonda.envelope import compact, envelope
+from sonda.envelope import envelope
 from sonda.pipeline.events import to_json
 from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked
@@ -63,9 +65,10 @@ class Collection:
         if req.get_param("dry_run") == "true":
             _write(resp, 200, await compiler.plan(scenario, req.get_param_as_int("points") or 0))
             return
-        if await _has_hung_up(req):  # it has told its client to try again: that is to start one run
-            raise Refusal(503, "the worker has not waited: try again")
-        answer = await self._registry.start(scenario, given.caller)
+        # A worker that has not waited has told its client to try again: that is to start one run.
+        answer = await self._registry.start(
+            scenario, given.caller, run_id=given.run_id, is_given_up=partial(_has_hung_up, req)
+        )
         resp.set_header("Location", f"/scenarios/{answer['id']}")
         _write(resp, 201, answer)
 

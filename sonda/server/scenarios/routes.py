@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -14,8 +13,7 @@ import falcon
 import falcon.asgi
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from sonda.answers import PROBLEM_JSON
-from sonda.envelope import CODES, compact
+from sonda.answers import refused, write
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.rejections import UnsupportedMediaType
@@ -104,12 +102,7 @@ def _write(
 
 def _write_error(req: Request, resp: Response, status: int, detail: str) -> None:
     """Write the envelope of `/events`, in the form that the request asks for."""
-    document: dict[str, object] = {"error": CODES[status], "detail": detail}
-    resp.status, resp.content_type = status, falcon.MEDIA_JSON
-    if requested_form(req.scope).problem_json:
-        document |= {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-        resp.content_type = PROBLEM_JSON
-    resp.data = compact(document) + b"\n"
+    write(resp, refused(status, detail, requested_form(req.scope)._replace(receipt=False)))
     if status == _BUSY:
         resp.set_header("Retry-After", "1")
 

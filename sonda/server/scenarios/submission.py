@@ -24,6 +24,8 @@ class Submission:
     media_type: str
     caller: Caller
     source: Source = field(repr=False)
+    run_id: str = ""
+    """What the run that a document starts is to be called, so that it is found if the answer is lost."""
 
 
 def viewer_headers(caller: Caller) -> dict[str, str]:

@@ -30,7 +30,7 @@ BUG = Worked(Answer(500, b"{}\n"), (False,))
 BUSY = Worked(Answer(503, b"{}\n"), (True,))
 
 
-def refuse(why: UnderWay | OtherRequest | Unstorable) -> Answer:
+async def refuse(why: UnderWay | OtherRequest | Unstorable) -> Answer:
     return Answer(409, type(why).__name__.encode())
 
 

@@ -177,3 +177,53 @@ def test_a_document_is_compiled_beside_the_event_loop(monkeypatch: pytest.Monkey
     asyncio.run(main())
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+def test_a_run_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not begun, not recorded, not in the way of the next one of its name or of a limit."""
+
+    async def given_up() -> bool:
+        return True
+
+    async def use(registry: Registry, records: _Records) -> None:
+        scenario = compiled({"scenario_name": "once", "scenarios": [metric(name="a")]}).unwrap()
+        with pytest.raises(Refusal, match="nobody has waited") as refused:
+            await registry.start(scenario, ANYBODY, run_id="first", is_given_up=given_up)
+        assert refused.value.status == 503
+        assert (records.saved, _ids(registry), sender.handed) == ({}, [], [])
+        again = await registry.start(scenario, ANYBODY, run_id="second")
+        assert again["id"] == "second"
+        assert _ids(registry) == list(records.saved) == ["second"]
+
+    sender = FakeSender(yes)
+    _with_registry(monkeypatch, sender, use)
+
+
+def test_a_run_that_is_being_recorded_as_the_server_ends_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its answer is the run, and its record says how it ended; a later one is refused."""
+
+    async def use(registry: Registry, records: _Records) -> None:
+        may_save = asyncio.Event()
+        save = records.save
+
+        async def slow(record: Record) -> None:
+            await may_save.wait()
+            await save(record)
+
+        records.save = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(_start(registry, "first"))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(registry.close(0.1))
+        await asyncio.sleep(0)
+        late = asyncio.create_task(_start(registry, "late"))
+        await asyncio.sleep(0)
+        may_save.set()
+        await closing
+        with pytest.raises(Refusal, match="shutting down"):
+            await late
+        assert records.saved[await first].detail["outcome"] == "interrupted"
+        assert len(records.saved) == 1
+
+    _with_registry(monkeypatch, FakeSender(yes), use)
