@@ -221,6 +221,8 @@ def read_items(files: Sequence[str]) -> list[Item]:
             is_help = name == "help"
             hint = " (try --help)" if is_help else did_you_mean(name, ("log", "metric"), _SYNONYMS)
             hint = f": options come after '{name}'" if name in emit.commands else hint
+            if " " in name and not hint:
+                hint = " (a message? sonda emit log MESSAGE --to …)"
             reason = f"cannot read {name}: {exc.strerror}{hint}"
             raise click.BadParameter(reason, param_hint="FILE") from None
         found = read_events("stdin" if name == "-" else name, raw, now_ns)

@@ -323,6 +323,10 @@ MISTAKES: Final = [
             ["emit", "logs", "x"],
             "cannot read logs: No such file or directory (did you mean 'log'?)",
         ),
+        (
+            ["emit", "Deploy started", "--to", "stdout"],
+            "No such file or directory (a message? sonda emit log MESSAGE --to …)",
+        ),
         (["emit", "message", "x"], "No such file or directory (did you mean 'log'?)"),
         (["emit", "help"], "No such file or directory (try --help)"),
         (["help"], "No such command 'help' (try sonda --help)."),
