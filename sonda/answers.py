@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from sonda.envelope import CODES, compact
+from sonda.envelope import CODES
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.model import Receipt
 from sonda.pipeline.problems import DestinationBusy, Invalid, Malformed, Problem, Refused
 from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (

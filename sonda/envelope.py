@@ -1,12 +1,11 @@
-"""The bytes of an answer: compact JSON, and one shape for everything that is not a success."""
+"""The body of an error: one shape for everything that is not a success."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
+from sonda.pipeline.text.compact_json import compact
 
 CODES: Final[Mapping[int, str]] = {
     400: "bad_request",
@@ -31,12 +30,3 @@ CODES: Final[Mapping[int, str]] = {
 def envelope(status: int, detail: str) -> bytes:
     """Return `{"error":"<short_code>","detail":"<text>"}` and a line feed for a status."""
     return compact({"error": CODES[status], "detail": detail}) + b"\n"
-
-
-def compact(document: Mapping[str, object]) -> bytes:
-    r"""Return JSON without spaces, as UTF-8; a lone surrogate, which UTF-8 lacks, as `\ud800`."""
-    try:
-        return msgspec.json.encode(document)
-    except UnicodeEncodeError:
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        return text.encode(errors="backslashreplace")

@@ -256,20 +256,31 @@ async def each(
 ) -> list[B]:
     """Await *step* for each item, at most *concurrency* at a time; return the results in order.
 
-    *items* is drawn from only as fast as they are done with.
+    *items* is drawn from only as fast as they are done with. What it raises is raised once the steps
+    that have begun are done.
     """
     if concurrency < 1:
         raise ValueError("concurrency must be at least 1")
     waiting = enumerate(items)
     done: dict[int, B] = {}
+    raised: list[Exception] = []
 
     async def draw() -> None:
-        for place, item in waiting:
+        while not raised:
+            try:
+                place, item = next(waiting)
+            except StopIteration:
+                return
+            except Exception as exc:  # noqa: BLE001  # raised below: what is under way goes on
+                raised.append(exc)
+                return
             done[place] = await step(item)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
             group.create_task(draw())
+    if raised:
+        raise raised[0]
     return [done[place] for place in range(len(done))]
 
 

@@ -194,11 +194,11 @@ def as_kept(item: Item, row: Addressed | None, *, several: bool) -> str:
 
     Of several destinations one may have it already, so each line has its own.
     """
-    from sonda.cli.reading import compact
+    from sonda.pipeline.text.compact_json import compact_text
 
     if not several or row is None or row.kept is None:
         return item.written
-    return compact(row.kept)
+    return compact_text(row.kept)
 
 
 def read_items(files: Sequence[str]) -> list[Item]:
@@ -221,6 +221,8 @@ def read_items(files: Sequence[str]) -> list[Item]:
             is_help = name == "help"
             hint = " (try --help)" if is_help else did_you_mean(name, ("log", "metric"), _SYNONYMS)
             hint = f": options come after '{name}'" if name in emit.commands else hint
+            if " " in name and not hint:
+                hint = " (a message? sonda emit log MESSAGE --to …)"
             reason = f"cannot read {name}: {exc.strerror}{hint}"
             raise click.BadParameter(reason, param_hint="FILE") from None
         found = read_events("stdin" if name == "-" else name, raw, now_ns)

@@ -28,6 +28,7 @@ def merge_command(files: tuple[Path, ...]) -> None:
     """
     from sonda.cli.outcomes import Exit
     from sonda.pipeline.scenarios.merged_ledger import merge, read_part
+    from sonda.pipeline.text.compact_json import compact_text
     from sonda.pipeline.text.escape import escape
 
     parts = []
@@ -40,7 +41,7 @@ def merge_command(files: tuple[Path, ...]) -> None:
         merged = merge(parts)
     except ValueError as exc:
         raise click.BadParameter(escape(str(exc)), param_hint="FILES") from None
-    click.echo(json.dumps(merged.document(), ensure_ascii=False, separators=(",", ":")))
+    click.echo(compact_text(merged.document()))
     click.echo(escape(f"{merged.name}: {merged.ledger}"), err=True)
     for index in merged.missing[:_SHOWN_MISSING]:
         click.echo(f"shard {index}/{merged.count} is missing", err=True)

@@ -80,7 +80,7 @@ VERIFY: Final = option(
     "--verify",
     metavar="DURATION",
     callback=params.duration,
-    help="Read the event back for up to this long; the status is 4 if it is not seen.",
+    help="Read the event back for up to this long, such as 5s; the status is 4 if it is not seen.",
 )
 VERIFY_URL: Final = option(
     "--verify-url",

@@ -13,7 +13,8 @@ from typing import Final, Literal, TextIO
 import click
 
 from sonda.cli.outcomes import Exit, Outcome, worst
-from sonda.cli.reading import as_read, compact
+from sonda.cli.reading import as_read
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import escape
 
 _FAILED_MODE: Final = 0o600  # an event may have credentials in it
@@ -44,7 +45,7 @@ def show(
             if quiet and not outcome.exit:
                 continue
             if as_json:
-                click.echo(compact(outcome.answer), file=stdout)
+                click.echo(compact_text(outcome.answer), file=stdout)
             else:
                 _print_outcome(where, outcome, stdout)
     except OSError as exc:

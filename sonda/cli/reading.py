@@ -16,6 +16,7 @@ from returns.result import Failure, Result, Success
 from sonda.cli.issue_positions import EventPlace, EventsText
 from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.stages.parse import parse
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import kind_of
 from sonda.pipeline.values.timestamps import rfc3339
 
@@ -50,7 +51,7 @@ def item(
 ) -> Item:
     """Return an event with its time, unless it has one: a second try has to be the same event."""
     stamped = event if "timestamp" in event else {**event, "timestamp": rfc3339(now_ns())}
-    return Item(where, compact(stamped), Success(stamped), place)
+    return Item(where, compact_text(stamped), Success(stamped), place)
 
 
 def read_standard_input() -> bytes:
@@ -67,11 +68,6 @@ def read_message(raw: bytes) -> str:
     if not message:
         raise ValueError("standard input is empty")
     return message
-
-
-def compact(document: object) -> str:
-    """Write JSON on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def as_read(text: str) -> bytes:
@@ -218,7 +214,7 @@ def _read_yaml(name: str, text: str, now_ns: Callable[[], int]) -> Result[list[I
 def _of_yaml(where: str, value: object, now_ns: Callable[[], int], place: EventPlace) -> Item:
     """Take an event as it is; a list that holds itself, which YAML can say, is no JSON."""
     try:
-        written = compact(value)
+        written = compact_text(value)
     except (ValueError, RecursionError) as exc:
         return Item(where, "", Failure(NotJson(str(exc))))
     if isinstance(value, dict):

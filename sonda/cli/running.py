@@ -26,6 +26,7 @@ from sonda.pipeline.scenarios.report import Progress, Report
 from sonda.pipeline.scenarios.run import Run
 from sonda.pipeline.scenarios.states import RunLimits, Shard
 from sonda.pipeline.text.cards import lines_of_preview
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import escape
 
 _EVERY_S: Final = 5.0
@@ -40,7 +41,7 @@ def show_plan(scenario: Scenario, secrets: Mapping[str, str], *, as_json: bool) 
 def print_plan(document: Mapping[str, Any], *, as_json: bool) -> Exit:
     """Print a plan as JSON has it; return the exit status."""
     if as_json:
-        click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        click.echo(compact_text(document))
         return Exit.DELIVERED
     for one in document["scenarios"]:
         planned = "without an end" if one["planned"] is None else f"{one['planned']:,} events"
@@ -106,7 +107,7 @@ def print_report(
             document = redact(report.document(), secrets)
             if shard is not None:
                 document["shard"] = asdict(shard)
-            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+            click.echo(compact_text(document))
         else:
             for line in str(redact(str(report), secrets)).split("\n"):
                 click.echo(escape(line), err=True)

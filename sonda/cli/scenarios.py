@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -146,7 +145,9 @@ def _ask(
 
 
 def _print(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    from sonda.pipeline.text.compact_json import compact_text
+
+    click.echo(compact_text(document))
 
 
 def _line(text: str) -> str:

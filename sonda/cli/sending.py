@@ -20,7 +20,6 @@ from sonda.cli.outcomes import (
     previewed,
     redacted,
 )
-from sonda.cli.reading import compact
 from sonda.library import deliver, each, preview
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.events import to_json
@@ -28,6 +27,7 @@ from sonda.pipeline.result import fold
 from sonda.pipeline.stages.encode import encode
 from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.wire_preview import Preview
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def _pieces(addressed: Sequence[Addressed]) -> Iterator[range]:
     """Yield the places of the events of each request, in their order."""
     first = size = 0
     for place, one in enumerate(addressed):
-        size_of_one = len(compact(one.event).encode(errors="backslashreplace")) + 1  # its line feed
+        size_of_one = (
+            len(compact_text(one.event).encode(errors="backslashreplace")) + 1
+        )  # its line feed
         if place - first == EVENTS_A_REQUEST or (
             place > first and size + size_of_one > BYTES_A_REQUEST
         ):

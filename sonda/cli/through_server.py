@@ -29,10 +29,10 @@ from sonda.cli.outcomes import (
     placed_as_answered,
     previewed,
 )
-from sonda.cli.reading import compact
 from sonda.cli.sending import Senders
 from sonda.cli.server_client import Answered, Connection, NoAnswer, ServerClient
 from sonda.envelope import CODES
+from sonda.pipeline.text.compact_json import compact_text
 
 TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.1
@@ -187,7 +187,7 @@ def _lacks_outcome(document: Any) -> bool:
 
 
 def _line(addressed: Addressed) -> bytes:
-    return compact(addressed.event).encode(errors="backslashreplace")
+    return compact_text(addressed.event).encode(errors="backslashreplace")
 
 
 def _why_unstorable(answer: Answered) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -193,22 +194,29 @@ class _Stream:
     last_line: bytes = b""
     written_s: float = 0.0
     _chunks: int = 0
-    _writes: bool = False
+    _is_over: bool = False
+    _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def copy(self) -> None:
         """Pass on what comes, as soon as it comes, and keep its last line that is not blank."""
         kept = b""
-        while chunk := os.read(self.source, _CHUNK_BYTES):
-            self._chunks += 1
-            text = (kept + chunk).rstrip()
-            if text:
-                begin = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
-                self.last_line, self.written_s = text[begin:].strip(), monotonic()
-            kept = (kept + chunk).rpartition(b"\n")[2][-_CHUNK_BYTES:]
-            self._writes = True
-            self._write(chunk)
-            self._writes = False
-        os.close(self.source)
+        while self._has_more(None):
+            with self._busy:
+                if not (chunk := os.read(self.source, _CHUNK_BYTES)):
+                    self._is_over = True
+                    os.close(self.source)
+                    return
+                self._chunks += 1
+                text = (kept + chunk).rstrip()
+                if text:
+                    begin = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+                    self.last_line, self.written_s = text[begin:].strip(), monotonic()
+                kept = (kept + chunk).rpartition(b"\n")[2][-_CHUNK_BYTES:]
+                self._write(chunk)
+
+    def _has_more(self, within_s: float | None) -> bool:
+        """Return whether there is something to read, or the end; without a time wait for it."""
+        return bool(select.select([self.source], [], [], within_s)[0])
 
     def _write(self, chunk: bytes) -> None:
         try:
@@ -220,11 +228,15 @@ class _Stream:
     def finish(self, copying: threading.Thread) -> None:
         """Wait until all is passed on that the command wrote.
 
-        What it has left in the background may hold the pipe open for ever: that is not waited for.
+        All of that is in the pipe by now. What the command has left in the background may hold the
+        pipe open for ever: that is not waited for.
         """
         copied = -1
-        while copying.is_alive() and (self._writes or copied != self._chunks):
-            copied = self._chunks
+        while copying.is_alive():
+            with self._busy:  # no chunk is read and not passed on
+                if self._is_over or (copied == self._chunks and not self._has_more(0)):
+                    return
+                copied = self._chunks
             copying.join(_LINGER_S)
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 
 from returns.result import Success
 
-from sonda.envelope import compact
 from sonda.observe.log_writer import LogWriter
 from sonda.observe.record import INVALID, OUTCOMES, names_of
 from sonda.pipeline.delivery import UNDER_WAY, Delivery
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.text.escape import cut, escape, quote, shown
 from sonda.pipeline.values.memoize import LONGEST_MEMOIZED, MEMOIZED
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import numbers
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from returns.result import Failure, Result, Success
 
@@ -27,6 +28,7 @@ from sonda.pipeline.schemas.registry import PLUGINS
 from sonda.pipeline.values.timestamps import rfc3339
 
 AnyEvent: TypeAlias = Log | Metric | Mapping[str, Any]
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class _NaiveDatetimeError(Exception):
@@ -110,4 +112,8 @@ def _rfc3339(instant: datetime) -> str:
         check_aware(instant)
     except ValueError as exc:
         raise _NaiveDatetimeError(str(exc)) from None
+    offset = instant.utcoffset()
+    if offset is not None and offset % _MINUTE:  # as places had before time zones
+        with suppress(OverflowError):
+            instant = instant.astimezone(UTC)
     return instant.isoformat()

@@ -5,7 +5,6 @@ What is made anew for each event is a `Struct`: made in a tenth of the time of a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from msgspec.structs import astuple, force_setattr
 
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.text.cards import Shown, Tone, card
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 
 if TYPE_CHECKING:
@@ -306,9 +306,8 @@ class Receipt(Shown, Struct, frozen=True, eq=False):
             document["warnings"] = self.warnings
         try:
             return _WRITER.encode(document) + b"\n"
-        except UnicodeEncodeError:  # a lone surrogate
-            text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-            return text.encode(errors="backslashreplace") + b"\n"
+        except UnicodeEncodeError:
+            return compact(document) + b"\n"
 
     def _facts(self) -> dict[str, object]:
         facts: dict[str, object] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import falcon.asgi
 
 from sonda.answers import Answer, write
-from sonda.envelope import compact
 from sonda.pipeline.policy.callers import Directory
+from sonda.pipeline.text.compact_json import compact
 from sonda.rejections import InvalidParameter, UnknownParameters
 from sonda.resources.errors import RequestRejected
 from sonda.resources.probes import GetResource

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from returns.result import Failure, Result, Success
 
 from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_safe
-from sonda.envelope import compact
 from sonda.pipeline.alike_bodies import AlikeBodies
 from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
@@ -24,6 +23,7 @@ from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import NotJson, OutcomeUnknown, Problem
 from sonda.pipeline.schemas.registry import PLUGINS
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.turns import LIGHT, YOUNG_COLLECTIONS, Turns
 from sonda.rejections import PayloadTooLarge, Rejection, ShuttingDown, TooManyEvents
 from sonda.resources.errors import RequestRejected

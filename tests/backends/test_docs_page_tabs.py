@@ -97,6 +97,27 @@ def test_enter_sends_once_more(page: Page, server: Serving) -> None:
     assert page.locator("#history li").count() == 2
 
 
+def test_a_timestamp_stands_on_one_line(page: Page, server: Serving) -> None:
+    """Of a receipt, on a phone, too: nobody reads one that is broken at a hyphen."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, server)
+    send(page)
+    heights = page.evaluate("[...document.querySelectorAll('#answer dd')].map(d => d.offsetHeight)")
+    assert len(heights) >= 3
+    assert len(set(heights)) == 1
+
+
+def test_another_address_of_the_page_is_followed(page: Page, server: Serving) -> None:
+    """An example or a tab that is asked for while the page is open."""
+    opened(page, server)
+    page.goto(f"{server.url}/docs#loki")
+    page.get_by_role("button", name="Send to Loki").wait_for()
+    assert page.locator("#example").input_value() == "loki"
+    page.goto(f"{server.url}/docs#scenarios")
+    page.locator("#panel-scenarios").wait_for()
+    assert page.locator("#panel-send").is_hidden()
+
+
 @pytest.mark.parametrize("size", [(1366, 768), (820, 1180), (390, 844)])
 def test_nothing_is_wider_than_the_screen(
     page: Page, server: Serving, size: tuple[int, int]

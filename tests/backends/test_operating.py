@@ -87,7 +87,7 @@ def scraping() -> Iterator[Prometheus]:
             send(server, {"type": "http_push", "url": away.url}, 200)
             failing = {"type": "http_push", "url": f"{away.url}/s/500", "retry": RETRY}
             send(server, failing, 502)
-            send(server, {"type": "http_push", "url": silent, "timeout": "100ms"}, 504)
+            send(server, {"type": "http_push", "url": silent, "timeout": "1s"}, 504)
             send(server, {"type": "tcp", "address": "x"}, 422)
             assert server.ask(post(b"{}")).status == 401
 

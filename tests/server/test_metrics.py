@@ -86,7 +86,7 @@ def test_every_outcome_is_counted() -> None:
         assert server.ask(event({"type": "stdout"})).status == 200
         failing = {"type": "http_push", "url": f"{away.url}/s/500"}
         assert server.ask(event({**failing, "retry": RETRY})).status == 502
-        silent = {"type": "http_push", "url": slow, "timeout": "300ms"}
+        silent = {"type": "http_push", "url": slow, "timeout": "1s"}
         assert server.ask(event(silent)).status == 504
         assert server.ask(event({"type": "tcp", "address": "127.0.0.1:1"})).status == 502
         assert server.ask(event({"type": "tcp", "address": "x"})).status == 422

@@ -105,7 +105,7 @@ def test_waits_are_not_in_flight(server: Serving) -> None:
     with ThreadPoolExecutor(6) as pool:
         waits = [
             pool.submit(_call, server, "GET", f"/scenarios/{run}{path}")
-            for path in ("?wait=20s", "/progress") * 3
+            for path in ("?wait=55s", "/progress") * 3
         ]
         assert _call(server, "POST", "/events", json=event).status_code == 200
         assert _call(server, "DELETE", f"/scenarios/{run}").json()["status"] == "stopped"
@@ -135,7 +135,7 @@ def test_advisories_are_answered_and_logged(server: Serving) -> None:
     [warning] = answer["warnings"]
     assert warning.startswith("scenario entry 'own'")
     server.wait_for_log("WARNING sonda: scenario entry 'own'")
-    ended = _call(server, "GET", f"/scenarios/{answer['id']}?wait=20s").json()
+    ended = _call(server, "GET", f"/scenarios/{answer['id']}?wait=55s").json()
     assert ended["outcome"] == "failed"
     server.wait_for_log(rf"scenario={answer['id']} .*entry=own problem=\"sink error: ")
     server.wait_for_log(rf"scenario={answer['id']} .*outcome=failed planned=1 .*rejected=1 ")

@@ -50,7 +50,7 @@ def test_another_rate_and_the_ledger_adds_up(server: Serving) -> None:
     planned = found["ledger"]["planned"]
     assert planned == pytest.approx(2 * (4 - rest_s) + 100 * rest_s, abs=1)
     assert adds_up(found["ledger"])
-    ended = call(server, "GET", f"/scenarios/{run}?wait=20s").json()
+    ended = call(server, "GET", f"/scenarios/{run}?wait=55s").json()
     assert (ended["outcome"], ended["ledger"]["delivered"]) == ("completed", planned)
     assert ended["scenarios"][0]["segments"] == entry["segments"]
     late = call(server, "PATCH", f"/scenarios/{run}", {"rate": 1})
@@ -73,7 +73,7 @@ def test_a_pause_and_its_end(server: Serving) -> None:
     same = call(server, "PATCH", f"/scenarios/{run}.standing", {"paused": True}).json()
     assert same["segments"] == paused["segments"]
     assert call(server, "PATCH", f"/scenarios/{run}", {"paused": False}).status_code == 200
-    ended = call(server, "GET", f"/scenarios/{run}?wait=20s").json()
+    ended = call(server, "GET", f"/scenarios/{run}?wait=55s").json()
     assert ended["ledger"]["delivered"] == ended["ledger"]["planned"] == 120
     assert adds_up(ended["ledger"])
 

@@ -49,7 +49,7 @@ def test_each_media_type_starts_a_run(server: Serving, media_type: str, written:
     body, headers = written(steps("typed", rate=50, count=1)), {"Content-Type": media_type}
     answer = server.request("POST", "/scenarios", content=body, headers=headers)
     assert answer.status_code == 201, answer.text
-    ended = call(server, "GET", f"/scenarios/{answer.json()['id']}?wait=20s").json()
+    ended = call(server, "GET", f"/scenarios/{answer.json()['id']}?wait=55s").json()
     assert ended["ledger"]["delivered"] == 1
 
 
@@ -116,7 +116,7 @@ def test_an_entrys_id_stands_for_the_entry_everywhere(server: Serving) -> None:
     entries = [steps("goes_on", rate=50), steps("stops", rate=50), failing]
     run = _start(server, {"scenarios": entries})
     goes_on, stops, fails = (one["id"] for one in run["scenarios"])
-    failed = call(server, "GET", f"/scenarios/{fails}?wait=20s").json()
+    failed = call(server, "GET", f"/scenarios/{fails}?wait=55s").json()
     assert (failed["id"], failed["state"], failed["outcome"]) == (fails, "finished", "failed")
     lost = call(server, "GET", f"/scenarios/{fails}/events").text.splitlines()
     assert len(lost) == failed["ledger"]["rejected"] + failed["ledger"]["skipped"] > 0

@@ -202,7 +202,7 @@ def test_a_worker_that_dies_takes_only_the_calls_that_it_carries(tmp_path: Path)
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         run = call(server, "POST", "/scenarios", steps("lasting", rate=200, count=1_000)).json()
-        path = f"/scenarios/{run['id']}?wait=30s"
+        path = f"/scenarios/{run['id']}?wait=55s"
         wait_for_lines(tmp_path / "lasting.txt", 20)
         polls = [pool.submit(call, server, "GET", path) for _ in range(_AT_ONCE)]
         runner = runner_of(server, tmp_path)

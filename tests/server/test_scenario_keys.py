@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.destinations import http_destination
+from tests.support.scenarios import wait_for_values
 from tests.support.serving import Serving, serving
 
 ALL: Final = "key-of-everybody"
@@ -84,7 +85,7 @@ def test_a_named_destination(configured: tuple[Serving, Path]) -> None:
     server, root = configured
     body = _entry("named", labels={"team": "b"})
     started = _call(server, LAB, "POST", "/scenarios", body).json()
-    ended = _call(server, LAB, "GET", f"/scenarios/{started['id']}?wait=20s")
+    ended = _call(server, LAB, "GET", f"/scenarios/{started['id']}?wait=55s")
     assert ended.json()["ledger"]["delivered"] == 5
     assert ended.json()["document"] == body
     written = (root / "private-folder-7" / "good.txt").read_text().splitlines()
@@ -99,7 +100,7 @@ def test_secrets_of_a_destination_are_hidden(configured: tuple[Serving, Path]) -
     plan = _call(server, LAB, "POST", "/scenarios?dry_run=true", body)
     assert plan.status_code == 200
     run = _call(server, LAB, "POST", "/scenarios", body).json()["id"]
-    ended = _call(server, LAB, "GET", f"/scenarios/{run}?wait=20s")
+    ended = _call(server, LAB, "GET", f"/scenarios/{run}?wait=55s")
     assert ended.json()["ledger"]["rejected"] == 5
     again = _call(server, LAB, "GET", f"/scenarios/{run}/events")
     lines = [json.loads(line) for line in again.text.splitlines()]
@@ -115,7 +116,7 @@ def test_an_event_made_again_is_a_body(configured: tuple[Serving, Path]) -> None
     """What `/events` of a run answers can be posted as it is."""
     server, _ = configured
     run = _call(server, LAB, "POST", "/scenarios", _entry("again", "refusing")).json()["id"]
-    _call(server, LAB, "GET", f"/scenarios/{run}?wait=20s")
+    _call(server, LAB, "GET", f"/scenarios/{run}?wait=55s")
     text = _call(server, LAB, "GET", f"/scenarios/{run}/events?limit=1").text
     body = {**json.loads(text)["event"], "destination": "good"}
     assert _call(server, LAB, "POST", "/events", body).status_code == 200
@@ -186,6 +187,7 @@ def test_a_restricted_key_changes_and_scrapes_its_own_runs(
     """The run of another key is unknown to it: it is not changed, and none of its values is shown."""
     server, _ = configured
     run = _call(server, LAB, "POST", "/scenarios", _entry("mine", count=10**6)).json()["id"]
+    wait_for_values(server, run, headers={"Authorization": f"Bearer {LAB}"})
     change = {"rate": 1}
     assert _call(server, CI, "PATCH", f"/scenarios/{run}", change).status_code == 404
     assert _call(server, CI, "GET", f"/scenarios/{run}/metrics").status_code == 404
@@ -207,6 +209,6 @@ def test_a_reload_reaches_the_runner(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         server.wait_for_log("read again")
         run = _call(server, "key-of-new", "POST", "/scenarios", _entry("late", "new")).json()["id"]
-        ended = _call(server, "key-of-new", "GET", f"/scenarios/{run}?wait=20s").json()
+        ended = _call(server, "key-of-new", "GET", f"/scenarios/{run}?wait=55s").json()
         assert ended["ledger"]["delivered"] == 5
         assert len((tmp_path / "new.txt").read_text().splitlines()) == 5

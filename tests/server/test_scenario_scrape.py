@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.scenarios import call, steps
+from tests.support.scenarios import call, steps, wait_for_values
 from tests.support.serving import NO_TLS, Serving, serving
 
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -45,7 +45,7 @@ def test_a_run_and_its_entries(server: Serving) -> None:
     entries = [_entry("first_total", help="How many."), _entry("second")]
     document = {"scenario_name": "shown", "scenarios": entries}
     run = call(server, "POST", "/scenarios", document).json()["id"]
-    call(server, "GET", f"/scenarios/{run}?wait=20s")
+    call(server, "GET", f"/scenarios/{run}?wait=55s")
     second = "# HELP second Values of scenario entry second.\n# TYPE second gauge\nsecond 4.0\n"
     whole = f"# HELP first_total How many.\n# TYPE first_total counter\nfirst_total 4.0\n{second}"
     assert call(server, "GET", f"/scenarios/{run}/metrics").text == whole
@@ -62,10 +62,7 @@ def test_all_that_run(server: Serving) -> None:
     constant = {"type": "constant", "value": 7}
     endless = _entry("going", generator=constant, count=10**6)
     run_id = call(server, "POST", "/scenarios", endless).json()["id"]
-    for _ in range(20):  # until its first tick
-        if call(server, "GET", f"/scenarios/{run_id}/metrics").text:
-            break
-        call(server, "GET", f"/scenarios/{run_id}?wait=1s")
+    wait_for_values(server, run_id)
     with httpx.stream(
         "GET", f"{server.url}/scenarios/metrics", headers={"Accept-Encoding": "gzip"}, verify=NO_TLS
     ) as answer:

@@ -194,7 +194,7 @@ def test_an_ipv6_broker() -> None:
 def test_a_leader_that_cannot_be_reached_is_named() -> None:
     """A cluster that tells addresses which only it can reach is the usual mistake."""
     with kafka_broker(leader=("127.0.0.1", 1)) as broker:
-        (result,) = deliver(log_event(to(broker.address, timeout="2s")))
+        (result,) = deliver(log_event(to(broker.address, timeout="5s")))
     assert result == Failure(Unreachable("Kafka connect to 127.0.0.1:1", "Connection refused"))
     assert broker.produced.items == []
 
@@ -272,12 +272,12 @@ def test_no_answer_is_unknown_and_is_not_sent_again_later(loop: NewLoop) -> None
     with kafka_broker(HANG) as broker:
 
         async def story(pipeline: Pipeline) -> list[Any]:
-            hung = await outcome(pipeline, log_event(to(broker.address, timeout="200ms"), "hung"))
+            hung = await outcome(pipeline, log_event(to(broker.address, timeout="2s"), "hung"))
             broker.hang_up()
             return [hung, await outcome(pipeline, log_event(to(broker.address), "next"))]
 
         hung, following = run(story, loop=loop)
-    assert hung == Failure(OutcomeUnknown(broker.address, "within 0.2s", TIME_NS))
+    assert hung == Failure(OutcomeUnknown(broker.address, "within 2s", TIME_NS))
     assert following == kept(0)
     assert broker.values() == [json_line("hung"), json_line("next")]
     first, second = broker.produced.items
@@ -368,11 +368,11 @@ def test_a_second_try_that_cannot_be_finished_is_unknown() -> None:
     with kafka_broker(script=judge) as broker:
 
         async def story(pipeline: Pipeline) -> list[Any]:
-            event = log_event(to(broker.address, timeout="500ms"))
+            event = log_event(to(broker.address, timeout="2s"))
             return await asyncio.gather(*(outcome(pipeline, event) for _ in range(2)))
 
         results = run(story)
-    assert results == [Failure(OutcomeUnknown(broker.address, "within 0.5s", TIME_NS))] * 2
+    assert results == [Failure(OutcomeUnknown(broker.address, "within 2s", TIME_NS))] * 2
 
 
 @pytest.mark.parametrize("code", [NOT_LEADER, NOT_ENOUGH_REPLICAS])
@@ -388,7 +388,7 @@ def test_what_does_not_pass_is_refused_in_the_end() -> None:
     with kafka_broker(script=lambda _: NOT_ENOUGH_REPLICAS) as broker:
 
         async def story(pipeline: Pipeline) -> tuple[Any, int, int]:
-            result = await outcome(pipeline, log_event(to(broker.address, timeout="500ms")))
+            result = await outcome(pipeline, log_event(to(broker.address, timeout="2s")))
             before = len(broker.produced.items)
             await asyncio.sleep(0.5)
             return result, before, len(broker.produced.items)
@@ -401,7 +401,7 @@ def test_what_does_not_pass_is_refused_in_the_end() -> None:
 def test_a_record_that_the_leader_has_kept_alone_is_unknown() -> None:
     """It is there, and may be lost with its leader."""
     with kafka_broker(script=lambda _: NOT_ENOUGH_AFTER_APPEND) as broker:
-        (result,) = deliver(log_event(to(broker.address, timeout="300ms")))
+        (result,) = deliver(log_event(to(broker.address, timeout="2s")))
     assert isinstance(result.failure(), OutcomeUnknown)
 
 
@@ -521,7 +521,7 @@ def test_an_idle_cluster_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_topic_that_is_not_there_is_not_asked_for_any_more(error: int) -> None:
     """A flood of names that nobody may use is forgotten with its events."""
     with kafka_broker(topic_error=error) as broker:
-        sinks = [to(broker.address, timeout="50ms") | {"topic": f"t{n}"} for n in range(5)]
+        sinks = [to(broker.address, timeout="500ms") | {"topic": f"t{n}"} for n in range(5)]
         deliver(*map(log_event, sinks))
     assert max(map(len, broker.topics.items)) == 1
 

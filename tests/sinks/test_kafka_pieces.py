@@ -76,7 +76,7 @@ def test_no_answer_is_unknown() -> None:
         return HANG_UP if any(b'"m7"' in value for value in batch.values) else 0
 
     with kafka_broker(script=silent) as broker:
-        report = run(broker, timeout="1s")
+        report = run(broker, timeout="3s")
     ledger = report.ledger
     assert ledger.unknown > 0
     assert ledger.delivered + ledger.unknown == COUNT

@@ -116,7 +116,7 @@ def test_no_failure_of_a_destination_shows_a_secret(
 ) -> None:
     """Whatever a destination does, not even what it sends back names a credential."""
     with faulty(ENDINGS[ending]) as server:
-        timeout = "500ms" if ending == "silent" else "10s"  # the others end by themselves
+        timeout = "1s" if ending == "silent" else "10s"  # the others end by themselves
         event = secret_post(sink, server.address, retry=RETRY, timeout=timeout)
         outcome = deliver_in_server(event)
         assert isinstance(outcome, Failure)

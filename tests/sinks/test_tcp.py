@@ -377,10 +377,10 @@ def test_a_torn_write_is_unknown(loop: NewLoop, secured: bool, pki: Certificates
 def test_a_peer_that_stops_reading(loop: NewLoop, secured: bool, pki: Certificates) -> None:
     """When the deadline ends an event half-way, the outcome is unknown."""
     with faulty(Peer.hang, tls=pki.server() if secured else None) as server:
-        sink = to(server.address, timeout="800ms")
+        sink = to(server.address, timeout="1s")
         if secured:
             sink["tls"] = {"ca_cert": pki.path("ca.pem")}
-        unknown = OutcomeUnknown(server.address, "within 0.8s", TIME_NS)
+        unknown = OutcomeUnknown(server.address, "within 1s", TIME_NS)
         assert deliver(log_event(sink, LARGE), loop=loop) == [Failure(unknown)]
 
 

@@ -63,12 +63,12 @@ def test_an_event_that_is_found_is_queryable() -> None:
 
 def test_an_event_that_is_not_found_was_acknowledged_all_the_same() -> None:
     """A warning says that it was not seen, and for how long it was looked for."""
-    body = changed(LOKI, verify={"timeout": "60ms"})
+    body = changed(LOKI, verify={"timeout": "500ms"})
     receipt = deliver(Loki(lambda _: []), body).unwrap()
     assert receipt.verified is False
     assert receipt.confirmed is Confirmed.ACCEPTED
     assert receipt.warnings == (
-        "the event was acknowledged, but not read back from http://loki within 0.06s",
+        "the event was acknowledged, but not read back from http://loki within 0.5s",
     )
 
 
@@ -79,7 +79,7 @@ def test_another_line_at_its_time_is_not_the_event() -> None:
         stamp = streams[0]["values"][0][0]
         return [{"stream": streams[0]["stream"], "values": [[stamp, "another line"]]}]
 
-    receipt = deliver(Loki(other), changed(LOKI, verify={"timeout": "60ms"})).unwrap()
+    receipt = deliver(Loki(other), changed(LOKI, verify={"timeout": "500ms"})).unwrap()
     assert receipt.verified is False
     assert 'found "another line" at its time, expected "{' in receipt.warnings[0]
 
@@ -259,7 +259,7 @@ def test_a_file_that_is_rotated_meanwhile_is_not_it(
         async with Pipeline() as pipeline:
             body = changed(LOG, sink={"type": "file", "path": str(path)})
             receipt = (await pipeline.deliver(raw(body))).unwrap()
-            event = pipeline.prepare(raw(changed(body, verify={"timeout": "60ms"}))).unwrap()
+            event = pipeline.prepare(raw(changed(body, verify={"timeout": "500ms"}))).unwrap()
             change(path)
             return await pipeline._verified(event, Success(receipt), until_s=None)
 
@@ -278,7 +278,7 @@ def test_failures_are_values() -> None:
                 raise ConnectionResetError("torn")
             return await super().answer(request)
 
-    receipt = deliver(Broken(), changed(LOKI, verify={"timeout": "60ms"})).unwrap()
+    receipt = deliver(Broken(), changed(LOKI, verify={"timeout": "500ms"})).unwrap()
     assert receipt.verified is False
     assert receipt.warnings[-1].endswith("the query failed: torn")
     assert not isinstance(receipt, Failure)

@@ -26,6 +26,19 @@ def answered(server: Serving, method: str, path: str, body: object = None) -> An
     return answer
 
 
+def told_of_runs(server: Serving) -> str:
+    """Return `/metrics` with what the runner tells, which a busy one may not do in time for each."""
+    while "sonda_scenarios{" not in (text := call(server, "GET", "/metrics").text):
+        time.sleep(0.1)
+    return text
+
+
+def wait_for_values(server: Serving, run: str, **more: Any) -> None:
+    """Wait until a run can be scraped, which is from its first tick on."""
+    while not call(server, "GET", f"/scenarios/{run}/metrics", **more).text:
+        time.sleep(0.05)
+
+
 def steps(name: str, **changes: Any) -> dict[str, Any]:
     """Return an entry whose values count its ticks, into a file of its name."""
     entry = {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sonda.envelope import CODES, compact, envelope
+from sonda.envelope import CODES, envelope
 
 
 @pytest.mark.parametrize("status", CODES)
@@ -15,15 +15,3 @@ def test_one_shape(status: int) -> None:
     body = envelope(status, 'a "quoted" detail')
     assert body.endswith(b"}\n")
     assert json.loads(body) == {"error": CODES[status], "detail": 'a "quoted" detail'}
-
-
-def test_no_spaces() -> None:
-    """JSON is as short as it can be, and is UTF-8."""
-    assert compact({"a": [1, 2], "ö": None}) == '{"a":[1,2],"ö":null}'.encode()
-
-
-def test_a_lone_surrogate() -> None:
-    """What UTF-8 lacks is escaped, and reads back as it was."""
-    body = compact({"a": "\ud800"})
-    assert body == rb'{"a":"\ud800"}'
-    assert json.loads(body) == {"a": "\ud800"}

@@ -17,6 +17,11 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZLIB: Final = 15
 _RAW_DEFLATE: Final = -15
 _CODINGS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
+PROTOBUF_TYPES: Final = ("application/x-protobuf", "application/protobuf")
+_CODE_KEY: Final = 1 << 3  # of a `Status`: a number, a text, and messages
+_MESSAGE_KEY: Final = 2 << 3 | 2
+_LENGTH_KEYS: Final = (_MESSAGE_KEY, 3 << 3 | 2)
+_VARINT_BYTES: Final = 10
 _LAYERS: Final = 4  # of codings on codings
 _CHARSETS: Final = frozenset(
     {"ascii", "big5", "cp437", "cp850", "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk"}
@@ -75,7 +80,12 @@ def _inflate(body: bytes, window_bits: int, limit: int) -> Content:
 
 
 def text_of(body: bytes, headers: httpx.Headers) -> str:
-    """Return *body* decoded by the charset of its content type, else UTF-8; never raises."""
+    """Return *body* decoded by the charset of its content type, else UTF-8; never raises.
+
+    Of a protobuf message it is the message of the `Status` with which an OTLP receiver says no.
+    """
+    if media_type(headers) in PROTOBUF_TYPES and (message := _status_message(body)) is not None:
+        return message
     content_type = headers.get("content-type", "").encode(errors="replace")  # may be no ASCII
     named = httpx.Response(200, headers={b"content-type": content_type})
     try:
@@ -84,4 +94,37 @@ def text_of(body: bytes, headers: httpx.Headers) -> str:
         charset = "utf-8"
     if charset == "iso8859-1":
         charset = "cp1252"  # so do browsers, for so it is meant
-    return body.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
+    text = body.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
+    return text.removeprefix("\ufeff")
+
+
+def _status_message(body: bytes) -> str | None:
+    """Return field 2 of a `google.rpc.Status`; `None` if *body* is none, or has no such field.
+
+    Spec: https://opentelemetry.io/docs/specs/otlp/#failures-1
+    """
+    message, at = None, 0
+    while at < len(body):
+        key, at = _varint(body, at)
+        if key in _LENGTH_KEYS:
+            size, at = _varint(body, at)
+            if key == _MESSAGE_KEY:
+                message = body[at : at + size]
+            at += size
+        elif key == _CODE_KEY:
+            _, at = _varint(body, at)
+        else:
+            return None
+    if message is None or at > len(body):
+        return None
+    return message.decode(errors="replace")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins at *at*, and where it ends: past the end where it is cut."""
+    value = 0
+    for place in range(at, min(at + _VARINT_BYTES, len(body))):
+        value |= (body[place] & 0x7F) << 7 * (place - at)
+        if body[place] < 0x80:  # noqa: PLR2004  # the bit that says that there is more
+            return value, place + 1
+    return 0, len(body) + 1

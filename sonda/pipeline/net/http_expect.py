@@ -23,6 +23,7 @@ from sonda.pipeline.net.http_verdict import (
     Verdict,
     status_is_enough,
 )
+from sonda.pipeline.text.compact_json import compact_text
 from sonda.pipeline.text.escape import QUOTED_CHARACTERS, cut
 
 JSON_BYTES: Final = 1 << 20
@@ -119,5 +120,5 @@ def _name(pointer: str) -> str:
 
 
 def _show(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = compact_text(value)
     return cut(text, QUOTED_CHARACTERS)

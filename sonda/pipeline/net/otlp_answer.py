@@ -17,11 +17,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from sonda.pipeline.model import Signal
-from sonda.pipeline.net.http_content import decode, media_type
+from sonda.pipeline.net.http_content import PROTOBUF_TYPES, decode, media_type
 from sonda.pipeline.net.http_verdict import Accepted, HttpAnswer, Rejected, Unreadable, Verdict
 
 RETRYABLE_STATUSES: Final = frozenset({429, 502, 503, 504})  # of OTLP over HTTP
-_PROTOBUF: Final = ("application/x-protobuf", "application/protobuf", "")  # none: what was sent
+_PROTOBUF: Final = (*PROTOBUF_TYPES, "")  # none: what was sent
 _FIELDS: Final = frozenset({"partialSuccess", "partial_success"})
 _BODY_BYTES: Final = 1 << 20  # once its coding is undone
 

@@ -35,8 +35,9 @@ from sonda.pipeline.stages.validate import validate
 from sonda.pipeline.text.escape import at, quote
 
 _NOT_IN_ID: Final = re.compile(r"[^A-Za-z0-9_]")
-_HOW_TO_PUSH: Final = ("timeout", "retry", "batch_size", "max_buffer_age", "tls")
-_WITHOUT_EMPTY: Final = ("prometheus_text", "remote_write")  # to which an empty label is none
+_WHERE_TO: Final = ("type", "topic", "headers")  # beside the sink's receiver
+_WITHOUT_EMPTY: Final = ("prometheus_text", "remote_write", "influx_lp")
+"""The encoders to which an empty label is none."""
 DEFAULT_ENCODERS: Final = {"metrics": "prometheus_text", "logs": "json_lines"}
 
 
@@ -226,10 +227,10 @@ class _Addressing:
 
 
 def _place(sink: PluginRef) -> str:
-    """Return what two sinks have in common that lead to one place, however they push."""
+    """Return what two sinks have in common that lead to one place, however they push and name it."""
     options = json.loads(sink.identity)
-    kept = {name: value for name, value in options.items() if name not in _HOW_TO_PUSH}
-    return json.dumps(kept, sort_keys=True)
+    kept = {name: options[name] for name in _WHERE_TO if name in options}
+    return f"{sink.receiver} {json.dumps(kept, sort_keys=True)}"
 
 
 def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issues) -> None:
@@ -245,10 +246,12 @@ def _check_series(entries: Sequence[Entry], paths: Sequence[Path], issues: Issue
         if entry.signal_type != "metrics":
             continue
         where = places[entry.route.sink.identity]
-        is_prometheus = entry.route.encoder.name in _WITHOUT_EMPTY
+        encoder = entry.route.encoder
+        is_empty_none = encoder.name in _WITHOUT_EMPTY
+        field = getattr(encoder.options, "field_key", "value")  # InfluxDB's fields stand apart
         for name, labels in entry.identities():
-            held = filter(itemgetter(1), labels.items()) if is_prometheus else labels.items()
-            made = (where, name, frozenset(held))
+            held = filter(itemgetter(1), labels.items()) if is_empty_none else labels.items()
+            made = (where, name, field, frozenset(held))
             if known.setdefault(made, entry.id) != entry.id:
                 issues.value(path, f"makes a series that entry {quote(known[made])} makes, too")
                 break

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from sonda.envelope import CODES, compact
+from sonda.envelope import CODES
+from sonda.pipeline.text.compact_json import compact
 from sonda.server.docs.examples import EVENTS, NAMED, REASONS, StatusOf, previewed, refusals, sent
 from sonda.server.docs.probe_paths import json_content
 from sonda.server.docs.published import ref

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from sonda.envelope import CODES, compact
+from sonda.envelope import CODES
 from sonda.pipeline.net import Network
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import (
@@ -25,6 +25,7 @@ from sonda.pipeline.stages.parse import parse
 from sonda.pipeline.stages.preflight import preflight
 from sonda.pipeline.stages.preview import preview
 from sonda.pipeline.stages.validate import validate
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (

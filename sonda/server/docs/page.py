@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import falcon
 import falcon.asgi
 
-from sonda.envelope import compact
+from sonda.pipeline.text.compact_json import compact
 from sonda.resources.probes import GetResource
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from sonda.envelope import compact
 from sonda.pipeline.scenarios.states import State
+from sonda.pipeline.text.compact_json import compact
 from sonda.server.docs.event_paths import flag, refused
 from sonda.server.docs.probe_paths import json_content
 from sonda.server.docs.published import ref

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 from uuid import uuid4
 
-from sonda.envelope import compact, envelope
+from sonda.envelope import envelope
 from sonda.pipeline.net.threads import in_thread
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.states import Outcome
+from sonda.pipeline.text.compact_json import compact
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.execution import answers, execute
 from sonda.server.scenarios.refusals import AnswerLost, Refusal

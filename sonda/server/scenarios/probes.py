@@ -5,8 +5,8 @@ from __future__ import annotations
 import falcon.asgi
 
 from sonda.answers import Answer, write
-from sonda.envelope import compact
 from sonda.observe.metrics import Metrics
+from sonda.pipeline.text.compact_json import compact
 from sonda.resources.exposition import Exposition
 from sonda.resources.probes import Readiness, Ready
 from sonda.resources.request import BearerAuth

@@ -15,12 +15,13 @@ import falcon
 import falcon.asgi
 from returns.result import Failure
 
-from sonda.envelope import compact, envelope
+from sonda.envelope import envelope
 from sonda.pipeline.events import to_json
 from sonda.pipeline.samples import one_by_one
 from sonda.pipeline.scenarios.changes import read_change
 from sonda.pipeline.scenarios.plan import Entry, public
 from sonda.pipeline.scenarios.reading import read_json, read_yaml
+from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.turns import Turns
 from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.masking import masked

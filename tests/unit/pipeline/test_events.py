@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from returns.result import Failure
 
@@ -19,6 +19,15 @@ def test_a_naive_datetime_in_a_mapping_is_an_invalid_timestamp() -> None:
     reason = "a datetime needs a time zone (for example datetime.now(datetime.UTC))"
     issue = ValidationIssue("timestamp", reason)
     assert to_json({"timestamp": naive}) == Failure(Invalid((issue,)))
+
+
+def test_an_offset_may_have_seconds() -> None:
+    """RFC 3339 has no seconds in an offset, and Python's zones of long ago do."""
+    zone = timezone(-timedelta(minutes=44, seconds=30))  # Monrovia's, until 1972
+    event = {"timestamp": datetime(1971, 1, 1, tzinfo=zone)}
+    assert json.loads(to_json(event).unwrap())["timestamp"] == "1971-01-01T00:44:30+00:00"
+    first = {"timestamp": datetime.min.replace(tzinfo=timezone(timedelta(seconds=1)))}
+    assert json.loads(to_json(first).unwrap())["timestamp"] == "0001-01-01T00:00:00+00:00:01"
 
 
 def test_an_event_that_has_its_time_keeps_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from tests.support.bodies import LOG, METRIC, changed, raw
 from tests.support.extras import needs
 from tests.support.loop_turns import counted_turns
 from tests.support.mock_http import MockHttp
+from tests.support.virtual_time import run_virtually
 
 T = TypeVar("T")
 
@@ -80,7 +81,12 @@ class Destination:
         return httpx.Response(400 if self.refuses.intersection(messages) else 204)
 
 
-def run(work: Callable[[Pipeline, Destination], Awaitable[T]], *, share: int | None = None) -> T:
+def run(
+    work: Callable[[Pipeline, Destination], Awaitable[T]],
+    *,
+    share: int | None = None,
+    runs: Callable[[Coroutine[Any, Any, T]], T] = asyncio.run,
+) -> T:
     """Do *work* with a pipeline that reaches a destination of ours alone."""
 
     async def main() -> T:
@@ -89,7 +95,7 @@ def run(work: Callable[[Pipeline, Destination], Awaitable[T]], *, share: int | N
             pipeline._network.http = MockHttp(there.answer)
             return await work(pipeline, there)
 
-    return asyncio.run(main())
+    return runs(main())
 
 
 def test_a_group_is_one_push() -> None:
@@ -407,7 +413,7 @@ def test_an_event_that_waits_for_its_turn_until_its_deadline_is_unsent() -> None
             for n in range(2, 5)
         ]
 
-    run(work, share=2)
+    run(work, share=2, runs=run_virtually)
 
 
 def test_a_group_that_is_cut_off_says_what_became_of_each() -> None:

@@ -144,10 +144,15 @@ def test_a_signal_that_interrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     one = Supervisor(Settings(), [], LiveConfig())
     monkeypatch.setattr(one, "_start_missing", lambda: None)
-    monkeypatch.setattr(one, "_pause_s", lambda: None)  # for ever, but for a signal
     # In a thread of its own the signal interrupts no system call of this one.
     sender = Timer(0.05, signal.raise_signal, [signal.SIGTERM])
-    sender.start()
+
+    def pause() -> None:
+        """Pause for ever, but for a signal: without its handler, before, it would end this process."""
+        if sender.ident is None:
+            sender.start()
+
+    monkeypatch.setattr(one, "_pause_s", pause)
     try:
         assert one.run() == 0
     finally:

@@ -346,7 +346,8 @@ document.onkeydown = (e) => {
 };
 $("answers").append(...reference(api.paths["/events"].post.responses, find));
 const asked = location.hash.slice(1);
-const isExample = examples.some(([name]) => name === asked);
+const isNamed = (name) => examples.some(([one]) => one === name);
+const isExample = isNamed(asked);
 const last = recall("event", null);
 $("example").value = isExample ? asked : examples[0][0];
 start($("example").value);
@@ -357,3 +358,8 @@ if (!isExample && last?.signal_type) {
 showHistory(refill);
 await names();
 tab(asked === "scenarios" ? "scenarios" : "send");
+addEventListener("hashchange", () => {
+  const name = location.hash.slice(1);
+  if (isNamed(name)) start($("example").value = name);
+  tab(name === "scenarios" ? "scenarios" : "send");
+});

@@ -23,6 +23,7 @@ from sonda.pipeline.net.retry import Outcome
 from sonda.pipeline.problems import OutcomeUnknown, Refused, Unreachable
 from tests.support.destinations import NewLoop, both_loops
 from tests.support.events import record
+from tests.support.virtual_time import VirtualLoop
 
 T = TypeVar("T")
 
@@ -264,7 +265,7 @@ def test_all_who_wait_share_a_timer(patient: None, monkeypatch: pytest.MonkeyPat
         assert there.pushes[0] == ["a"]
         assert sum(map(len, there.pushes)) == 101
 
-    run(work)
+    run(work, VirtualLoop)
 
 
 def test_a_push_goes_on_for_the_others(patient: None) -> None:
@@ -280,7 +281,7 @@ def test_a_push_goes_on_for_the_others(patient: None) -> None:
         assert await patient_one == YES
         assert there.pushes == [["a", "b"]]
 
-    run(work)
+    run(work, VirtualLoop)
 
 
 def test_who_gives_up_stays_behind(patient: None) -> None:
@@ -318,7 +319,7 @@ def test_nobody_left_to_send_for(patient: None) -> None:
         assert await sending(line, "b") == YES
         assert there.pushes == [["b"]]
 
-    run(work)
+    run(work, VirtualLoop)
 
 
 def test_a_refused_push_goes_again_one_by_one(patient: None) -> None:
@@ -425,7 +426,7 @@ def test_a_second_try_that_does_not_come_is_unknown(patient: None) -> None:
         await settled()
         assert there.pushes == [["a", "b"], ["a"]]
 
-    run(work)
+    run(work, VirtualLoop)
 
 
 def test_one_event_of_a_stream_at_a_time() -> None:
@@ -693,4 +694,4 @@ def test_a_late_push_is_abandoned() -> None:
         assert begun.abandoned == [["a"]]
         assert not line.is_busy
 
-    run(work)
+    run(work, VirtualLoop)

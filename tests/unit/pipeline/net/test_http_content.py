@@ -77,3 +77,33 @@ def test_text(content_type: str, body: bytes, expected: str) -> None:
     """The charset is the content type's where it is one, else UTF-8."""
     headers = httpx.Headers([(b"Content-Type", content_type.encode("latin-1"))])
     assert text_of(body, headers) == expected
+
+
+def _status(*fields: tuple[int, bytes]) -> bytes:
+    return b"".join(bytes([number << 3 | 2, len(text)]) + text for number, text in fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"\x08\x03" + _status((2, "größe".encode())), "größe"),
+        (_status((2, b"no"), (3, b"detail")), "no"),
+        (b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" + _status((2, b"no")), "no"),
+        (_status((2, b"")), ""),
+        (_status((2, b"\xff")), "\ufffd"),
+        (b"\x08\x03", "\b\x03"),
+        (b"not protobuf", "not protobuf"),
+        (_status((2, b"cut"))[:-1], "\x12\x03cu"),
+        (_status((2, b"no")) + b"\x08\x80", "\x12\x02no\b\ufffd"),
+        (b"", ""),
+    ],
+)
+@pytest.mark.parametrize("media_type", ["application/x-protobuf", "Application/Protobuf; a=b"])
+def test_the_words_of_an_otlp_receiver(media_type: str, body: bytes, expected: str) -> None:
+    """A `Status` says what its message says; other bytes are quoted as they are."""
+    assert text_of(body, httpx.Headers({"Content-Type": media_type})) == expected
+
+
+def test_a_byte_order_mark_is_none_of_the_words() -> None:
+    """Servers of some frameworks begin every text with one."""
+    assert text_of(b"\xef\xbb\xbfno", httpx.Headers()) == "no"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from returns.result import Failure
@@ -12,11 +12,26 @@ from sonda.pipeline.scenarios.compile import KnownDestination, compile_document
 from sonda.pipeline.scenarios.reading import from_tree
 from tests.unit.pipeline.scenarios.support import NOW_NS, compiled, log, metric
 
+Document: TypeAlias = dict[str, Any]
+
 CONSTANT = {"type": "constant", "value": 1}
 
 
 def _in(**changes: Any) -> dict[str, Any]:
     return {"scenarios": [metric(name="first"), metric(**changes)]}
+
+
+def _to_file(path: str, **options: Any) -> Document:
+    return {"sink": {"type": "file", "path": path, **options}}
+
+
+def _post(url: str, tenant: str = "") -> Document:
+    headers = {"headers": {"X-Scope-OrgID": tenant}} if tenant else {}
+    return {"sink": {"type": "http_push", "url": url, **headers}}
+
+
+def _topic(topic: str, **options: Any) -> Document:
+    return {"sink": {"type": "kafka", "brokers": "k:9092", "topic": topic, **options}}
 
 
 STRUCTURE = [
@@ -329,3 +344,30 @@ def test_a_wrong_default_is_not_a_missing_one() -> None:
     found = compile_document(from_tree(tree).unwrap(), now_ns=NOW_NS).failure()
     assert isinstance(found, Invalid)
     assert [issue.path for issue in found.issues] == ["defaults.rate"]
+
+
+INFLUX: dict[str, Any] = {"type": "influx_lp"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_one_series"),
+    [
+        (_to_file("/x/a"), _to_file("/x/../x/a"), True),
+        (_to_file("/x/a"), _to_file("/x/a", fsync=True), True),
+        (_post("http://h:80/w"), _post("HTTP://H/w"), True),
+        (_post("http://h/w"), _post("http://h/v"), False),
+        (_post("http://h/w", "a"), _post("http://h/w", "b"), False),
+        (_topic("a"), _topic("b"), False),
+        (_topic("a"), _topic("a", key="k"), True),
+        ({"encoder": INFLUX}, {"encoder": INFLUX, "labels": {"a": ""}}, True),
+        ({"encoder": INFLUX}, {"encoder": {**INFLUX, "field_key": "idle"}}, False),
+    ],
+)
+def test_what_is_one_series(one: Document, other: Document, is_one_series: bool) -> None:
+    """A place is one however it is written and pushed to; a series is what the encoder makes one."""
+    document = {"scenarios": [metric(**one), metric(id="b", **other)]}
+    found = compile_document(from_tree(document).unwrap(), now_ns=NOW_NS)
+    assert isinstance(found, Failure) == is_one_series
+    if is_one_series:
+        problem = 'scenarios[1]: makes a series that entry "cpu" makes, too'
+        assert str(found.failure()) == problem

@@ -9,6 +9,7 @@ import pytest
 
 from sonda.pipeline.verify.judging import NOT_SEEN, SEEN, Different, QueryRefused, Verdict
 from sonda.pipeline.verify.read_back import Verified, read_back
+from tests.support.virtual_time import run_virtually
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def outcome(*verdicts: Verdict, timeout_s: float = 60.0) -> Verified:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("nobody sets its result")
 
-    return asyncio.run(read_back(look, target="http://loki:3100", timeout_s=timeout_s, limit="5s"))
+    asked = read_back(look, target="http://loki:3100", timeout_s=timeout_s, limit="5s")
+    return run_virtually(asked)
 
 
 def test_the_first_query_comes_at_once(pauses: list[float]) -> None:
