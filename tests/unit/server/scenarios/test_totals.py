@@ -37,7 +37,9 @@ def test_runs_are_counted_by_state_and_their_events_by_verdict() -> None:
             )
             ended = StoredRun("third", "third", "", 0, final={"state": "finished"})
             asked.clear()
-            before = Counter({("logs", "json_lines", "stdout", "rejected"): 7})
+            before: Counter[tuple[str, ...]] = Counter(
+                {("logs", "json_lines", "stdout", "rejected"): 7}
+            )
             found = totals([*kept, ended], before)
             assert asked == list(names)
             assert before.total() == 7
