@@ -170,7 +170,7 @@ class EventProtocol(HttpToolsProtocol):
             self._parse_again(*reworded)
 
     def _without_offer(self, rest: bytes) -> tuple[bytes, bytes]:
-        """Reword a request that offers another protocol; gives its method and the new words.
+        """Reword a request that offers another protocol; return its method and the new words.
 
         httptools takes what follows such a head for that protocol. Java's HttpClient offers h2c
         with its requests, and their bodies would be lost.
