@@ -217,13 +217,18 @@ class Body(Struct, eq=False):
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
             raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
-        if self.is_whole:  # so it comes in one piece
-            message = await self.receive()
-            if message["type"] == "http.disconnect" or message.get("more_body", False):
+        if self.is_whole:
+            message = await self.receive()  # nearly always all of it
+            if message["type"] == "http.disconnect":
                 raise RequestRejected(CutShort())
             raw: bytes = message.get("body", b"")
             if len(raw) > limit_bytes:
                 raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
+            if message.get("more_body", False):
+                self.chunks, self.size_bytes = [raw], len(raw)
+                await self._collect(limit_bytes, flag)
+                raw = b"".join(self.chunks)
+                self.chunks.clear()
         else:
             raw = await self._arrive(limit_bytes, timeout_s, flag)
         if length is not None and len(raw) != length:

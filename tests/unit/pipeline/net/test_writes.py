@@ -114,5 +114,5 @@ def test_a_file_is_closed_once_more_where_that_may_tell(
         queue.join(request)
         assert WriteBatch(queue, [request], may_wait=False).run()
     failed = Failure(Unreachable("write to here", os.strerror(errno.EDQUOT), is_final=True))
-    assert asyncio.run(request.told()) == (failed if tells else Success(Ack(Confirmed.HANDED_OFF)))
+    assert asyncio.run(request.wait()) == (failed if tells else Success(Ack(Confirmed.HANDED_OFF)))
     assert (tmp_path / "out").read_bytes() == (b"" if tells else b"event\n")
