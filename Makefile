@@ -28,7 +28,7 @@ run: $(SERVES) ## serve on 127.0.0.1:8080; another port: make run PORT=9000
 	@$(BIN)/python tools/run.py --port="$(PORT)"
 
 test-fast: $(READY) ## the unit and property tests
-	$(PYTEST) --numprocesses $(JOBS) -m "not long" tests/unit tests/property
+	$(PYTEST) --numprocesses $(JOBS) --dist worksteal -m "not long" tests/unit tests/property
 
 test: $(READY) ## all but what `test-all` adds
 	$(PYTEST) --numprocesses $(TWICE) --dist worksteal -m "$(SHORT)"

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pytest
 import yaml
 from click.testing import CliRunner
+from returns.result import Success
 
 import sonda
 from sonda.cli.commands import sonda as command_line
@@ -33,6 +34,7 @@ from sonda.server.docs.examples import situations
 from sonda.server.flags import FLAGS
 from sonda.statuses import http_status
 from tests.support.bodies import LOG
+from tests.support.destinations import http_destination
 from tests.unit.pipeline.schemas.test_registry import properties, resolver_of
 from tools import reference
 
@@ -307,6 +309,46 @@ def _requests_until_alone(size: int) -> int:
         size = max(Counter(event.part for event in events).values())
         requests += 1
     return requests
+
+
+PATH: Final = re.compile(
+    r"`((?:sonda|net|sinks|policy|pipeline|tests|bench|stages|scenarios)/[\w./-]*)`"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_path_in_a_text_is_there(page: Path) -> None:
+    """From the root, or from a folder of the pipeline's."""
+    places = (ROOT, ROOT / "sonda" / "pipeline", ROOT / "sonda" / "server")
+    paths = PATH.findall(prose(page))
+    assert [path for path in paths if not any((one / path).exists() for one in places)] == []
+
+
+def test_max_attempts_of_1_is_one_retry() -> None:
+    """As the row of troubleshooting says."""
+    assert "so 1 means one retry" in TROUBLESHOOTING.read_text(encoding="utf-8")
+    with http_destination() as destination:
+        url = f"{destination.url}/flaky/one/1"
+        retry = {"max_attempts": 1, "initial_backoff": "1ms"}
+        receipt = sonda.send({**LOG, "sink": {"type": "http_push", "url": url, "retry": retry}})
+    assert receipt.tries == 2
+
+
+INLINE: Final = re.compile(r"`((?:log_)?generator: \{[^`…]+\})`")
+
+
+def test_every_generator_in_a_line_is_valid() -> None:
+    """Those of the gallery, which stand in a line of text."""
+    lines = INLINE.findall(prose(SCENARIOS))
+    assert len(lines) > 10
+    for line in lines:
+        found: dict[str, Any] = {"signal_type": "metrics", "name": "x", **yaml.safe_load(line)}
+        if found["generator"].pop("file", None):
+            found["generator"]["csv"] = "t,up\n1,2\n2,3"
+        else:
+            found |= {"rate": 1, "duration": "5m"}
+        made = sonda.load_scenario(found)
+        assert isinstance(made, Success), (line, made)
 
 
 SCENARIOS: Final = DOCS / "scenarios.md"

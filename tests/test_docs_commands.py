@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -467,7 +468,6 @@ def test_it_installs_as_shown(page: str, start: str, installers: Path, tmp_path:
         "PIPX_HOME": str(tmp_path / "pipx"),
         "PIPX_BIN_DIR": str(tmp_path / "bin"),
         "UV_CACHE_DIR": str(tmp_path / "uv"),
-        "UV_SYSTEM_CERTS": "1",  # its own list lacks a company's
         "VIRTUAL_ENV": str(installers),
     }
     ran = subprocess.run(
@@ -479,4 +479,4 @@ def test_it_installs_as_shown(page: str, start: str, installers: Path, tmp_path:
         return
     program = (tmp_path if start == "pipx" else installers) / "bin" / "sonda"
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout == f"sonda {sonda.__version__}\n"
+    assert said.stdout == f"sonda {version('sonda-events')}\n"

@@ -129,13 +129,24 @@ def with_places(
     said: Callable[[ValidationIssue], str],
     find: Callable[[ValidationIssue], str],
 ) -> Outcome:
-    """Return the outcome with a line for each issue, if any of them stands in a file."""
+    """Return the outcome with a line for each issue, if any of them stands in a file.
+
+    A program finds them in the answer's `issues`, with the place as `where`.
+    """
     places = list(map(find, problem.issues))
     if not any(places):
         return outcome
     lines = [f"{outcome.exit.word}: {said(issue)}" for issue in problem.issues]
     more = [("", f"{outcome.exit.word}: and {problem.more} more")] if problem.more else []
-    return replace(outcome, placed=(*zip(places, lines, strict=True), *more))
+    issues = [
+        {"path": issue.path, "reason": issue.reason, "where": place}
+        for issue, place in zip(problem.issues, places, strict=True)
+    ]
+    return replace(
+        outcome,
+        answer={**outcome.answer, "issues": issues},
+        placed=(*zip(places, lines, strict=True), *more),
+    )
 
 
 def placed_as_answered(

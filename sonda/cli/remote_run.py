@@ -65,9 +65,14 @@ def run_on_server(
             started = await server.start(document)
             stopping.started(started["id"])
             warn(started.get("warnings", ()))
-            click.echo(f"{started['name']} runs as {started['id']}", err=True)
-            detail = await _watched(server, started["id"])
-            await stopping.wait()
+            run_id = started["id"]
+            click.echo(f"{started['name']} runs as {run_id}", err=True)
+            try:
+                detail = await _watched(server, run_id)
+                await stopping.wait()
+            except ServerError as exc:
+                unknown = f"what becomes of the run is not known (sonda scenarios show {run_id})"
+                raise exc.unknown(unknown) from None
             if failed is not None:
                 await _write_undelivered(failed, server, detail["scenarios"])
         return print_report(report_of(detail), as_json=as_json)

@@ -14,6 +14,7 @@ import httpx
 
 from sonda.cli.outcomes import Exit, exit_status
 from sonda.cli.server_access import bearer, read_api_key
+from sonda.pipeline.net.sockets import words
 from sonda.pipeline.scenarios.ledger import Ledger, ProblemCount
 from sonda.pipeline.scenarios.report import EntryProgress, Progress, Report
 from sonda.pipeline.scenarios.states import Outcome, State
@@ -23,15 +24,35 @@ from sonda.pipeline.values.timestamps import parse_rfc3339
 _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 60.0
 _ERROR: Final = 400
+_SERVERS_ERROR: Final = 500
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
 
 
 class ServerError(Exception):
-    """What a server refused, or why it could not be asked; *exit* is the status of the command."""
+    """What a server refused, or why it could not be asked; *exit* is the status of the command.
 
-    def __init__(self, verdict: Exit, detail: str, answer: Mapping[str, Any]) -> None:
+    *was_worked* is whether the server may have done what it was asked for.
+    """
+
+    def __init__(
+        self, verdict: Exit, detail: str, answer: Mapping[str, Any], *, was_worked: bool = False
+    ) -> None:
         super().__init__(detail)
         self.exit = verdict
         self.answer = answer
+        self.was_worked = was_worked
+
+    def unknown(self, what: str) -> ServerError:
+        """Return this as an error that leaves *what* unknown."""
+        detail = f"{self}; {what}"
+        return ServerError(Exit.UNKNOWN, detail, {"error": "gateway_timeout", "detail": detail})
 
 
 class ScenarioServer:
@@ -62,7 +83,12 @@ class ScenarioServer:
 
     async def start(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Start a run; return what the server answers."""
-        return dict(await self._json("POST", "", body=document))
+        try:
+            return dict(await self._json("POST", "", body=document))
+        except ServerError as exc:
+            if exc.was_worked:
+                raise exc.unknown("the run may have begun (sonda scenarios list)") from None
+            raise
 
     async def plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan of a run, which is not started."""
@@ -127,11 +153,10 @@ class ScenarioServer:
                 timeout=httpx.Timeout(answer_s, connect=_CONNECT_S),
             )
         except (httpx.TransportError, httpx.InvalidURL) as exc:
-            detail = (
-                f"no answer from the server {escape(self._url)}: {str(exc) or type(exc).__name__}"
-            )
+            detail = f"no answer from the server {escape(self._url)}: {_reason(exc)}"
             answered = {"error": "bad_gateway", "detail": detail}
-            raise ServerError(Exit.REJECTED, detail, answered) from None
+            was_sent = not isinstance(exc, _NEVER_SENT)
+            raise ServerError(Exit.REJECTED, detail, answered, was_worked=was_sent) from None
         if answer.status_code < _ERROR and not answer.is_redirect:
             return answer
         try:
@@ -143,7 +168,19 @@ class ScenarioServer:
 
     def _foreign(self, answer: httpx.Response) -> ServerError:
         detail = f"the answer {answer.status_code} of {escape(self._url)} is not one of Sonda's"
-        return ServerError(Exit.REJECTED, detail, {"error": "bad_gateway", "detail": detail})
+        said = {"error": "bad_gateway", "detail": detail}
+        was_worked = answer.is_success or answer.status_code >= _SERVERS_ERROR  # or a proxy's
+        return ServerError(Exit.REJECTED, detail, said, was_worked=was_worked)
+
+
+def _reason(exc: Exception) -> str:
+    """Return the operating system's own words where there are any, which httpx wraps in others."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return words(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(exc) or type(exc).__name__
 
 
 def progress_of(detail: Mapping[str, Any], elapsed_s: float) -> Progress:

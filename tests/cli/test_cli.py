@@ -1019,6 +1019,9 @@ def test_a_mistake_in_a_file_has_line_and_column(home: Path, command: str, stdin
             f"{shown}:{place}" for place in places
         ]
         assert result.exit_code == 2
+        answers = documents(typed(command, name.name, *to, "--json").stdout)
+        where = [issue["where"] for answer in answers for issue in answer["issues"]]
+        assert sorted(where) == [f"{name.name}:{place}" for place in places]
     assert not (home / "x.log").exists()
 
 
@@ -1037,6 +1040,20 @@ def test_what_an_option_says_is_found_in_no_file(home: Path) -> None:
         result = typed("emit", "event.json", *args)
         assert result.exit_code == 2
         assert result.stderr.startswith(start), (args, result.stderr)
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_mistake_with_a_place_shows_no_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    """The place is the file's, and the value stays `env:NAME`."""
+    monkeypatch.setenv("HOOK", "nothing://very-secret")
+    (home / "sonda.toml").write_text("[destinations.x]\nsink = {type = 'loki', url = 'env:HOOK'}\n")
+    result = typed("emit", "log", "hi", "--to", "x", *more)
+    assert result.exit_code == 2
+    assert f"{home / 'sonda.toml'}:2:24" in result.output
+    assert "env:HOOK" in result.output
+    assert "very-secret" not in result.output
 
 
 def test_check_with_a_destination(home: Path) -> None:

@@ -116,7 +116,32 @@ def test_a_wrong_key_and_no_server(server: Serving) -> None:
     assert _sonda(server, "scenarios", "list", key="wrong").exit_code == 2
     result = CliRunner().invoke(sonda, ["scenarios", "list", "--server", "http://127.0.0.1:1"])
     assert result.exit_code == 1
-    assert "no answer from the server http://127.0.0.1:1" in result.stderr
+    assert "no answer from the server http://127.0.0.1:1: Connection refused" in result.stderr
+
+
+def test_a_server_that_is_killed_meanwhile(tmp_path: Path) -> None:
+    """Events were sent, and nobody says what became of them: that is unknown, not rejected."""
+    text = """
+        name: one
+        signal_type: metrics
+        rate: 10
+        sink: {type: file, path: one.txt}
+        generator: {type: step, step_size: 1}
+    """
+    with serving("--file-root", str(tmp_path), folder=tmp_path) as server:
+        command = [sys.executable, "-m", "sonda", "run", "-", "--server", server.url]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdin is not None
+            assert running.stderr is not None
+            running.stdin.write(text)
+            running.stdin.close()
+            run_id = running.stderr.readline().split()[-1]
+            server.stop(signal.SIGKILL)
+            rest = running.stderr.read()
+    assert running.returncode == 3
+    assert f"what becomes of the run is not known (sonda scenarios show {run_id})" in rest
 
 
 def test_the_key_may_be_in_a_file(server: Serving, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.room import Room
 from sonda.server.scenarios.scrape import MOST_SERIES, Scrape
-from sonda.server.scenarios.stored_run import StoredRun, events_of
+from sonda.server.scenarios.stored_run import StoredRun
+from sonda.server.scenarios.totals import count_events, totals
 
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
@@ -162,7 +163,7 @@ class Registry:
             kept.end(interrupted(kept.record(None)))
         else:
             kept.end(kept.detail())
-        self._ended_events += events_of(run)
+        count_events(self._ended_events, run, run.progress)
         self._unrecorded.pop(kept.id, None)
         log.ended(kept.final)
         try:
@@ -275,16 +276,8 @@ class Registry:
 
     def status(self) -> dict[str, Any]:
         """Return what the server's metrics and its readiness show of all runs."""
-        live = [kept.run for kept in self._runs.values() if kept.run is not None]
-        events = sum(map(events_of, live), self._ended_events)
-        summaries = [kept.summary() for kept in self._runs.values()]
-        return {
-            "states": Counter(one["state"] for one in summaries),
-            "events": [[*names, count] for names, count in events.items()],
-            "degraded": sum(one["state"] != "finished" and one["degraded"] for one in summaries),
-            "lag_s": max((run.progress.lag_s for run in live), default=0.0),
-            "unrecorded": next(iter(self._unrecorded.values()), None),
-        }
+        unrecorded = next(iter(self._unrecorded.values()), None)
+        return {**totals(self._runs.values(), self._ended_events), "unrecorded": unrecorded}
 
     async def scrape(
         self, wanted: str | None, viewer: str | None, directory: Directory, *, openmetrics: bool

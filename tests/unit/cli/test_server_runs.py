@@ -131,6 +131,35 @@ def test_nobody_answers() -> None:
         ask(hang_up, lambda server: server.plan({}))
 
 
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (httpx.ConnectError("no"), Exit.REJECTED),
+        (httpx.ConnectTimeout("no"), Exit.REJECTED),
+        (httpx.ReadError("no"), Exit.UNKNOWN),
+        (httpx.ReadTimeout("no"), Exit.UNKNOWN),
+        (httpx.RemoteProtocolError("no"), Exit.UNKNOWN),
+        (httpx.Response(404, text="<html>"), Exit.REJECTED),
+        (httpx.Response(504, text="<html>"), Exit.UNKNOWN),
+        (httpx.Response(201, text="<html>"), Exit.UNKNOWN),
+    ],
+)
+def test_a_run_that_may_have_begun(answer: httpx.Response | Exception, verdict: Exit) -> None:
+    """Once the document has left, no answer of the server's says that nothing runs."""
+
+    def reply(_request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(ServerError) as caught:
+        ask(reply, lambda server: server.start({}))
+    assert caught.value.exit is verdict
+    is_unknown = str(caught.value).endswith("; the run may have begun (sonda scenarios list)")
+    assert is_unknown == (verdict is Exit.UNKNOWN)
+    assert caught.value.answer["detail"] == str(caught.value)
+
+
 def test_a_finished_run() -> None:
     """The report of what a server says has its entries, without the run's id, and the sum of them."""
     report = report_of(RUN)
