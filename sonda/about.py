@@ -9,5 +9,5 @@ _VERSION: Final = "0.1.0"
 
 
 def version() -> str:
-    """The installed version."""
+    """Return the installed version."""
     return _VERSION

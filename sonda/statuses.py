@@ -1,4 +1,7 @@
-"""The one place where a failure meets an HTTP status: the server answers with it, the command line too."""
+"""The HTTP status of each failure: what the server answers, and what the command line's status follows.
+
+Whether an event that nothing was answered to is 502 or 504, `pipeline/unknown_or_unsent.py` decides.
+"""
 
 from __future__ import annotations
 

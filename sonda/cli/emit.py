@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sonda.cli.destinations import Destination, Options
     from sonda.cli.outcomes import Outcome
     from sonda.cli.reading import Item
-    from sonda.cli.sending import Way
+    from sonda.cli.sending import SendersContext
     from sonda.pipeline.net.proxies import Proxies
     from sonda.pipeline.problems import ValidationIssue
 
@@ -112,8 +112,8 @@ def _emit_one(
         replace(address(one, chosen, how), words=as_typed(chosen.spoken, how))
         for chosen in destinations(to, how)
     ]
-    way = choose_way(server, how, proxy_from_env=proxy_from_env, dry_run=dry_run)
-    outcomes = send_all(addressed, way, concurrency=len(addressed))
+    senders = choose_senders(server, how, proxy_from_env=proxy_from_env, dry_run=dry_run)
+    outcomes = send_all(addressed, senders, concurrency=len(addressed))
     wheres = [one.spoken if len(to) > 1 else "" for one in addressed]
     verdicts = list(zip(wheres, outcomes, strict=True))
     answers = choose_stream(server, addressed, dry_run=dry_run)
@@ -158,14 +158,14 @@ def emit_files(
         require_writable(failed)  # now, while nothing would be lost
     many = sys.maxsize if quiet else MANY
     with progress(len(addressed), many) as done:
-        way = choose_way(
+        senders = choose_senders(
             server,
             how,
             proxy_from_env=proxy_from_env,
             dry_run=dry_run,
             in_batches=len(addressed) > 1 and concurrency == options.CONCURRENCY,
         )
-        sent = send_all(addressed, way, concurrency=concurrency, done=done)
+        sent = send_all(addressed, senders, concurrency=concurrency, done=done)
     outcomes = merge(rows, sent)
     several_rows = len(rows) > 1
     wheres = [where(item, row, several=several) if several_rows else "" for item, row in rows]
@@ -294,14 +294,14 @@ def merge(
     return [fold(item.event, lambda _: next(readable), failed) for item, _ in rows]
 
 
-def choose_way(
+def choose_senders(
     server: str | None,
     how: Options,
     *,
     proxy_from_env: bool = False,
     dry_run: bool = False,
     in_batches: bool = False,
-) -> Way:
+) -> SendersContext:
     """Choose between a pipeline of our own and a server, or either's word on what it would send."""
     from sonda.cli import sending
 

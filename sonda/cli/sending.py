@@ -44,7 +44,7 @@ class Senders(NamedTuple):
     many: Callable[[Sequence[Addressed]], Awaitable[Sequence[Outcome]]] | None = None
 
 
-Way: TypeAlias = AbstractAsyncContextManager[Senders]
+SendersContext: TypeAlias = AbstractAsyncContextManager[Senders]
 
 
 @asynccontextmanager
@@ -84,9 +84,11 @@ class Emission(Struct):
     outcomes: dict[int, Outcome] = {}
     begun: set[int] = field(default_factory=set)
 
-    async def run(self, way: Way, concurrency: int, done: Callable[[int], object]) -> None:
+    async def run(
+        self, context: SendersContext, concurrency: int, done: Callable[[int], object]
+    ) -> None:
         """Send every event; *done* is called after each."""
-        async with way as senders:
+        async with context as senders:
             if senders.many is not None:
                 for places in _pieces(self.addressed):
                     self.begun.update(places)
@@ -137,7 +139,7 @@ def _pieces(addressed: Sequence[Addressed]) -> Iterator[range]:
 
 def send_all(
     addressed: Sequence[Addressed],
-    way: Way,
+    context: SendersContext,
     *,
     concurrency: int = 1,
     done: Callable[[int], object] = int,
@@ -151,7 +153,7 @@ def send_all(
     emission = Emission(addressed)
     ended = False
     with suppress(KeyboardInterrupt):  # of a second signal
-        ended = run_until_interrupted(emission.run(way, concurrency, done))
+        ended = run_until_interrupted(emission.run(context, concurrency, done))
     if not ended:
         interrupted()
     emission.give_up()

@@ -62,7 +62,7 @@ def wrap(
     fails nothing unless --strict is given. A signal before COMMAND starts ends wrap with 130.
     """
     from sonda.cli.destinations import Options, destinations
-    from sonda.cli.emit import choose_way
+    from sonda.cli.emit import choose_senders
 
     if not to:
         raise missing_destination()
@@ -70,7 +70,7 @@ def wrap(
     chosen = destinations(to, how)
     called = name or os.path.basename(command[0])  # noqa: PTH119  # of what was typed, a path or not
     trace = {"traceparent": os.environ[_TRACE]} if os.environ.get(_TRACE) else {}
-    choose_way(server, how)  # what was typed wrong is said before anything runs
+    choose_senders(server, how)  # what was typed wrong is said before anything runs
     shared = {**trace, **fields}
     interruptions: list[bool] = []
 
@@ -249,7 +249,7 @@ def _deliver(
 ) -> bool:
     """Deliver a marker to each destination; print what went wrong, and return whether nothing did."""
     from sonda.cli.addressing import address
-    from sonda.cli.emit import choose_way
+    from sonda.cli.emit import choose_senders
     from sonda.cli.printing import show
     from sonda.cli.reading import item
     from sonda.cli.sending import send_all
@@ -259,7 +259,7 @@ def _deliver(
     addressed = [address(stamped, one, how) for one in chosen]
     outcomes = send_all(
         addressed,
-        choose_way(server, how),
+        choose_senders(server, how),
         concurrency=len(addressed),
         interrupted=lambda: interruptions.append(True),
     )

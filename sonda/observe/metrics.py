@@ -117,7 +117,7 @@ class Metrics(Observer):
         self._registry.register(_Collector(self._all, lambda: self.scenarios))
 
     def answer(self, accept: str) -> tuple[bytes, str]:
-        """Write all counts in the format that the header `Accept` prefers; gives its type, too."""
+        """Return all counts in the format that the header `Accept` prefers, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -205,7 +205,7 @@ def _cells(signal: str, encoder: str, sink: str) -> _Cells:
 
 
 class _Collector(Collector):
-    """All slabs together, as `prometheus_client` wants to be told of them."""
+    """The sums of all slabs, as `prometheus_client` collects metrics."""
 
     def __init__(
         self, all_slabs: Sequence[Slab], scenarios: Callable[[], Mapping[str, Any]]

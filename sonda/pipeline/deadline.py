@@ -67,10 +67,10 @@ class Expiry:
         self._owner = ref(owner)
         self._expire: Callable[[Any, float], float] = expire
         self._timer: asyncio.TimerHandle | None = None
-        self.at_s = inf  # when it comes, on the loop's clock
+        self.at_s = inf  # what the timer is set to, on the loop's clock
 
     def until(self, at_s: float) -> None:
-        """Come at *at_s*, unless that is later than it comes already."""
+        """Expire at *at_s*, unless the timer is set to an earlier time."""
         if at_s < self.at_s:
             self.cancel()
             self.at_s = at_s
@@ -79,7 +79,7 @@ class Expiry:
             self._timer = loop.call_at(at_s, self._on_time, context=Context())
 
     def cancel(self) -> None:
-        """Come no more, until somebody waits again."""
+        """Stop the timer; the next `until` starts it anew."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self.at_s = None, inf

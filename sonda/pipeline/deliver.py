@@ -151,7 +151,7 @@ class Pipeline:
     def route(
         self, signal_type: Signal, encoder: Mapping[str, Any], sink: Mapping[str, Any]
     ) -> Result[Route, Problem]:
-        """Return the way that events of one kind take, from its encoder and sink as JSON has them.
+        """Return the route of events with this encoder and this sink, which are as JSON has them.
 
         Fails with `Malformed` or `Invalid`, as a body with these would.
         """

@@ -61,7 +61,7 @@ class Attempt(Struct, eq=False):
     _mark: int = 0
 
     def attach(self, carrier: Carrier, *, reused: bool) -> None:
-        """Go on from here on this connection."""
+        """Continue on this connection; bytes that have left on it are counted from now on."""
         self.reached, self.reused, self.has_received = True, reused, False
         self._carrier, self._mark = carrier, carrier.sent_bytes
 

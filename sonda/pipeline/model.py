@@ -202,7 +202,7 @@ class Route(Struct, frozen=True):
 
     @classmethod
     def of(cls, validated: ValidatedEvent) -> Route:
-        """Return the way of an event that has been validated."""
+        """Return the route of an event that has been validated."""
         return cls(validated.encoder, validated.sink)
 
 
@@ -286,7 +286,7 @@ class Receipt(Shown, Struct, frozen=True, eq=False):
         return hash(astuple(self)[:-1])
 
     def answer(self, *, with_receipt: bool = False) -> bytes:
-        """Return the server's answer, a line of JSON; *with_receipt* it has all facts (section 1.6)."""
+        """Return the server's answer, a line of JSON; *with_receipt* it has all facts."""
         latency_ms = self.latency_us // 1000
         if self.verified is None and not with_receipt and not self.warnings:
             known = (self.signal_type.encode(), latency_ms)

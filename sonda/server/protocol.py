@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
-from sonda.server.exchange import HEADER, Cycle, request_id
 from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
@@ -27,6 +26,7 @@ from sonda.server.request_head import (
     split_target,
     with_known_method,
 )
+from sonda.server.request_middleware import HEADER, Cycle, request_id
 
 PIPELINE_LIMIT: Final = 256
 _EXPECTATION: Final = (b"expect", b"100-continue")
@@ -164,7 +164,7 @@ class EventProtocol(HttpToolsProtocol):
             self._parse_again(*reworded)
 
     def _without_offer(self, rest: bytes) -> tuple[bytes, bytes]:
-        """Reword a request that offers another protocol; gives its method and the new words.
+        """Reword a request that offers another protocol; return its method and the new words.
 
         httptools takes what follows such a head for that protocol. Java's HttpClient offers h2c
         with its requests, and their bodies would be lost.

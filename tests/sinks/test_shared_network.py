@@ -579,7 +579,7 @@ def test_a_link_that_is_put_there_meanwhile(
     """Between the check and the opening no link leads a server out of its roots."""
     (files / "folder").mkdir()
     (files / "folder" / "ca.pem").write_bytes((files / "ca.pem").read_bytes())
-    way = tls._way
+    way = tls._steps
 
     def swap_after(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
         found = way(path, access_policy)
@@ -591,7 +591,7 @@ def test_a_link_that_is_put_there_meanwhile(
             (files / "folder" / "ca.pem").symlink_to(pki.path("ca.pem"))
         return found
 
-    monkeypatch.setattr(tls, "_way", swap_after)
+    monkeypatch.setattr(tls, "_steps", swap_after)
     contexts = TlsContexts(access_policy)
     expected = Failure(_outside(str(files / "folder/ca.pem")))
     assert load(Tls(ca_cert="folder/ca.pem"), contexts=contexts) == expected

@@ -69,7 +69,7 @@ class Group(Struct, eq=False, weakref=True):
             self.done.set_exception(exc)
 
     def outcomes(self) -> list[Outcome]:
-        """Return what has become of each entry, in their order; all must have been settled."""
+        """Return the outcome of each entry, in their order; each must have one."""
         return [entry.outcome for entry in self.entries if entry.outcome is not None]
 
 

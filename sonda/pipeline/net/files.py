@@ -75,7 +75,7 @@ class FilePath:
             if seen is not None and seen == self._allowed:
                 return seen[len(self._steps)] == _identity(status)
             self._allowed = None
-            _way(self.path, self.access_policy)
+            _steps(self.path, self.access_policy)
             if seen is not None and self._look() == seen:
                 self._allowed = seen
         try:
@@ -128,7 +128,7 @@ def permit(path: str, access_policy: AccessPolicy | None) -> Result[Path, Proble
     try:
         with suppress(OSError):  # it cannot be written to, which no operator could allow
             if access_policy is not None:
-                _way(encodable(path), access_policy)
+                _steps(encodable(path), access_policy)
     except _NotAllowed as exc:
         return Failure(exc.problem)
     return Success(locate(path, access_policy).absolute())
@@ -181,9 +181,9 @@ def release(fd: int) -> None:
 def _open(path: str, access_policy: AccessPolicy | None, *, fsync: bool) -> int:
     if access_policy is not None:
         try:
-            return _open_below(access_policy.file_root, _way(path, access_policy), fsync=fsync)
+            return _open_below(access_policy.file_root, _steps(path, access_policy), fsync=fsync)
         except OSError:
-            _way(path, access_policy)  # it may lead elsewhere by now
+            _steps(path, access_policy)  # it may lead elsewhere by now
             raise
     _refuse_folder(path)
     try:
@@ -195,7 +195,7 @@ def _open(path: str, access_policy: AccessPolicy | None, *, fsync: bool) -> int:
         return os.open(path, TO_APPEND, _FILE_MODE)
 
 
-def _way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
+def _steps(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
     """Return the folders and the name that lead from the root to a file; raise `_NotAllowed`."""
     place = locate(path, access_policy)
     root, real = os.path.realpath(access_policy.file_root), Path(os.path.realpath(place))

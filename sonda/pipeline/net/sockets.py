@@ -115,7 +115,7 @@ class Socket:
         self.sent_bytes = 0
 
     async def send(self, data: bytes, meanwhile: Meanwhile | None = None) -> bool:
-        """Send all of *data*, or stop where *meanwhile* is done first; tells whether it is all.
+        """Send all of *data*, or stop where *meanwhile* is done first; return whether it is all.
 
         It is begun where the peer keeps us waiting: nearly always all is sent at once.
         """

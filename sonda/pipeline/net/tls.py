@@ -104,7 +104,7 @@ class TlsContexts:
         try:
             for given in tls.paths().values():
                 path = str(access_policy.file_root / encodable(given))
-                _way(path, access_policy)
+                _steps(path, access_policy)
                 with suppress(OSError):  # it cannot be read, which no operator could allow
                     _refuse_special(path, Path(path).stat())
         except _NotAllowed as exc:
@@ -112,7 +112,7 @@ class TlsContexts:
         return Success(None)
 
     async def read(self, tls: Tls | None) -> Result[Loaded, Problem]:
-        """Do as `load` does, and give what is in the files, too."""
+        """Do as `load` does, and return what is in the files, too."""
         paths = tls.paths() if tls else {}
         if not paths and (kept := self._kept.get(())) is not None:
             return Success(kept)
@@ -209,7 +209,7 @@ def _open_regular(path: str, access_policy: AccessPolicy | None) -> Iterator[int
 
 def _open_below(path: str, access_policy: AccessPolicy) -> int:
     """Open a file step by step, following no symbolic link that is put there meanwhile."""
-    root, *folders, name = _way(path, access_policy)
+    root, *folders, name = _steps(path, access_policy)
     with ExitStack() as closing:
         try:
             here = os.open(root, TO_PASS)
@@ -220,7 +220,7 @@ def _open_below(path: str, access_policy: AccessPolicy) -> int:
             _refuse_special(path, os.stat(name, dir_fd=here, follow_symlinks=False))
             return os.open(name, TO_READ | NO_FOLLOW, dir_fd=here)
         except OSError as exc:
-            _way(path, access_policy)  # it may lead elsewhere by now
+            _steps(path, access_policy)  # it may lead elsewhere by now
             raise OSError(exc.errno, os.strerror(exc.errno or 0), path) from None
 
 
@@ -231,7 +231,7 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
         raise _NotAllowed(Forbidden(what, "no --tls-root of sonda-server allows any other"))
 
 
-def _way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
+def _steps(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
     """Return the root, the folders and the name that lead to a file; raise `_NotAllowed`."""
     real = Path(os.path.realpath(path))
     if access_policy.protects(real):

@@ -29,7 +29,7 @@ async def write_many(
     loop = asyncio.get_running_loop()
     expiry = loop.call_at(deadline.at_s, _expire, requests, deadline)
     try:
-        return [await request.told() for request in requests]
+        return [await request.wait() for request in requests]
     except asyncio.CancelledError as exc:
         outcomes = [request.cut_off() for request in reversed(requests)]
         exc.__cause__ = InterruptedGroup(outcomes[::-1])

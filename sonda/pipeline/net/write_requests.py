@@ -38,7 +38,7 @@ class Torn(Exception):  # noqa: N818  # it is the event that is torn
 
 
 class Writer(Protocol):
-    """How to write to a destination; events whose ways are equal share a write."""
+    """How to write to a destination; events whose writers are equal share a write."""
 
     @property
     def target(self) -> str:
@@ -55,9 +55,10 @@ class Writer(Protocol):
     def write(self, batch: WriteBatch) -> Result[None, Problem]:
         """Write what has lined up, in a thread, where it may block.
 
-        It calls the turn's `begin` right before the first byte leaves, and then `settle` for those
-        that were touched; the others get another turn, so that no event pays for another. What it
-        fails with before `begin`, or raises as `OSError`, is the verdict on all.
+        It calls the batch's `begin` right before the first byte leaves, and then `set_result` for
+        each event of which a byte may have left; the others are in a later batch, so that no event
+        pays for another. What it fails with before `begin`, or raises as `OSError`, is the verdict
+        on all.
         """
 
 
@@ -66,8 +67,8 @@ class WriteRequest:
 
     __slots__ = (
         "_deadline",
+        "_done",
         "_timer",
-        "_told",
         "_verdict",
         "abandoned",
         "began_ns",
@@ -89,17 +90,17 @@ class WriteRequest:
         self.pushed = 0  # how many events the write has that this one is the first of
         self.loop: asyncio.AbstractEventLoop | None = None  # of whoever waits, or will do so
         self.queue: WriteQueue | None = None
-        self._told: asyncio.Future[Verdict] | None = None
+        self._done: asyncio.Future[Verdict] | None = None
         self._verdict: Verdict | BaseException | None = None
         self._deadline: Deadline | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_in_turn = False  # it is written at the end of the loop's turn: no timer until then
 
     def attach(self) -> asyncio.AbstractEventLoop:
-        """Let the verdict be told in this event loop; before a thread can know of the request."""
+        """Deliver the verdict in this event loop; call this before any thread knows of the request."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            self._told = self.loop.create_future()
+            self._done = self.loop.create_future()
         return self.loop
 
     async def verdict(self, deadline: Deadline) -> Verdict:
@@ -113,7 +114,7 @@ class WriteRequest:
         if not self.is_in_turn:
             self.set_timer()
         try:
-            return self._outcome() if self._told is None else await self._told
+            return self._outcome() if self._done is None else await self._done
         except asyncio.CancelledError as exc:
             if isinstance(outcome := self.cut_off(), Failure):
                 explain(exc, outcome.failure())
@@ -127,8 +128,8 @@ class WriteRequest:
     def set_timer(self) -> None:
         """End the wait at the deadline, unless it has ended."""
         self.is_in_turn = False
-        told, loop, deadline = self._told, self.loop, self._deadline
-        if told is not None and loop is not None and deadline is not None and not told.done():
+        done, loop, deadline = self._done, self.loop, self._deadline
+        if done is not None and loop is not None and deadline is not None and not done.done():
             self._timer = loop.call_at(deadline.at_s, self.expire, deadline)
 
     def _outcome(self) -> Verdict:
@@ -139,17 +140,17 @@ class WriteRequest:
         raise self._verdict
 
     def set_result(self, verdict: Verdict | BaseException) -> None:
-        """Keep what came out, in the thread; a `tell` in the event loop follows."""
+        """Keep the verdict, in the thread that writes; `deliver_result` follows in the event loop."""
         self._verdict = verdict
 
     def deliver_result(self) -> None:
-        """Pass on what came out, unless the wait has ended."""
-        if self._told is None or self._told.done():
+        """Hand the verdict to whoever waits for it, unless the wait has ended."""
+        if self._done is None or self._done.done():
             return
         if isinstance(self._verdict, BaseException):
-            self._told.set_exception(self._verdict)
+            self._done.set_exception(self._verdict)
         elif self._verdict is not None:
-            self._told.set_result(self._verdict)
+            self._done.set_result(self._verdict)
 
     def record(self, delivery: Delivery, since_ns: int) -> None:
         """Write down how long the event has waited since *since_ns*, and the write it counts with."""
@@ -157,9 +158,9 @@ class WriteRequest:
         if self.pushed:
             delivery.pushes.append(self.pushed)
 
-    async def told(self) -> Verdict:
-        """Wait for the outcome without a deadline; what has been told before costs nothing."""
-        return self._outcome() if self._told is None else await self._told
+    async def wait(self) -> Verdict:
+        """Wait for the outcome without a deadline; one that is there already needs no wait."""
+        return self._outcome() if self._done is None else await self._done
 
     def expire(self, deadline: Deadline) -> None:
         """End the wait, because the deadline is over."""

@@ -39,7 +39,7 @@ _MOST_BYTES: Final = 1 << 20  # in one write to a file: no event waits long for 
 
 
 class WriteBatch:
-    """One go at a destination, for all that wait for it and whose ways are that of the first."""
+    """One write to a destination, of all that wait for it and have the same writer as the first."""
 
     def __init__(
         self, queue: WriteQueue, waiting: list[WriteRequest], *, may_wait: bool = True
@@ -86,7 +86,7 @@ class WriteBatch:
             raise Withdrawn
 
     def begin(self, most_bytes: int) -> bytes:
-        """Rule out withdrawals from here on, and give what is to be written.
+        """Rule out withdrawals from here on, and return what is to be written.
 
         It is at most *most_bytes* long, or one event. Raise `Withdrawn` if there is none, and
         `WouldWait` for one that is longer, where nothing may wait.
@@ -147,8 +147,8 @@ def write(
 ) -> None:
     """Write the events whose turn it is; with *fsync* wait until they are on durable storage.
 
-    *status* is what `os.fstat` has told, under the lock. A descriptor that *is_own* was opened to
-    append these events alone: they are told their offsets.
+    *status* is what `os.fstat` has returned under the lock. A descriptor that *is_own* was opened to
+    append these events alone: each gets its offset.
     """
     if stat.S_ISREG(status.st_mode):
         _append(fd, batch, status.st_size, fsync=fsync, is_own=is_own)
@@ -222,7 +222,7 @@ def _position(fd: int, size: int) -> int:
 
 
 def _write_behind(fd: int, start: int, body: bytes) -> tuple[int, OSError | Torn | None]:
-    """Write to a regular file; gives how many bytes have got there, and what went wrong."""
+    """Write to a regular file; return how many bytes have got there, and what went wrong."""
     sent = 0
     try:
         while sent < len(body):
@@ -283,7 +283,7 @@ def _pour(fd: int, batch: WriteBatch, *, fsync: bool) -> None:
 
 
 def _write_pieces(fd: int, body: bytes, batch: WriteBatch) -> tuple[int, OSError | None]:
-    """Write as there is room; gives how many bytes are out, and what went wrong."""
+    """Write as there is room; return how many bytes are out, and what went wrong."""
     sent = 0
     try:
         while True:

@@ -154,7 +154,7 @@ def _parse_network(text: str) -> Network:
 
 
 def listens_nowhere(_ip: Ip, _port: int) -> bool:
-    """For a program that listens on no address of its own."""
+    """Return false: such a program listens on no address of its own."""
     return False
 
 

@@ -116,7 +116,7 @@ class Route:
     place: str = ""
 
     def validated_event(self, event: Event) -> ValidatedEvent:
-        """Return the order to deliver *event* this way."""
+        """Return *event* as one that has been validated, to be delivered by this route."""
         return ValidatedEvent(event, self.encoder, self.sink, destination=self.named)
 
 

@@ -45,12 +45,12 @@ LINE: Final = "one line, its line feed included"
 
 
 def always(_payloads: Sequence[Payload], _options: object) -> bool:
-    """For a sink that can combine any events."""
+    """Return true: such a sink can combine any events."""
     return True
 
 
 def never(_options: object) -> bool:
-    """For a sink whose frames do not end with a line feed."""
+    """Return false: such a sink's frames do not end with a line feed."""
     return False
 
 

@@ -81,8 +81,8 @@ async def push(
         return Failure(_CLOSED)
     fd = _descriptor(stream)
     if fd is None:
-        return _print(payload, stream).map(_told)
-    request = WriteRequest(_way(stream, fd), payload.body, payload.event.time_ns)
+        return _print(payload, stream).map(_finished)
+    request = WriteRequest(_writer(stream, fd), payload.body, payload.event.time_ns)
     enqueue(request, options)
     return Success(partial(request.verdict, deadline))
 
@@ -97,7 +97,7 @@ async def send_many(
     fd = _descriptor(stream)
     if fd is None:
         return [_print(payload, stream) for payload in payloads]
-    return await write_many(payloads, _way(stream, fd), options, deadline)
+    return await write_many(payloads, _writer(stream, fd), options, deadline)
 
 
 def _open_stream() -> TextIO | None:
@@ -105,7 +105,7 @@ def _open_stream() -> TextIO | None:
     return None if getattr(sys.stdout, "closed", False) else sys.stdout
 
 
-_way: Final = lru_cache(maxsize=1)(_Write)
+_writer: Final = lru_cache(maxsize=1)(_Write)
 
 
 def _descriptor(stream: TextIO) -> int | None:
@@ -130,7 +130,7 @@ def _print(payload: Payload, stream: TextIO) -> Verdict:
     return Success(_WRITTEN)
 
 
-def _told(ack: Ack) -> Pending:
+def _finished(ack: Ack) -> Pending:
     """Return what flush awaits for a write that is over."""
 
     async def verdict() -> Verdict:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sonda.pipeline.scenarios.numbers import seconds
 from sonda.pipeline.scenarios.states import State
+from sonda.pipeline.schemas.issues import unknown_variant
 from sonda.rejections import InvalidParameter, UnknownParameters
 from sonda.resources.request import query_values, truth_of
 from sonda.server.scenarios.refusals import Refusal
@@ -61,8 +62,7 @@ def outcomes(found: Mapping[str, str]) -> list[str]:
 
 
 def _unknown(name: str, value: str, known: tuple[str, ...]) -> Refusal:
-    reason = f"unknown {value!r}, expected {', '.join(known)}"
-    return Refusal(400, f"query parameter {name!r}: {reason}")
+    return Refusal(400, f"query parameter {name!r}: {unknown_variant(value, known)}")
 
 
 def _boolean(name: str, text: str) -> str:

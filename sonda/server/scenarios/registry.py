@@ -27,11 +27,14 @@ from sonda.server.scenarios.records import Record, Records, interrupted
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.room import Room
 from sonda.server.scenarios.scrape import MOST_SERIES, Scrape
-from sonda.server.scenarios.stored_run import StoredRun, events_of
+from sonda.server.scenarios.stored_run import StoredRun
+from sonda.server.scenarios.totals import count_events, totals
 
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = 3600.0
+_WATCHED_S: Final = 5.0  # whoever watches looks once a second
+_Found = tuple[StoredRun, str | None]
 
 
 class Registry:
@@ -53,6 +56,7 @@ class Registry:
         self._runs: OrderedDict[str, StoredRun] = OrderedDict()
         self._entering = asyncio.Lock()
         """Held from the check of a name and of limits until what was checked counts itself."""
+        self._forgotten: dict[str, StoredRun] = {}  # a moment ago: watchers have yet to see the end
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_events: Counter[tuple[str, ...]] = Counter()
         self._unrecorded: dict[str, str] = {}
@@ -117,11 +121,11 @@ class Registry:
         for warning in scenario.warnings:
             _LOG.warning("%s", warning)
         states = [State.PENDING if entry.phase else State.RUNNING for entry in scenario.entries]
-        entries = [
-            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(state)}
-            for entry, state in zip(scenario.entries, states, strict=True)
-        ]
         state = State.RUNNING if State.RUNNING in states else State.PENDING
+        entries = [
+            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(of)}
+            for entry, of in zip(scenario.entries, states, strict=True)
+        ]
         answer = {"id": kept.id, "name": kept.name, "state": str(state), "scenarios": entries}
         return {**answer, **({"warnings": scenario.warnings} if scenario.warnings else {})}
 
@@ -162,7 +166,7 @@ class Registry:
             kept.end(interrupted(kept.record(None)))
         else:
             kept.end(kept.detail())
-        self._ended_events += events_of(run)
+        count_events(self._ended_events, run, run.progress)
         self._unrecorded.pop(kept.id, None)
         log.ended(kept.final)
         try:
@@ -238,11 +242,14 @@ class Registry:
 
     # Looking
 
-    def find(self, wanted: str, viewer: str | None) -> tuple[StoredRun, str | None]:
-        """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`."""
+    def find(self, wanted: str, viewer: str | None, *, forgotten: bool = False) -> _Found:
+        """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`.
+
+        With *forgotten* also one that was removed a moment ago.
+        """
         self._forget_old()
         run_id, _, entry = wanted.partition(".")
-        kept = self._runs.get(run_id)
+        kept = self._runs.get(run_id) or (self._forgotten.get(run_id) if forgotten else None)
         known = kept is not None and (
             run_id == wanted or any(one["id"] == wanted for one in kept.detail()["scenarios"])
         )
@@ -275,16 +282,8 @@ class Registry:
 
     def status(self) -> dict[str, Any]:
         """Return what the server's metrics and its readiness show of all runs."""
-        live = [kept.run for kept in self._runs.values() if kept.run is not None]
-        events = sum(map(events_of, live), self._ended_events)
-        summaries = [kept.summary() for kept in self._runs.values()]
-        return {
-            "states": Counter(one["state"] for one in summaries),
-            "events": [[*names, count] for names, count in events.items()],
-            "degraded": sum(one["state"] != "finished" and one["degraded"] for one in summaries),
-            "lag_s": max((run.progress.lag_s for run in live), default=0.0),
-            "unrecorded": next(iter(self._unrecorded.values()), None),
-        }
+        unrecorded = next(iter(self._unrecorded.values()), None)
+        return {**totals(self._runs.values(), self._ended_events), "unrecorded": unrecorded}
 
     async def scrape(
         self, wanted: str | None, viewer: str | None, directory: Directory, *, openmetrics: bool
@@ -329,7 +328,9 @@ class Registry:
             "ledger": part["ledger"],
         }
         if forget and entry is None:
-            self._runs.pop(kept.id, None)
+            if self._runs.pop(kept.id, None) is not None:
+                self._forgotten[kept.id] = kept
+                asyncio.get_running_loop().call_later(_WATCHED_S, self._forgotten.pop, kept.id)
             await self._records.forget(kept.id)
         return answer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,7 +16,6 @@ from sonda.pipeline.values.timestamps import rfc3339
 from sonda.server.scenarios.masking import masked
 
 _DEGRADED_S: Final = 30.0
-_OUTCOMES: Final = ("delivered", "rejected", "unknown")
 _LISTED: Final = ("id", "name", "state", "outcome", "started", "ended", "ledger", "degraded")
 
 
@@ -104,22 +102,13 @@ class StoredRun:
             "started": rfc3339(self.started_ns),
             "ended": rfc3339(time.time_ns()) if is_over else None,
             "ledger": progress.ledger.document(),
-            "degraded": self._is_degraded(progress.ledger.delivered),
+            "degraded": self.is_degraded(progress),
         }
 
-    def _is_degraded(self, delivered: int) -> bool:
-        now_s = asyncio.get_running_loop().time()
+    def is_degraded(self, progress: Progress) -> bool:
+        """Return whether something has failed, and nothing was delivered for half a minute."""
+        delivered, now_s = progress.ledger.delivered, asyncio.get_running_loop().time()
         if delivered > self._delivered:
             self._delivered, self._last_delivery_s = delivered, now_s
         failed = self.run is not None and self.run.has_problems
         return failed and now_s - self._last_delivery_s >= _DEGRADED_S
-
-
-def events_of(run: Run) -> Counter[tuple[str, ...]]:
-    """Return how many events have each verdict, by signal type, encoder, sink and outcome."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    for entry, progress in zip(run.scenario.entries, run.progress.entries, strict=False):
-        names = (entry.signal_type, entry.route.encoder.name, entry.route.sink.name)
-        for outcome in _OUTCOMES:
-            counts[(*names, outcome)] += getattr(progress.ledger, outcome)
-    return +counts

@@ -124,7 +124,7 @@ async def push(
 
 
 async def cluster_key_of(topic: _Topic, network: Network) -> Result[ClusterKey, Problem]:
-    """Return the way to the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
+    """Return the key of the cluster; fails with `Forbidden` or `Unreachable` for the TLS files."""
     context: Result[ssl.SSLContext | None, Problem] = Success(None)
     if (tls := _tls(topic.options)) is not None:
         context = await network.tls.load(tls)

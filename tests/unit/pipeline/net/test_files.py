@@ -103,13 +103,13 @@ def test_where_a_path_leads(root: Path) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note each path that is resolved."""
     resolved: list[str] = []
-    resolve = files._way
+    resolve = files._steps
 
     def way(path: str, access_policy: AccessPolicy) -> tuple[str, ...]:
         resolved.append(path)
         return resolve(path, access_policy)
 
-    monkeypatch.setattr(files, "_way", way)
+    monkeypatch.setattr(files, "_steps", way)
     return resolved
 
 
