@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import falcon.asgi
 from returns.result import Success
 
-from sonda.answers import Answer, write
+from sonda.http_answers import Answer, write
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from returns.result import Failure, Result, Success
 
-from sonda.answers import Answer, Form, delivered, failed, previewed, resend_is_safe
+from sonda.http_answers import Answer, Form, delivered, failed, previewed, resend_is_safe
 from sonda.pipeline.deliver import now_ns
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.interruption import outcomes_of_group

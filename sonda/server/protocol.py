@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
-from sonda.server.exchange import HEADER, Cycle, request_id
 from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
     HEAD_LIMIT_BYTES,
@@ -27,6 +26,7 @@ from sonda.server.request_head import (
     split_target,
     with_known_method,
 )
+from sonda.server.request_middleware import HEADER, Cycle, request_id
 
 PIPELINE_LIMIT: Final = 256
 _EXPECTATION: Final = (b"expect", b"100-continue")

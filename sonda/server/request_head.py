@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from sonda.answers import Answer, refused
+from sonda.http_answers import Answer, refused
 from sonda.resources.errors import requested_form
 
 HEAD_LIMIT_BYTES: Final = 65536
