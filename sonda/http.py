@@ -159,7 +159,8 @@ class Events:
             work: OneEvent | ManyEvents = await many_events(self._pipeline, asked, limits)
         else:
             work = one_event(self._pipeline, asked)
-            req.scope[DELIVERY] = work.delivery
+            if not is_dry:  # of which the log tells no outcome
+                req.scope[DELIVERY] = work.delivery
         if is_dry:
             return await work.preview()
         if key is None:
