@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import falcon.asgi
 from returns.result import Success
 
-from sonda.answers import Answer, write
+from sonda.http_answers import Answer, write
 from sonda.pipeline.delivery import Delivery
 from sonda.pipeline.long_bodies import LONG_BYTES
 from sonda.rejections import InvalidParameter, ShuttingDown, UnknownParameters
@@ -165,7 +165,8 @@ class Events:
             work: OneEvent | ManyEvents = await many_events(self._pipeline, asked, limits)
         else:
             work = one_event(self._pipeline, asked)
-            req.scope[DELIVERY] = work.delivery
+            if not head.wanted[DRY_RUN]:  # of which the log tells no outcome
+                req.scope[DELIVERY] = work.delivery
         if head.wanted[DRY_RUN]:
             return await work.preview()
         if head.key is None:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import falcon
 import falcon.asgi
 
-from sonda.answers import Form, failed, form_of, http_headers, write
+from sonda.http_answers import Form, failed, form_of, http_headers, write
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.redact import secrets_of_body, secrets_of_headers
 from sonda.rejections import Bug, MethodNotAllowed, NotFound, Rejection

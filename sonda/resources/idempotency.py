@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from sonda.answers import Answer
+from sonda.http_answers import Answer
 from sonda.rejections import ShuttingDown
 from sonda.resources.errors import RequestRejected
 

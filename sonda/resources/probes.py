@@ -8,7 +8,7 @@ from typing import Any
 
 import falcon.asgi
 
-from sonda.answers import Answer, write
+from sonda.http_answers import Answer, write
 from sonda.pipeline.text.compact_json import compact
 from sonda.rejections import NotReady
 from sonda.resources.errors import RequestRejected

@@ -15,7 +15,7 @@ import falcon
 import falcon.asgi
 from msgspec import Struct
 
-from sonda.answers import Form
+from sonda.http_answers import Form
 from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller, caller_of
 from sonda.pipeline.schemas.issues import unknown_variant
 from sonda.rejections import (

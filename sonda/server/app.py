@@ -20,10 +20,10 @@ from sonda.resources.probes import Readiness
 from sonda.resources.request import BearerAuth
 from sonda.server.config import Source, build
 from sonda.server.docs.page import documentation
-from sonda.server.exchange import RequestMiddleware
 from sonda.server.host_check import HostCheck
 from sonda.server.idempotency_store import IdempotencyStore
 from sonda.server.live_config import LiveConfig
+from sonda.server.request_middleware import RequestMiddleware
 from sonda.server.scenarios.gateway import Gateway
 from sonda.server.scenarios.probes import ScenarioExposition, ScenarioReady
 from sonda.server.scenarios.routes import add_scenarios

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from sonda.answers import Answer
+from sonda.http_answers import Answer
 from sonda.resources.idempotency import (
     EarlierRequest,
     Found,

@@ -17,7 +17,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
-from sonda.server.exchange import Cycle, request_id
 from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
     BETWEEN_BYTES,
@@ -34,6 +33,7 @@ from sonda.server.request_head import (
     take_head,
     with_known_method,
 )
+from sonda.server.request_middleware import Cycle, request_id
 
 PIPELINE_LIMIT: Final = 256
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send

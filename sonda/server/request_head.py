@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import httptools
 from msgspec import Struct
 
-from sonda.answers import Answer, refused
+from sonda.http_answers import Answer, refused
 from sonda.resources.errors import requested_form
 from sonda.resources.request import HEAD_FACTS, HeadFacts
 

@@ -192,7 +192,7 @@ def nothing_in(kafka: Kafka, landed: Ledger, topic: str) -> None:
 def test_an_unknown_topic_is_never_sent(kafka: Kafka, landed: Ledger) -> None:
     """A broker that creates no topics keeps the event waiting until its time is over."""
     topic = f"sonda-{uuid4().hex}"
-    problem = sonda.emit(event(kafka, topic, options={"timeout": "700ms"})).failure()
+    problem = sonda.emit(event(kafka, topic, options={"timeout": "3s"})).failure()
     assert problem == Unreachable(f"find Kafka topic {topic}", "UNKNOWN_TOPIC_OR_PARTITION")
     landed.record("kafka refusals", sent=1, found=0)
 

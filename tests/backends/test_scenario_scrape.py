@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.support.scenarios import wait_for_values
 from tests.support.serving import Serving, serving
 
 from .conftest import installed
@@ -57,11 +58,13 @@ DOCUMENT: Final[dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str]]:
-    """A server with two workers, and the id of its run."""
+    """A server with two workers, and the id of its run, each entry of which has had its first tick."""
     root = tmp_path_factory.mktemp("root")
     with serving("--workers", "2", "--file-root", str(root)) as server:
-        answer = httpx.post(f"{server.url}/scenarios", json=DOCUMENT, timeout=30)
-        yield server, answer.json()["id"]
+        run = httpx.post(f"{server.url}/scenarios", json=DOCUMENT, timeout=30).json()["id"]
+        for name in (None, "scraped_requests_total", "scraped_temperature_celsius"):
+            wait_for_values(server, f"{run}.{name}" if name else run)
+        yield server, run
 
 
 def _checked(text: str) -> subprocess.CompletedProcess[str]:

@@ -119,14 +119,12 @@ def test_a_rounded_sample_in_victoriametrics(
 
 
 def test_another_value_in_victoriametrics(victoriametrics: VictoriaMetrics, landed: Ledger) -> None:
-    """Of two values at one millisecond it shows one: the other is not verified, though it was taken."""
+    """Of two values at one millisecond it keeps both, and shows the second after some seconds."""
     sink = {"type": "remote_write", "url": f"{victoriametrics.web.url}/api/v1/write"}
-    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, verify={"timeout": "15s"})
+    body = changed(METRIC, encoder={"type": "remote_write"}, sink=sink, verify=PATIENCE)
     body = changed(body, labels={"event": uuid4().hex}, timestamp=f"{datetime.now(UTC):%FT%T}Z")
-    one = sonda.emit(changed(body, metric__value=1)).unwrap()
-    two = sonda.emit(changed(body, metric__value=2, verify={"timeout": "2s"})).unwrap()
-    assert (one.verified, two.verified) == (True, False), (one.warnings, two.warnings)
-    assert 'found "1.0" at its time, expected "2.0"' in str(two.warnings)
+    verified(changed(body, metric__value=1))
+    verified(changed(body, metric__value=2))
     landed.record("victoriametrics remote_write", sent=2, found=2)
 
 
@@ -179,7 +177,7 @@ def test_a_topic_with_a_time_of_its_own(kafka: Kafka) -> None:
     """A record that the broker has stamped anew is not the event's, and the warning says so."""
     topic = kafka.create_topic(config={"message.timestamp.type": "LogAppendTime"})
     sink = {"type": "kafka", "brokers": kafka.addresses["plain"], "topic": topic}
-    receipt = sonda.emit(changed(LOG, sink=sink, verify={"timeout": "1s"})).unwrap()
+    receipt = sonda.emit(changed(LOG, sink=sink, verify={"timeout": "5s"})).unwrap()
     assert receipt.verified is False
     assert "timestamp" in receipt.warnings[-1]
 

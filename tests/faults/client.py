@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
-from sonda.answers import Form, delivered, failed
+from sonda.http_answers import Form, delivered, failed
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.result import fold
 

@@ -421,7 +421,7 @@ def test_to_read_back_ends_with_the_requests_time(tmp_path: Path) -> None:
     with http_destination() as there, socket.create_server(("127.0.0.1", 0)) as silent:
         elsewhere = {"timeout": "1h", "url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         event = changed(LOG, sink={"type": "loki", "url": there.url}, verify=elsewhere)
-        status, [answer], _ = post(body(event), tmp_path, request_timeout_s=0.5)
+        status, [answer], _ = post(body(event), tmp_path, request_timeout_s=2.0)
     assert (status, answer["verified"]) == (200, False)
     assert "visible_ms" not in answer
     assert "not read back from" in answer["warnings"][-1]

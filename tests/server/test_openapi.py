@@ -18,8 +18,8 @@ from openapi_spec_validator import validate as validate_openapi
 from returns.result import Failure, Success
 
 from sonda.about import version
-from sonda.answers import http_headers
 from sonda.envelope import CODES
+from sonda.http_answers import http_headers
 from sonda.pipeline.problems import Malformed, Problem
 from sonda.pipeline.schemas.registry import PLUGINS, REQUEST
 from sonda.pipeline.schemas.validators import REGISTRY

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from sonda.server.exchange import request_id
 from sonda.server.request_head import head_facts
+from sonda.server.request_middleware import request_id
 from tests.server.test_server import post
 from tests.support.serving import Serving, serving
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon.asgi
 
-from sonda.answers import Answer, write
+from sonda.http_answers import Answer, write
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.text.compact_json import compact
 from sonda.resources.exposition import Exposition

@@ -13,7 +13,7 @@ import falcon
 import falcon.asgi
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from sonda.answers import refused, write
+from sonda.http_answers import refused, write
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.scenarios.reading import MOST_BYTES
 from sonda.rejections import UnsupportedMediaType

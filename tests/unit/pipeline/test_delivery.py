@@ -9,7 +9,7 @@ import httpx
 import pytest
 from returns.result import Failure, Result, Success
 
-from sonda.answers import resend_is_safe
+from sonda.http_answers import resend_is_safe
 from sonda.observe.metrics import Metrics
 from sonda.pipeline.deliver import Pipeline
 from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery, delivering

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from returns.result import Failure, Result, Success
 
-from sonda.answers import Form, failed
+from sonda.http_answers import Form, failed
 from sonda.pipeline import turns as turns_module
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.deliver import Pipeline

@@ -12,7 +12,7 @@ import falcon
 import falcon.asgi
 import pytest
 
-from sonda.answers import Form
+from sonda.http_answers import Form
 from sonda.pipeline.delivery import Delivery
 from sonda.rejections import MethodNotAllowed, NotFound, Unauthorized
 from sonda.resources.errors import (

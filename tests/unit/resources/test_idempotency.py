@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 
-from sonda.answers import Answer
+from sonda.http_answers import Answer
 from sonda.rejections import ShuttingDown
 from sonda.resources.errors import RequestRejected
 from sonda.resources.idempotency import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonda.answers import Answer
+from sonda.http_answers import Answer
 from sonda.pipeline.problems import NotJson
 from sonda.rejections import TooManyEvents
 from sonda.resources import ndjson

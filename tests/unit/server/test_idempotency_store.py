@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sonda.answers import Answer
+from sonda.http_answers import Answer
 from sonda.resources.idempotency import (
     EarlierRequest,
     OtherRequest,

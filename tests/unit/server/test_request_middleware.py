@@ -11,7 +11,7 @@ import pytest
 from sonda.observe.metrics import Metrics
 from sonda.resources.errors import RequestRejected
 from sonda.resources.request import Receive
-from sonda.server.exchange import RequestMiddleware, Scope, Send
+from sonda.server.request_middleware import RequestMiddleware, Scope, Send
 
 Feed = asyncio.Queue[dict[str, Any]]
 

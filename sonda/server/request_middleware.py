@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from sonda.answers import failed
 from sonda.envelope import envelope
+from sonda.http_answers import failed
 from sonda.observe.access_log import log_access
 from sonda.observe.metrics import Metrics
 from sonda.observe.record import EVENT_STATUSES

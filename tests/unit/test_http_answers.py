@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from sonda.answers import (
+from sonda.http_answers import (
     JSON,
     PROBLEM_JSON,
     Answer,
