@@ -35,9 +35,12 @@ from sonda.resources.request import (
     BODY,
     BODY_IS_WHOLE,
     DRY_RUN,
+    HEAD_FACTS,
     RECEIPT,
     BearerAuth,
     Body,
+    EventHead,
+    HeadFacts,
     Message,
     Receive,
     event_headers,
@@ -79,6 +82,8 @@ class App(falcon.asgi.App[Request, Response]):
     """
 
     readiness: Readiness
+    _loop: asyncio.AbstractEventLoop | None = None
+    """The one that serves: before Python 3.12 each question which one runs is a system call."""
 
     async def __call__(  # type: ignore[override]  # as in Falcon, whose ASGI app extends its WSGI app
         self, scope: dict[str, Any], receive: Receive, send: Callable[..., Any]
@@ -87,8 +92,10 @@ class App(falcon.asgi.App[Request, Response]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        now_s, is_whole = asyncio.get_running_loop().time(), scope.get(BODY_IS_WHOLE, False)
-        scope[BODY] = Body(receive, now_s, is_whole=is_whole)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()
+        scope[BODY] = Body(receive, loop.time(), is_whole=scope.get(BODY_IS_WHOLE, False))
         try:
             await super().__call__(scope, _nothing_yet, send)
         finally:
@@ -118,7 +125,9 @@ class Events:
         """Check, read and deliver what the body holds."""
         scope, limits = req.scope, self._limits
         caller = self._auth.check(req)
-        media_type, key = event_headers(req)
+        facts: HeadFacts = scope.get(HEAD_FACTS) or HeadFacts()
+        head = facts.event
+        media_type, key = (head.media_type, head.key) if head else event_headers(req)
         body: Body = scope[BODY]
         most, flag = limits.max_body_bytes, "--max-body-bytes"
         if media_type == NDJSON:
@@ -129,43 +138,50 @@ class Events:
         except asyncio.CancelledError:  # the server's grace period is over
             raise RequestRejected(ShuttingDown()) from None
         req.context.raw = raw
-        wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
-        if isinstance(wanted, UnknownParameters | InvalidParameter):
-            raise RequestRejected(wanted)
+        if head is None:
+            head = facts.event = _event_head(req, media_type, key)
         until_s = body.started_s + limits.request_timeout_s
         own_id: str = scope.get(REQUEST_ID, "")
-        if media_type == NDJSON or key is not None or wanted[DRY_RUN] or len(raw) >= LONG_BYTES:
-            asked = Asked(raw, requested_form(scope), caller, until_s, own_id)
-            write(resp, await self._work(req, asked, media_type, key, is_dry=wanted[DRY_RUN]))
+        if not head.is_plain or len(raw) >= LONG_BYTES:
+            asked = Asked(raw, head.form, caller, until_s, own_id)
+            write(resp, await self._work(req, asked, head))
             return
         delivery = Delivery(own_id, origin="request", key_name=caller.name)
         scope[DELIVERY] = delivery
         try:
             outcome = await self._pipeline.deliver(raw, delivery, until_s=until_s, caller=caller)
         except asyncio.CancelledError:  # the server's grace period is over
-            write(resp, cut_off(requested_form(scope), delivery))
+            write(resp, cut_off(head.form, delivery))
             return
         if isinstance(outcome, Success):
-            resp.data = outcome.unwrap().answer(with_receipt=wanted[RECEIPT])  # 200, in JSON
+            resp.data = outcome.unwrap().answer(with_receipt=head.wanted[RECEIPT])  # 200, in JSON
         else:
-            write(resp, not_delivered(outcome.failure(), requested_form(scope), delivery))
+            write(resp, not_delivered(outcome.failure(), head.form, delivery))
 
-    async def _work(
-        self, req: Request, asked: Asked, media_type: str, key: str | None, *, is_dry: bool
-    ) -> Answer:
+    async def _work(self, req: Request, asked: Asked, head: EventHead) -> Answer:
         """Return the answer to many events, a long one, a dry run, or a request with a key."""
-        if media_type == NDJSON:
+        if head.media_type == NDJSON:
             limits = LineLimits(self._limits.max_batch_events, self._limits.max_body_bytes)
             work: OneEvent | ManyEvents = await many_events(self._pipeline, asked, limits)
         else:
             work = one_event(self._pipeline, asked)
-            req.scope[DELIVERY] = work.delivery
-        if is_dry:
+            if not head.wanted[DRY_RUN]:  # of which the log tells no outcome
+                req.scope[DELIVERY] = work.delivery
+        if head.wanted[DRY_RUN]:
             return await work.preview()
-        if key is None:
+        if head.key is None:
             return await work.deliver()
-        named = fingerprint(asked.raw, media_type, req.query_string)
-        return await work_once(work, asked, self._keys, key, named)
+        named = fingerprint(asked.raw, head.media_type, req.query_string)
+        return await work_once(work, asked, self._keys, head.key, named)
+
+
+def _event_head(req: Request, media_type: str, key: str | None) -> EventHead:
+    """Return what a head says; raise `RequestRejected` for what is wrong with its query."""
+    wanted = parameters(req.query_string, DRY_RUN, RECEIPT)
+    if isinstance(wanted, UnknownParameters | InvalidParameter):
+        raise RequestRejected(wanted)
+    is_plain = media_type != NDJSON and key is None and not wanted[DRY_RUN]
+    return EventHead(media_type, key, wanted, requested_form(req.scope), is_plain)
 
 
 def create_app(

@@ -11,8 +11,10 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from returns.result import Success
 
 from sonda.observe.log_writer import LogWriter
@@ -31,7 +33,7 @@ _ROUTINE: Final = ("/health", "/ready", "/metrics")
 _URL: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
 
 
-class AccessRecord(NamedTuple):
+class AccessRecord(Struct, frozen=True):
     """One event, in the order in which its line in the log tells it."""
 
     signal_type: str
@@ -46,15 +48,8 @@ class AccessRecord(NamedTuple):
     """The name of the caller's key, if it has one."""
 
 
-class _Request(NamedTuple):
-    """A request, as far as it is shown."""
-
-    client: str
-    method: str
-    path: str
-    version: str
-    status: int
-    id: str
+_Request: TypeAlias = tuple[str, str, str, str, int, str]
+"""A request, as far as it is shown: client, method, path, HTTP version, status and id."""
 
 
 def log_access(
@@ -72,20 +67,21 @@ def log_access(
     finds all well is only for who debugs: containers are asked every few seconds, and the events
     would be lost among the answers.
     """
-    path = _shown(target)
-    routine = status == 200 and method == "GET" and path.partition("?")[0] in _ROUTINE  # noqa: PLR2004
-    level, name = (logging.DEBUG, "DEBUG") if routine else (logging.INFO, "INFO")
+    path, is_routine = _shown(target)
+    level, name = logging.INFO, "INFO"
+    if is_routine and status == 200 and method == "GET":  # noqa: PLR2004
+        level, name = logging.DEBUG, "DEBUG"
     if LOGGER.isEnabledFor(level):
-        request = _Request(client, method, path, version, status, own_id)
         record = None if delivery is None else _record(status, delivery)
+        request = (client, method, path, version, status, own_id)
         WRITER.add(_style[0].access(request, name, record))
 
 
 @lru_cache(maxsize=128)
-def _shown(target: str) -> str:
-    """Cut a request's path short, and leave a query out."""
+def _shown(target: str) -> tuple[str, bool]:
+    """Cut a request's path short, and leave a query out; return whether it is a probe's, too."""
     path, mark, _ = target.partition("?")
-    return f"{cut(path, _PATH_CHARACTERS)}{mark and '?...'}"
+    return f"{cut(path, _PATH_CHARACTERS)}{mark and '?...'}", path in _ROUTINE
 
 
 def _record(status: int, delivery: Delivery) -> AccessRecord:
@@ -98,22 +94,19 @@ def _record(status: int, delivery: Delivery) -> AccessRecord:
         spent_ns = delivery.ended_ns - delivery.prepared_ns if delivery.encoded_ns else 0
         latency_ms = max(0, spent_ns) // 1_000_000
         warnings = validated.warnings if validated is not None else ()
-    if validated is None:
-        names, target = names_of(delivery.document), ""
-    else:
-        names, target = (
-            (validated.event.signal_type, validated.encoder.name, validated.sink.name),
-            "",
-        )
-        identity, named = validated.sink.identity, validated.destination
-        if named is not None and hasattr(validated.sink.options, "path"):
-            target = escape(named.name)  # the path of a named destination's file is the operator's
-        else:
-            target = (target_of if len(identity) <= LONGEST_MEMOIZED else _target)(identity)
     ended = OUTCOMES.get(status, INVALID)
-    return AccessRecord(
-        *names, ended, latency_ms, delivery.tries, target, warnings, delivery.key_name
-    )
+    told = (ended, latency_ms, delivery.tries)
+    if validated is None:
+        return AccessRecord(*names_of(delivery.document), *told, "", warnings, delivery.key_name)
+    sink, named = validated.sink, validated.destination
+    if named is not None and hasattr(sink.options, "path"):
+        target = escape(named.name)  # the path of a named destination's file is the operator's
+    elif len(sink.identity) <= LONGEST_MEMOIZED:
+        target = target_of(sink.identity)
+    else:
+        target = _target(sink.identity)
+    names = (validated.event.signal_type, validated.encoder.name, sink.name)
+    return AccessRecord(*names, *told, target, warnings, delivery.key_name)
 
 
 def _target(identity: str) -> str:
@@ -144,29 +137,24 @@ def _access_as_text(request: _Request, level: str, record: AccessRecord | None) 
     if own_id:
         text += f" id={own_id}"
     if record is not None:
-        signal_type, encoder, sink, outcome, latency_ms, tries, target, warnings, key = record
         text += (
-            f" signal_type={signal_type} encoder={encoder} sink={sink} outcome={outcome}"
-            f" latency_ms={latency_ms} tries={tries} warnings={len(warnings)} target={target}"
+            f" signal_type={record.signal_type} encoder={record.encoder} sink={record.sink}"
+            f" outcome={record.outcome} latency_ms={record.latency_ms} tries={record.tries}"
+            f" warnings={len(record.warnings)} target={record.target}"
         )
-        text += f" key={quote(key)}" if key else ""
+        text += f" key={quote(record.key)}" if record.key else ""
     return text_line(level, LOGGER.name, text)
 
 
+_REQUEST_FIELDS: Final = ("client", "method", "path", "http_version", "status")
+
+
 def _access_as_json(request: _Request, level: str, record: AccessRecord | None) -> bytes:
-    fields = {
-        "time": _utc(time.time()),
-        "level": _LOWER[level],
-        "logger": LOGGER.name,
-        "id": request.id,
-        "client": request.client,
-        "method": request.method,
-        "path": request.path,
-        "http_version": request.version,
-        "status": request.status,
-    }
+    *told, own_id = request
+    what = {"time": _utc(time.time()), "level": _LOWER[level], "logger": LOGGER.name, "id": own_id}
+    fields = what | dict(zip(_REQUEST_FIELDS, told, strict=True))
     if record is not None:
-        fields.update(zip(AccessRecord._fields, record, strict=True))
+        fields |= asdict(record)
         if not record.key:
             del fields["key"]
     return json_line(fields)
@@ -210,14 +198,18 @@ def _utc_clock(whole_s: int) -> str:
 
 def text_line(level: str, name: str, text: str, *, time_s: float | None = None) -> str:
     """Return a line of text, by default of now, in which what is not printable is an escape."""
-    time_s = time.time() if time_s is None else time_s
-    whole_s = int(time_s)
-    at = f"{_clock(whole_s)},{int((time_s - whole_s) * 1000):03d}"
+    at = _clock(int((time.time() if time_s is None else time_s) * 1000))
     return f"{at} {level} {name}: {text if text.isprintable() else escape(text)}"
 
 
+@lru_cache(maxsize=1)  # many lines of one millisecond
+def _clock(time_ms: int) -> str:
+    whole_s, left_ms = divmod(time_ms, 1000)
+    return f"{_second(whole_s)},{left_ms:03d}"
+
+
 @lru_cache(maxsize=1)
-def _clock(whole_s: int) -> str:
+def _second(whole_s: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(whole_s))
 
 

@@ -72,14 +72,14 @@ class LogWriter:
         What would have to wait is queued; lines that the queue has no room for are dropped.
         """
         self._loop, gathered, self._gathered = None, self._gathered, []
+        gathered += lines
         lost = 0
         with self._changed:
-            for line in (*gathered, *lines):
-                if self._waiting_bytes + len(line) > MAX_WAITING_BYTES:
-                    lost += 1
-                else:
-                    self._lines.append(line)
-                    self._waiting_bytes += len(line)
+            if self._waiting_bytes + (size_bytes := sum(map(len, gathered))) <= MAX_WAITING_BYTES:
+                self._lines.extend(gathered)
+                self._waiting_bytes += size_bytes
+            else:
+                lost = self._queue_what_fits(gathered)
             self._lost += lost
             self._write_at_once()
             if self._lines:
@@ -97,6 +97,17 @@ class LogWriter:
                 lambda: not self._lines and not self._is_writing, timeout_s
             )
 
+    def _queue_what_fits(self, lines: Sequence[bytes]) -> int:
+        """Queue those lines that there is room for; return how many have none."""
+        lost = 0
+        for line in lines:
+            if self._waiting_bytes + len(line) > MAX_WAITING_BYTES:
+                lost += 1
+            else:
+                self._lines.append(line)
+                self._waiting_bytes += len(line)
+        return lost
+
     def _write_at_once(self) -> None:
         """Write what nothing has to wait for, unless the thread is writing; the queue is locked."""
         began_s = monotonic()
@@ -104,15 +115,16 @@ class LogWriter:
             return
         with suppress(OSError):  # closed, or nobody reads it any more
             mode = os.fstat(self._descriptor).st_mode
+            is_file, is_pipe = stat.S_ISREG(mode), stat.S_ISFIFO(mode)
             while self._lines and (
-                stat.S_ISREG(mode)
+                is_file
                 or (
-                    stat.S_ISFIFO(mode)
+                    is_pipe
                     and len(self._lines[0]) <= select.PIPE_BUF
                     and has_much_room(self._descriptor)
                 )
             ):
-                together = self._take()
+                together = self._take_all() if is_file and not self._lost else self._take()
                 if os.write(self._descriptor, together) < len(together):
                     break  # no space is left on the device: the rest of the line is lost
         if monotonic() - began_s > _SLOW_S:
@@ -140,6 +152,13 @@ class LogWriter:
             with suppress(OSError):  # nobody reads it any more: where else to say so?
                 while together:
                     together = together[os.write(self._descriptor, together) :]
+
+    def _take_all(self) -> bytes:
+        """Return all lines: a file takes them as one, whatever other workers write."""
+        together = b"".join(self._lines)
+        self._lines.clear()
+        self._waiting_bytes = 0
+        return together
 
     def _take(self) -> bytes:
         """Return lines that leave with one system call: as much as other workers cannot split."""

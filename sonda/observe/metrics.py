@@ -151,29 +151,36 @@ class Metrics(Observer):
         else:
             cells = _cells(validated.event.signal_type, validated.encoder.name, validated.sink.name)
         slab[cells.outcomes[name]] += 1.0
-        spans_ns: list[tuple[int, int]] = []
-        if delivery.prepared_ns:
-            spans_ns.append((cells.validation, delivery.prepared_ns - delivery.began_ns))
-        if delivery.encoded_ns:
-            spans_ns.append((cells.encoding, delivery.encoded_ns - delivery.prepared_ns))
-        if name != INVALID:
-            waited_ns = delivery.waited_ns
-            sent_ns = delivery.ended_ns - (delivery.encoded_ns or delivery.began_ns) - waited_ns
-            if (
-                isinstance(outcome, Success)
-                and (visible_us := outcome.unwrap().visible_us) is not None
-            ):
-                spans_ns.append((cells.visible, visible_us * 1000))
-                sent_ns -= visible_us * 1000
-            spans_ns += (cells.waiting, waited_ns), (cells.acknowledgement, max(0, sent_ns))
-            slab[cells.retries] += max(0, delivery.tries - 1)
-            for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
-                slab[cells.pushes + bisect_left(EVENTS, events)] += 1.0
-                slab[cells.pushes + _EVENTS_SUM] += events
-        for start, span_ns in spans_ns:
-            slab[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
-            if span_ns:
-                slab[start + _SECONDS_SUM] += span_ns * 1e-9
+        # Written out, and not a loop over spans: it comes with each event.
+        began_ns, prepared_ns, encoded_ns = (
+            delivery.began_ns,
+            delivery.prepared_ns,
+            delivery.encoded_ns,
+        )
+        if prepared_ns:
+            _note(slab, cells.validation, prepared_ns - began_ns)
+        if encoded_ns:
+            _note(slab, cells.encoding, encoded_ns - prepared_ns)
+        if name == INVALID:
+            return
+        waited_ns = delivery.waited_ns
+        sent_ns = delivery.ended_ns - (encoded_ns or began_ns) - waited_ns
+        if isinstance(outcome, Success) and (seen_us := outcome.unwrap().visible_us) is not None:
+            _note(slab, cells.visible, seen_us * 1000)
+            sent_ns -= seen_us * 1000
+        _note(slab, cells.waiting, waited_ns)
+        _note(slab, cells.acknowledgement, max(0, sent_ns))
+        if delivery.tries > 1:
+            slab[cells.retries] += delivery.tries - 1
+        for events in delivery.pushes if delivery.shared else (1,) * max(1, delivery.tries):
+            slab[cells.pushes + bisect_left(EVENTS, events)] += 1.0
+            slab[cells.pushes + _EVENTS_SUM] += events
+
+
+def _note(slab: Slab, start: int, span_ns: int) -> None:
+    """Count a span of time in the histogram that begins there."""
+    slab[start + bisect_left(_NANOSECONDS, span_ns)] += 1.0
+    slab[start + _SECONDS_SUM] += span_ns * 1e-9
 
 
 class _Cells(NamedTuple):

@@ -302,11 +302,7 @@ class Pipeline:
         return receipt if validated.destination is None else hide_outcome(receipt, validated)
 
     async def _verified(
-        self,
-        encoded: EncodedEvent,
-        receipt: Result[Receipt, Problem],
-        *,
-        until_s: float | None,
+        self, encoded: EncodedEvent, receipt: Result[Receipt, Problem], *, until_s: float | None
     ) -> Result[Receipt, Problem]:
         """Return *receipt* with what reading the event back has come to, where it is asked for."""
         if not isinstance(receipt, Success):
@@ -322,14 +318,19 @@ class Pipeline:
         )
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Preview, Problem]:
-        """Return what `deliver` would send; opens and sends nothing.
+        """Return what `deliver` would send; opens and sends nothing. *delivery* is as in `prepare`.
 
         Fails with `NotJson`, `Malformed`, `Invalid` or `Forbidden`, and with `Unreachable` for what
         is too long for its destination.
         """
-        prepared = await prepare_in_turns(self, raw, received_ns=now_ns(), caller=caller)
+        prepared = await prepare_in_turns(self, raw, delivery, received_ns=now_ns(), caller=caller)
         return await then(prepared, partial(self._describe, until_s=until_s))
 
     async def _describe(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 from returns.result import Failure, Result, Success
 
 from sonda.pipeline.model import Ack, Receipt, ValidatedEvent
@@ -81,7 +81,7 @@ class Attempt(Struct, eq=False):
         return self.sent_bytes > 0
 
 
-class Delivery:
+class Delivery(Struct, eq=False):
     """What is known of one event; instants are `perf_counter_ns`, 0 before they come.
 
     If the outcome of any try is unknown, so is the outcome of them all, unless a later try is
@@ -94,53 +94,32 @@ class Delivery:
     queue with others (not *shared*) is a push of its own with each try.
     """
 
-    __slots__ = (
-        "_is_refused",
-        "_reached",
-        "began_ns",
-        "document",
-        "encoded_ns",
-        "ended_ns",
-        "failure",
-        "given_ns",
-        "id",
-        "key_name",
-        "may_be_stored",
-        "origin",
-        "outcome",
-        "prepared_ns",
-        "pushes",
-        "shared",
-        "time_ns",
-        "tries",
-        "unknown",
-        "validated",
-        "waited_ns",
-    )
+    id: str = ""
+    origin: Origin = "library"
+    key_name: str = ""
+    validated: ValidatedEvent | None = None
+    began_ns: int = field(default_factory=perf_counter_ns)
+    prepared_ns: int = 0
+    encoded_ns: int = 0
+    waited_ns: int = 0
+    ended_ns: int = 0
+    document: Mapping[str, Any] = {}
+    time_ns: int = 0
+    given_ns: int | None = None
+    tries: int = 0
+    failure: AttemptFailure | None = None
+    unknown: OutcomeUnknown | None = None
+    outcome: Result[Receipt, Problem] | None = None
+    pushes: list[int] = []
+    shared: bool = False
+    may_be_stored: bool = False
+    _reached: bool = False
+    _is_refused: bool = False
 
-    def __init__(
-        self,
-        id: str = "",  # noqa: A002  # the field's name in the log
-        *,
-        origin: Origin = "library",
-        key_name: str = "",
-        validated: ValidatedEvent | None = None,
-    ) -> None:
-        self.id = id
-        self.origin: Origin = origin
-        self.key_name = key_name
-        self.began_ns = perf_counter_ns()
-        self.prepared_ns = self.encoded_ns = self.waited_ns = self.ended_ns = 0
-        self.document: Mapping[str, Any] = {}
-        self.validated = validated
-        self.time_ns = 0 if validated is None else validated.event.time_ns
-        self.given_ns: int | None = None
-        self.tries = 0
-        self.failure: AttemptFailure | None = None
-        self.unknown: OutcomeUnknown | None = None
-        self.outcome: Result[Receipt, Problem] | None = None
-        self.pushes: list[int] = []
-        self.shared = self.may_be_stored = self._reached = self._is_refused = False
+    @classmethod
+    def of(cls, validated: ValidatedEvent | None) -> Delivery:
+        """Return the delivery of an event that comes validated, unless its body was not valid."""
+        return cls(validated=validated, time_ns=validated.event.time_ns if validated else 0)
 
     # stages
 

@@ -249,9 +249,7 @@ async def send_groups(
 
 def delivery_of(prepared: Result[EncodedEvent, Problem]) -> Delivery:
     """Return a new delivery of an event that comes without one."""
-    return Delivery(
-        validated=prepared.unwrap().validated if isinstance(prepared, Success) else None
-    )
+    return Delivery.of(prepared.unwrap().validated if isinstance(prepared, Success) else None)
 
 
 def in_place(

@@ -197,13 +197,14 @@ class NdjsonBatch:
             if len(raw) > self._limits.bytes:
                 answer = failed(PayloadTooLarge(self._limits.bytes), self._form)
             else:
+                delivery = Delivery()
                 shown = await self._pipeline.preview(
-                    raw, until_s=self._until_s, caller=self._caller
+                    raw, delivery, until_s=self._until_s, caller=self._caller
                 )
                 answer = (
                     previewed(shown.unwrap())
                     if isinstance(shown, Success)
-                    else failed(shown.failure(), self._form)
+                    else failed(shown.failure(), self._form, delivery)
                 )
             answers.append(LineAnswer(number, answer, resend_safe=True))
             await turns.pause()

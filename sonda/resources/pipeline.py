@@ -52,7 +52,12 @@ class PipelineProtocol(PreparingPipeline, AbstractAsyncContextManager[object], P
         ...
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Preview, Problem]:
         """Return what would be sent."""
         ...

@@ -15,6 +15,7 @@ import falcon
 import falcon.asgi
 from msgspec import Struct
 
+from sonda.http_answers import Form
 from sonda.pipeline.policy.callers import ANYBODY, ApiKey, Caller, caller_of
 from sonda.pipeline.schemas.issues import unknown_variant
 from sonda.rejections import (
@@ -37,10 +38,39 @@ BODY: Final = "sonda.body"
 """Where a request's scope keeps its `Body`."""
 BODY_IS_WHOLE: Final = "sonda.body_is_whole"
 """What a server puts into a request's scope once no more of its body is to come."""
+HEAD_FACTS: Final = "sonda.head_facts"
+"""Where a request's scope keeps its `HeadFacts`, if its server tells equal heads."""
 DRY_RUN: Final = "dry_run"
 RECEIPT: Final = "receipt"
 _BOOLEANS: Final = {"true": True, "1": True, "": True, "false": False, "0": False}
 _MEMOIZED: Final = 32  # texts, each of which may be as long as a head: 2 MiB at most
+
+
+class EventHead(Struct, frozen=True):
+    """What the head of a request that holds events says, once it has passed all checks.
+
+    One that is *plain* holds one event, to be delivered, and has no `Idempotency-Key`.
+    """
+
+    media_type: str
+    key: str | None
+    wanted: Mapping[str, bool]
+    form: Form
+    is_plain: bool
+
+
+class HeadFacts(Struct, eq=False):
+    """What has been read out of a head, for all requests of a connection whose heads are equal.
+
+    Only the value of their `Content-Length` may differ, in digits of the same number. *given_id* is
+    the caller's own id; *host_passes* is true once `Host` has passed its check; *request* is how the
+    log shows client, method, target and version.
+    """
+
+    given_id: str = ""
+    host_passes: bool = False
+    request: tuple[str, str, str, str] | None = None
+    event: EventHead | None = None
 
 
 # Who sends it (RFC 6750)
@@ -187,18 +217,33 @@ class Body(Struct, eq=False):
         length = int(announced.lstrip("0") or "0") if announced else None
         if length is not None and length > limit_bytes:
             raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
-        try:
-            if self.is_whole:
+        if self.is_whole:
+            message = await self.receive()  # nearly always all of it
+            if message["type"] == "http.disconnect":
+                raise RequestRejected(CutShort())
+            raw: bytes = message.get("body", b"")
+            if len(raw) > limit_bytes:
+                raise RequestRejected(PayloadTooLarge(limit_bytes, flag))
+            if message.get("more_body", False):
+                self.chunks, self.size_bytes = [raw], len(raw)
                 await self._collect(limit_bytes, flag)
-            else:
-                async with asyncio.timeout_at(self.started_s + timeout_s):
-                    await self._collect(limit_bytes, flag)
+                raw = b"".join(self.chunks)
+                self.chunks.clear()
+        else:
+            raw = await self._arrive(limit_bytes, timeout_s, flag)
+        if length is not None and len(raw) != length:
+            raise RequestRejected(CutShort())
+        return raw
+
+    async def _arrive(self, limit_bytes: int, timeout_s: float, flag: str) -> bytes:
+        """Return a body that may still be arriving."""
+        try:
+            async with asyncio.timeout_at(self.started_s + timeout_s):
+                await self._collect(limit_bytes, flag)
         except TimeoutError:
             await self._collect_what_is_there(limit_bytes, timeout_s, flag)
         raw = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         self.chunks.clear()
-        if length is not None and len(raw) != length:
-            raise RequestRejected(CutShort())
         return raw
 
     async def _collect_what_is_there(self, limit_bytes: int, timeout_s: float, flag: str) -> None:

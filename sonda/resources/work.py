@@ -15,6 +15,7 @@ from sonda.pipeline.interruption import outcomes_of_group
 from sonda.pipeline.model import EncodedEvent, Receipt
 from sonda.pipeline.policy.callers import Caller
 from sonda.pipeline.problems import Forbidden, OutcomeUnknown, Problem, Refused, Unreachable
+from sonda.pipeline.wire_preview import Preview
 from sonda.rejections import (
     Bug,
     Conflict,
@@ -59,8 +60,10 @@ class Asked(NamedTuple):
     request_id: str = ""
 
 
-def refuse(why: UnderWay | OtherRequest | Unstorable, form: Form) -> Answer:
-    """Return the answer to a request whose key does not let it be worked."""
+def refuse(
+    why: UnderWay | OtherRequest | Unstorable, form: Form, delivery: Delivery | None
+) -> Answer:
+    """Return the answer to a request whose key does not let it be worked; *delivery* is its event's."""
     match why:
         case UnderWay():
             rejection: Rejection = Conflict(
@@ -70,7 +73,7 @@ def refuse(why: UnderWay | OtherRequest | Unstorable, form: Form) -> Answer:
             rejection = KeyMismatch()
         case Unstorable(reason):
             rejection = KeyUnstorable(reason)
-    return failed(rejection, form)
+    return failed(rejection, form, delivery)
 
 
 class OneEvent(NamedTuple):
@@ -86,11 +89,10 @@ class OneEvent(NamedTuple):
 
     async def preview(self) -> Answer:
         """Return the answer to a dry run."""
-        asked = self.asked
-        outcome = await self.pipeline.preview(asked.raw, until_s=asked.until_s, caller=asked.caller)
+        outcome = await self._previewed()
         if isinstance(outcome, Success):
             return previewed(outcome.unwrap())
-        return failed(outcome.failure(), asked.form, self.delivery)
+        return failed(outcome.failure(), self.asked.form, self.delivery)
 
     async def deliver(self) -> Answer:
         """Deliver the event."""
@@ -103,8 +105,7 @@ class OneEvent(NamedTuple):
 
     async def forbidden(self) -> Answer | None:
         """Return the answer to an event that the operator does not allow; else `None`."""
-        asked = self.asked
-        shown = await self.pipeline.preview(asked.raw, until_s=asked.until_s, caller=asked.caller)
+        shown = await self._previewed()
         is_forbidden = isinstance(shown, Failure) and isinstance(shown.failure(), Forbidden)
         return self._answer(Failure(shown.failure())) if is_forbidden else None
 
@@ -132,6 +133,12 @@ class OneEvent(NamedTuple):
         bug = Bug(type(exc).__name__)
         safe = resend_is_safe(bug, self.delivery)
         return Worked(failed(bug, self.asked.form, self.delivery), (safe,))
+
+    async def _previewed(self) -> Result[Preview, Problem]:
+        asked = self.asked
+        return await self.pipeline.preview(
+            asked.raw, self.delivery, until_s=asked.until_s, caller=asked.caller
+        )
 
     async def _prepare(self, time_ns: int | None = None) -> Result[EncodedEvent, Problem]:
         asked = self.asked
@@ -246,7 +253,8 @@ async def work_once(
 
     async def turn_down(why: UnderWay | OtherRequest | Unstorable) -> Answer:
         """What the operator does not allow is told first; most of it is judged as it is sent."""
-        return await work.forbidden() or refuse(why, asked.form)
+        delivery = work.delivery if isinstance(work, OneEvent) else None
+        return await work.forbidden() or refuse(why, asked.form, delivery)
 
     if keys is None:
         return await turn_down(Unstorable("there is no folder that can be written to"))

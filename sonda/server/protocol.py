@@ -8,6 +8,7 @@ class leans on the inner workings of uvicorn 0.54, so `pyproject.toml` caps the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -18,19 +19,23 @@ from sonda.observe.metrics import Metrics
 from sonda.resources.request import BODY_IS_WHOLE
 from sonda.server.lingering import LingeringTransport
 from sonda.server.request_head import (
+    BETWEEN_BYTES,
+    CONTENT_LENGTH,
     HEAD_LIMIT_BYTES,
+    HEADER,
+    KEPT_HEAD_BYTES,
     STAND_IN_METHOD,
+    Header,
     Refusal,
+    TakenHead,
     answer_to,
     head_too_large,
-    split_target,
+    take_head,
     with_known_method,
 )
-from sonda.server.request_middleware import HEADER, Cycle, request_id
+from sonda.server.request_middleware import Cycle, request_id
 
 PIPELINE_LIMIT: Final = 256
-_EXPECTATION: Final = (b"expect", b"100-continue")
-_BETWEEN_BYTES: Final = len(b": \r\n")  # of a header, beside its name and its value
 LINGER_BYTES: Final = 32 * 1024 * 1024  # so that most clients get to the end of what they send
 
 
@@ -55,6 +60,7 @@ class EventProtocol(HttpToolsProtocol):
     _connection: LingeringTransport
     _phase = _Phase.IDLE
     _method = b""  # the request's own, where another stands in for it
+    _head: TakenHead | None = None  # the last one that was taken
     _trailer_bytes = 0
     _growing_bytes = 0  # of whole reads within one head: the parser only tells what is complete
     _deaf = False  # what still arrives is thrown away
@@ -206,7 +212,7 @@ class EventProtocol(HttpToolsProtocol):
         if self._phase is _Phase.HEAD:
             self.headers.append((name.lower(), value))
             return
-        self._trailer_bytes += len(name) + len(value) + _BETWEEN_BYTES
+        self._trailer_bytes += len(name) + len(value) + BETWEEN_BYTES
         if self._trailer_bytes > HEAD_LIMIT_BYTES:
             raise head_too_large()
 
@@ -218,18 +224,15 @@ class EventProtocol(HttpToolsProtocol):
         """
         if self.parser.should_upgrade():
             return
-        names, values = zip(*self.headers, strict=True) if self.headers else ((), ())
-        head_bytes = len(self.url) + sum(map(len, names)) + sum(map(len, values))
-        if head_bytes + len(names) * _BETWEEN_BYTES > HEAD_LIMIT_BYTES:  # uvicorn takes any number
-            raise head_too_large()
-        version = self.parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise Refusal(400, f"HTTP/{version} is not supported: use HTTP/1.1")
-        expects = version == "1.1" and b"expect" in names  # RFC 9110, section 10.1.1: not in 1.0
-        self.expect_100_continue = expects and _EXPECTATION in [
-            (name, value.lower()) for name, value in self.headers
-        ]
-        self._describe(version, names.count(b"host"))
+        method, version = self._method or self.parser.get_method(), self.parser.get_http_version()
+        head = self._head
+        if head is None or not repeats(head, self.url, method, version, self.headers):
+            keeps_alive = self.parser.should_keep_alive()
+            head = take_head(self.url, method, version, self.headers, keeps_alive=keeps_alive)
+            self._head = head if head.size_bytes <= KEPT_HEAD_BYTES else None
+        self._method = b""
+        self.scope.update(head.scope)  # type: ignore[typeddict-item]  # it has our own, too
+        self.expect_100_continue = head.expects_100
         self._phase = _Phase.BODY
         if self._head_timer is not None:
             self._unwatch_head()
@@ -244,7 +247,7 @@ class EventProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            keep_alive=head.keeps_alive,
             on_response=self.on_response_complete,
         )
         if waiting:
@@ -253,30 +256,16 @@ class EventProtocol(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
 
-    def _describe(self, version: str, hosts: int) -> None:
-        """Put the request line into the scope.
-
-        Raise `Refusal` for several `Host` headers, or for none in HTTP/1.1 (RFC 9112, 3.2).
-        """
-        if hosts > 1:
-            raise Refusal(400, "the request has more than one Host header")
-        if hosts == 0 and version == "1.1":
-            raise Refusal(400, "the request has no Host header, which HTTP/1.1 requires")
-        target = split_target(self.url)
-        if target is None:
-            raise Refusal(400, "the request target has no path")
-        self.scope["http_version"] = version
-        self.scope["method"] = (self._method or self.parser.get_method()).decode("ascii")
-        self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = target
-        self._method = b""
-
     def on_message_complete(self) -> None:
         """Note the end of the body, unless httptools only believes that there is none."""
         if self.parser.should_upgrade():
             return
         self._phase = _Phase.IDLE
         self.scope[BODY_IS_WHOLE] = True  # type: ignore[typeddict-unknown-key]  # it is our own
-        super().on_message_complete()
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _watch_head(self) -> None:
         if self._head_timer is None and not self._deaf:
@@ -340,6 +329,19 @@ class EventProtocol(HttpToolsProtocol):
         self._log(f"{refusal.status} {refusal}", own_id)
         if self.metrics is not None:
             self.metrics.answered(refusal.status)
+
+
+def repeats(
+    head: TakenHead, url: bytes, method: bytes, version: str, headers: Sequence[Header]
+) -> bool:
+    """Return whether a head is equal to the last one, but for a `Content-Length` of as many digits."""
+    theirs, at = head.headers, head.length_at
+    if at >= 0 and len(headers) == len(theirs):
+        name, value = headers[at]
+        if name == CONTENT_LENGTH and len(value) == len(theirs[at][1]):
+            theirs[at] = headers[at]
+    is_same_line = url == head.url and method == head.method and version == head.version
+    return is_same_line and headers == theirs
 
 
 def configured(metrics: Metrics, head_timeout_s: float) -> type[EventProtocol]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -23,17 +22,16 @@ from sonda.observe.metrics import Metrics
 from sonda.observe.record import EVENT_STATUSES
 from sonda.rejections import Busy, BusyBytes, ForbiddenHost, Rejection
 from sonda.resources.errors import DELIVERY, RequestRejected, requested_form
-from sonda.resources.request import BODY_IS_WHOLE, Message, Receive
+from sonda.resources.request import BODY_IS_WHOLE, HEAD_FACTS, HeadFacts, Message, Receive
 from sonda.server.host_check import HostCheck
+from sonda.server.request_head import HEADER, head_facts
 
 Scope: TypeAlias = dict[str, Any]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HEADER: Final = b"x-request-id"
 ID: Final = "sonda.id"  # where a request's scope keeps it
 _EVENT_STREAM: Final = b"text/event-stream"
-_GIVEN: Final = re.compile(rb"[!-~]{1,128}")  # printable ASCII without blanks
 
 HEALTH: Final = "/health"
 PROBES: Final = frozenset({HEALTH, "/ready", "/metrics"})
@@ -55,12 +53,9 @@ class _Series:
 _SERIES: Final = _Series()
 
 
-def request_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
-    """Return the caller's own id if the headers have one that may be repeated; else a new one."""
-    for name, value in headers:
-        if name == HEADER and _GIVEN.fullmatch(value):
-            return value.decode("ascii")
-    return f"{_SERIES.prefix}{next(_SERIES.numbers):08x}"
+def request_id(given: str = "") -> str:
+    """Return the caller's own id, if it has *given* one; else a new one."""
+    return given or f"{_SERIES.prefix}{next(_SERIES.numbers):08x}"
 
 
 class RequestMiddleware:
@@ -95,10 +90,12 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(self, scope, receive, send)
-        is_full = self._requests >= self._max_requests
-        may_be_refused = is_full or self._host_check is not None
-        if may_be_refused and (rejection := self._rejection(scope)) is not None:
+        if HEAD_FACTS not in scope:  # of another server's protocol, or of a test
+            scope[HEAD_FACTS] = head_facts(scope["headers"])
+        facts: HeadFacts = scope[HEAD_FACTS]
+        request = _Request(self, scope, facts, receive, send)
+        passes = self._requests < self._max_requests and facts.host_passes
+        if not passes and (rejection := self._rejection(scope, facts)) is not None:
             await _refuse(scope, request.send, rejection)
         elif scope["path"] in PROBES:
             await self._app(scope, receive, request.send)
@@ -108,7 +105,7 @@ class RequestMiddleware:
             finally:
                 self.leave(request)
 
-    def _rejection(self, scope: Scope) -> Rejection | None:
+    def _rejection(self, scope: Scope, facts: HeadFacts) -> Rejection | None:
         """Return why a request is turned away before anybody reads more than its head."""
         path = scope["path"]
         if self._requests >= self._max_requests and path not in PROBES:
@@ -117,6 +114,7 @@ class RequestMiddleware:
             for name, value in scope["headers"]:
                 if name == b"host" and not self._host_check.passes(value):
                     return ForbiddenHost(value.decode("latin-1"))
+        facts.host_passes = True
         return None
 
     def grow(self, request: _Request, size_bytes: int) -> None:
@@ -162,16 +160,24 @@ class RequestMiddleware:
 class _Request:
     """One request: its `receive`, which counts its bytes, and its `send`, which logs its answer."""
 
-    def __init__(self, gate: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        gate: RequestMiddleware,
+        scope: Scope,
+        facts: HeadFacts,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         self._gate = gate
         self._scope = scope
+        self._facts = facts
         self._receive = receive
         self._send = send
         self._reader: asyncio.Task[Any] | None = None
         self._is_turned_away = False
         self.is_admitted = False
         self.size_bytes = 0
-        scope[ID] = request_id(scope["headers"])
+        scope[ID] = request_id(facts.given_id)
 
     async def receive(self) -> Message:
         """Receive a message; raise `RequestRejected` where the body is not taken."""
@@ -193,27 +199,33 @@ class _Request:
                 self._gate.admit(self)
         return message
 
-    async def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> Awaitable[None]:
         """Send a message; the answer gets the request's id, and is logged before it begins."""
         if message["type"] == "http.response.start":
-            scope, status = self._scope, message["status"]
+            scope, facts, status = self._scope, self._facts, message["status"]
             own_id = scope[ID]
             message["headers"] = [*message["headers"], (HEADER, own_id.encode("ascii"))]
-            host, port = scope.get("client") or ("", 0)
-            path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
-            target = (path + b"?" + query if query else path).decode("latin-1")
             delivery = scope.get(DELIVERY) if status in EVENT_STATUSES else None
-            request = (f"{host}:{port}", scope["method"], target, scope["http_version"])
+            request = facts.request or _shown(scope, facts)
             log_access(*request, status, own_id, delivery)
             if delivery is None:
                 self._gate.metrics.answered(status)
-        await self._send(message)
+        return self._send(message)
 
     def turn_away(self) -> None:
         """End the wait for the rest of this body."""
         self._is_turned_away = True
         if self._reader is not None:
             self._reader.cancel()
+
+
+def _shown(scope: Scope, facts: HeadFacts) -> tuple[str, str, str, str]:
+    """Return client, method, target and version of a request, as its line in the log has them."""
+    host, port = scope.get("client") or ("", 0)
+    path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+    target = (path + b"?" + query if query else path).decode("latin-1")
+    facts.request = (f"{host}:{port}", scope["method"], target, scope["http_version"])
+    return facts.request
 
 
 async def _refuse(scope: Scope, send: Send, rejection: Rejection) -> None:
@@ -236,7 +248,16 @@ class Cycle(RequestResponseCycle):
     _start: HTTPResponseStartEvent
 
     async def receive(self) -> ASGIReceiveEvent:
-        """Let the app see a broken body; uvicorn does not know of any."""
+        """Let the app see a broken body; uvicorn does not know of any.
+
+        A body that is whole is handed over at once, once; uvicorn would await its event.
+        """
+        is_open = not (self.disconnected or self.response_complete or self.waiting_for_100_continue)
+        if is_open and not self.more_body and self.message_event.is_set():
+            self.flow.resume_reading()
+            self.message_event.clear()
+            body, self.body = bytes(self.body), bytearray()
+            return {"type": "http.request", "body": body, "more_body": False}
         message = await super().receive()
         return {"type": "http.disconnect"} if self.body_is_broken else message
 

@@ -97,6 +97,20 @@ def test_enter_sends_once_more(page: Page, server: Serving) -> None:
     assert page.locator("#history li").count() == 2
 
 
+def test_a_tab_that_is_chosen_early_stays(page: Page, server: Serving) -> None:
+    """While the page still waits for the names of destinations."""
+    names = {"destinations": [{"name": "audit", "sink": "file"}]}
+    held: list[Route] = []
+    page.route("**/destinations", lambda route: held.append(route))  # noqa: PLW0108  # Playwright asks a function for its signature
+    with page.expect_request("**/destinations"):
+        opened(page, server)
+    page.locator("#tab-scenarios").click()
+    held.pop().fulfill(json=names)
+    page.locator('[id="destination=audit"]').wait_for(state="attached")
+    assert page.locator("#panel-scenarios").is_visible()
+    assert page.locator("#panel-send").is_hidden()
+
+
 def test_a_timestamp_stands_on_one_line(page: Page, server: Serving) -> None:
     """Of a receipt, on a phone, too: nobody reads one that is broken at a hyphen."""
     page.set_viewport_size({"width": 390, "height": 844})

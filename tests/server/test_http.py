@@ -91,7 +91,12 @@ class Pipe:
         return await self.does() if self.does is not None else self.gives
 
     async def preview(
-        self, raw: bytes, *, until_s: float | None = None, caller: Caller = ANYBODY
+        self,
+        raw: bytes,
+        _delivery: Delivery | None = None,
+        *,
+        until_s: float | None = None,
+        caller: Caller = ANYBODY,
     ) -> Result[Preview, Problem]:
         self.previewed.append(raw)
         self.until_s = until_s

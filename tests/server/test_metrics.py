@@ -336,7 +336,7 @@ def test_every_field_of_a_line_is_documented() -> None:
     """The log's fields, and the alerts."""
     request = {"client", "method", "path", "http_version", "status"}
     every = {"time", "level", "logger", "message", "exception", "id"}
-    assert documented("Logs") == every | request | {*AccessRecord._fields}
+    assert documented("Logs") == every | request | {*AccessRecord.__struct_fields__}
     alerts = (Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yaml").read_text(
         "utf-8"
     )

@@ -86,6 +86,41 @@ def test_every_refusal_says_that_nothing_was_sent(
     assert (reply.document["outcome"], reply.document["resend"]) == ("not_sent", "safe")
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson"])
+def test_a_refused_dry_run_has_the_events_own_time(media_type: str) -> None:
+    """The time that the client gave stands in every answer to its event."""
+    event = changed(LOG, timestamp=TIME, labels={"a-b": "c"})
+    with serving() as server:
+        for query in ("receipt=true", "receipt=true&dry_run=true"):
+            headers = {"Content-Type": media_type}
+            path = f"/events?{query}"
+            answer = server.request("POST", path, content=written(event), headers=headers)
+            assert answer.json()["timestamp"] == TIME
+
+
+def test_the_log_tells_no_outcome_of_a_dry_run() -> None:
+    """Nothing was delivered, nor invalid: no event was sent."""
+    with serving() as server:
+        for event in (LOG, changed(LOG, labels={"a-b": "c"})):
+            headers = {"Content-Type": "application/json"}
+            path = "/events?dry_run=true"
+            server.request("POST", path, content=written(event), headers=headers)
+        server.stop()
+        assert [line for line in server.log.splitlines() if "POST /events" in line]
+        assert "outcome=" not in server.log
+
+
+def test_what_is_wrong_with_a_key_has_the_events_own_time() -> None:
+    """A key's refusal is an answer to an event like any other."""
+    with serving() as server:
+        for version in "12":
+            event = changed(LOG, timestamp=TIME, log__message=version)
+            headers = {"Content-Type": "application/json", "Idempotency-Key": "k"}
+            path = "/events?receipt=true"
+            answer = server.request("POST", path, content=written(event), headers=headers)
+    assert (answer.status_code, answer.json()["timestamp"]) == (422, TIME)
+
+
 @pytest.mark.parametrize(
     "accept", ["application/problem+json", "text/html, Application/Problem+JSON;q=0.5"]
 )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from sonda.server.request_head import head_facts
 from sonda.server.request_middleware import request_id
 from tests.server.test_server import post
 from tests.support.serving import Serving, serving
@@ -74,13 +75,14 @@ def test_the_callers_id_is_honoured(server: Serving) -> None:
 )
 def test_a_bad_id_is_replaced(given: bytes) -> None:
     """What is not printable, has blanks, or is long, gets an id of ours."""
-    own_id = request_id([(b"host", b"x"), (b"x-request-id", given)])
+    facts = head_facts([(b"host", b"x"), (b"x-request-id", given)])
+    own_id = request_id(facts.given_id)
     assert HEX.fullmatch(own_id)
 
 
 def test_ids_differ() -> None:
     """Each request has an id of its own."""
-    assert len({request_id([]) for _ in range(1000)}) == 1000
+    assert len({request_id() for _ in range(1000)}) == 1000
 
 
 def test_workers_have_ids_of_their_own() -> None:

@@ -215,3 +215,18 @@ def test_one_runner_in_a_private_folder(workers: str, tmp_path: Path) -> None:
         assert (home / "s").is_socket()
     assert _runners(tmp_path) == []
     assert list(own.glob("sonda-runner-*")) == []
+
+
+def test_whoever_watches_a_run_that_is_forgotten_sees_its_end(server: Serving) -> None:
+    """The last ledger is the one that the DELETE answers; the run itself is gone at once."""
+    run = _start(server, steps("watched", rate=50))["id"]
+    with httpx.stream("GET", f"{server.url}/scenarios/{run}/progress", timeout=30) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("data: ")
+        ended = call(server, "DELETE", f"/scenarios/{run}?forget=true").json()
+        assert call(server, "GET", f"/scenarios/{run}").status_code == 404
+        assert call(server, "GET", f"/scenarios/{run}/progress").status_code == 404
+        assert call(server, "GET", f"/scenarios/{run}?forgotten=true").status_code == 400
+        seen = [line for line in lines if line]
+    assert seen[-2] == "event: end"
+    assert json.loads(seen[-1].removeprefix("data: ")) == ended["ledger"]

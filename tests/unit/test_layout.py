@@ -54,7 +54,6 @@ ELSEWHERE: Final = {
     "pipeline/sinks/kafka/*.py": "sinks/test_kafka.py",
     "pipeline/sinks/otlp_grpc/*.py": "sinks/test_otlp_grpc.py",
     "pipeline/sinks/stdout.py": "sinks/test_stdout.py",
-    "pipeline/sinks/tcp.py": "sinks/test_tcp.py",
     "pipeline/stages/preview.py": "sinks/test_preview.py",
     "resources/*.py": "server/test_http.py",
     "server/*.py": "server/test_server.py",

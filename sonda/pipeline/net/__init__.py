@@ -136,6 +136,11 @@ class Network:
         return task
 
     @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it serves: before Python 3.12 each question is a system call."""
+        return asyncio.get_running_loop()
+
+    @cached_property
     def tls(self) -> TlsContexts:
         """What reads TLS files and keeps their contexts."""
         from sonda.pipeline.net.tls import TlsContexts

@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field, structs
-from returns.result import Failure
+from returns.result import Failure, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt, AttemptFailure
@@ -99,7 +99,7 @@ class Entry(Struct, eq=False):
         """Set what has become of it, unless its deadline was faster."""
         if self.outcome is not None:
             return
-        self.outcome = outcome.alt(self._own) if isinstance(outcome, Failure) else outcome
+        self.outcome = outcome if isinstance(outcome, Success) else outcome.alt(self._own)
         if (group := self.group) is not None:
             group.without_outcome -= 1
             if not group.without_outcome and not group.done.done():
@@ -208,7 +208,7 @@ class Batch(Struct, eq=False):
 
         Then they are to go again, in smaller batches.
         """
-        if isinstance(outcome, Failure) and outcome.failure().per_event and len(self.events) > 1:
+        if len(self.events) > 1 and isinstance(outcome, Failure) and outcome.failure().per_event:
             failure = outcome.failure()
             stored = getattr(failure.problem, "may_be_stored", False)
             self.may_be_stored = stored or failure.rejected > 0  # the others were taken

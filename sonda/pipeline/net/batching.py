@@ -19,7 +19,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline, Expiry
 from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery
 from sonda.pipeline.interruption import InterruptedGroup, explain
-from sonda.pipeline.model import Ack, Payload, Pending
+from sonda.pipeline.model import Ack, Payload, Pending, success
 from sonda.pipeline.net.batch import (
     AllWithdrawn,
     Batch,
@@ -76,8 +76,8 @@ class Queue:
         self._entries: deque[Entry] = deque()
         self._order = order or (StreamOrder() if limits.one_each else None)
         self._pushes = 0
-        # Asked for once an event: before Python 3.12 that is a system call.
-        self._loop: asyncio.AbstractEventLoop
+        # Asked for once: before Python 3.12 that is a system call.
+        self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: dict[Group, float] = {}  # until when each waits, on the loop's clock
@@ -114,7 +114,8 @@ class Queue:
 
         Where events have been coming together, that is left to the end of this turn of the loop.
         """
-        self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
         group = Group(self._loop.create_future(), len(payloads))
         stream_of = self._limits.stream_of if self._order else None
         for payload in payloads:
@@ -141,9 +142,8 @@ class Queue:
         outcome = await self._outcome(group)
         if isinstance(outcome, Success):
             return outcome
-        return await deliver_with_retries(
-            partial(self.send, payload, deadline), self.retry, deadline, first=outcome
-        )
+        attempt = partial(self.send, payload, deadline)
+        return await deliver_with_retries(attempt, self.retry, deadline, first=outcome)
 
     async def _outcome(self, group: Group) -> Outcome:
         try:
@@ -285,34 +285,11 @@ class Queue:
 
     def _take(self) -> Batch | None:
         """Take the first events that may leave together."""
-        taken: list[Entry] = []
-        held: list[Entry] = []
-        streams: set[Hashable] = set()
-        size_bytes = 0
-        is_alone = len(self._entries) == 1
-        stream_of = None if is_alone or self._order else self._limits.stream_of
-        while self._entries and len(taken) < self._limits.events:
-            event = self._entries.popleft()
-            if stream_of is not None:
-                event.stream = stream_of(event.payload)
-            if event.outcome is not None:
-                self._leave((event,))
-            elif self._order is not None and not self._order.admits(event, self.start_if_due):
-                held.append(event)
-            elif taken and (
-                event.part is not taken[0].part
-                or taken[0].payload.count > 1
-                or not self._fits(event, streams, size_bytes)
-            ):
-                self._entries.appendleft(event)
-                break
-            else:
-                taken.append(event)
-                streams.add(event.stream)
-                size_bytes += len(event.payload.body)
-                if self._order is not None:
-                    self._order.enter(event)
-        self._entries.extendleft(reversed(held))
+        entries = self._entries
+        if len(entries) == 1 and self._order is None and entries[0].outcome is None:
+            taken = [entries.popleft()]  # as it nearly always is with a single client
+        else:
+            taken = self._take_several()
         if not taken:
             return None
         self._has_company = len(taken) > 1 or not self._limits.is_answered
@@ -323,10 +300,34 @@ class Queue:
                 batch.deadline = event.deadline
         return batch
 
-    def _fits(self, event: Entry, streams: set[Hashable], size_bytes: int) -> bool:
-        if size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES):
-            return False
-        if event.payload.count > 1:  # a piece leaves alone: it has been cut to the limits
+    def _take_several(self) -> list[Entry]:
+        taken, held = list[Entry](), list[Entry]()
+        streams, size_bytes = set[Hashable](), 0
+        stream_of = None if self._order else self._limits.stream_of
+        while self._entries and len(taken) < self._limits.events:
+            event = self._entries.popleft()
+            if stream_of is not None:
+                event.stream = stream_of(event.payload)
+            if event.outcome is not None:
+                self._leave((event,))
+            elif self._order is not None and not self._order.admits(event, self.start_if_due):
+                held.append(event)
+            elif taken and not self._fits(event, taken[0], streams, size_bytes):
+                self._entries.appendleft(event)
+                break
+            else:
+                taken.append(event)
+                streams.add(event.stream)
+                size_bytes += len(event.payload.body)
+                if self._order is not None:
+                    self._order.enter(event)
+        self._entries.extendleft(reversed(held))
+        return taken
+
+    def _fits(self, event: Entry, first: Entry, streams: set[Hashable], size_bytes: int) -> bool:
+        is_full = size_bytes + len(event.payload.body) > (self._limits.size_bytes or BATCH_BYTES)
+        is_piece = first.payload.count > 1 or event.payload.count > 1  # cut to the limits: alone
+        if is_full or is_piece or event.part is not first.part:
             return False
         most = self._limits.streams
         return most is None or event.stream in streams or len(streams) < most
@@ -337,7 +338,7 @@ async def push_to(
 ) -> Result[Pending, Problem]:
     """Hand an event over to *queue*."""
     group = queue.put((payload,), deadline)
-    return Success(partial(queue.flush, group, payload, deadline))
+    return success(partial(queue.flush, group, payload, deadline))
 
 
 async def send_many_to(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from typing import Final
 
 import httpx
 from msgspec import Struct
@@ -64,9 +65,13 @@ class Endpoint:
     answer_bytes: int = ANSWER_BYTES
 
 
+_OK: Final = HTTPStatus.OK.value  # to ask the class each time is two calls in Python
+_MULTIPLE_CHOICES: Final = HTTPStatus.MULTIPLE_CHOICES.value
+
+
 def is_2xx(status: int) -> bool:
     """Return whether *status* is any success."""
-    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    return _OK <= status < _MULTIPLE_CHOICES
 
 
 def endpoint(

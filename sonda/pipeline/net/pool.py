@@ -150,15 +150,22 @@ class ConnectionPool:
     ) -> Connection | None:
         """Return a kept connection that is alive, to be released; `None` where one must be waited for."""
         destination = self._destinations.get(key)
-        if destination is None or not destination.idle or destination.places.locked():
+        if destination is None or not destination.idle:
+            return None
+        taking = destination.places.acquire()
+        try:
+            taking.send(None)
+        except StopIteration:
+            pass  # there was a place
+        else:
+            taking.close()
             return None
         connection = self._reuse(key, destination, peer_may_talk=peer_may_talk)
         if connection is None:
+            destination.places.release()
             self._forget_unwanted(key, destination)
             return None
         destination.wanted += 1
-        with suppress(StopIteration):  # there is a place: to take it needs no wait
-            destination.places.acquire().send(None)
         attempt.attach(connection.socket, reused=connection.reused)
         return connection
 

@@ -11,8 +11,9 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 try:
@@ -47,6 +48,8 @@ BROKEN: Final = getattr(select, "POLLHUP", 16) | getattr(select, "POLLERR", 8)
 HANG_UP: Final = BROKEN | getattr(select, "POLLRDHUP", 0)  # Linux has it
 PIPE_BUF: Final = getattr(select, "PIPE_BUF", 512)
 
+MOUNTS: Final = Path("/proc/self/mountinfo")
+_LOCAL_FILE_SYSTEMS: Final = frozenset({b"ext2", b"ext3", b"ext4", b"xfs"})
 _MUCH_ROOM_BYTES: Final = (
     32768  # twice a text stream's buffer of 8 KiB and a binary one's, an event
 )
@@ -79,6 +82,24 @@ def unlock_for_process(fd: int) -> None:
 def is_appending(fd: int) -> bool:
     """Return whether every write goes to the end of the file."""
     return IS_UNIX and bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)
+
+
+@lru_cache(maxsize=16)
+def tells_at_close(device: int) -> bool:
+    """Return whether to close a file of this device may tell of a write to it that has failed.
+
+    That is so for all but a disk of this machine with one of its own file systems. A device without
+    a disk (its major number is 0) may be another one's tomorrow, and a network's.
+    """
+    if not IS_UNIX or not os.major(device):
+        return True
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    try:
+        mounts = [line.split() for line in MOUNTS.read_bytes().splitlines()]
+    except OSError:  # only Linux has it
+        return True
+    kinds = {fields[fields.index(b"-") + 1] for fields in mounts if fields[2] == number}
+    return not kinds or bool(kinds - _LOCAL_FILE_SYSTEMS)
 
 
 def has_much_room(fd: int) -> bool:

@@ -17,7 +17,14 @@ from returns.result import Failure, Success
 
 from sonda.pipeline.model import Ack
 from sonda.pipeline.net.sockets import words
-from sonda.pipeline.net.unix import PIPE_BUF, POLLOUT, has_much_room, is_appending, poll
+from sonda.pipeline.net.unix import (
+    PIPE_BUF,
+    POLLOUT,
+    has_much_room,
+    is_appending,
+    poll,
+    tells_at_close,
+)
 from sonda.pipeline.net.write_requests import (
     Torn,
     Verdict,
@@ -148,10 +155,10 @@ def write(
     """Write the events whose turn it is; with *fsync* wait until they are on durable storage.
 
     *status* is what `os.fstat` has returned under the lock. A descriptor that *is_own* was opened to
-    append these events alone: each gets its offset.
+    append these events alone: each gets its offset. Any other stays open.
     """
     if stat.S_ISREG(status.st_mode):
-        _append(fd, batch, status.st_size, fsync=fsync, is_own=is_own)
+        _append(fd, batch, status, fsync=fsync, is_own=is_own)
     else:
         _pour(fd, batch, fsync=fsync)
 
@@ -195,9 +202,11 @@ def is_regular(fd: int) -> bool:
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
-def _append(fd: int, batch: WriteBatch, size: int, *, fsync: bool, is_own: bool) -> None:
+def _append(
+    fd: int, batch: WriteBatch, status: os.stat_result, *, fsync: bool, is_own: bool
+) -> None:
     """Write to a regular file, and cut back an event that does not get there whole."""
-    start = size if is_own else _position(fd, size)
+    start = status.st_size if is_own else _position(fd, status.st_size)
     body = batch.begin(_MOST_BYTES if batch.may_wait else _MOST_BYTES_AT_ONCE)
     sent, error = _write_behind(fd, start, body)
     events, end = batch.complete_events(sent)
@@ -210,7 +219,10 @@ def _append(fd: int, batch: WriteBatch, size: int, *, fsync: bool, is_own: bool)
             error = Torn(words(error))
     if events:
         at = start if is_own else None
-        batch.set_result(events, _flush(fd, start, sent, fsync=fsync), start=at)
+        # What stays open keeps its file system, so that what is known of that stays true.
+        is_flushed = not (fsync or is_own or tells_at_close(status.st_dev))
+        failed = None if is_flushed else _flush(fd, start, sent, fsync=fsync)
+        batch.set_result(events, failed, start=at)
     if error:
         batch.set_result(1, error)
 

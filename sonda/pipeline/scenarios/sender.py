@@ -81,7 +81,7 @@ class PipelineSender:
         self, entry: Entry, ticks: Sequence[int], made: Sequence[Piece]
     ) -> GroupVerdict:
         """Send pieces; one that is refused for what may be one event's fault goes again, event by event."""
-        deliveries = [Delivery(validated=piece.encoded.validated) for piece in made]
+        deliveries = [Delivery.of(piece.encoded.validated) for piece in made]
         results = await self._results(entry, [Success(piece.encoded) for piece in made], deliveries)
         problems: dict[int, Problem] = {}
         delivered_bytes = first = 0

@@ -82,17 +82,24 @@ def _compose(payloads: Sequence[Payload]) -> bytes:
     """Write the push: one stream per label set, each line without its last line feed."""
     if payloads[0].count > 1:  # a piece is alone in its push
         return payloads[0].body
-    streams: dict[Hashable, _Stream] = {}
+    if len(payloads) == 1:
+        streams = [_Stream(payloads[0].event.labels, [_entry(payloads[0])])]
+        return msgspec.json.encode({"streams": streams})
+    by_labels: dict[Hashable, _Stream] = {}
     stream: _Stream | None = None
     for payload in payloads:
         event = payload.event
         if stream is None or event.labels != stream.stream:  # a neighbour's are often the same
-            key = _stream(payload) if len(payloads) > 1 else None
-            stream = streams.get(key)
+            key = _stream(payload)
+            stream = by_labels.get(key)
             if stream is None:
-                stream = streams[key] = _Stream(event.labels, [])
-        stream.values.append((str(event.time_ns), payload.body.decode().removesuffix("\n")))
-    return msgspec.json.encode({"streams": list(streams.values())})
+                stream = by_labels[key] = _Stream(event.labels, [])
+        stream.values.append(_entry(payload))
+    return msgspec.json.encode({"streams": list(by_labels.values())})
+
+
+def _entry(payload: Payload) -> tuple[str, str]:
+    return str(payload.event.time_ns), payload.body.decode().removesuffix("\n")
 
 
 def describe(payload: Payload, options: Loki, network: Network) -> Result[WirePreview, Problem]:

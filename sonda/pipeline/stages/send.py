@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, ValidatedEvent
+from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, ValidatedEvent, success
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.unknown_or_unsent import cut_off
@@ -23,7 +23,7 @@ async def push(
 ) -> Result[Pending, Problem]:
     """Start the delivery, which ends at loop time *until_s* at the latest; fails as the sink does."""
     sink = encoded.validated.sink
-    now_s, span_s = asyncio.get_running_loop().time(), sink.timeout_s
+    now_s, span_s = network.loop.time(), sink.timeout_s
     if until_s is not None:
         span_s = max(0.0, min(span_s, until_s - now_s))
     deadline = Deadline(now_s + span_s, span_s)
@@ -54,7 +54,7 @@ async def flush(
         explain(exc, cut_off(target, "", has_left=True, time_ns=time_ns))
         raise
     if isinstance(verdict, Success):
-        return Success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))
+        return success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))
     return Failure(verdict.failure())
 
 

@@ -28,7 +28,7 @@ from sonda.server.live_config import LiveConfig
 from sonda.server.scenarios.execution import answers, execute
 from sonda.server.scenarios.refusals import AnswerLost, Refusal
 from sonda.server.scenarios.runner_home import RunnerHome
-from sonda.server.scenarios.submission import Submission, viewer_headers
+from sonda.server.scenarios.submission import FORGOTTEN, Submission, viewer_headers
 from sonda.server.settings import Settings
 from sonda.server.state import DATABASE
 
@@ -221,7 +221,7 @@ class Gateway:
         """
         while is_ready():
             try:
-                status, _, body = await self.call("GET", path, {}, caller=caller)
+                status, _, body = await self.call("GET", path, {FORGOTTEN: "true"}, caller=caller)
             except Refusal:
                 status, body = _OK, b""
             if status != _OK:  # it has been forgotten meanwhile

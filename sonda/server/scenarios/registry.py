@@ -33,6 +33,8 @@ from sonda.server.scenarios.totals import count_events, totals
 _LOG: Final = logging.getLogger("sonda")
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = 3600.0
+_WATCHED_S: Final = 5.0  # whoever watches looks once a second
+_Found = tuple[StoredRun, str | None]
 
 
 class Registry:
@@ -54,6 +56,7 @@ class Registry:
         self._runs: OrderedDict[str, StoredRun] = OrderedDict()
         self._entering = asyncio.Lock()
         """Held from the check of a name and of limits until what was checked counts itself."""
+        self._forgotten: dict[str, StoredRun] = {}  # a moment ago: watchers have yet to see the end
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_events: Counter[tuple[str, ...]] = Counter()
         self._unrecorded: dict[str, str] = {}
@@ -118,11 +121,11 @@ class Registry:
         for warning in scenario.warnings:
             _LOG.warning("%s", warning)
         states = [State.PENDING if entry.phase else State.RUNNING for entry in scenario.entries]
-        entries = [
-            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(state)}
-            for entry, state in zip(scenario.entries, states, strict=True)
-        ]
         state = State.RUNNING if State.RUNNING in states else State.PENDING
+        entries = [
+            {"id": f"{kept.id}.{entry.id}", "name": entry.name, "state": str(of)}
+            for entry, of in zip(scenario.entries, states, strict=True)
+        ]
         answer = {"id": kept.id, "name": kept.name, "state": str(state), "scenarios": entries}
         return {**answer, **({"warnings": scenario.warnings} if scenario.warnings else {})}
 
@@ -239,11 +242,14 @@ class Registry:
 
     # Looking
 
-    def find(self, wanted: str, viewer: str | None) -> tuple[StoredRun, str | None]:
-        """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`."""
+    def find(self, wanted: str, viewer: str | None, *, forgotten: bool = False) -> _Found:
+        """Return a run, and an entry of it where *wanted* is an entry's id; raise `Refusal`.
+
+        With *forgotten* also one that was removed a moment ago.
+        """
         self._forget_old()
         run_id, _, entry = wanted.partition(".")
-        kept = self._runs.get(run_id)
+        kept = self._runs.get(run_id) or (self._forgotten.get(run_id) if forgotten else None)
         known = kept is not None and (
             run_id == wanted or any(one["id"] == wanted for one in kept.detail()["scenarios"])
         )
@@ -322,7 +328,9 @@ class Registry:
             "ledger": part["ledger"],
         }
         if forget and entry is None:
-            self._runs.pop(kept.id, None)
+            if self._runs.pop(kept.id, None) is not None:
+                self._forgotten[kept.id] = kept
+                asyncio.get_running_loop().call_later(_WATCHED_S, self._forgotten.pop, kept.id)
             await self._records.forget(kept.id)
         return answer
 

@@ -30,7 +30,7 @@ from sonda.server.scenarios.query import MOST_LIMIT, drain_s, outcomes, paramete
 from sonda.server.scenarios.refusals import Refusal
 from sonda.server.scenarios.registry import Registry
 from sonda.server.scenarios.stored_run import StoredRun
-from sonda.server.scenarios.submission import Submission, viewer_of
+from sonda.server.scenarios.submission import FORGOTTEN, Submission, viewer_of
 
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -103,7 +103,8 @@ class Item:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, wanted: str
     ) -> None:
         """Show a run, or one of its entries."""
-        kept, _ = self._registry.find(wanted, viewer_of(req.headers))
+        forgotten = req.get_param(FORGOTTEN) == "true"
+        kept, _ = self._registry.find(wanted, viewer_of(req.headers), forgotten=forgotten)
         _write(resp, 200, _shown(kept, wanted))
 
     async def on_patch(

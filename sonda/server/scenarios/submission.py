@@ -10,6 +10,8 @@ from typing import Final
 from sonda.pipeline.policy.callers import Caller
 from sonda.server.config import Source
 
+FORGOTTEN: Final = "forgotten"
+"""A worker's own parameter: a run that was removed a moment ago is shown, too."""
 _OWNER_HEADER: Final = "Sonda-Owner"
 
 

@@ -636,7 +636,7 @@ def test_warnings_of_a_batch_leave_others_their_turns(
         prepared(raw(changed(LOG, sink={**there, "url": f"http://localhost/{number}"}))).unwrap()
         for number in range(10)
     ]
-    deliveries = [Delivery(validated=event.validated) for event in encoded]
+    deliveries = [Delivery.of(event.validated) for event in encoded]
     outcomes = [Failure(Unreachable("connect", "refused")) for _ in encoded]
     observed, turns_at_warning = Observed(), []
 

@@ -1,4 +1,4 @@
-"""A connection that has ended."""
+"""A connection that has ended, and heads that are equal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import gc
 from typing import Any
 from weakref import ref
 
+import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from sonda.server.protocol import EventProtocol
+from sonda.server.protocol import EventProtocol, repeats
+from sonda.server.request_head import Header, TakenHead, take_head
+
+HEADERS = [(b"host", b"h"), (b"content-length", b"10"), (b"accept", b"*/*")]
 
 TURNS = 1000  # of the loop: it has a few to close a connection
 
@@ -54,3 +58,48 @@ def test_a_closed_connection_leaves_nothing_to_the_collector() -> None:
         assert asyncio.run(is_gone_once_closed())
     finally:
         gc.enable()
+
+
+def taken(headers: list[Header]) -> TakenHead:
+    """Take a head."""
+    return take_head(b"/e", b"POST", "1.1", headers, keeps_alive=True)
+
+
+def with_header(at: int, value: bytes) -> list[Header]:
+    """Return the headers with another value of one."""
+    return [(name, value if at == place else old) for place, (name, old) in enumerate(HEADERS)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_equal"),
+    [
+        (list(HEADERS), True),
+        (with_header(1, b"99"), True),
+        (with_header(1, b"100"), False),
+        (with_header(1, b"9"), False),
+        (with_header(0, b"i"), False),
+        (with_header(2, b"a/b"), False),
+        (HEADERS[::-1], False),
+        (HEADERS[:2], False),
+        (HEADERS[::2], False),
+        ([*HEADERS, (b"x", b"y")], False),
+        ([HEADERS[0], (b"content-lengths", b"10"), HEADERS[2]], False),
+        ([], False),
+    ],
+)
+def test_an_equal_head(headers: list[Header], is_equal: bool) -> None:
+    """Equal are heads that differ in the digits of their length at most, whichever came before."""
+    head = taken(HEADERS)
+    for _ in range(2):
+        assert repeats(head, b"/e", b"POST", "1.1", headers) is is_equal
+        assert repeats(head, b"/e", b"POST", "1.1", list(HEADERS))
+    assert not repeats(head, b"/f", b"POST", "1.1", list(HEADERS))
+    assert not repeats(head, b"/e", b"PUT", "1.1", list(HEADERS))
+    assert not repeats(head, b"/e", b"POST", "1.0", list(HEADERS))
+
+
+def test_a_head_without_length() -> None:
+    """It is equal to none that has one."""
+    head = taken([HEADERS[0]])
+    assert repeats(head, b"/e", b"POST", "1.1", [HEADERS[0]])
+    assert not repeats(head, b"/e", b"POST", "1.1", HEADERS[:2])

@@ -4,7 +4,52 @@ from __future__ import annotations
 
 import pytest
 
-from sonda.server.request_head import head_too_large, split_target, with_known_method
+from sonda.server.request_head import (
+    HEAD_LIMIT_BYTES,
+    Header,
+    Refusal,
+    TakenHead,
+    head_too_large,
+    split_target,
+    take_head,
+    with_known_method,
+)
+
+HEADERS = [(b"host", b"h"), (b"content-length", b"10"), (b"accept", b"*/*")]
+
+
+def taken(
+    headers: list[Header] = HEADERS, url: bytes = b"/e", version: str = "1.1", *, keeps: bool = True
+) -> TakenHead:
+    """Take a head."""
+    return take_head(url, b"POST", version, headers, keeps_alive=keeps)
+
+
+def test_what_a_head_says() -> None:
+    """The request line, and what the connection and the body's sender await."""
+    expecting = [(b"host", b"h"), (b"expect", b"100-Continue")]
+    head = taken(expecting, b"/a%20b?c")
+    assert head.scope["path"] == "/a b"
+    assert head.scope["query_string"] == b"c"
+    assert (head.expects_100, head.keeps_alive) == (True, True)
+    assert not taken(keeps=False).keeps_alive
+    old = taken(expecting[1:], version="1.0")
+    assert (old.expects_100, old.keeps_alive) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 400),
+        ([HEADERS[0], HEADERS[0]], 400),
+        ([HEADERS[0], (b"x", b"y" * HEAD_LIMIT_BYTES)], 431),
+    ],
+)
+def test_a_refused_head(headers: list[Header], status: int) -> None:
+    """One `Host` is required, and a head has a limit."""
+    with pytest.raises(Refusal) as refused:
+        taken(headers)
+    assert refused.value.status == status
 
 
 @pytest.mark.parametrize(

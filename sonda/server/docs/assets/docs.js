@@ -356,10 +356,11 @@ if (!isExample && last?.signal_type) {
   try { refill(last); } catch { start(examples[0][0]); }
 }
 showHistory(refill);
-await names();
 tab(asked === "scenarios" ? "scenarios" : "send");
 addEventListener("hashchange", () => {
   const name = location.hash.slice(1);
   if (isNamed(name)) start($("example").value = name);
   tab(name === "scenarios" ? "scenarios" : "send");
 });
+// Last, for it waits for the server: what a person chooses meanwhile stays.
+await names();

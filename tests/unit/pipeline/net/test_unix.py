@@ -52,3 +52,35 @@ def test_what_the_peer_has_not_acknowledged() -> None:
         assert unix.has_unsent(here)
         there.recv(1)
         assert not unix.has_unsent(here)
+
+
+@pytest.mark.parametrize(
+    ("device", "tells"),
+    [
+        (os.makedev(8, 1), False),
+        (os.makedev(8, 2), True),
+        (os.makedev(8, 3), True),
+        (os.makedev(8, 4), True),
+        (os.makedev(0, 40), True),
+    ],
+    ids=["a disk", "a disk with FUSE", "a disk that is mounted twice", "not mounted", "no disk"],
+)
+def test_what_may_tell_of_a_failed_write_as_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: int, tells: bool
+) -> None:
+    """All but a disk with a file system that is known not to."""
+    mounts = (
+        "24 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
+        "25 24 8:2 / /b rw,relatime - fuseblk /dev/sda2 rw",
+        "26 24 8:3 / /c rw - xfs /dev/sda3 rw",
+        "27 24 8:3 / /d rw shared:2 master:1 - ocfs2 /dev/sda3 rw",
+        "28 24 0:40 / /e rw - ext4 none rw",
+    )
+    (tmp_path / "mountinfo").write_text("\n".join(mounts))
+    monkeypatch.setattr(unix, "MOUNTS", tmp_path / "mountinfo")
+    unix.tells_at_close.cache_clear()
+    assert unix.tells_at_close(device) is tells
+    unix.tells_at_close.cache_clear()
+    monkeypatch.setattr(unix, "MOUNTS", tmp_path / "nothing")
+    assert unix.tells_at_close(device)
+    unix.tells_at_close.cache_clear()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from returns.result import Result, Success
+from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import Confirmed
+from sonda.pipeline.model import Ack, Confirmed
+from sonda.pipeline.net import writes
 from sonda.pipeline.net.blocking_writers import WriteQueue
 from sonda.pipeline.net.write_requests import WouldWait, WriteRequest
 from sonda.pipeline.net.writes import WriteBatch, check_room, write
-from sonda.pipeline.problems import Problem
+from sonda.pipeline.problems import Problem, Unreachable
 
 
 @pytest.fixture
@@ -91,3 +94,25 @@ def test_of_what_is_neither_nothing_is_known() -> None:
     """A terminal or a device may wait for its user."""
     with Path(os.devnull).open("wb") as device:
         assert not is_sure(device.fileno())
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_file_is_closed_once_more_where_that_may_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tells: bool
+) -> None:
+    """A network file system may say only then that it has not taken the event."""
+
+    def failing(_: int) -> int:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(writes, "tells_at_close", lambda _: tells)
+    monkeypatch.setattr(os, "dup", failing)
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        writer = Alone(out.fileno())
+        queue = WriteQueue(writer, needs_thread=False)
+        request = WriteRequest(writer, b"event\n", 1)
+        queue.join(request)
+        assert WriteBatch(queue, [request], may_wait=False).run()
+    failed = Failure(Unreachable("write to here", os.strerror(errno.EDQUOT), is_final=True))
+    assert asyncio.run(request.wait()) == (failed if tells else Success(Ack(Confirmed.HANDED_OFF)))
+    assert (tmp_path / "out").read_bytes() == (b"" if tells else b"event\n")

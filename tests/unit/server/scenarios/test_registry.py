@@ -227,3 +227,25 @@ def test_a_run_that_is_being_recorded_as_the_server_ends_is_interrupted(
         assert len(records.saved) == 1
 
     _with_registry(monkeypatch, FakeSender(yes), use)
+
+
+def test_a_forgotten_run_is_found_for_a_moment_by_whoever_watches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only where that is asked for; its record and its place in lists are gone at once."""
+
+    async def use(registry: Registry, records: _Records) -> None:
+        run = await _start(registry, "watched")
+        await registry.stop(run, None, 1.0, forget=True)
+        assert (_ids(registry), records.saved) == ([], {})
+        kept, _ = registry.find(run, None, forgotten=True)
+        assert kept.final["outcome"] == "stopped"
+        with pytest.raises(Refusal, match="there is no scenario"):
+            registry.find(run, "another", forgotten=True)
+        with pytest.raises(Refusal, match="there is no scenario"):
+            registry.find(run, None)
+        await asyncio.sleep(6)
+        with pytest.raises(Refusal, match="there is no scenario"):
+            registry.find(run, None, forgotten=True)
+
+    _with_registry(monkeypatch, FakeSender(yes), use)
