@@ -38,7 +38,7 @@ VARIANTS: Final[dict[str, tuple[str, ...]]] = {
 
 def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = [tool("helm") / "bin" / "helm", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def rendered(*words: str, release: str = "sonda") -> dict[str, dict[str, Any]]:

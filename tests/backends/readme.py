@@ -33,7 +33,7 @@ def typed(name: str, places: dict[str, str]) -> dict[str, Any]:
     for url, here in places.items():
         assert url in command
         command = command.replace(url, here.replace("127.0.0.1", "localhost"))
-    run = subprocess.run(["bash", "-c", command], capture_output=True, check=True, timeout=60)
+    run = subprocess.run(["bash", "-c", command], capture_output=True, check=True, timeout=300)
     document: dict[str, Any] = json.loads(run.stdout)
     return document
 

@@ -27,7 +27,7 @@ def emit(*words: str, folder: Path) -> tuple[int, str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return run.returncode, run.stdout + run.stderr

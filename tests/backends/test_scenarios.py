@@ -121,7 +121,7 @@ def test_what_the_readme_reads_back(loki: Loki, tmp_path: Path, landed: Ledger) 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")

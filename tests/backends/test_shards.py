@@ -63,7 +63,7 @@ def _side_by_side(folder: Path) -> list[Path]:
     ]
     printed: list[Path] = []
     for index, process in enumerate(running):
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         printed.append(folder / f"{index}.json")
         printed[-1].write_bytes(stdout)

@@ -83,7 +83,7 @@ def run(words: tuple[str, ...], environ: Mapping[str, str]) -> list[str]:
         cwd=environ["HOME"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert done.stderr == ""

@@ -112,7 +112,7 @@ class Program:
 
     def exits(self) -> bool:
         """Tell whether it comes to its end, with nothing more to tell."""
-        return self.process.wait(timeout=30) == 0 and self._stderr.read() == b""
+        return self.process.wait(timeout=120) == 0 and self._stderr.read() == b""
 
 
 def deliver_result(verdict: Result[Ack, Problem]) -> None:
