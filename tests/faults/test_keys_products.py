@@ -138,7 +138,10 @@ def look_for(names: list[str], product: Product, start_ns: int) -> Counter[str]:
 
 @pytest.mark.backend
 def test_each_event_is_there_once(tmp_path: Path, random: Random, ledger: Ledger) -> None:
-    """None twice, and each; of Loki's those that it has lost itself after its 204 may be missing."""
+    """None twice, and each; of Loki's those that it has lost itself after its 204 may be missing.
+
+    It loses whole pushes: one of the events of a request, or one in a hundred of many.
+    """
     start_ns = time.time_ns() - 3_600 * 10**9
     with ExitStack() as stack:
         products = []
@@ -156,4 +159,4 @@ def test_each_event_is_there_once(tmp_path: Path, random: Random, ledger: Ledger
         assert set(seen.values()) == {1}
         assert set(seen) <= set(playing.names)
         missing = EVENTS - len(seen)
-        assert missing <= (0 if kind.keeps_all else EVENTS // 100)
+        assert missing <= (0 if kind.keeps_all else max(EVENTS // 100, A_REQUEST))
