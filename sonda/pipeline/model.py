@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, force_setattr
-from returns.primitives.container import BaseContainer
-from returns.result import Result, Success
 
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.text.cards import Shown, Tone, card
@@ -24,12 +22,13 @@ from sonda.pipeline.text.compact_json import compact
 from sonda.pipeline.values.timestamps import rfc3339
 
 if TYPE_CHECKING:
+    from returns.result import Result
+
     from sonda.pipeline.problems import Problem
 
 Severity: TypeAlias = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 Signal: TypeAlias = Literal["logs", "metrics"]
 
-A = TypeVar("A")
 _WRITER: Final = msgspec.json.Encoder()
 UNTIMED: Final = -1
 """The `time_ns` of an event whose time is not known yet: Sonda sends no instant before 1970."""
@@ -204,16 +203,6 @@ class Route(Struct, frozen=True):
     def of(cls, validated: ValidatedEvent) -> Route:
         """Return the route of an event that has been validated."""
         return cls(validated.encoder, validated.sink)
-
-
-_fill: Final = BaseContainer.__dict__["_inner_value"].__set__
-
-
-def success(value: A) -> Success[A]:
-    """Return `Success(value)` in less than half of the time: its initializers do only this."""
-    made = object.__new__(Success)
-    _fill(made, value)
-    return made
 
 
 class Confirmed(StrEnum):

@@ -14,7 +14,7 @@ import msgspec
 from returns.result import Result, Success
 
 from sonda.pipeline.encoders import Encoder, Joined, LogValues, joined
-from sonda.pipeline.model import Event, Log, Metric, success
+from sonda.pipeline.model import Event, Log, Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import rfc3339_ms, rfc3339_ms_of_each
 
@@ -57,7 +57,7 @@ def encode(event: Log | Metric, options: JsonLines) -> Result[bytes, Problem]:
     else:
         written = msgspec.Raw(_number(event.value, options.precision).encode())
         line = _MetricLine(event.name, written, event.labels, timestamp)
-    return success(_WRITER.encode(line) + b"\n")
+    return Success(_WRITER.encode(line) + b"\n")
 
 
 def _number(value: float, precision: int | None) -> str:

@@ -15,7 +15,7 @@ from sonda.pipeline.encoders import Encoder, Joined, joined
 from sonda.pipeline.encoders._escaping import escape_all
 from sonda.pipeline.encoders._numbers import decimal, decimals
 from sonda.pipeline.encoders._series import by_series
-from sonda.pipeline.model import Metric, success
+from sonda.pipeline.model import Metric
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.values.timestamps import NS_PER_MS
 
@@ -35,7 +35,7 @@ def encode(metric: Metric, options: PrometheusText) -> Result[bytes, Problem]:
     line = f"{_series(metric.name, metric.labels)} {decimal(metric.value, options.precision)}"
     if options.timestamp:
         line += f" {metric.time_ns // NS_PER_MS}"
-    return success(f"{line}\n".encode())
+    return Success(f"{line}\n".encode())
 
 
 def encode_many(

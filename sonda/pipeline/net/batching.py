@@ -19,7 +19,7 @@ from returns.result import Failure, Result, Success
 from sonda.pipeline.deadline import Deadline, Expiry
 from sonda.pipeline.delivery import UNDER_WAY, AttemptFailure, Delivery
 from sonda.pipeline.interruption import InterruptedGroup, explain
-from sonda.pipeline.model import Ack, Payload, Pending, success
+from sonda.pipeline.model import Ack, Payload, Pending
 from sonda.pipeline.net.batch import (
     AllWithdrawn,
     Batch,
@@ -338,7 +338,7 @@ async def push_to(
 ) -> Result[Pending, Problem]:
     """Hand an event over to *queue*."""
     group = queue.put((payload,), deadline)
-    return success(partial(queue.flush, group, payload, deadline))
+    return Success(partial(queue.flush, group, payload, deadline))
 
 
 async def send_many_to(

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Final
 
 import httpx
-from returns.result import Result
+from returns.result import Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.delivery import Attempt
-from sonda.pipeline.model import Ack, Payload, Pending, Signal, success
+from sonda.pipeline.model import Ack, Payload, Pending, Signal
 from sonda.pipeline.net import Network
 from sonda.pipeline.net import http_endpoint as _post
 from sonda.pipeline.net.batch import BatchLimits
@@ -84,7 +84,7 @@ async def push(
     async def attempt() -> Outcome:
         return await poster.post(_post.Posting(body, Attempt(), deadline, time_ns))
 
-    return success(partial(deliver_with_retries, attempt, posters.options.retry, deadline))
+    return Success(partial(deliver_with_retries, attempt, posters.options.retry, deadline))
 
 
 async def send_many(

@@ -6,7 +6,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.aggregates import Histogram, Summary
 from sonda.pipeline.encoders import encode_aggregate
-from sonda.pipeline.model import EncodedEvent, Payload, ValidatedEvent, success
+from sonda.pipeline.model import EncodedEvent, Payload, ValidatedEvent
 from sonda.pipeline.problems import Invalid, Problem, ValidationIssue
 
 
@@ -27,7 +27,7 @@ def encode(validated: ValidatedEvent) -> Result[EncodedEvent, Problem]:
         )
         return Failure(Invalid((ValidationIssue("sink", reason),)))
     payload = Payload(validated.event, name, encoder.content_type, body, encoder.packing)
-    return success(EncodedEvent(validated, payload))
+    return Success(EncodedEvent(validated, payload))
 
 
 def _encode_aggregate(

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 import msgspec
 from returns.result import Failure, Result, Success
 
-from sonda.pipeline.model import success
 from sonda.pipeline.problems import Malformed, NotJson, Problem, ValidationIssue
 from sonda.pipeline.text.escape import kind_of, variant
 
@@ -31,10 +30,10 @@ def parse(raw: bytes) -> Result[dict[str, Any], Problem]:
     """
     if len(raw) < _MANY_CONTAINERS:
         plain = _decode_plain(raw)
-        return _decode_strictly(raw) if plain is None else success(plain)
+        return _decode_strictly(raw) if plain is None else Success(plain)
     with collector_paused(raw):
         plain = _decode_plain(raw)
-        return _decode_strictly(raw) if plain is None else success(plain)
+        return _decode_strictly(raw) if plain is None else Success(plain)
 
 
 def collector_paused(raw: bytes) -> AbstractContextManager[object]:

@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from msgspec.structs import replace
-from returns.result import Result
+from returns.result import Result, Success
 
-from sonda.pipeline.model import ValidatedEvent, success
+from sonda.pipeline.model import ValidatedEvent
 from sonda.pipeline.plugins.lookup import facts_of
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.text.escape import shown
@@ -37,7 +37,7 @@ def preflight(validated: ValidatedEvent, *, in_server: bool) -> Result[Validated
     event, sink = validated.event, validated.sink
     advise = _recall if len(sink.identity) <= LONGEST_MEMOIZED else _advise
     warnings = advise(sink.identity, event.signal_type, in_server, any(event.labels.values()))
-    return success(replace(validated, warnings=warnings) if warnings else validated)
+    return Success(replace(validated, warnings=warnings) if warnings else validated)
 
 
 def _advise(identity: str, signal: str, in_server: bool, is_labelled: bool) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 
 from sonda.pipeline.deadline import Deadline
 from sonda.pipeline.interruption import explain
-from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, ValidatedEvent, success
+from sonda.pipeline.model import Ack, EncodedEvent, Pending, Receipt, ValidatedEvent
 from sonda.pipeline.net import Network
 from sonda.pipeline.problems import Problem
 from sonda.pipeline.unknown_or_unsent import cut_off
@@ -54,7 +54,7 @@ async def flush(
         explain(exc, cut_off(target, "", has_left=True, time_ns=time_ns))
         raise
     if isinstance(verdict, Success):
-        return success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))
+        return Success(receipt_of(validated, verdict.unwrap(), perf_counter_ns() - began_ns))
     return Failure(verdict.failure())
 
 

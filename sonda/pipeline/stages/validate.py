@@ -18,7 +18,6 @@ from sonda.pipeline.model import (
     PluginRef,
     ValidatedEvent,
     Verify,
-    success,
 )
 from sonda.pipeline.plugins.extras import need
 from sonda.pipeline.plugins.fit import cannot_encode, does_not_fit, other_signal, verify_errors
@@ -89,7 +88,7 @@ def validate(
                 return Failure(found.failure())
             shared = found.unwrap()
         event = _event(document, document["labels"], received_ns)
-        return success(ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify))
+        return Success(ValidatedEvent(event, shared.encoder, shared.sink, verify=shared.verify))
     except RecursionError:  # nested as deeply as parsing just allows
         return Failure(NotJson("it is nested too deeply"))
 

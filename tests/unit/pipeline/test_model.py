@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import pickle
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from returns.primitives.exceptions import ImmutableStateError
-from returns.result import Success
 
 from sonda.pipeline.model import (
     UNTIMED,
@@ -20,7 +16,6 @@ from sonda.pipeline.model import (
     Metric,
     Receipt,
     RecordMetadata,
-    success,
 )
 
 NAIVE = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -59,19 +54,6 @@ def test_an_event_knows_its_signal_and_is_untimed_at_first() -> None:
     assert (log.signal_type, metric.signal_type) == ("logs", "metrics")
     assert log.time_ns == metric.time_ns == UNTIMED
     assert (log.severity, log.labels, log.fields) == ("info", {}, {})
-
-
-def test_a_success_that_is_made_fast() -> None:
-    """It is what its class makes, to all who look."""
-    made, plain = success([1]), Success([1])
-    assert type(made) is Success
-    assert made == plain
-    assert (repr(made), made.unwrap(), made.value_or(2)) == (repr(plain), [1], [1])
-    assert made.map(len).bind(success) == Success(1)
-    assert copy.copy(made) is made
-    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301  # our own
-    with pytest.raises(ImmutableStateError):
-        made.value = 1
 
 
 def _receipt(**more: Any) -> Receipt:
