@@ -16,7 +16,7 @@ import pytest
 
 from tests.backends.readme import snippet
 from tests.support.bodies import LOG, changed
-from tests.support.destinations import HttpDestination, http_destination
+from tests.support.destinations import HttpDestination
 from tests.support.serving import PATIENCE_S, Serving, serving
 
 CHECKOUT: Final = Path(__file__).parents[2]
@@ -53,12 +53,6 @@ def alike(text: str) -> str:
     for pattern, replacement in _DIFFERS:
         text = re.sub(pattern, replacement, text)
     return text
-
-
-@pytest.fixture
-def destination() -> Iterator[HttpDestination]:
-    with http_destination() as found:
-        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -169,6 +169,15 @@ def test_a_stuck_runner_is_503_and_never_a_hang(workers: str, tmp_path: Path) ->
         assert only["id"] == run
 
 
+def _expect_true_ledger(flags: Sequence[str], folder: Path, name: str, run: str) -> None:
+    """Start the next server: its record of an interrupted run agrees with the run's file."""
+    with serving(*flags, folder=folder) as server:
+        found = call(server, "GET", f"/scenarios/{run}").json()
+        ledger, arrived = found["ledger"], (folder / f"{name}.txt").read_bytes().count(b"\n")
+        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
+        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_stuck_runner_does_not_outlive_its_server(workers: str, tmp_path: Path) -> None:
@@ -182,11 +191,7 @@ def test_a_stuck_runner_does_not_outlive_its_server(workers: str, tmp_path: Path
         with _held(runner):
             assert server.stop(signal.SIGTERM) == 0
             _wait_until_gone(runner)
-    with serving(*flags, folder=tmp_path) as server:
-        found = call(server, "GET", f"/scenarios/{run}").json()
-        ledger, arrived = found["ledger"], (tmp_path / "stuck.txt").read_bytes().count(b"\n")
-        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
-        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+    _expect_true_ledger(flags, tmp_path, "stuck", run)
 
 
 @pytest.mark.long
@@ -203,11 +208,7 @@ def test_the_runner_ends_with_a_killed_server(workers: str, tmp_path: Path) -> N
         server.wait()
         for pid in (runner, *workers_then):
             _wait_until_gone(pid)
-    with serving(*flags, folder=tmp_path) as server:
-        found = call(server, "GET", f"/scenarios/{run}").json()
-        ledger, arrived = found["ledger"], (tmp_path / "killed.txt").read_bytes().count(b"\n")
-        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
-        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+    _expect_true_ledger(flags, tmp_path, "killed", run)
 
 
 @pytest.mark.skipif(not CAN_RESUME, reason="Linux alone has F_SETSIG")
@@ -231,11 +232,7 @@ def test_stopped_processes_end_with_a_killed_server(workers: str, tmp_path: Path
             for pid in stopped:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-    with serving(*flags, folder=tmp_path) as server:
-        found = call(server, "GET", f"/scenarios/{run}").json()
-        ledger, arrived = found["ledger"], (tmp_path / "held.txt").read_bytes().count(b"\n")
-        assert (found["outcome"], adds_up(ledger)) == ("interrupted", True)
-        assert ledger["delivered"] <= arrived <= ledger["delivered"] + ledger["unknown"]
+    _expect_true_ledger(flags, tmp_path, "held", run)
 
 
 def test_a_killed_worker_takes_no_run_with_it(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from returns.result import Success
@@ -27,14 +28,15 @@ def position_of(
         as_written = written.unwrap().tree
         if value_at(as_written, steps) != value_at(tree, steps):
             return None
-    return _find(raw, steps)
+    return _finder(raw)(steps)
 
 
 def with_positions(name: str, raw: bytes, problem: Problem) -> Problem:
     """Return *problem*, each issue with where in the file *name* it stands."""
     if not isinstance(problem, (Malformed, Invalid)):
         return problem
-    found = ((issue, _find(raw, steps_of(issue.path, issue.reason))) for issue in problem.issues)
+    find = _finder(raw)  # a text is read once, however many issues it has
+    found = ((issue, find(steps_of(issue.path, issue.reason))) for issue in problem.issues)
     issues = (
         issue if position is None else replace(issue, where=f"{name}:{position}")
         for issue, position in found
@@ -42,14 +44,19 @@ def with_positions(name: str, raw: bytes, problem: Problem) -> Problem:
     return replace(problem, issues=tuple(issues))
 
 
-def _find(raw: bytes, steps: Sequence[Step]) -> Position | None:
+def _finder(raw: bytes) -> Callable[[Sequence[Step]], Position | None]:
+    """Return what finds a member's position in *raw*; it finds none where that is no document."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return None
+        return _find_none
     if is_json(raw):
-        return in_json(text, len(text) - len(text.lstrip()), steps)
+        return partial(in_json, text, len(text) - len(text.lstrip()))
     from sonda.pipeline.text.yaml_positions import compose_yaml, in_yaml
 
     nodes = compose_yaml(text)
-    return in_yaml(nodes[0], steps) if nodes else None
+    return partial(in_yaml, nodes[0]) if nodes else _find_none
+
+
+def _find_none(_: Sequence[Step]) -> None:
+    return None
